@@ -1,0 +1,93 @@
+/**
+ * What the rest of berth may ask of the privileged helper: the one narrow path to the kernel's privileged calls.
+ *
+ * Every method rejects with a KernelError when the kernel says no, and with a Fault "unavailable" when the helper is
+ * gone. Handles are descriptors inside the helper: they die with it, and the things that only they hold (a network
+ * namespace without processes, a claimed port) die with them.
+ */
+
+/** A descriptor that the helper holds; 0 stands for the host where a namespace is wanted. */
+export type Handle = number;
+
+/** The kernel's refusal of one call. `code` is the errno's name (ENOENT, EPERM, …), `errno` its number. */
+export class KernelError extends Error {
+  constructor(
+    readonly errno: number,
+    readonly code: string,
+    readonly detail: string,
+  ) {
+    super(`${detail}: ${code}`);
+    this.name = "KernelError";
+  }
+}
+
+/** A TCP, UDP or SCTP port to claim, by binding (and listening on) it. */
+export interface SocketRequest {
+  readonly netns: Handle;
+  readonly protocol: "tcp" | "udp" | "sctp";
+  /** A numeric IPv4 or IPv6 address. */
+  readonly address: string;
+  /** 0 lets the kernel choose. */
+  readonly port: number;
+  readonly listen: boolean;
+}
+
+/** One seccomp rule as libseccomp takes it; `op` is SCMP_CMP_NE … SCMP_CMP_MASKED_EQ by name. */
+export interface SeccompRule {
+  readonly action: number;
+  readonly names: readonly string[];
+  readonly args: readonly {
+    readonly index: number;
+    readonly op: number;
+    readonly value: bigint;
+    readonly valueTwo: bigint;
+  }[];
+}
+
+/** The privileged calls. */
+export interface Kernel {
+  /** Makes an empty network namespace, with `lo` down. */
+  newNetns(): Promise<Handle>;
+  /** Opens a namespace by path, such as /proc/PID/ns/net. */
+  openNetns(path: string): Promise<Handle>;
+  /** Closes a handle; closing one that is gone is no error. */
+  close(handle: Handle): Promise<void>;
+  /**
+   * Sends netlink messages (one buffer, each aligned) in a namespace; resolves with every answering message up to the one
+   * for `lastSeq`. Errors inside the answers are left to the caller, who knows the messages.
+   */
+  netlink(
+    netns: Handle,
+    protocol: number,
+    messages: Uint8Array,
+    lastSeq: number,
+  ): Promise<Uint8Array>;
+  /** Claims a port; gives the handle and the port that it got. EADDRINUSE when another socket has it. */
+  socket(request: SocketRequest): Promise<{ handle: Handle; port: number }>;
+  /** Starts a shim for the plan at `rundir`/plan; its socket `rundir`/shim.sock accepts as soon as this resolves. Gives its pid. */
+  spawnShim(rundir: string, handles: readonly Handle[]): Promise<number>;
+  /** Writes /proc/sys/`name` (slashes) as seen in a network namespace. */
+  sysctl(netns: Handle, name: string, value: string): Promise<void>;
+  /** mknod without following symlinks. `mode` includes S_IF*. */
+  mknod(path: string, mode: number, major: number, minor: number): Promise<void>;
+  /** lsetxattr. */
+  setXattr(path: string, name: string, value: Uint8Array): Promise<void>;
+  /** Every extended attribute of a path, without following a symlink. */
+  xattrs(path: string): Promise<ReadonlyMap<string, Uint8Array>>;
+  /** Reads a regular file of at most `max` bytes, resolving every link inside `root`; EFBIG when larger, ENOENT, ELOOP, EINVAL for what is no regular file. */
+  readInRoot(root: string, path: string, max: number): Promise<Uint8Array>;
+  /** Compiles a filter: struct sock_filter[] as bytes. Unknown syscall names are skipped. */
+  compileSeccomp(
+    defaultAction: number,
+    architectures: readonly string[],
+    rules: readonly SeccompRule[],
+  ): Promise<Uint8Array>;
+  /** Tries a mount in a throw-away namespace; rejects with the kernel's refusal. */
+  probeMount(type: string, params: readonly string[], target: string): Promise<void>;
+  /** The helper's process id. */
+  readonly pid: number;
+  /** Resolves when the helper has gone, for whatever reason. */
+  readonly closed: Promise<void>;
+  /** Ends the helper and everything that only its handles held. */
+  stop(): Promise<void>;
+}

@@ -1,0 +1,505 @@
+/**
+ * The one description of what TypeScript says to the C programs and hears from them.
+ *
+ * Every record is `u32 length, u16 code, u16 0, body`; the length counts the body only; integers are
+ * little-endian and unaligned. A body is its fields in the order written here:
+ *   u32, u64    4 or 8 bytes                    i64   8 bytes, two's complement
+ *   str         u32 length, bytes, NUL (the length does not count the NUL; no NUL inside)
+ *   bytes       u32 length, bytes
+ *   strs        u32 count, that many str        u32s, u64s   u32 count, that many integers
+ * tools/wire.ts writes native/wire.h from this file. Nothing here decides anything: policy is in runtime/.
+ */
+
+/** The type of one field of a record. */
+export type FieldType = "u32" | "u64" | "i64" | "str" | "bytes" | "strs" | "u32s" | "u64s";
+
+/** A kind of record: its number on the wire, what it means, and its fields in order. */
+export interface RecordKind {
+  readonly code: number;
+  readonly doc: string;
+  readonly fields: Readonly<Record<string, FieldType>>;
+}
+
+const kind = <const F extends Readonly<Record<string, FieldType>>>(
+  code: number,
+  doc: string,
+  fields: F,
+) => ({ code, doc, fields });
+
+/**
+ * A launch plan: a file of records that the shim executes in order. The first is `shim`; those marked (shim) are
+ * executed by the shim before it makes the child, all others by the child, each once, in order; `exec` is last.
+ * An exec into a running container is a plan too: its first record is `exec_into`.
+ */
+export const planOps = {
+  shim: kind(
+    1,
+    "(shim) what the shim supervises. clone_flags: CLONE_NEW* of the child; options: SHIM_*; id: the container's id, for the process title",
+    {
+      clone_flags: "u64",
+      options: "u32",
+      id: "str",
+    },
+  ),
+  log: kind(
+    2,
+    "(shim) write stdout and stderr to a json-file log; rotate at max_size bytes (0: never), keep max_files files",
+    {
+      path: "str",
+      max_size: "u64",
+      max_files: "u32",
+    },
+  ),
+  exit_file: kind(
+    3,
+    "(shim) at the end write the exit record there, atomically: 'status signal oom_kills finished_ns\\n'",
+    {
+      path: "str",
+    },
+  ),
+  oom_file: kind(
+    4,
+    "(shim) at the end read the number behind the word oom_kill in this cgroup file",
+    { path: "str" },
+  ),
+  join_pid_ns: kind(
+    5,
+    "(shim) the child is born in this pid namespace; fd if not NO_FD, else path",
+    {
+      fd: "u32",
+      path: "str",
+    },
+  ),
+  clone_into_cgroup: kind(6, "(shim) cgroup v2: the child is born in this cgroup directory", {
+    path: "str",
+  }),
+  dns: kind(7, "(shim) resolvers (numeric addresses) to ask while no daemon is connected", {
+    upstreams: "strs",
+  }),
+  exec_into: kind(
+    8,
+    "(shim) run in the namespaces of the container's PID 1. namespaces: CLONE_NEW* to join; options: SHIM_*",
+    {
+      namespaces: "u64",
+      options: "u32",
+    },
+  ),
+  id_map: kind(9, "(shim) with CLONE_NEWUSER: contents for /proc/PID/uid_map and gid_map", {
+    uid_map: "str",
+    gid_map: "str",
+  }),
+
+  join_ns: kind(20, "setns; fd if not NO_FD, else path; type is the CLONE_NEW* that it must be", {
+    fd: "u32",
+    path: "str",
+    type: "u64",
+  }),
+  join_cgroup: kind(21, "write 0 to this tasks or cgroup.procs file", { path: "str" }),
+  unshare: kind(22, "unshare(flags)", { flags: "u64" }),
+  hostname: kind(23, "sethostname", { name: "str" }),
+  domainname: kind(24, "setdomainname", { name: "str" }),
+  link_up: kind(25, "set a network interface up", { name: "str" }),
+  dns_socket: kind(
+    26,
+    "make UDP and TCP sockets bound to address:port in this network namespace and hand them to the shim",
+    {
+      address: "str",
+      port: "u32",
+    },
+  ),
+  propagation: kind(
+    27,
+    "mount(NULL, path, NULL, flags) in the present root: MS_PRIVATE, MS_SLAVE, …",
+    {
+      path: "str",
+      flags: "u64",
+    },
+  ),
+
+  root_mount: kind(
+    40,
+    "fsopen(type), fsconfig(params), fsmount; attach at host directory `target` in the child's own mount namespace; it is the container's root from now on",
+    {
+      type: "str",
+      source: "str",
+      params: "strs",
+      attrs: "u64",
+      target: "str",
+    },
+  ),
+  root_bind: kind(
+    41,
+    "clone host directory `source`, attach at host directory `target`; it is the container's root from now on",
+    {
+      source: "str",
+      attrs: "u64",
+      target: "str",
+    },
+  ),
+  mount: kind(
+    42,
+    "as root_mount, attached at `target` inside the container's root (made as a directory if missing)",
+    {
+      type: "str",
+      source: "str",
+      params: "strs",
+      attrs: "u64",
+      target: "str",
+    },
+  ),
+  bind: kind(
+    43,
+    "clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). options: BIND_*",
+    {
+      source: "str",
+      target: "str",
+      attr_set: "u64",
+      attr_clr: "u64",
+      propagation: "u64",
+      options: "u32",
+    },
+  ),
+  mkdir: kind(44, "make a directory (and its parents) inside the root; fine if it is there", {
+    path: "str",
+    mode: "u32",
+  }),
+  mknod: kind(
+    45,
+    "make a device node, fifo or empty file inside the root; fine if such a one is there",
+    {
+      path: "str",
+      mode: "u32",
+      major: "u32",
+      minor: "u32",
+      uid: "u32",
+      gid: "u32",
+    },
+  ),
+  symlink: kind(46, "make a symbolic link inside the root; fine if something is there", {
+    target: "str",
+    path: "str",
+  }),
+  mask: kind(
+    47,
+    "hide a path inside the root: a file by the real null device, a directory by an empty read-only tmpfs; nothing if it is not there",
+    { path: "str" },
+  ),
+  readonly: kind(
+    48,
+    "bind a path inside the root on itself, read-only with its children; nothing if it is not there",
+    { path: "str" },
+  ),
+  root_attrs: kind(
+    49,
+    "mount_setattr on the root mount itself (not recursive), for a read-only root",
+    { attr_set: "u64" },
+  ),
+  sysctl: kind(
+    50,
+    "write a sysctl through a private procfs handle; name with slashes, relative to /proc/sys",
+    {
+      name: "str",
+      value: "str",
+    },
+  ),
+  pty: kind(
+    51,
+    "open a pseudo-terminal of the root's own /dev/pts, hand its master to the shim, bind the slave at /dev/console",
+    {
+      rows: "u32",
+      columns: "u32",
+    },
+  ),
+  pivot_root: kind(
+    52,
+    "make the container's root the root directory and drop the old one; ends everything that names host paths",
+    {},
+  ),
+
+  oom_score_adj: kind(60, "write /proc/self/oom_score_adj", { value: "i64" }),
+  rlimit: kind(61, "prlimit; resource by number", { resource: "u32", soft: "u64", hard: "u64" }),
+  umask: kind(62, "umask", { mask: "u32" }),
+  bounding: kind(63, "drop every capability from the bounding set that is not in the mask", {
+    mask: "u64",
+  }),
+  user: kind(64, "setgroups, setresgid, setresuid, with keepcaps", {
+    uid: "u32",
+    gid: "u32",
+    groups: "u32s",
+  }),
+  workdir: kind(
+    65,
+    "chdir; made (mode 0755, owner uid:gid) if missing; it must lie inside the root",
+    { path: "str", uid: "u32", gid: "u32" },
+  ),
+  capabilities: kind(66, "capset and ambient raise", {
+    effective: "u64",
+    permitted: "u64",
+    inheritable: "u64",
+    ambient: "u64",
+  }),
+  no_new_privs: kind(67, "prctl(PR_SET_NO_NEW_PRIVS)", {}),
+  seccomp: kind(
+    68,
+    "seccomp(SECCOMP_SET_MODE_FILTER, flags, filter); filter: struct sock_filter[]",
+    { filter: "bytes", flags: "u32" },
+  ),
+  init: kind(
+    69,
+    "stay as PID 1 without exec, run the rest in a child, forward signals, reap, exit as the child does",
+    {},
+  ),
+  exec: kind(
+    99,
+    "wait for the start, then execve: the path as it is if it has a slash, else searched for in PATH of env",
+    {
+      args: "strs",
+      env: "strs",
+    },
+  ),
+} as const;
+
+/** Bits and constants that both sides share. */
+export const wireConstants = {
+  NO_FD: 0xffffffff,
+  SHIM_TTY: 1, // output is one raw stream from the pty
+  SHIM_STDIN: 2, // keep stdin open for attach; else it is /dev/null
+  SHIM_STDIN_ONCE: 4, // the end of the first attached stdin is the end of stdin
+  BIND_RECURSIVE: 1,
+  BIND_RECURSIVE_ATTRS: 2, // attributes apply to submounts too
+  BIND_NO_FOLLOW_TARGET: 4, // refuse if the target's last component is a symlink
+  ATTACH_STDIN: 1,
+  ATTACH_STDOUT: 2,
+  ATTACH_STDERR: 4,
+  SOCKET_LISTEN: 1,
+  SOCKET_REUSEADDR: 2,
+  SOCKET_V6ONLY: 4,
+} as const;
+
+/**
+ * Frames on a shim's socket. The first frame that a client sends says what the connection is:
+ * `control` (then any of the requests, with the events flowing back), `attach` or `exec` (after the answer the
+ * connection carries raw bytes: client to shim is stdin, its half-close is stdin's end; shim to client is the output,
+ * in Docker's stream framing {1|2,0,0,0,u32 big-endian length} or, with a tty, raw; the shim closes it at the end).
+ */
+export const shimFrames = {
+  control: kind(
+    1,
+    "→ this connection controls; the shim answers `state` and sends events from now on",
+    {},
+  ),
+  start: kind(
+    2,
+    "→ let the child exec; answered by `started` or `failed`. If every control connection closes before start, the shim gives up",
+    {},
+  ),
+  signal: kind(
+    3,
+    "→ send a signal to the container's PID 1 (exec 0) or to an exec; answered by `done`",
+    { exec: "u32", signal: "u32" },
+  ),
+  resize: kind(4, "→ set the terminal's size (exec 0: the container's); answered by `done`", {
+    exec: "u32",
+    rows: "u32",
+    columns: "u32",
+  }),
+  attach: kind(5, "→ this connection is a stream; streams: ATTACH_*; answered by `attached`", {
+    streams: "u32",
+  }),
+  exec: kind(
+    6,
+    "→ run an exec plan; id is the caller's number for it (>0); streams: ATTACH_*; answered by `started` or `failed`, then raw bytes",
+    {
+      id: "u32",
+      streams: "u32",
+      plan: "bytes",
+    },
+  ),
+  dns_answer: kind(7, "→ the answer to a dns_query, as it goes to the asker (empty: drop it)", {
+    id: "u32",
+    message: "bytes",
+  }),
+  close_stdin: kind(8, "→ end the container's stdin; answered by `done`", {}),
+
+  state: kind(
+    32,
+    "← phase 0: preparing, 1: prepared (waits for start), 2: running; pid of PID 1 as the host sees it",
+    { phase: "u32", pid: "u32" },
+  ),
+  prepared: kind(33, "← the child has done every op before exec", { pid: "u32" }),
+  started: kind(34, "← exec has happened; exec 0 is the container itself", {
+    exec: "u32",
+    pid: "u32",
+  }),
+  failed: kind(
+    35,
+    "← an op failed: its code (planOps), its index in the plan, errno, and what it was about",
+    {
+      exec: "u32",
+      op: "u32",
+      index: "u32",
+      errno: "u32",
+      detail: "str",
+    },
+  ),
+  attached: kind(36, "← the stream begins", {}),
+  done: kind(37, "← a request was carried out (errno 0) or not", { errno: "u32" }),
+  exited: kind(
+    38,
+    "← PID 1 is gone, output is drained, the exit record is written; status 0-255, or signal",
+    {
+      status: "u32",
+      signal: "u32",
+      oom_kills: "u64",
+      finished_ns: "u64",
+    },
+  ),
+  exec_exited: kind(39, "← an exec is gone", { exec: "u32", status: "u32", signal: "u32" }),
+  dns_query: kind(40, "← a question that arrived at the container's resolver socket; tcp 0 or 1", {
+    id: "u32",
+    tcp: "u32",
+    message: "bytes",
+  }),
+} as const;
+
+/**
+ * Requests to berth-helper. Each carries the caller's id first; the answer is `ok` or `error` with the same id, in any
+ * order. Handles are descriptors that the helper holds; they die with it.
+ */
+export const helperFrames = {
+  netns_new: kind(1, "→ make a network namespace; ok.value is its handle", { id: "u32" }),
+  netns_open: kind(2, "→ open a namespace by path; ok.value is its handle", {
+    id: "u32",
+    path: "str",
+  }),
+  close: kind(3, "→ close a handle", { id: "u32", handle: "u32" }),
+  netlink: kind(
+    4,
+    "→ send netlink messages in a namespace (0: the host's); ok.data is every answer up to the one (ack, error or done) for sequence number last_seq",
+    {
+      id: "u32",
+      netns: "u32",
+      protocol: "u32",
+      last_seq: "u32",
+      messages: "bytes",
+    },
+  ),
+  socket: kind(
+    5,
+    "→ socket, bind, listen in a namespace; options: SOCKET_*; ok.value is the handle, ok.data the bound port as text",
+    {
+      id: "u32",
+      netns: "u32",
+      family: "u32",
+      type: "u32",
+      protocol: "u32",
+      address: "str",
+      port: "u32",
+      options: "u32",
+    },
+  ),
+  spawn: kind(
+    6,
+    "→ start a shim from its sealed copy, detached, in its own session, with rundir/plan as its plan and rundir/shim.sock (made and listening before the answer) as its socket; handles become its descriptors 10, 11, …; ok.value is its pid",
+    {
+      id: "u32",
+      rundir: "str",
+      handles: "u32s",
+    },
+  ),
+  sysctl: kind(7, "→ write /proc/sys/<name> in a network namespace (0: the host's)", {
+    id: "u32",
+    netns: "u32",
+    name: "str",
+    value: "str",
+  }),
+  mknod: kind(8, "→ mknod on the host, without following a symlink", {
+    id: "u32",
+    path: "str",
+    mode: "u32",
+    major: "u32",
+    minor: "u32",
+  }),
+  set_xattr: kind(9, "→ lsetxattr", { id: "u32", path: "str", name: "str", value: "bytes" }),
+  get_xattrs: kind(
+    10,
+    "→ every extended attribute of a path, not following a symlink; ok.data: (str name, bytes value)*",
+    { id: "u32", path: "str" },
+  ),
+  read_in_root: kind(
+    11,
+    "→ read a regular file of at most max bytes, resolved inside `root` (openat2 RESOLVE_IN_ROOT), never blocking on fifos",
+    {
+      id: "u32",
+      root: "str",
+      path: "str",
+      max: "u32",
+    },
+  ),
+  seccomp: kind(
+    12,
+    "→ compile a filter with libseccomp (binary tree); rules: seccomp_rule records one after the other; ok.data: struct sock_filter[]",
+    {
+      id: "u32",
+      default_action: "u32",
+      architectures: "strs",
+      rules: "bytes",
+    },
+  ),
+  probe_mount: kind(
+    13,
+    "→ in a throw-away mount namespace, fsopen/fsconfig/fsmount and attach at target (empty: do not attach); ok if it worked",
+    {
+      id: "u32",
+      type: "str",
+      params: "strs",
+      target: "str",
+    },
+  ),
+  seccomp_rule: kind(
+    64,
+    "a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped",
+    {
+      action: "u32",
+      names: "strs",
+      arg_index: "u32s",
+      arg_op: "u32s",
+      arg_value: "u64s",
+      arg_value_two: "u64s",
+    },
+  ),
+
+  ok: kind(128, "← done", { id: "u32", value: "u64", data: "bytes" }),
+  error: kind(129, "← not done", { id: "u32", errno: "u32", detail: "str" }),
+} as const;
+
+type FieldValue<T extends FieldType> = T extends "u32"
+  ? number
+  : T extends "u64" | "i64"
+    ? bigint
+    : T extends "str"
+      ? string
+      : T extends "bytes"
+        ? Uint8Array
+        : T extends "strs"
+          ? readonly string[]
+          : T extends "u32s"
+            ? readonly number[]
+            : readonly bigint[];
+
+/** The values of a record of kind K. */
+export type RecordOf<K extends RecordKind> = {
+  readonly [F in keyof K["fields"]]: FieldValue<K["fields"][F]>;
+};
+
+/** Every record of a family, discriminated by its name. */
+export type NamedRecord<Family extends Readonly<Record<string, RecordKind>>> = {
+  [N in keyof Family & string]: { readonly name: N } & RecordOf<Family[N]>;
+}[keyof Family & string];
+
+/** One operation of a launch plan. */
+export type PlanOp = NamedRecord<typeof planOps>;
+/** One frame on a shim's socket. */
+export type ShimFrame = NamedRecord<typeof shimFrames>;
+/** One frame on the helper's socket. */
+export type HelperFrame = NamedRecord<typeof helperFrames>;
