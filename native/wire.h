@@ -298,29 +298,29 @@ static inline bool op_unshare_read(struct op_unshare *out, const uint8_t *body, 
 }
 /* sethostname */
 struct op_hostname {
-  const char *name;
+  const char *value;
 };
 static inline bool op_hostname_read(struct op_hostname *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
-  out->name = wire_get_str(&r);
+  out->value = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* setdomainname */
 struct op_domainname {
-  const char *name;
+  const char *value;
 };
 static inline bool op_domainname_read(struct op_domainname *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
-  out->name = wire_get_str(&r);
+  out->value = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* set a network interface up */
 struct op_link_up {
-  const char *name;
+  const char *device;
 };
 static inline bool op_link_up_read(struct op_link_up *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
-  out->name = wire_get_str(&r);
+  out->device = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* make UDP and TCP sockets bound to address:port in this network namespace and hand them to the shim */
@@ -479,14 +479,14 @@ static inline bool op_root_attrs_read(struct op_root_attrs *out, const uint8_t *
   out->attr_set = wire_get_u64(&r);
   return !r.bad && r.at == r.end;
 }
-/* write a sysctl through a private procfs handle; name with slashes, relative to /proc/sys */
+/* write a sysctl through a private procfs handle; key with slashes, relative to /proc/sys */
 struct op_sysctl {
-  const char *name;
+  const char *key;
   const char *value;
 };
 static inline bool op_sysctl_read(struct op_sysctl *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
-  out->name = wire_get_str(&r);
+  out->key = wire_get_str(&r);
   out->value = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
@@ -719,12 +719,12 @@ static inline bool shim_started_read(struct shim_started *out, const uint8_t *bo
   out->pid = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
-/* ← an op failed: its code (planOps), its index in the plan, errno, and what it was about */
+/* ← an op failed: its code (planOps), its index in the plan, the errno, and what it was about */
 struct shim_failed {
   uint32_t exec;
   uint32_t op;
   uint32_t index;
-  uint32_t errno;
+  uint32_t error;
   const char *detail;
 };
 static inline bool shim_failed_read(struct shim_failed *out, const uint8_t *body, size_t length) {
@@ -732,18 +732,18 @@ static inline bool shim_failed_read(struct shim_failed *out, const uint8_t *body
   out->exec = wire_get_u32(&r);
   out->op = wire_get_u32(&r);
   out->index = wire_get_u32(&r);
-  out->errno = wire_get_u32(&r);
+  out->error = wire_get_u32(&r);
   out->detail = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* ← the stream begins */
-/* ← a request was carried out (errno 0) or not */
+/* ← a request was carried out (error 0) or not */
 struct shim_done {
-  uint32_t errno;
+  uint32_t error;
 };
 static inline bool shim_done_read(struct shim_done *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
-  out->errno = wire_get_u32(&r);
+  out->error = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* ← PID 1 is gone, output is drained, the exit record is written; status 0-255, or signal */
@@ -891,18 +891,18 @@ static inline bool helper_spawn_read(struct helper_spawn *out, const uint8_t *bo
   out->handles = wire_get_u32s(&r);
   return !r.bad && r.at == r.end;
 }
-/* → write /proc/sys/<name> in a network namespace (0: the host's) */
+/* → write /proc/sys/<key> in a network namespace (0: the host's) */
 struct helper_sysctl {
   uint32_t id;
   uint32_t netns;
-  const char *name;
+  const char *key;
   const char *value;
 };
 static inline bool helper_sysctl_read(struct helper_sysctl *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
   out->id = wire_get_u32(&r);
   out->netns = wire_get_u32(&r);
-  out->name = wire_get_str(&r);
+  out->key = wire_get_str(&r);
   out->value = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
@@ -927,14 +927,14 @@ static inline bool helper_mknod_read(struct helper_mknod *out, const uint8_t *bo
 struct helper_set_xattr {
   uint32_t id;
   const char *path;
-  const char *name;
+  const char *attribute;
   struct wire_bytes value;
 };
 static inline bool helper_set_xattr_read(struct helper_set_xattr *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
   out->id = wire_get_u32(&r);
   out->path = wire_get_str(&r);
-  out->name = wire_get_str(&r);
+  out->attribute = wire_get_str(&r);
   out->value = wire_get_bytes(&r);
   return !r.bad && r.at == r.end;
 }
@@ -1029,13 +1029,13 @@ static inline bool helper_ok_read(struct helper_ok *out, const uint8_t *body, si
 /* ← not done */
 struct helper_error {
   uint32_t id;
-  uint32_t errno;
+  uint32_t error;
   const char *detail;
 };
 static inline bool helper_error_read(struct helper_error *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
   out->id = wire_get_u32(&r);
-  out->errno = wire_get_u32(&r);
+  out->error = wire_get_u32(&r);
   out->detail = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }

@@ -96,9 +96,9 @@ export const planOps = {
   }),
   join_cgroup: kind(21, "write 0 to this tasks or cgroup.procs file", { path: "str" }),
   unshare: kind(22, "unshare(flags)", { flags: "u64" }),
-  hostname: kind(23, "sethostname", { name: "str" }),
-  domainname: kind(24, "setdomainname", { name: "str" }),
-  link_up: kind(25, "set a network interface up", { name: "str" }),
+  hostname: kind(23, "sethostname", { value: "str" }),
+  domainname: kind(24, "setdomainname", { value: "str" }),
+  link_up: kind(25, "set a network interface up", { device: "str" }),
   dns_socket: kind(
     26,
     "make UDP and TCP sockets bound to address:port in this network namespace and hand them to the shim",
@@ -196,9 +196,9 @@ export const planOps = {
   ),
   sysctl: kind(
     50,
-    "write a sysctl through a private procfs handle; name with slashes, relative to /proc/sys",
+    "write a sysctl through a private procfs handle; key with slashes, relative to /proc/sys",
     {
-      name: "str",
+      key: "str",
       value: "str",
     },
   ),
@@ -333,17 +333,17 @@ export const shimFrames = {
   }),
   failed: kind(
     35,
-    "← an op failed: its code (planOps), its index in the plan, errno, and what it was about",
+    "← an op failed: its code (planOps), its index in the plan, the errno, and what it was about",
     {
       exec: "u32",
       op: "u32",
       index: "u32",
-      errno: "u32",
+      error: "u32",
       detail: "str",
     },
   ),
   attached: kind(36, "← the stream begins", {}),
-  done: kind(37, "← a request was carried out (errno 0) or not", { errno: "u32" }),
+  done: kind(37, "← a request was carried out (error 0) or not", { error: "u32" }),
   exited: kind(
     38,
     "← PID 1 is gone, output is drained, the exit record is written; status 0-255, or signal",
@@ -407,10 +407,10 @@ export const helperFrames = {
       handles: "u32s",
     },
   ),
-  sysctl: kind(7, "→ write /proc/sys/<name> in a network namespace (0: the host's)", {
+  sysctl: kind(7, "→ write /proc/sys/<key> in a network namespace (0: the host's)", {
     id: "u32",
     netns: "u32",
-    name: "str",
+    key: "str",
     value: "str",
   }),
   mknod: kind(8, "→ mknod on the host, without following a symlink", {
@@ -420,7 +420,7 @@ export const helperFrames = {
     major: "u32",
     minor: "u32",
   }),
-  set_xattr: kind(9, "→ lsetxattr", { id: "u32", path: "str", name: "str", value: "bytes" }),
+  set_xattr: kind(9, "→ lsetxattr", { id: "u32", path: "str", attribute: "str", value: "bytes" }),
   get_xattrs: kind(
     10,
     "→ every extended attribute of a path, not following a symlink; ok.data: (str name, bytes value)*",
@@ -470,7 +470,7 @@ export const helperFrames = {
   ),
 
   ok: kind(128, "← done", { id: "u32", value: "u64", data: "bytes" }),
-  error: kind(129, "← not done", { id: "u32", errno: "u32", detail: "str" }),
+  error: kind(129, "← not done", { id: "u32", error: "u32", detail: "str" }),
 } as const;
 
 type FieldValue<T extends FieldType> = T extends "u32"

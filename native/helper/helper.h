@@ -1,0 +1,59 @@
+/*
+ * berth-helper: the privileged system calls that a JavaScript runtime cannot make, one request at a time.
+ *
+ * Every request has a handler. A handler returns 0 and fills the answer, or returns a negative errno and may say in
+ * `detail` what it was about. It decides nothing: what is asked has been decided and checked in TypeScript.
+ */
+#ifndef BERTH_HELPER_H
+#define BERTH_HELPER_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "../wire.h"
+
+/* The answer to one request. `data` points into `buffer`, whose size is ANSWER_SIZE, or is NULL. */
+struct answer {
+  uint32_t id;
+  uint64_t value;
+  uint8_t *buffer;
+  size_t length;
+  char detail[512];
+};
+#define ANSWER_SIZE (8u << 20)
+
+typedef int (*handler)(struct answer *out, const uint8_t *body, size_t length);
+
+/* Remembers what a failure was about, and gives the errno back: return fail(out, errno, "bind %s", path). */
+int fail(struct answer *out, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Closes a descriptor when its scope ends: scoped_fd int fd = open(…). */
+static inline void close_scoped(int *fd) {
+  if (*fd >= 0) close(*fd);
+}
+#define scoped_fd __attribute__((cleanup(close_scoped)))
+
+int handle_netns_new(struct answer *out, const uint8_t *body, size_t length);
+int handle_netns_open(struct answer *out, const uint8_t *body, size_t length);
+int handle_close(struct answer *out, const uint8_t *body, size_t length);
+int handle_netlink(struct answer *out, const uint8_t *body, size_t length);
+int handle_socket(struct answer *out, const uint8_t *body, size_t length);
+int handle_sysctl(struct answer *out, const uint8_t *body, size_t length);
+
+int handle_spawn(struct answer *out, const uint8_t *body, size_t length);
+/* Copies the shim's program into sealed memory, so that nothing can change it afterwards; -1 with errno set. */
+int keep_shim(const char *path);
+
+int handle_mknod(struct answer *out, const uint8_t *body, size_t length);
+int handle_set_xattr(struct answer *out, const uint8_t *body, size_t length);
+int handle_get_xattrs(struct answer *out, const uint8_t *body, size_t length);
+int handle_read_in_root(struct answer *out, const uint8_t *body, size_t length);
+int handle_probe_mount(struct answer *out, const uint8_t *body, size_t length);
+
+int handle_seccomp(struct answer *out, const uint8_t *body, size_t length);
+#endif

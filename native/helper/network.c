@@ -1,0 +1,197 @@
+/*
+ * Network namespaces, netlink and sockets. The process enters a namespace only for the moment in which a descriptor is
+ * made there; if it cannot come back it ends, since every later request would act in the wrong place.
+ */
+#include "helper.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+static int home_netns(void) {
+  static int fd = -1;
+  if (fd < 0) fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  return fd;
+}
+
+static int enter(uint32_t netns) {
+  if (netns == 0) return 0;
+  if (home_netns() < 0) return -1;
+  return setns((int)netns, CLONE_NEWNET);
+}
+
+static void come_home(uint32_t netns) {
+  int error = errno;
+  if (netns != 0 && setns(home_netns(), CLONE_NEWNET) < 0) {
+    fprintf(stderr, "berth-helper: cannot leave a network namespace: %s\n", strerror(errno));
+    _exit(1);
+  }
+  errno = error;
+}
+
+int handle_netns_new(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_netns_new request;
+  if (!helper_netns_new_read(&request, body, length)) return fail(out, EPROTO, "netns_new");
+  if (home_netns() < 0) return fail(out, errno, "open /proc/self/ns/net");
+  if (unshare(CLONE_NEWNET) < 0) return fail(out, errno, "unshare a network namespace");
+  int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+  come_home(1);
+  if (fd < 0) return fail(out, errno, "open /proc/self/ns/net");
+  out->value = (uint64_t)fd;
+  return 0;
+}
+
+int handle_netns_open(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_netns_open request;
+  if (!helper_netns_open_read(&request, body, length)) return fail(out, EPROTO, "netns_open");
+  int fd = open(request.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return fail(out, errno, "open %s", request.path);
+  out->value = (uint64_t)fd;
+  return 0;
+}
+
+int handle_close(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_close request;
+  if (!helper_close_read(&request, body, length)) return fail(out, EPROTO, "close");
+  if (request.handle > 2) close((int)request.handle);
+  return 0;
+}
+
+static int netlink_socket(uint32_t netns, uint32_t protocol) {
+  if (enter(netns) < 0) return -1;
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, (int)protocol);
+  come_home(netns);
+  if (fd < 0) return -1;
+  int size = 8 << 20, on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof size);
+  setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
+  setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+  return fd;
+}
+
+/* True when this datagram holds the final answer to `seq`: an ack or error for it, or the end of its dump. */
+static bool answers(const uint8_t *data, size_t length, uint32_t seq) {
+  for (size_t at = 0; at + sizeof(struct nlmsghdr) <= length;) {
+    struct nlmsghdr head;
+    memcpy(&head, data + at, sizeof head);
+    if (head.nlmsg_len < sizeof head) return true;
+    bool final = head.nlmsg_type == NLMSG_ERROR || head.nlmsg_type == NLMSG_DONE;
+    if (head.nlmsg_seq == seq && final) return true;
+    at += NLMSG_ALIGN(head.nlmsg_len);
+  }
+  return false;
+}
+
+/*
+ * The kernel handles netlink messages inside send and continues a dump inside recv, so that every answer is there when it
+ * is asked for: nothing ever waits. What an earlier failed request left behind is thrown away first.
+ */
+static int exchange(struct answer *out, int fd, const struct helper_netlink *request) {
+  while (recv(fd, out->buffer, ANSWER_SIZE, MSG_DONTWAIT) >= 0) {
+  }
+  struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
+  ssize_t sent = sendto(fd, request->messages.data, request->messages.length, 0,
+                        (struct sockaddr *)&kernel, sizeof kernel);
+  if (sent < 0) return fail(out, errno, "send netlink messages");
+  while (out->length < ANSWER_SIZE) {
+    ssize_t n = recv(fd, out->buffer + out->length, ANSWER_SIZE - out->length, MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return 0;
+    if (n < 0) return fail(out, errno, "receive netlink messages");
+    const uint8_t *datagram = out->buffer + out->length;
+    out->length += (size_t)n;
+    if (answers(datagram, (size_t)n, request->last_seq)) return 0;
+  }
+  return fail(out, EMSGSIZE, "netlink answers");
+}
+
+#define CACHED_PROTOCOLS 32
+
+int handle_netlink(struct answer *out, const uint8_t *body, size_t length) {
+  static int host_sockets[CACHED_PROTOCOLS];
+  struct helper_netlink request;
+  if (!helper_netlink_read(&request, body, length) || request.protocol >= CACHED_PROTOCOLS) {
+    return fail(out, EPROTO, "netlink");
+  }
+  if (request.netns == 0) {
+    int *cached = &host_sockets[request.protocol];
+    if (*cached == 0) {
+      int fd = netlink_socket(0, request.protocol);
+      if (fd < 0) return fail(out, errno, "netlink socket");
+      *cached = fd;
+    }
+    return exchange(out, *cached, &request);
+  }
+  scoped_fd int fd = netlink_socket(request.netns, request.protocol);
+  if (fd < 0) return fail(out, errno, "netlink socket");
+  return exchange(out, fd, &request);
+}
+
+union any_address {
+  struct sockaddr any;
+  struct sockaddr_in v4;
+  struct sockaddr_in6 v6;
+};
+
+static socklen_t parse_address(union any_address *to, const struct helper_socket *request) {
+  memset(to, 0, sizeof *to);
+  if (request->family == AF_INET) {
+    to->v4.sin_family = AF_INET;
+    to->v4.sin_port = htons((uint16_t)request->port);
+    return inet_pton(AF_INET, request->address, &to->v4.sin_addr) == 1 ? sizeof to->v4 : 0;
+  }
+  to->v6.sin6_family = AF_INET6;
+  to->v6.sin6_port = htons((uint16_t)request->port);
+  return inet_pton(AF_INET6, request->address, &to->v6.sin6_addr) == 1 ? sizeof to->v6 : 0;
+}
+
+int handle_socket(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_socket request;
+  union any_address address;
+  if (!helper_socket_read(&request, body, length)) return fail(out, EPROTO, "socket");
+  socklen_t size = parse_address(&address, &request);
+  if (size == 0 || request.port > 65535) return fail(out, EINVAL, "address %s", request.address);
+  if (enter(request.netns) < 0) return fail(out, errno, "enter a network namespace");
+  int fd = socket((int)request.family, (int)request.type | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                  (int)request.protocol);
+  come_home(request.netns);
+  if (fd < 0) return fail(out, errno, "socket");
+  int on = 1;
+  if (request.options & WIRE_SOCKET_REUSEADDR) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (request.options & WIRE_SOCKET_V6ONLY) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  if (bind(fd, &address.any, size) < 0 ||
+      ((request.options & WIRE_SOCKET_LISTEN) && listen(fd, 16) < 0) ||
+      getsockname(fd, &address.any, &size) < 0) {
+    int error = errno;
+    close(fd);
+    return fail(out, error, "bind %s:%u", request.address, request.port);
+  }
+  uint16_t port = request.family == AF_INET ? address.v4.sin_port : address.v6.sin6_port;
+  out->value = (uint64_t)fd;
+  out->length = (size_t)sprintf((char *)out->buffer, "%u", ntohs(port));
+  return 0;
+}
+
+/* /proc/sys/net follows the namespace of the process that opens it, so the open happens inside. */
+int handle_sysctl(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_sysctl request;
+  if (!helper_sysctl_read(&request, body, length)) return fail(out, EPROTO, "sysctl");
+  char path[512];
+  if (strstr(request.key, "..") != NULL ||
+      snprintf(path, sizeof path, "/proc/sys/%s", request.key) >= (int)sizeof path) {
+    return fail(out, EINVAL, "sysctl %s", request.key);
+  }
+  if (enter(request.netns) < 0) return fail(out, errno, "enter a network namespace");
+  scoped_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : write(fd, request.value, strlen(request.value));
+  come_home(request.netns);
+  return n < 0 ? fail(out, errno, "%s", path) : 0;
+}

@@ -1,0 +1,118 @@
+/** berth-helper on the real kernel: every namespace and file made here is gone at the end. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { lstatSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { type Kernel, KernelError, startKernel } from "./index.ts";
+
+const dir = mkdtempSync("/tmp/berth-kernel-");
+let kernel: Kernel;
+
+beforeAll(async () => {
+  const built = Bun.spawnSync(["sh", "native/helper/build.sh", `${dir}/helper`]);
+  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
+  kernel = await startKernel({
+    helperPath: `${dir}/helper`,
+    shimPath: "/bin/true",
+    socketPath: `${dir}/helper.sock`,
+  });
+});
+
+afterAll(async () => {
+  await kernel.stop();
+  rmSync(dir, { recursive: true });
+});
+
+async function refusal(promise: Promise<unknown>): Promise<string> {
+  try {
+    await promise;
+  } catch (error) {
+    if (error instanceof KernelError) return error.code;
+    throw error;
+  }
+  return "no error";
+}
+
+/** An RTM_GETLINK dump request. */
+function linkDump(seq: number): Uint8Array {
+  const message = new DataView(new ArrayBuffer(32));
+  message.setUint32(0, 32, true);
+  message.setUint16(4, 18, true);
+  message.setUint16(6, 0x301, true);
+  message.setUint32(8, seq, true);
+  return new Uint8Array(message.buffer);
+}
+
+function linkCount(answer: Uint8Array): number {
+  const view = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
+  let links = 0;
+  for (let at = 0; at < answer.length; at += (view.getUint32(at, true) + 3) & ~3) {
+    if (view.getUint16(at + 4, true) === 16) links++;
+  }
+  return links;
+}
+
+test("a new network namespace has only its loopback interface, and the helper stays at home", async () => {
+  const netns = await kernel.newNetns();
+  expect(linkCount(await kernel.netlink(netns, 0, linkDump(7), 7))).toBe(1);
+  const home = linkCount(await kernel.netlink(0, 0, linkDump(8), 8));
+  expect(home).toBe(
+    Bun.spawnSync(["ls", "/sys/class/net"]).stdout.toString().trim().split("\n").length,
+  );
+  await kernel.close(netns);
+  expect(await refusal(kernel.netlink(netns, 0, linkDump(9), 9))).toBe("EBADF");
+});
+
+test("a claimed port is refused to a second claim until its handle is closed", async () => {
+  const netns = await kernel.newNetns();
+  const request = { netns, protocol: "tcp", address: "0.0.0.0", port: 0, listen: true } as const;
+  const first = await kernel.socket(request);
+  expect(first.port).toBeGreaterThan(0);
+  expect(await refusal(kernel.socket({ ...request, port: first.port }))).toBe("EADDRINUSE");
+  await kernel.close(first.handle);
+  const again = await kernel.socket({ ...request, port: first.port });
+  expect(again.port).toBe(first.port);
+  await kernel.close(again.handle);
+  await kernel.close(netns);
+});
+
+test("device nodes and attributes are made without following links", async () => {
+  await kernel.mknod(`${dir}/null`, 0o020666, 1, 3);
+  const info = lstatSync(`${dir}/null`);
+  expect(info.isCharacterDevice()).toBe(true);
+  expect(info.rdev).toBe(0x103);
+  expect(info.mode & 0o777).toBe(0o666);
+  writeFileSync(`${dir}/file`, "");
+  symlinkSync("file", `${dir}/link`);
+  await kernel.setXattr(`${dir}/file`, "user.a", new Uint8Array([1, 2]));
+  expect([...(await kernel.xattrs(`${dir}/file`))]).toEqual([["user.a", new Uint8Array([1, 2])]]);
+  expect((await kernel.xattrs(`${dir}/link`)).size).toBe(0);
+  expect(await refusal(kernel.mknod(`${dir}/link`, 0o020666, 1, 3))).toBe("EEXIST");
+});
+
+test("a read in a root never leaves it, blocks on no fifo, and has a bound", async () => {
+  writeFileSync(`${dir}/inside`, "inside");
+  symlinkSync("../../../../../inside", `${dir}/up`);
+  symlinkSync("/etc/passwd", `${dir}/out`);
+  Bun.spawnSync(["mkfifo", `${dir}/fifo`]);
+  const text = new TextDecoder().decode(await kernel.readInRoot(dir, "up", 100));
+  expect(text).toBe("inside");
+  expect(await refusal(kernel.readInRoot(dir, "out", 100))).toBe("ENOENT");
+  expect(await refusal(kernel.readInRoot(dir, "fifo", 100))).toBe("EINVAL");
+  expect(await refusal(kernel.readInRoot(dir, "inside", 3))).toBe("EFBIG");
+});
+
+test("a seccomp filter is compiled; names that no kernel has are skipped", async () => {
+  const rule = { action: 0x7fff0000, args: [], names: ["read", "write", "no_such_call"] };
+  const filter = await kernel.compileSeccomp(0x00050001, ["x86_64"], [rule]);
+  expect(filter.length).toBeGreaterThan(0);
+  expect(filter.length % 8).toBe(0);
+});
+
+test("a mount is tried without leaving a trace", async () => {
+  await kernel.probeMount("tmpfs", ["mode=0700"], dir);
+  expect(await Bun.file("/proc/self/mountinfo").text()).not.toContain(dir);
+  expect(await refusal(kernel.probeMount("no-such-fs", [], ""))).toBe("ENODEV");
+});
+
+test("a shim that cannot be found in its run directory's parent is refused with the path", async () => {
+  expect(await refusal(kernel.spawnShim(`${dir}/missing`, []))).toBe("ENOENT");
+});
