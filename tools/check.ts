@@ -1,0 +1,76 @@
+/**
+ * `./test`: type check, lint, import ranks, house rules, build, unit tests, black-box tests. Each step counts as passed
+ * or failed, each test of a suite too. The last line is "N passed, N failed".
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { Glob } from "bun";
+import { checkRanks } from "./ranks.ts";
+import { checkTidy } from "./tidy.ts";
+
+const root = join(import.meta.dir, "..");
+const bun = process.execPath;
+let passed = 0;
+let failed = 0;
+
+function report(name: string, problems: readonly string[]): boolean {
+  if (problems.length === 0) {
+    passed++;
+    console.log(`ok    ${name}`);
+    return true;
+  }
+  failed++;
+  console.log(`FAIL  ${name}`);
+  for (const problem of problems) console.log(`      ${problem}`);
+  return false;
+}
+
+async function command(name: string, argv: readonly string[]): Promise<boolean> {
+  const child = Bun.spawn([...argv], { cwd: root, stdout: "pipe", stderr: "pipe" });
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  const status = await child.exited;
+  return report(name, status === 0 ? [] : [...(out + err).trim().split("\n").slice(-80)]);
+}
+
+/** Runs test files in one `bun test`, shows its output, and adds up what it counted. */
+async function suite(name: string, files: readonly string[], timeoutMs: number): Promise<void> {
+  if (files.length === 0) return;
+  console.log(`----  ${name}`);
+  const child = Bun.spawn([bun, "test", "--timeout", String(timeoutMs), ...files], {
+    cwd: root,
+    stdout: "inherit",
+    stderr: "pipe",
+  });
+  let text = "";
+  for await (const chunk of child.stderr) {
+    const part = new TextDecoder().decode(chunk);
+    text += part;
+    process.stderr.write(part);
+  }
+  const status = await child.exited;
+  const count = (word: string) =>
+    Number(new RegExp(`^\\s*(\\d+) ${word}$`, "m").exec(text)?.[1] ?? 0);
+  passed += count("pass");
+  failed += count("fail");
+  // A crash or an error outside of a test fails the run even if each test passed.
+  if (status !== 0 && count("fail") === 0) failed++;
+}
+
+const named = process.argv.slice(2);
+const find = (pattern: string) => Array.from(new Glob(pattern).scanSync(root)).sort();
+
+await command("wire.h is what src/spec/wire.ts describes", [bun, "tools/wire.ts", "--check"]);
+await command("types", ["node_modules/.bin/tsc", "--noEmit"]);
+await command("lint and format", ["node_modules/.bin/biome", "check", "--error-on-warnings"]);
+report("import ranks", checkRanks(join(root, "src")));
+report("house rules", checkTidy(root));
+const built = await command("build", [bun, "tools/build.ts"]);
+const units = find("{src,tools}/**/*.test.ts").map((file) => `./${file}`);
+const blackBox = find("tests/e2e/**/*.test.ts")
+  .filter((file) => named.length === 0 || named.some((name) => file.includes(name)))
+  .map((file) => `./${file}`);
+if (named.length === 0) await suite("unit tests", units, 60_000);
+if (built && existsSync(join(root, "dist/berth")))
+  await suite("black-box tests", blackBox, 120_000);
+console.log(`${passed} passed, ${failed} failed`);
+process.exit(failed === 0 ? 0 : 1);

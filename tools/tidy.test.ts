@@ -1,0 +1,21 @@
+import { expect, test } from "bun:test";
+import { checkCatalogue, longFunctions, undocumented } from "./tidy.ts";
+
+test("a function over the bar is named with its length", () => {
+  const lines = ["export function f(): void {", "  a();", "  b();", "}"];
+  expect(longFunctions(lines, 3)).toEqual(["export function f(): void { has 4 lines"]);
+  expect(longFunctions(lines, 4)).toEqual([]);
+});
+
+test("an export without a docstring is named", () => {
+  expect(undocumented(["export const a = 1;"])).toEqual(["a has no docstring"]);
+  expect(undocumented(["/** A. */", "export const a = 1;"])).toEqual([]);
+});
+
+test("the catalogue of errors is compared both ways", () => {
+  const code = ['throw fault("invalid", "one", "x")', 'throw fault(\n "conflict",\n "two", y)'];
+  expect(checkCatalogue(code, "| `one` | x |\n| `three` | y |")).toEqual([
+    "docs/errors.md lacks two",
+    "docs/errors.md has three, which no code gives",
+  ]);
+});
