@@ -1,0 +1,83 @@
+import { afterEach, expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { cpuWeight, v1Writes, v2Writes } from "./cgroup-resources.ts";
+import { Cgroups } from "./cgroups.ts";
+
+const parent = `/berth-unit-${process.pid}`;
+const cgroups = Cgroups.detect();
+afterEach(() => {
+  cgroups.remove(parent);
+});
+
+test("memory is limited before memory with swap, and the period set before the quota", () => {
+  const files = v1Writes({
+    memory: { swap: 20, limit: 10 },
+    cpu: { quota: 5000, period: 10000 },
+    pids: { limit: 0 },
+  }).map(({ file, value }) => `${file}=${value}`);
+  expect(files).toEqual([
+    "memory.limit_in_bytes=10",
+    "memory.memsw.limit_in_bytes=20",
+    "cpu.cfs_period_us=10000",
+    "cpu.cfs_quota_us=5000",
+    "pids.max=max",
+  ]);
+});
+
+test("version 2 counts swap without memory and weighs instead of sharing", () => {
+  const writes = v2Writes({
+    memory: { limit: 100, swap: 150 },
+    cpu: { shares: 1024, quota: 50000 },
+  });
+  expect(writes.map(({ file, value }) => `${file}=${value}`)).toEqual([
+    "memory.max=100",
+    "memory.swap.max=50",
+    "cpu.weight=39",
+    "cpu.max=50000 100000",
+  ]);
+  expect([cpuWeight(2), cpuWeight(262144)]).toEqual([1, 10000]);
+});
+
+test("mountinfo tells the version and the hierarchies", () => {
+  const line = (path: string, type: string, options: string) =>
+    `30 20 0:26 / ${path} rw - ${type} ${type} rw,${options}`;
+  const v1 = Cgroups.detect(
+    [
+      line("/sys/fs/cgroup/cpu,cpuacct", "cgroup", "cpu,cpuacct"),
+      line("/sys/fs/cgroup/systemd", "cgroup", "xattr,name=systemd"),
+    ].join("\n"),
+  );
+  expect(v1.version).toBe(1);
+  expect(v1.mounts).toEqual([
+    { directory: "cpu,cpuacct", option: "cpu,cpuacct" },
+    { directory: "systemd", option: "name=systemd" },
+  ]);
+  expect(Cgroups.detect(line("/sys/fs/cgroup", "cgroup2", "nsdelegate")).version).toBe(2);
+  expect(() => Cgroups.detect("")).toThrow("no cgroup file system");
+});
+
+test("a cgroup is made with its limits, holds a process, kills it, and goes", async () => {
+  const path = `${parent}/one`;
+  const join = cgroups.create(path, { memory: { limit: 64 << 20 }, pids: { limit: 10 } });
+  const script = [...join.joinFiles.map((file) => `echo 0 > ${file}`), "exec sleep 100"].join("; ");
+  const child = Bun.spawn(["sh", "-c", script]);
+  while (!cgroups.pids(path).includes(child.pid)) await Bun.sleep(5);
+  if (cgroups.version === 1)
+    expect(readFileSync(`/sys/fs/cgroup/memory${path}/memory.limit_in_bytes`, "utf8")).toBe(
+      "67108864\n",
+    );
+  expect(cgroups.remove(path)).toBe(false);
+  cgroups.freeze(path);
+  cgroups.kill(path);
+  await child.exited;
+  expect(child.signalCode).toBe("SIGKILL");
+  while (!cgroups.remove(path)) await Bun.sleep(5);
+  expect(cgroups.children(parent)).toEqual([]);
+  expect(existsSync(`/sys/fs/cgroup/memory${path}`)).toBe(false);
+});
+
+test("a limit that the kernel refuses leaves no cgroup behind", () => {
+  const path = `${parent}/two`;
+  expect(() => cgroups.create(path, { cpu: { cpus: "9999" } })).toThrow("cpuset.cpus");
+  expect(cgroups.children(parent)).toEqual([]);
+});

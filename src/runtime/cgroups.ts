@@ -1,0 +1,314 @@
+/**
+ * Control groups, versions 1 and 2, behind one interface. Everything happens below one parent directory of berth's own;
+ * no cgroup that berth did not make is ever written to.
+ *
+ * The calls are synchronous: each is a few writes to kernel files, and a start does them in one go.
+ */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from "node:fs";
+import { errnoOf, fault, messageOf } from "../base/errors.ts";
+import type { OciResources } from "../spec/oci-runtime.ts";
+import { type ResourceWrite, v1Writes, v2Writes } from "./cgroup-resources.ts";
+
+/** A container's cgroup, as the launch plan needs it. */
+export interface CgroupJoin {
+  /** Version 1: the child writes 0 to each. */
+  readonly joinFiles: readonly string[];
+  /** Version 2: the child is born there. */
+  readonly into?: string;
+  /** The file with the word oom_kill and a count. */
+  readonly oomFile?: string;
+}
+
+/** One version-1 hierarchy. */
+interface Hierarchy {
+  /** The directory's name under the mount root: "cpu,cpuacct". */
+  readonly directory: string;
+  /** Where it is mounted. */
+  readonly path: string;
+  readonly controllers: readonly string[];
+  /** The mount option that names it: "cpu,cpuacct" or "name=systemd". */
+  readonly option: string;
+}
+
+/** The host's control groups. */
+export class Cgroups {
+  private readonly ready = new Set<string>();
+
+  private constructor(
+    readonly version: 1 | 2,
+    private readonly hierarchies: readonly Hierarchy[],
+    /** Version 2: the mount point. */
+    private readonly unified: string,
+  ) {}
+
+  /** Reads what this host has. Throws a Fault "unsupported" when nothing is mounted. */
+  static detect(mountinfo = readFileSync("/proc/self/mountinfo", "utf8")): Cgroups {
+    const hierarchies: Hierarchy[] = [];
+    let unified = "";
+    for (const line of mountinfo.trim().split("\n")) {
+      const [left = "", right = ""] = line.split(" - ");
+      const path = left.split(" ")[4] ?? "";
+      const [type, , options = ""] = right.split(" ");
+      if (type === "cgroup2" && unified === "") unified = path;
+      if (type !== "cgroup" || hierarchies.some((known) => known.path === path)) continue;
+      const words = options
+        .split(",")
+        .filter((word) => !/^(rw|ro|xattr|release_agent=.*|clone_children)$/.test(word));
+      const named = words.find((word) => word.startsWith("name="));
+      hierarchies.push({
+        directory: path.slice(path.lastIndexOf("/") + 1),
+        path,
+        controllers: words.filter((word) => !word.startsWith("name=")),
+        option: named ?? words.join(","),
+      });
+    }
+    if (hierarchies.some((hierarchy) => hierarchy.controllers.length > 0))
+      return new Cgroups(1, hierarchies, "");
+    if (unified === "")
+      throw fault(
+        "unsupported",
+        "no-cgroups",
+        "no cgroup file system is mounted; mount cgroup2 at /sys/fs/cgroup",
+      );
+    return new Cgroups(2, [], unified);
+  }
+
+  /** What to show inside a container; empty with version 2. */
+  get mounts(): readonly { directory: string; option: string }[] {
+    return this.hierarchies.map(({ directory, option }) => ({ directory, option }));
+  }
+
+  /** True when the host has the controller. */
+  has(controller: string): boolean {
+    if (this.version === 1) return this.hierarchies.some((h) => h.controllers.includes(controller));
+    const file = `${this.unified}/cgroup.controllers`;
+    return (
+      existsSync(file) &&
+      readFileSync(file, "utf8")
+        .split(/\s+/)
+        .includes(controller === "blkio" ? "io" : controller)
+    );
+  }
+
+  /** True when the host accounts for swap. */
+  get swapAccounting(): boolean {
+    if (this.version === 2) return true;
+    const memory = this.hierarchies.find((h) => h.controllers.includes("memory"));
+    return memory !== undefined && existsSync(`${memory.path}/memory.memsw.limit_in_bytes`);
+  }
+
+  /**
+   * Makes the cgroup at `path` (as "/berth/<id>") with its limits. Throws a Fault "failed" that names the file when the
+   * kernel refuses a limit; what was made is then gone again.
+   */
+  create(path: string, resources: OciResources): CgroupJoin {
+    try {
+      const slash = path.lastIndexOf("/");
+      this.makeParent(path.slice(0, slash) || "/");
+      if (this.version === 2) return this.createUnified(path, resources);
+      for (const hierarchy of this.hierarchies)
+        mkdirSync(hierarchy.path + path, { recursive: true });
+      this.apply(path, resources);
+      const memory = this.hierarchies.find((h) => h.controllers.includes("memory"));
+      return {
+        joinFiles: this.joinFiles(path),
+        ...(memory ? { oomFile: `${memory.path}${path}/memory.oom_control` } : {}),
+      };
+    } catch (error) {
+      this.remove(path);
+      throw error;
+    }
+  }
+
+  /** The files by which a process enters an existing cgroup. */
+  joinFiles(path: string): string[] {
+    if (this.version === 2) return [`${this.unified}${path}/cgroup.procs`];
+    return this.hierarchies.map((hierarchy) => `${hierarchy.path}${path}/tasks`);
+  }
+
+  private createUnified(path: string, resources: OciResources): CgroupJoin {
+    mkdirSync(this.unified + path, { recursive: true });
+    this.apply(path, resources);
+    return {
+      joinFiles: [],
+      into: this.unified + path,
+      oomFile: `${this.unified}${path}/memory.events`,
+    };
+  }
+
+  /** Makes the directories above, once: version 1 lets children inherit cpus and memory nodes, version 2 delegates. */
+  private makeParent(parent: string): void {
+    if (this.ready.has(parent)) return;
+    let at = "";
+    for (const name of parent.split("/").filter(Boolean)) {
+      if (this.version === 2) this.delegate(at);
+      at += `/${name}`;
+      for (const hierarchy of this.hierarchies) {
+        mkdirSync(hierarchy.path + at, { recursive: true });
+        if (hierarchy.controllers.includes("cpuset")) this.inheritCpuset(hierarchy.path, at);
+      }
+      if (this.version === 2) mkdirSync(this.unified + at, { recursive: true });
+    }
+    if (this.version === 2) this.delegate(at);
+    this.ready.add(parent);
+  }
+
+  private inheritCpuset(root: string, at: string): void {
+    for (const file of ["cpuset.cpus", "cpuset.mems"]) {
+      const own = `${root}${at}/${file}`;
+      if (readFileSync(own, "utf8").trim() !== "") continue;
+      const above = `${root}${at.slice(0, at.lastIndexOf("/"))}/${file}`;
+      writeFileSync(own, readFileSync(above, "utf8"));
+    }
+    writeFileSync(`${root}${at}/cgroup.clone_children`, "1");
+  }
+
+  private delegate(at: string): void {
+    const wanted = ["cpu", "cpuset", "io", "memory", "pids"];
+    for (const controller of wanted) {
+      try {
+        writeFileSync(`${this.unified}${at}/cgroup.subtree_control`, `+${controller}`);
+      } catch {
+        // The host does not have it or does not delegate it; a limit that needs it will say so.
+      }
+    }
+  }
+
+  /** Writes limits; used at creation and to change a running container's. */
+  apply(path: string, resources: OciResources): void {
+    const writes = this.version === 1 ? v1Writes(resources) : v2Writes(resources);
+    for (const write of writes) this.write(path, write);
+  }
+
+  private write(path: string, { controller, file, value, optional }: ResourceWrite): void {
+    const root =
+      this.version === 2
+        ? this.unified
+        : this.hierarchies.find((h) => h.controllers.includes(controller))?.path;
+    if (root === undefined) {
+      if (optional) return;
+      throw fault(
+        "failed",
+        "cgroup-controller",
+        `the host has no ${controller} cgroup controller, which ${file} needs`,
+      );
+    }
+    try {
+      writeFileSync(`${root}${path}/${file}`, value);
+    } catch (error) {
+      if (optional && errnoOf(error) === "ENOENT") return;
+      throw fault(
+        "failed",
+        "cgroup-write",
+        `cannot set ${file} to ${value}: ${messageOf(error)}`,
+        error,
+      );
+    }
+  }
+
+  /** The processes in a cgroup and below it; none when it is gone. */
+  pids(path: string): number[] {
+    const root = this.version === 2 ? this.unified : (this.hierarchies[0]?.path ?? "");
+    return pidsBelow(root + path);
+  }
+
+  /** Sends SIGKILL to everything in the cgroup, in any hierarchy. */
+  kill(path: string): void {
+    this.thaw(path);
+    const roots = this.version === 2 ? [this.unified] : this.hierarchies.map((h) => h.path);
+    const pids = new Set(roots.flatMap((root) => pidsBelow(root + path)));
+    for (const pid of pids) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // It has gone by itself.
+      }
+    }
+  }
+
+  /** Removes a cgroup and what is below it. False while a dying process still holds it. */
+  remove(path: string): boolean {
+    const roots = this.version === 2 ? [this.unified] : this.hierarchies.map((h) => h.path);
+    return roots.map((root) => removeTree(root + path)).every(Boolean);
+  }
+
+  /** The names of the cgroups right below a parent, in any hierarchy. */
+  children(parent: string): string[] {
+    const roots = this.version === 2 ? [this.unified] : this.hierarchies.map((h) => h.path);
+    return [...new Set(roots.flatMap((root) => directories(root + parent)))];
+  }
+
+  /** Stops every process of the cgroup. */
+  freeze(path: string): void {
+    this.setFrozen(path, true);
+  }
+
+  /** Lets them run again; nothing if they do. */
+  thaw(path: string): void {
+    this.setFrozen(path, false);
+  }
+
+  private setFrozen(path: string, frozen: boolean): void {
+    const freezer = this.hierarchies.find((h) => h.controllers.includes("freezer"));
+    const file =
+      this.version === 2
+        ? `${this.unified}${path}/cgroup.freeze`
+        : `${freezer?.path ?? ""}${path}/freezer.state`;
+    const word = this.version === 2 ? String(Number(frozen)) : frozen ? "FROZEN" : "THAWED";
+    try {
+      writeFileSync(file, word);
+    } catch (error) {
+      if (frozen)
+        throw fault("failed", "cgroup-freeze", `cannot freeze: ${messageOf(error)}`, error);
+    }
+  }
+}
+
+function directories(path: string): string[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map((entry) => entry.name);
+  } catch {
+    return [];
+  }
+}
+
+function pidsBelow(path: string): number[] {
+  let own: number[] = [];
+  try {
+    own = readFileSync(`${path}/cgroup.procs`, "utf8").split("\n").filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+  return [...own, ...directories(path).flatMap((name) => pidsBelow(`${path}/${name}`))];
+}
+
+function removeTree(path: string): boolean {
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return true;
+  }
+  // A container may have made cgroups of its own below.
+  if (
+    !directories(path)
+      .map((name) => removeTree(`${path}/${name}`))
+      .every(Boolean)
+  )
+    return false;
+  try {
+    rmdirSync(path);
+    return true;
+  } catch (error) {
+    return errnoOf(error) === "ENOENT";
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * runtime: OCI configuration → launch plan → a running process, and its control group. Knows neither images nor HTTP.
+ */
+export { capabilityList, capabilityMask, capabilityNames } from "./capabilities.ts";
+export { type CgroupJoin, Cgroups } from "./cgroups.ts";
+export { type HostFeatures, probeFeatures } from "./features.ts";
+export {
+  type ExecExtras,
+  type PlanExtras,
+  type PlanRoot,
+  toExecPlan,
+  toLaunchPlan,
+} from "./plan.ts";
+export { rlimitNumber } from "./rlimits.ts";
+export {
+  defaultSeccompProfile,
+  parseSeccompProfile,
+  resolveSeccomp,
+  type SeccompHost,
+  type SeccompProfile,
+  seccompRules,
+} from "./seccomp.ts";
+export {
+  type AttachedStream,
+  connectShim,
+  type ShimConnection,
+  type ShimEvent,
+} from "./shim-client.ts";

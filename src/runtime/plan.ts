@@ -1,0 +1,335 @@
+/**
+ * From an OCI configuration to the launch plan that the shim executes: pure, and the only place that knows in which order
+ * a container is made.
+ *
+ * The order matters: host paths (namespaces, cgroups) come before the root is left; mounts that need rights come before
+ * those are dropped; a seccomp filter is loaded before the rights go unless no_new_privs allows it afterwards.
+ */
+import type { OciMount, OciNamespaceType, OciProcess, OciSpec } from "../spec/oci-runtime.ts";
+import { type PlanOp, wireConstants } from "../spec/wire.ts";
+import { capabilityMask } from "./capabilities.ts";
+import { parseMountOptions, propagationFlags } from "./mount-options.ts";
+import { rlimitNumber } from "./rlimits.ts";
+
+/** How the container's root file system is mounted. */
+export type PlanRoot =
+  | {
+      readonly kind: "overlay";
+      /** The uppermost first. */
+      readonly lowerdirs: readonly string[];
+      readonly upperdir: string;
+      readonly workdir: string;
+      readonly volatile: boolean;
+    }
+  | { readonly kind: "bind"; readonly path: string };
+
+/** What a launch needs beyond the OCI configuration: where things are on this host. */
+export interface PlanExtras {
+  readonly id: string;
+  readonly root: PlanRoot;
+  /** A host directory to mount the root on; all containers share it, each in its own mount namespace. */
+  readonly mountPoint: string;
+  /** The shim's descriptor of the network namespace to join. */
+  readonly netnsFd?: number;
+  /** cgroup v1: files that the child writes itself to. */
+  readonly cgroupJoinFiles: readonly string[];
+  /** cgroup v2: the directory that the child is born in. */
+  readonly cgroupInto?: string;
+  /** Controllers to show under /sys/fs/cgroup, as mount options ("cpu", "name=systemd"); cgroup v1 only. */
+  readonly cgroupMounts: readonly { readonly directory: string; readonly option: string }[];
+  readonly seccompFilter?: Uint8Array;
+  readonly stdin: { readonly open: boolean; readonly once: boolean };
+  readonly log?: { readonly path: string; readonly maxSize: number; readonly maxFiles: number };
+  readonly exitFile: string;
+  readonly oomFile?: string;
+  /** The container's resolver: the shim listens there, and asks these while no daemon is connected. */
+  readonly dns?: {
+    readonly address: string;
+    readonly port: number;
+    readonly upstreams: readonly string[];
+  };
+  /** The kernel takes lowerdir+ (6.8 and later). */
+  readonly lowerdirPlus: boolean;
+  /** Run an init as PID 1. */
+  readonly init: boolean;
+}
+
+const cloneFlags: Readonly<Record<OciNamespaceType, bigint>> = {
+  mount: 0x00020000n,
+  cgroup: 0x02000000n,
+  uts: 0x04000000n,
+  ipc: 0x08000000n,
+  user: 0x10000000n,
+  pid: 0x20000000n,
+  network: 0x40000000n,
+};
+
+const MS_REC_SLAVE = 0x84000n;
+const S_IFCHR = 0o020000;
+const S_IFBLK = 0o060000;
+const S_IFIFO = 0o010000;
+
+/** The plan of a new container. */
+export function toLaunchPlan(spec: OciSpec, extras: PlanExtras): PlanOp[] {
+  return [
+    ...shimOps(spec, extras),
+    ...namespaceOps(spec, extras),
+    ...rootOps(extras),
+    ...spec.mounts.flatMap((mount) => mountOps(mount, extras)),
+    ...deviceOps(spec),
+    ...(spec.process.terminal
+      ? [
+          {
+            name: "pty" as const,
+            rows: spec.process.consoleSize?.height ?? 0,
+            columns: spec.process.consoleSize?.width ?? 0,
+          },
+        ]
+      : []),
+    ...spec.linux.readonlyPaths.map((path) => ({ name: "readonly" as const, path })),
+    ...spec.linux.maskedPaths.map((path) => ({ name: "mask" as const, path })),
+    ...Object.entries(spec.linux.sysctl).map(([key, value]) => ({
+      name: "sysctl" as const,
+      key: key.replaceAll(".", "/"),
+      value,
+    })),
+    ...(spec.root.readonly ? [{ name: "root_attrs" as const, attr_set: 1n }] : []),
+    { name: "pivot_root" },
+    ...processOps(spec.process, extras.seccompFilter),
+    ...(extras.init ? [{ name: "init" as const }] : []),
+    { name: "exec", args: spec.process.args, env: spec.process.env },
+  ];
+}
+
+function shimOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
+  let flags = 0n;
+  const ops: PlanOp[] = [];
+  for (const namespace of spec.linux.namespaces) {
+    if (namespace.path !== undefined) continue;
+    if (namespace.type === "cgroup") continue; // unshared by the child once it is in its cgroup
+    if (namespace.type === "network" && extras.netnsFd !== undefined) continue;
+    flags |= cloneFlags[namespace.type];
+  }
+  const options =
+    (spec.process.terminal ? wireConstants.SHIM_TTY : 0) |
+    (extras.stdin.open ? wireConstants.SHIM_STDIN : 0) |
+    (extras.stdin.once ? wireConstants.SHIM_STDIN_ONCE : 0);
+  ops.push({ name: "shim", clone_flags: flags, options, id: extras.id });
+  if (extras.log !== undefined) {
+    const { path, maxSize, maxFiles } = extras.log;
+    ops.push({ name: "log", path, max_size: BigInt(maxSize), max_files: maxFiles });
+  }
+  ops.push({ name: "exit_file", path: extras.exitFile });
+  if (extras.oomFile !== undefined) ops.push({ name: "oom_file", path: extras.oomFile });
+  const pid = spec.linux.namespaces.find((namespace) => namespace.type === "pid");
+  if (pid?.path !== undefined)
+    ops.push({ name: "join_pid_ns", fd: wireConstants.NO_FD, path: pid.path });
+  if (extras.cgroupInto !== undefined)
+    ops.push({ name: "clone_into_cgroup", path: extras.cgroupInto });
+  if (extras.dns !== undefined) ops.push({ name: "dns", upstreams: extras.dns.upstreams });
+  return ops;
+}
+
+function namespaceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
+  const ops: PlanOp[] = [];
+  const of = (type: OciNamespaceType) =>
+    spec.linux.namespaces.find((namespace) => namespace.type === type);
+  if (extras.netnsFd !== undefined)
+    ops.push({ name: "join_ns", fd: extras.netnsFd, path: "", type: cloneFlags.network });
+  for (const { type, path } of spec.linux.namespaces) {
+    if (path === undefined || type === "pid") continue;
+    ops.push({ name: "join_ns", fd: wireConstants.NO_FD, path, type: cloneFlags[type] });
+  }
+  for (const path of extras.cgroupJoinFiles) ops.push({ name: "join_cgroup", path });
+  if (of("cgroup") !== undefined) ops.push({ name: "unshare", flags: cloneFlags.cgroup });
+  const uts = of("uts");
+  if (uts !== undefined && uts.path === undefined) {
+    if (spec.hostname !== undefined) ops.push({ name: "hostname", value: spec.hostname });
+    if (spec.domainname !== undefined) ops.push({ name: "domainname", value: spec.domainname });
+  }
+  const network = of("network");
+  if (network !== undefined && network.path === undefined && extras.netnsFd === undefined)
+    ops.push({ name: "link_up", device: "lo" });
+  if (extras.dns !== undefined) {
+    const { address, port } = extras.dns;
+    ops.push({ name: "dns_socket", address, port });
+  }
+  const flags = propagationFlags(spec.linux.rootfsPropagation ?? "rslave") ?? MS_REC_SLAVE;
+  ops.push({ name: "propagation", path: "/", flags });
+  return ops;
+}
+
+function rootOps(extras: PlanExtras): PlanOp[] {
+  const { root, mountPoint } = extras;
+  if (root.kind === "bind")
+    return [{ name: "root_bind", source: root.path, attrs: 0n, target: mountPoint }];
+  const lower = extras.lowerdirPlus
+    ? root.lowerdirs.map((path) => `lowerdir+=${path}`)
+    : [`lowerdir=${root.lowerdirs.map((path) => path.replace(/[\\:,]/g, "\\$&")).join(":")}`];
+  const params = [...lower, `upperdir=${root.upperdir}`, `workdir=${root.workdir}`, "index=off"];
+  if (root.volatile) params.push("volatile");
+  return [
+    {
+      name: "root_mount",
+      type: "overlay",
+      source: "overlay",
+      params,
+      attrs: 0n,
+      target: mountPoint,
+    },
+  ];
+}
+
+function mountOps(mount: OciMount, extras: PlanExtras): PlanOp[] {
+  const options = parseMountOptions(mount.options);
+  const target = mount.destination;
+  if (mount.type === "bind") {
+    return [
+      {
+        name: "bind",
+        source: mount.source,
+        target,
+        attr_set: options.set,
+        attr_clr: options.clear,
+        propagation: options.propagation,
+        options:
+          (options.recursive ? wireConstants.BIND_RECURSIVE : 0) |
+          (options.recursiveAttributes ? wireConstants.BIND_RECURSIVE_ATTRS : 0),
+      },
+    ];
+  }
+  const { type, source } = mount;
+  if (type === "cgroup" && extras.cgroupMounts.length > 0) return cgroupV1Mounts(mount, extras);
+  const fsType = type === "cgroup" ? "cgroup2" : type;
+  return [
+    { name: "mount", type: fsType, source, params: options.params, attrs: options.set, target },
+  ];
+}
+
+/** The v1 hierarchies as the container's own cgroup namespace shows them, under a tmpfs as hosts have it. */
+function cgroupV1Mounts(mount: OciMount, extras: PlanExtras): PlanOp[] {
+  const { set } = parseMountOptions(mount.options);
+  const tmpfs: PlanOp = {
+    name: "mount",
+    type: "tmpfs",
+    source: "tmpfs",
+    params: ["mode=755"],
+    attrs: set & ~1n,
+    target: mount.destination,
+  };
+  const hierarchies = extras.cgroupMounts.map(
+    ({ directory, option }): PlanOp => ({
+      name: "mount",
+      type: "cgroup",
+      source: "cgroup",
+      params: [option],
+      attrs: set,
+      target: `${mount.destination}/${directory}`,
+    }),
+  );
+  const links = extras.cgroupMounts
+    .filter(({ directory }) => directory.includes(","))
+    .flatMap(({ directory }) =>
+      directory.split(",").map(
+        (name): PlanOp => ({
+          name: "symlink",
+          target: directory,
+          path: `${mount.destination}/${name}`,
+        }),
+      ),
+    );
+  const seal: PlanOp[] = (set & 1n) === 1n ? [{ name: "readonly", path: mount.destination }] : [];
+  return [tmpfs, ...hierarchies, ...links, ...seal];
+}
+
+function deviceOps(spec: OciSpec): PlanOp[] {
+  const types = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO };
+  const nodes = spec.linux.devices.map(
+    (device): PlanOp => ({
+      name: "mknod",
+      path: device.path,
+      mode: types[device.type] | device.fileMode,
+      major: device.major,
+      minor: device.minor,
+      uid: device.uid,
+      gid: device.gid,
+    }),
+  );
+  const links = Object.entries({
+    "/dev/fd": "/proc/self/fd",
+    "/dev/stdin": "/proc/self/fd/0",
+    "/dev/stdout": "/proc/self/fd/1",
+    "/dev/stderr": "/proc/self/fd/2",
+    "/dev/core": "/proc/kcore",
+    "/dev/ptmx": "pts/ptmx",
+  }).map(([path, target]): PlanOp => ({ name: "symlink", target, path }));
+  return [...nodes, ...links];
+}
+
+/** From the finished root to the process's rights. */
+function processOps(process: OciProcess, filter: Uint8Array | undefined): PlanOp[] {
+  const { user, capabilities, cwd } = process;
+  const seccomp: PlanOp[] = filter === undefined ? [] : [{ name: "seccomp", filter, flags: 0 }];
+  const ops: PlanOp[] = [];
+  if (process.oomScoreAdj !== undefined)
+    ops.push({ name: "oom_score_adj", value: BigInt(process.oomScoreAdj) });
+  for (const { type, soft, hard } of process.rlimits) {
+    const resource = rlimitNumber(type);
+    if (resource !== undefined)
+      ops.push({ name: "rlimit", resource, soft: unlimited(soft), hard: unlimited(hard) });
+  }
+  ops.push({ name: "umask", mask: user.umask ?? 0o022 });
+  ops.push({ name: "workdir", path: cwd, uid: user.uid, gid: user.gid });
+  ops.push({ name: "bounding", mask: capabilityMask(capabilities.bounding) });
+  if (!process.noNewPrivileges) ops.push(...seccomp);
+  ops.push({ name: "user", uid: user.uid, gid: user.gid, groups: user.additionalGids });
+  ops.push({
+    name: "capabilities",
+    effective: capabilityMask(capabilities.effective),
+    permitted: capabilityMask(capabilities.permitted),
+    inheritable: capabilityMask(capabilities.inheritable),
+    ambient: capabilityMask(capabilities.ambient),
+  });
+  if (process.noNewPrivileges) ops.push({ name: "no_new_privs" }, ...seccomp);
+  return ops;
+}
+
+/** RLIM_INFINITY is written -1. */
+function unlimited(value: number): bigint {
+  return value < 0 ? 0xffffffffffffffffn : BigInt(value);
+}
+
+/** What an exec needs beyond its process. */
+export interface ExecExtras {
+  readonly cgroupJoinFiles: readonly string[];
+  readonly seccompFilter?: Uint8Array;
+  readonly stdin: boolean;
+}
+
+/** The plan of a process in a running container. */
+export function toExecPlan(process: OciProcess, extras: ExecExtras): PlanOp[] {
+  const namespaces =
+    cloneFlags.mount |
+    cloneFlags.cgroup |
+    cloneFlags.uts |
+    cloneFlags.ipc |
+    cloneFlags.pid |
+    cloneFlags.network;
+  const options =
+    (process.terminal ? wireConstants.SHIM_TTY : 0) | (extras.stdin ? wireConstants.SHIM_STDIN : 0);
+  return [
+    { name: "exec_into", namespaces, options },
+    ...extras.cgroupJoinFiles.map((path) => ({ name: "join_cgroup" as const, path })),
+    ...(process.terminal
+      ? [
+          {
+            name: "pty" as const,
+            rows: process.consoleSize?.height ?? 0,
+            columns: process.consoleSize?.width ?? 0,
+          },
+        ]
+      : []),
+    ...processOps(process, extras.seccompFilter),
+    { name: "exec", args: process.args, env: process.env },
+  ];
+}

@@ -1,0 +1,168 @@
+/**
+ * Seccomp profiles in Docker's JSON format, and what they come to for one container on one host.
+ *
+ * A profile's rules may depend on the container's capabilities, the architecture and the kernel's version; resolving is
+ * pure and gives the OCI form, which libseccomp then compiles.
+ */
+import { fault, messageOf } from "../base/errors.ts";
+import type { SeccompRule } from "../kernel/index.ts";
+import type { OciSeccomp } from "../spec/oci-runtime.ts";
+import defaultProfile from "./seccomp-default.json" with { type: "json" };
+
+interface Condition {
+  readonly caps?: readonly string[];
+  readonly arches?: readonly string[];
+  readonly minKernel?: string;
+}
+
+/** A profile as Docker's --security-opt seccomp=FILE takes it. */
+export interface SeccompProfile {
+  readonly defaultAction: string;
+  readonly defaultErrnoRet?: number;
+  readonly architectures?: readonly string[] | null;
+  readonly archMap?:
+    | readonly {
+        readonly architecture: string;
+        readonly subArchitectures: readonly string[] | null;
+      }[]
+    | null;
+  readonly syscalls?: readonly {
+    readonly name?: string;
+    readonly names?: readonly string[] | null;
+    readonly action: string;
+    readonly errnoRet?: number;
+    readonly args?: OciSeccomp["syscalls"][number]["args"] | null;
+    readonly includes?: Condition | null;
+    readonly excludes?: Condition | null;
+  }[];
+}
+
+/** Docker's default profile. */
+export const defaultSeccompProfile: SeccompProfile = defaultProfile;
+
+const actions: Readonly<Record<string, number>> = {
+  SCMP_ACT_KILL: 0,
+  SCMP_ACT_KILL_THREAD: 0,
+  SCMP_ACT_KILL_PROCESS: 0x80000000,
+  SCMP_ACT_TRAP: 0x00030000,
+  SCMP_ACT_ERRNO: 0x00050000,
+  SCMP_ACT_TRACE: 0x7ff00000,
+  SCMP_ACT_LOG: 0x7ffc0000,
+  SCMP_ACT_ALLOW: 0x7fff0000,
+};
+
+const operators: Readonly<Record<string, number>> = {
+  SCMP_CMP_NE: 1,
+  SCMP_CMP_LT: 2,
+  SCMP_CMP_LE: 3,
+  SCMP_CMP_EQ: 4,
+  SCMP_CMP_GE: 5,
+  SCMP_CMP_GT: 6,
+  SCMP_CMP_MASKED_EQ: 7,
+};
+
+/** Parses a user's profile. Throws a Fault "invalid" that says what is wrong in it. */
+export function parseSeccompProfile(json: string): SeccompProfile {
+  let profile: SeccompProfile;
+  try {
+    profile = JSON.parse(json) as SeccompProfile;
+  } catch (error) {
+    throw invalid(`Decoding seccomp profile failed: ${messageOf(error)}`);
+  }
+  if (typeof profile !== "object" || profile === null || Array.isArray(profile))
+    throw invalid("Decoding seccomp profile failed: it is not an object");
+  if (actions[profile.defaultAction] === undefined)
+    throw invalid(`seccomp profile: unknown default action ${String(profile.defaultAction)}`);
+  if (!Array.isArray(profile.syscalls ?? [])) throw invalid("seccomp profile: syscalls is no list");
+  for (const call of profile.syscalls ?? []) {
+    if (actions[call?.action] === undefined)
+      throw invalid(`seccomp profile: unknown action ${String(call?.action)}`);
+    for (const arg of call.args ?? []) {
+      if (operators[arg.op] === undefined || !(arg.index >= 0 && arg.index < 6))
+        throw invalid(
+          `seccomp profile: bad condition on ${(call.names ?? [call.name]).join(", ")}`,
+        );
+    }
+  }
+  return profile;
+}
+
+function invalid(message: string): Error {
+  return fault("invalid", "seccomp-profile", message);
+}
+
+/** What a profile's conditions are compared with. */
+export interface SeccompHost {
+  /** libseccomp's name of the native architecture: SCMP_ARCH_X86_64, … */
+  readonly architecture: string;
+  /** Docker's name of it: amd64, … */
+  readonly arch: string;
+  /** Such as "6.18.5". */
+  readonly kernel: string;
+}
+
+function kernelAtLeast(kernel: string, least: string): boolean {
+  const [major = 0, minor = 0] = kernel.split(".").map((part) => Number.parseInt(part, 10));
+  const [wantMajor = 0, wantMinor = 0] = least.split(".").map((part) => Number.parseInt(part, 10));
+  return major > wantMajor || (major === wantMajor && minor >= wantMinor);
+}
+
+/** Resolves a profile for a container's capabilities (with CAP_) on a host. */
+export function resolveSeccomp(
+  profile: SeccompProfile,
+  capabilities: ReadonlySet<string>,
+  host: SeccompHost,
+): OciSeccomp {
+  const mapped = profile.archMap?.find((entry) => entry.architecture === host.architecture);
+  const architectures = mapped
+    ? [host.architecture, ...(mapped.subArchitectures ?? [])]
+    : (profile.architectures ?? [host.architecture]);
+  const holds = (call: NonNullable<SeccompProfile["syscalls"]>[number]): boolean => {
+    const { includes, excludes } = call;
+    if (includes?.arches?.length && !includes.arches.includes(host.arch)) return false;
+    if (includes?.caps?.some((name) => !capabilities.has(name))) return false;
+    if (includes?.minKernel && !kernelAtLeast(host.kernel, includes.minKernel)) return false;
+    if (excludes?.arches?.includes(host.arch)) return false;
+    if (excludes?.caps?.some((name) => capabilities.has(name))) return false;
+    return !(excludes?.minKernel && kernelAtLeast(host.kernel, excludes.minKernel));
+  };
+  return {
+    defaultAction: profile.defaultAction,
+    ...(profile.defaultErrnoRet === undefined ? {} : { defaultErrnoRet: profile.defaultErrnoRet }),
+    architectures,
+    syscalls: (profile.syscalls ?? []).filter(holds).map((call) => ({
+      names: call.names?.length ? call.names : call.name ? [call.name] : [],
+      action: call.action,
+      ...(call.errnoRet === undefined ? {} : { errnoRet: call.errnoRet }),
+      ...(call.args?.length ? { args: call.args } : {}),
+    })),
+  };
+}
+
+function actionNumber(action: string, errno: number | undefined): number {
+  const number = actions[action] ?? 0;
+  const carries = action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE";
+  return carries ? number | ((errno ?? 1) & 0xffff) : number;
+}
+
+/** The arguments of Kernel.compileSeccomp for a resolved filter. */
+export function seccompRules(filter: OciSeccomp): {
+  defaultAction: number;
+  architectures: string[];
+  rules: SeccompRule[];
+} {
+  return {
+    defaultAction: actionNumber(filter.defaultAction, filter.defaultErrnoRet),
+    architectures: filter.architectures.map((name) => name.replace("SCMP_ARCH_", "").toLowerCase()),
+    rules: filter.syscalls.map((call) => ({
+      action: actionNumber(call.action, call.errnoRet),
+      names: call.names,
+      args: (call.args ?? []).map((arg) => ({
+        index: arg.index,
+        op: operators[arg.op] ?? 0,
+        value: BigInt(arg.value),
+        valueTwo: BigInt(arg.valueTwo ?? 0),
+      })),
+    })),
+  };
+}
