@@ -1,0 +1,178 @@
+/**
+ * The Docker Engine API over one host: requests with a kept-alive connection, hijacked streams, errors.
+ *
+ * An own client because start-up is what a short command costs: node:http takes 50 ms to load, and fetch
+ * cannot hijack a connection.
+ */
+import { Connection } from "./connection.ts";
+import type { Host } from "./host.ts";
+import { ApiError, ApiResponse, readHead } from "./response.ts";
+
+/** Values of a query string; undefined ones are left out, lists repeat. */
+export type Query = Readonly<
+  Record<string, string | number | boolean | readonly string[] | undefined>
+>;
+
+/** What a request carries. */
+export interface RequestOptions {
+  readonly query?: Query;
+  /** Sent as JSON. */
+  readonly body?: unknown;
+  /** Sent as it is, chunked, instead of `body`. */
+  readonly stream?: AsyncIterable<Uint8Array>;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Tells what to do about a daemon that does not answer: true means try once more. */
+export type OnUnreachable = (error: unknown) => Promise<boolean>;
+
+const newest = "1.51";
+
+function encodeQuery(query: Query | undefined): string {
+  const parts = new URLSearchParams();
+  for (const [key, value] of Object.entries(query ?? {})) {
+    if (value === undefined) continue;
+    if (typeof value === "object") for (const one of value) parts.append(key, one);
+    else parts.append(key, typeof value === "boolean" ? (value ? "1" : "0") : String(value));
+  }
+  const text = parts.toString();
+  return text === "" ? "" : `?${text}`;
+}
+
+/** A client of one daemon. It speaks the newest API version and steps down when the daemon is older. */
+export class ApiClient {
+  #version = newest;
+  #agreed = false;
+  #idle: Connection[] = [];
+
+  constructor(
+    readonly host: Host,
+    readonly onUnreachable: OnUnreachable,
+  ) {}
+
+  /** The version in use; final after the first answer. */
+  get version(): string {
+    return this.#version;
+  }
+
+  /** Sends a request; a status of 400 and up is thrown as an ApiError. Redirects are not followed. */
+  async request(method: string, path: string, options: RequestOptions = {}): Promise<ApiResponse> {
+    if (options.stream && !this.#agreed) await this.json("GET", "/version");
+    for (;;) {
+      const used = this.#version;
+      const response = await this.#exchange(method, path, options, false);
+      if (response.head.status < 400) {
+        this.#agreed = true;
+        return response;
+      }
+      const error = await errorOf(response);
+      if (!this.#stepDown(error, used)) throw error;
+    }
+  }
+
+  /** A request whose answer is JSON (or nothing: undefined). */
+  async json<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
+    const text = await (await this.request(method, path, options)).text();
+    return (text === "" ? undefined : JSON.parse(text)) as T;
+  }
+
+  /** A request that takes over its connection (`Upgrade: tcp`): the raw duplex that follows the head. */
+  async hijack(path: string, options: RequestOptions = {}): Promise<Connection> {
+    for (;;) {
+      const used = this.#version;
+      const response = await this.#exchange("POST", path, options, true);
+      if (response.head.status < 300) return response.connection;
+      const error = await errorOf(response);
+      if (!this.#stepDown(error, used)) throw error;
+    }
+  }
+
+  /** Closes what is kept open. */
+  close(): void {
+    for (const connection of this.#idle.splice(0)) connection.close();
+  }
+
+  #stepDown(error: ApiError, used: string): boolean {
+    const most = /client version \S+ is too new\. Maximum supported API version is (\d+\.\d+)/.exec(
+      error.message,
+    )?.[1];
+    if (most === undefined || most === used) return false;
+    this.#version = most;
+    return true;
+  }
+
+  async #exchange(
+    method: string,
+    path: string,
+    options: RequestOptions,
+    hijack: boolean,
+  ): Promise<ApiResponse> {
+    for (;;) {
+      const kept = this.#idle.pop();
+      if (kept?.ended) continue;
+      const connection = kept ?? (await this.#open());
+      const sending = this.#send(connection, method, path, options, hijack);
+      // A refusal may come before the body is sent; the answer then says more than the write's failure.
+      sending.catch(() => {});
+      const head = await readHead(connection);
+      if (head) return new ApiResponse(connection, head, (c) => this.#idle.push(c));
+      connection.close();
+      if (!kept) {
+        await sending;
+        throw new Error("unexpected EOF: the daemon closed the connection without an answer");
+      }
+    }
+  }
+
+  async #open(): Promise<Connection> {
+    try {
+      return await Connection.open(this.host);
+    } catch (error) {
+      if (await this.onUnreachable(error)) return await Connection.open(this.host);
+      throw error;
+    }
+  }
+
+  async #send(
+    connection: Connection,
+    method: string,
+    path: string,
+    options: RequestOptions,
+    hijack: boolean,
+  ): Promise<void> {
+    const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+    const headers: Record<string, string> = { Host: "berth", "User-Agent": "berth" };
+    if (hijack) Object.assign(headers, { Connection: "Upgrade", Upgrade: "tcp" });
+    if (body !== undefined) headers["Content-Type"] = "application/json";
+    if (options.stream) {
+      headers["Content-Type"] = "application/x-tar";
+      headers["Transfer-Encoding"] = "chunked";
+    } else headers["Content-Length"] = String(body === undefined ? 0 : Buffer.byteLength(body));
+    Object.assign(headers, options.headers);
+    const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    const target = `/v${this.#version}${path}${encodeQuery(options.query)}`;
+    const head = `${method} ${target} HTTP/1.1\r\n${fields.join("")}\r\n`;
+    await connection.write(head + (body ?? ""));
+    if (!options.stream) return;
+    for await (const piece of options.stream) {
+      if (piece.length === 0) continue;
+      await connection.write(`${piece.length.toString(16)}\r\n`);
+      await connection.write(piece);
+      await connection.write("\r\n");
+    }
+    await connection.write("0\r\n\r\n");
+  }
+}
+
+async function errorOf(response: ApiResponse): Promise<ApiError> {
+  const text = await response.text();
+  let message = text.trim();
+  try {
+    const value: unknown = JSON.parse(text);
+    if (value !== null && typeof value === "object" && "message" in value)
+      message = String(value.message);
+  } catch {
+    // A proxy or an old daemon may answer in plain text; that is the message then.
+  }
+  return new ApiError(response.head.status, message || `status ${response.head.status}`);
+}

@@ -1,0 +1,114 @@
+/**
+ * One socket to the daemon: reads as they come, writes that wait for room, half-close.
+ */
+import type { Socket } from "bun";
+import type { Host } from "./host.ts";
+
+/** Above this much unread input the socket is paused. */
+const readAhead = 1 << 20;
+
+/** A byte duplex. After `end` the other direction stays open. */
+export class Connection {
+  #socket: Socket<undefined> | undefined;
+  #queue: Uint8Array[] = [];
+  #queued = 0;
+  #paused = false;
+  #ended = false;
+  #failure: Error | undefined;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+
+  /** Connects; rejects with the system's error (code ENOENT, ECONNREFUSED, …). */
+  static async open(host: Host): Promise<Connection> {
+    const self = new Connection();
+    const socket = {
+      binaryType: "uint8array" as const,
+      data: (_: unknown, bytes: Uint8Array) => self.#take(bytes),
+      drain: () => self.#wakeWriter?.(),
+      end: () => self.#finish(undefined),
+      close: () => self.#finish(undefined),
+      error: (_: unknown, error: Error) => self.#finish(error),
+    };
+    self.#socket =
+      "unix" in host.target
+        ? await Bun.connect<undefined>({ unix: host.target.unix, socket, allowHalfOpen: true })
+        : await Bun.connect<undefined>({ ...host.target, socket, allowHalfOpen: true });
+    return self;
+  }
+
+  #take(bytes: Uint8Array): void {
+    // Bun reuses its buffer once the callback returns.
+    this.#queue.push(bytes.slice());
+    this.#queued += bytes.length;
+    if (this.#queued > readAhead && !this.#paused) {
+      this.#paused = true;
+      this.#socket?.pause();
+    }
+    this.#wakeReader?.();
+  }
+
+  #finish(error: Error | undefined): void {
+    this.#ended = true;
+    this.#failure ??= error;
+    this.#wakeReader?.();
+    this.#wakeWriter?.();
+  }
+
+  /** True when the peer has closed its side. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /** Gives bytes back, to be read next. */
+  unread(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#queue.unshift(bytes);
+    this.#queued += bytes.length;
+  }
+
+  /** The next bytes, or undefined at the end of the stream. */
+  async read(): Promise<Uint8Array | undefined> {
+    while (this.#queue.length === 0) {
+      if (this.#failure) throw this.#failure;
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wakeReader = resolve;
+      });
+      this.#wakeReader = undefined;
+    }
+    const bytes = this.#queue.shift();
+    this.#queued -= bytes?.length ?? 0;
+    if (this.#paused && this.#queued < readAhead / 2) {
+      this.#paused = false;
+      this.#socket?.resume();
+    }
+    return bytes;
+  }
+
+  /** Writes all bytes, waiting for room. Rejects when the peer is gone. One writer at a time. */
+  async write(bytes: Uint8Array | string): Promise<void> {
+    let rest = typeof bytes === "string" ? new TextEncoder().encode(bytes) : bytes;
+    while (rest.length > 0) {
+      const written = this.#socket?.write(rest) ?? -1;
+      if (written < 0) throw this.#failure ?? new Error("write: broken pipe");
+      rest = rest.subarray(written);
+      if (rest.length === 0) return;
+      if (this.#ended && written === 0) throw this.#failure ?? new Error("write: broken pipe");
+      await new Promise<void>((resolve) => {
+        this.#wakeWriter = resolve;
+      });
+      this.#wakeWriter = undefined;
+    }
+  }
+
+  /** Says that no more will be written; reading goes on. */
+  end(): void {
+    this.#socket?.shutdown();
+  }
+
+  /** Ends both directions. */
+  close(): void {
+    this.#ended = true;
+    this.#socket?.terminate();
+  }
+}

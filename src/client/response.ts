@@ -1,0 +1,133 @@
+/**
+ * An HTTP/1.1 response (RFC 9112): its head, and its body by length, chunks or end of connection.
+ */
+import { ChunkedDecoder } from "./chunked.ts";
+import type { Connection } from "./connection.ts";
+
+/** A daemon's refusal, with the text that it gave. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+}
+
+/** What precedes a body. Header names are in lower case. */
+export interface ResponseHead {
+  readonly status: number;
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+/** Reads a head; undefined when the connection ended before its first byte. */
+export async function readHead(connection: Connection): Promise<ResponseHead | undefined> {
+  let text = "";
+  for (;;) {
+    const bytes = await connection.read();
+    if (bytes === undefined) {
+      if (text === "") return undefined;
+      throw new Error("unexpected EOF");
+    }
+    const before = text.length;
+    text += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+    const end = text.indexOf("\r\n\r\n", Math.max(0, before - 3));
+    if (end < 0) continue;
+    connection.unread(bytes.subarray(end + 4 - before));
+    const [first = "", ...lines] = text.slice(0, end).split("\r\n");
+    const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1]);
+    if (!status) throw new Error(`malformed HTTP response ${JSON.stringify(first)}`);
+    const headers = new Map<string, string>();
+    for (const line of lines) {
+      const colon = line.indexOf(":");
+      headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+    }
+    return { status, headers };
+  }
+}
+
+async function* bodyOf(
+  connection: Connection,
+  head: ResponseHead,
+  whole: () => void,
+): AsyncGenerator<Uint8Array> {
+  const length = head.headers.get("content-length");
+  const chunked = head.headers.get("transfer-encoding")?.toLowerCase() === "chunked";
+  if (head.status === 204 || head.status === 304 || (!chunked && length === "0")) return whole();
+  const decoder = chunked ? new ChunkedDecoder() : undefined;
+  let left = length === undefined ? Number.POSITIVE_INFINITY : Number(length);
+  for (;;) {
+    const bytes = await connection.read();
+    if (bytes === undefined) {
+      if (decoder || left !== Number.POSITIVE_INFINITY) throw new Error("unexpected EOF");
+      return connection.close();
+    }
+    if (decoder) {
+      yield* decoder.push(bytes);
+      if (decoder.done) return whole();
+    } else {
+      yield bytes;
+      left -= bytes.length;
+      if (left <= 0) return whole();
+    }
+  }
+}
+
+/** A response whose body is read once: whole, as pieces, or as a stream of JSON values. */
+export class ApiResponse {
+  #whole = false;
+
+  constructor(
+    readonly connection: Connection,
+    readonly head: ResponseHead,
+    readonly release: (connection: Connection) => void,
+  ) {}
+
+  /** The body's pieces. Leaving the loop early closes the connection. */
+  async *pieces(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* bodyOf(this.connection, this.head, () => {
+        this.#whole = true;
+      });
+    } finally {
+      const close = this.head.headers.get("connection")?.toLowerCase() === "close";
+      if (this.#whole && !close) this.release(this.connection);
+      else this.connection.close();
+    }
+  }
+
+  /** The whole body as text. */
+  async text(): Promise<string> {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this.pieces()) pieces.push(piece);
+    return Buffer.concat(pieces).toString("utf8");
+  }
+
+  /** The body as a stream of JSON values, one a line, each handed on as soon as it is complete. */
+  async *values<T>(): AsyncGenerator<T> {
+    const decoder = new TextDecoder();
+    let rest = "";
+    for await (const piece of this.pieces()) {
+      const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) if (line.trim() !== "") yield JSON.parse(line) as T;
+      // Some daemons send values without a line end; a piece that parses is complete.
+      if (rest.endsWith("}")) {
+        const value = tryParse<T>(rest);
+        if (value === undefined) continue;
+        rest = "";
+        yield value;
+      }
+    }
+    if (rest.trim() !== "") yield JSON.parse(rest) as T;
+  }
+}
+
+function tryParse<T>(text: string): T | undefined {
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    return undefined;
+  }
+}
