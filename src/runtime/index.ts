@@ -22,7 +22,12 @@ export {
 } from "./seccomp.ts";
 export {
   type AttachedStream,
+  attachShim,
   connectShim,
+  execInShim,
+  LaunchFailure,
   type ShimConnection,
   type ShimEvent,
+  type ShimHandlers,
+  type StreamHandlers,
 } from "./shim-client.ts";

@@ -1,0 +1,384 @@
+/*
+ * The child's operations that make the container's view of the host: namespaces, the mount tree, device nodes, the
+ * terminal, and the change of root. Every path inside the root is resolved with RESOLVE_IN_ROOT and acted on by
+ * descriptor, so that no link in an image can lead outside and no race can change what was looked at.
+ */
+#include "shim.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "kernel.h"
+
+#define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+#define READ(type) \
+  struct op_##type op; \
+  if (!op_##type##_read(&op, body, length)) return failing(EPROTO, #type, NULL)
+
+int do_join_ns(const uint8_t *body, size_t length) {
+  READ(join_ns);
+  scoped_fd int opened = op.fd == WIRE_NO_FD ? open(op.path, O_RDONLY | O_CLOEXEC) : -1;
+  int fd = op.fd == WIRE_NO_FD ? opened : (int)op.fd;
+  if (fd < 0) return failing(errno, "open the namespace", op.path);
+  return setns(fd, (int)op.type) < 0 ? failing(errno, "join the namespace", op.path) : 0;
+}
+
+int do_join_cgroup(const uint8_t *body, size_t length) {
+  READ(join_cgroup);
+  scoped_fd int fd = open(op.path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0 || write(fd, "0", 1) < 0) return failing(errno, "join the cgroup", op.path);
+  return 0;
+}
+
+int do_unshare(const uint8_t *body, size_t length) {
+  READ(unshare);
+  return unshare((int)op.flags) < 0 ? failing(errno, "unshare", NULL) : 0;
+}
+
+int do_hostname(const uint8_t *body, size_t length) {
+  READ(hostname);
+  return sethostname(op.value, strlen(op.value)) < 0 ? failing(errno, "sethostname", op.value) : 0;
+}
+
+int do_domainname(const uint8_t *body, size_t length) {
+  READ(domainname);
+  return setdomainname(op.value, strlen(op.value)) < 0 ? failing(errno, "setdomainname", op.value) : 0;
+}
+
+int do_link_up(const uint8_t *body, size_t length) {
+  READ(link_up);
+  struct ifreq request = {0};
+  scoped_fd int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (strlen(op.device) >= sizeof request.ifr_name) return failing(EINVAL, "interface", op.device);
+  strcpy(request.ifr_name, op.device);
+  if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0) return failing(errno, "interface", op.device);
+  request.ifr_flags |= IFF_UP;
+  return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? failing(errno, "set up", op.device) : 0;
+}
+
+/* The resolver's sockets are made here, in the container's network namespace, and served by the shim. */
+int do_dns_socket(const uint8_t *body, size_t length) {
+  READ(dns_socket);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)op.port)};
+  if (inet_pton(AF_INET, op.address, &address.sin_addr) != 1) return failing(EINVAL, "resolver address", op.address);
+  for (int tcp = 0; tcp < 2; tcp++) {
+    scoped_fd int fd = socket(AF_INET, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || (tcp && listen(fd, 16) < 0)) {
+      return failing(errno, "resolver at", op.address);
+    }
+    struct report report = {.kind = tcp ? REPORT_DNS_TCP : REPORT_DNS_UDP};
+    int sent = send_report(&report, fd);
+    if (sent < 0) return sent;
+  }
+  return 0;
+}
+
+int do_propagation(const uint8_t *body, size_t length) {
+  READ(propagation);
+  return mount(NULL, op.path, NULL, op.flags, NULL) < 0 ? failing(errno, "propagation of", op.path) : 0;
+}
+
+/* Opens a path inside the root, or gives -errno. */
+static int in_root(const char *path, uint64_t flags) {
+  int fd = sys_openat2(child.root, path, flags, IN_ROOT);
+  return fd < 0 ? -errno : fd;
+}
+
+/* Splits a path at its last component: copies the rest to `parent`. Gives the component, or NULL if there is none. */
+static const char *split(const char *path, char *parent, size_t size) {
+  size_t length = strlen(path);
+  while (length > 1 && path[length - 1] == '/') length--;
+  if (length >= size) return NULL;
+  memcpy(parent, path, length);
+  parent[length] = '\0';
+  char *slash = strrchr(parent, '/');
+  if (slash == NULL) {
+    const char *name = path;
+    strcpy(parent, "/");
+    return name;
+  }
+  const char *name = path + (slash - parent) + 1;
+  slash[slash == parent ? 1 : 0] = '\0';
+  return *name == '\0' ? NULL : name;
+}
+
+static int make_in(const char *path, bool directory, mode_t mode, int depth);
+
+/* The directory that a new entry goes to, and the entry's own name (copied without a trailing slash). */
+static int open_parent(const char *path, char *name, size_t size, int depth) {
+  char parent[4096];
+  const char *last = split(path, parent, sizeof parent);
+  if (last == NULL || strlen(last) >= size) return -EINVAL;
+  strcpy(name, last);
+  for (size_t n = strlen(name); n > 0 && name[n - 1] == '/'; n--) name[n - 1] = '\0';
+  int fd = in_root(parent, O_PATH | O_DIRECTORY);
+  return fd == -ENOENT && depth < 128 ? make_in(parent, true, 0755, depth + 1) : fd;
+}
+
+static int make_in(const char *path, bool directory, mode_t mode, int depth) {
+  char name[256];
+  scoped_fd int parent = open_parent(path, name, sizeof name, depth);
+  if (parent < 0) return parent;
+  if (directory) {
+    if (mkdirat(parent, name, mode) < 0 && errno != EEXIST) return -errno;
+  } else {
+    scoped_fd int made = openat(parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, mode);
+    if (made < 0 && errno != EEXIST) return -errno;
+  }
+  return in_root(path, O_PATH | (directory ? O_DIRECTORY : 0));
+}
+
+int open_in_root(const char *path, bool directory, mode_t mode) {
+  int fd = in_root(path, O_PATH | (directory ? O_DIRECTORY : 0));
+  return fd == -ENOENT ? make_in(path, directory, mode, 0) : fd;
+}
+
+/* The file system's own words about a failure, if it has any, after the last "e ". */
+static int explain(int fs, int error, const char *what, const char *subject) {
+  char message[256];
+  ssize_t n = read(fs, message, sizeof message - 1);
+  if (n <= 2) return failing(error, what, subject);
+  message[n] = '\0';
+  snprintf(child.detail, sizeof child.detail, "%s %.120s: %.200s", what, subject, message + 2);
+  return -error;
+}
+
+/* A new detached mount, or -errno with the reason noted. */
+static int new_mount(const char *type, const char *source, struct wire_list params, uint64_t attrs) {
+  static char key[8192];
+  scoped_fd int fs = sys_fsopen(type);
+  if (fs < 0) return failing(errno, "file system", type);
+  if (source[0] != '\0' && sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", source) < 0) {
+    return explain(fs, errno, "source of", type);
+  }
+  for (uint32_t i = params.count; i > 0; i--) {
+    const char *param = wire_next_str(&params);
+    const char *equals = strchr(param, '=');
+    if (equals == NULL) {
+      if (sys_fsconfig(fs, FSCONFIG_SET_FLAG, param, NULL) < 0) return explain(fs, errno, type, param);
+      continue;
+    }
+    size_t size = (size_t)(equals - param);
+    if (size >= sizeof key) return failing(E2BIG, type, param);
+    memcpy(key, param, size);
+    key[size] = '\0';
+    if (sys_fsconfig(fs, FSCONFIG_SET_STRING, key, equals + 1) < 0) return explain(fs, errno, type, param);
+  }
+  if (sys_fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL) < 0) return explain(fs, errno, "mount", type);
+  int fd = sys_fsmount(fs, (unsigned)attrs);
+  return fd < 0 ? explain(fs, errno, "mount", type) : fd;
+}
+
+/* Attaches a detached mount at a host directory and makes that the root from now on. */
+static int attach_root(int mnt, const char *target) {
+  scoped_fd int at = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (at < 0) return failing(errno, "open", target);
+  if (sys_move_mount(mnt, at) < 0) return failing(errno, "attach the root at", target);
+  child.root = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return child.root < 0 ? failing(errno, "open", target) : 0;
+}
+
+int do_root_mount(const uint8_t *body, size_t length) {
+  READ(root_mount);
+  scoped_fd int mnt = new_mount(op.type, op.source, op.params, op.attrs);
+  return mnt < 0 ? mnt : attach_root(mnt, op.target);
+}
+
+int do_root_bind(const uint8_t *body, size_t length) {
+  READ(root_bind);
+  scoped_fd int mnt = sys_open_tree(AT_FDCWD, op.source, OPEN_TREE_CLONE);
+  if (mnt < 0) return failing(errno, "open", op.source);
+  struct mount_attr attr = {.attr_set = op.attrs, .propagation = MS_PRIVATE};
+  if (sys_mount_setattr(mnt, 0, &attr) < 0) return failing(errno, "attributes of", op.source);
+  return attach_root(mnt, op.target);
+}
+
+int do_mount(const uint8_t *body, size_t length) {
+  READ(mount);
+  scoped_fd int mnt = new_mount(op.type, op.source, op.params, op.attrs);
+  if (mnt < 0) return mnt;
+  scoped_fd int target = open_in_root(op.target, true, 0755);
+  if (target < 0) return failing(-target, "mount point", op.target);
+  return sys_move_mount(mnt, target) < 0 ? failing(errno, "mount at", op.target) : 0;
+}
+
+static int bind_attributes(int mnt, const struct op_bind *op) {
+  struct mount_attr attr = {.attr_set = op->attr_set, .attr_clr = op->attr_clr};
+  unsigned recursive = op->options & WIRE_BIND_RECURSIVE_ATTRS ? AT_RECURSIVE : 0;
+  if ((attr.attr_set || attr.attr_clr) && sys_mount_setattr(mnt, recursive, &attr) < 0) return -errno;
+  struct mount_attr propagation = {.propagation = op->propagation & PROPAGATION_FLAGS};
+  recursive = op->propagation & MS_RECURSIVE ? AT_RECURSIVE : 0;
+  if (propagation.propagation && sys_mount_setattr(mnt, recursive, &propagation) < 0) return -errno;
+  return 0;
+}
+
+int do_bind(const uint8_t *body, size_t length) {
+  READ(bind);
+  unsigned recursive = op.options & WIRE_BIND_RECURSIVE ? AT_RECURSIVE : 0;
+  scoped_fd int mnt = sys_open_tree(AT_FDCWD, op.source, OPEN_TREE_CLONE | recursive);
+  if (mnt < 0) return failing(errno, "bind source path does not exist or cannot be opened:", op.source);
+  struct stat info;
+  if (fstat(mnt, &info) < 0) return failing(errno, "stat", op.source);
+  int result = bind_attributes(mnt, &op);
+  if (result < 0) return failing(-result, "attributes of", op.target);
+  scoped_fd int target = open_in_root(op.target, S_ISDIR(info.st_mode), 0755);
+  if (target < 0) return failing(-target, "mount point", op.target);
+  struct stat there;
+  if ((op.options & WIRE_BIND_NO_FOLLOW_TARGET) && fstat(target, &there) == 0 && S_ISLNK(there.st_mode)) {
+    return failing(ELOOP, "mount point", op.target);
+  }
+  return sys_move_mount(mnt, target) < 0 ? failing(errno, "bind at", op.target) : 0;
+}
+
+int do_mkdir(const uint8_t *body, size_t length) {
+  READ(mkdir);
+  scoped_fd int fd = open_in_root(op.path, true, op.mode);
+  return fd < 0 ? failing(-fd, "mkdir", op.path) : 0;
+}
+
+int do_mknod(const uint8_t *body, size_t length) {
+  READ(mknod);
+  char name[256];
+  scoped_fd int parent = open_parent(op.path, name, sizeof name, 0);
+  if (parent < 0) return failing(-parent, "mknod", op.path);
+  dev_t device = makedev(op.major, op.minor);
+  if (mknodat(parent, name, op.mode, device) < 0) {
+    struct stat info;
+    if (errno != EEXIST || fstatat(parent, name, &info, AT_SYMLINK_NOFOLLOW) < 0) return failing(errno, "mknod", op.path);
+    if ((info.st_mode & S_IFMT) != (op.mode & S_IFMT)) return failing(EEXIST, "mknod", op.path);
+    bool numbered = S_ISCHR(op.mode) || S_ISBLK(op.mode);
+    return numbered && info.st_rdev != device ? failing(EEXIST, "mknod", op.path) : 0;
+  }
+  if ((op.uid || op.gid) && fchownat(parent, name, op.uid, op.gid, AT_SYMLINK_NOFOLLOW) < 0) {
+    return failing(errno, "chown", op.path);
+  }
+  return 0;
+}
+
+int do_symlink(const uint8_t *body, size_t length) {
+  READ(symlink);
+  char name[256];
+  scoped_fd int parent = open_parent(op.path, name, sizeof name, 0);
+  if (parent < 0) return failing(-parent, "symlink", op.path);
+  return symlinkat(op.target, parent, name) < 0 && errno != EEXIST ? failing(errno, "symlink", op.path) : 0;
+}
+
+/* The real null device: its numbers are checked on the descriptor that is then bound (CVE-2025-31133). */
+static int null_device(void) {
+  if (child.null_fd >= 0) return child.null_fd;
+  struct stat info;
+  int fd = open("/dev/null", O_PATH | O_CLOEXEC);
+  if (fd < 0) return failing(errno, "open /dev/null", NULL);
+  if (fstat(fd, &info) < 0 || !S_ISCHR(info.st_mode) || info.st_rdev != makedev(1, 3)) {
+    close(fd);
+    return failing(ENODEV, "/dev/null is not the null device", NULL);
+  }
+  return child.null_fd = fd;
+}
+
+static int empty_directory(void) {
+  if (child.empty < 0) {
+    struct wire_list none = {0};
+    child.empty = new_mount("tmpfs", "tmpfs", none, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  }
+  return child.empty;
+}
+
+int do_mask(const uint8_t *body, size_t length) {
+  READ(mask);
+  struct stat info;
+  scoped_fd int target = in_root(op.path, O_PATH);
+  if (target == -ENOENT || target == -ENOTDIR) return 0;
+  if (target < 0 || fstat(target, &info) < 0) return failing(target < 0 ? -target : errno, "mask", op.path);
+  int source = S_ISDIR(info.st_mode) ? empty_directory() : null_device();
+  if (source < 0) return source;
+  scoped_fd int mnt = sys_open_tree(source, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  if (mnt < 0 || sys_move_mount(mnt, target) < 0) return failing(errno, "mask", op.path);
+  return 0;
+}
+
+int do_readonly(const uint8_t *body, size_t length) {
+  READ(readonly);
+  scoped_fd int target = in_root(op.path, O_PATH);
+  if (target == -ENOENT || target == -ENOTDIR) return 0;
+  if (target < 0) return failing(-target, "make read-only", op.path);
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+  scoped_fd int mnt = sys_open_tree(target, "", OPEN_TREE_CLONE | AT_EMPTY_PATH | AT_RECURSIVE);
+  if (mnt < 0 || sys_mount_setattr(mnt, AT_RECURSIVE, &attr) < 0 || sys_move_mount(mnt, target) < 0) {
+    return failing(errno, "make read-only", op.path);
+  }
+  return 0;
+}
+
+int do_root_attrs(const uint8_t *body, size_t length) {
+  READ(root_attrs);
+  struct mount_attr attr = {.attr_set = op.attr_set};
+  return sys_mount_setattr(child.root, 0, &attr) < 0 ? failing(errno, "attributes of the root", NULL) : 0;
+}
+
+/* A procfs of our own that nobody else can have mounted over (CVE-2025-52881). */
+int private_proc(void) {
+  if (child.proc >= 0) return child.proc;
+  struct wire_list none = {0};
+  child.proc = new_mount("proc", "proc", none, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  return child.proc;
+}
+
+int do_sysctl(const uint8_t *body, size_t length) {
+  READ(sysctl);
+  char path[512];
+  int proc = private_proc();
+  if (proc < 0) return proc;
+  if (snprintf(path, sizeof path, "sys/%s", op.key) >= (int)sizeof path) return failing(ENAMETOOLONG, "sysctl", op.key);
+  scoped_fd int fd = sys_openat2(proc, path, O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV);
+  if (fd < 0 || write(fd, op.value, strlen(op.value)) < 0) return failing(errno, "sysctl", op.key);
+  return 0;
+}
+
+/* The console is bound from the terminal's descriptor, never from a path (CVE-2025-52565). */
+static int bind_console(int slave) {
+  scoped_fd int target = open_in_root("/dev/console", false, 0600);
+  if (target < 0) return failing(-target, "/dev/console", NULL);
+  scoped_fd int mnt = sys_open_tree(slave, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  if (mnt < 0 || sys_move_mount(mnt, target) < 0) return failing(errno, "/dev/console", NULL);
+  return 0;
+}
+
+int do_pty(const uint8_t *body, size_t length) {
+  READ(pty);
+  if (child.root < 0 && (child.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) return failing(errno, "open /", NULL);
+  scoped_fd int master = in_root("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_NONBLOCK);
+  if (master < 0) return failing(-master, "/dev/pts/ptmx", NULL);
+  int unlock = 0;
+  struct winsize size = {.ws_row = (unsigned short)op.rows, .ws_col = (unsigned short)op.columns};
+  if (ioctl(master, TIOCSPTLCK, &unlock) < 0) return failing(errno, "unlock the terminal", NULL);
+  scoped_fd int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (slave < 0) return failing(errno, "open the terminal", NULL);
+  if (op.rows && op.columns) ioctl(slave, TIOCSWINSZ, &size);
+  int result = child.is_exec ? 0 : bind_console(slave);
+  if (result < 0) return result;
+  for (int fd = 0; fd < 3; fd++) {
+    if (dup2(slave, fd) < 0) return failing(errno, "dup2", NULL);
+  }
+  if (ioctl(0, TIOCSCTTY, 1) < 0) return failing(errno, "controlling terminal", NULL);
+  struct report report = {.kind = REPORT_PTY};
+  return send_report(&report, master);
+}
+
+int do_pivot_root(const uint8_t *body, size_t length) {
+  (void)body;
+  (void)length;
+  scoped_fd int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (old < 0 || fchdir(child.root) < 0) return failing(errno, "enter the root", NULL);
+  if (syscall(SYS_pivot_root, ".", ".") < 0) return failing(errno, "pivot_root", NULL);
+  if (fchdir(old) < 0 || umount2(".", MNT_DETACH) < 0) return failing(errno, "leave the host's root", NULL);
+  return chdir("/") < 0 ? failing(errno, "chdir /", NULL) : 0;
+}

@@ -1,0 +1,175 @@
+/*
+ * berth-shim: executes a launch plan, then supervises what came of it.
+ *
+ * Two roles run this program. The shim itself (main.c, supervise.c, stream.c, log.c, exec.c, dns.c) stays in the host's
+ * namespaces and never allocates: everything lives in fixed arrays whose untouched pages cost nothing. The child (plan.c,
+ * mounts.c, identity.c) executes the plan's operations one after the other and becomes the container's PID 1, or a process
+ * beside it.
+ *
+ * Error convention: a function that can fail gives 0 or more, or a negative errno. An operation may describe what it was
+ * about with failing().
+ */
+#ifndef BERTH_SHIM_H
+#define BERTH_SHIM_H
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "../wire.h"
+
+#define LISTENER_FD 3
+#define MAX_PROCESSES 65 /* the container and 64 execs */
+#define MAX_CONNECTIONS 64
+#define FRAME_MAX (256u << 10)
+#define DETAIL_SIZE 384
+
+/* Closes a descriptor at the end of its scope. */
+static inline void close_scoped(int *fd) {
+  if (*fd >= 0) close(*fd);
+}
+#define scoped_fd __attribute__((cleanup(close_scoped)))
+
+/* --- plan.c: the child --- */
+
+/* What the plan says to the shim itself. */
+struct shim_plan {
+  struct op_shim shim;
+  const char *log_path, *exit_path, *oom_path, *cgroup_path;
+  uint64_t log_max_size;
+  uint32_t log_max_files;
+  int pid_namespace;
+  struct wire_list upstreams;
+  bool is_exec;
+  uint64_t namespaces;
+};
+int read_shim_plan(struct shim_plan *out, const uint8_t *plan, size_t length);
+
+enum report_kind { REPORT_FAILED = 1, REPORT_PREPARED, REPORT_PID, REPORT_PTY, REPORT_DNS_UDP, REPORT_DNS_TCP };
+/* What a child tells the shim over its status socket; some come with a descriptor. */
+struct report {
+  uint32_t kind, op, index, error;
+  int32_t pid;
+  char detail[DETAIL_SIZE];
+};
+int send_report(const struct report *report, int fd);
+
+/* Everything that operations share in one child. */
+struct child {
+  int status;   /* the socket to the shim */
+  int root;     /* the container's root directory, O_PATH */
+  int null_fd;  /* the host's null device, checked */
+  int proc;     /* a private procfs */
+  int empty;    /* a detached read-only tmpfs for masking */
+  bool is_exec; /* beside PID 1: does not wait for a start */
+  char detail[DETAIL_SIZE];
+};
+extern struct child child;
+int failing(int error, const char *what, const char *subject);
+_Noreturn void run_plan(const uint8_t *plan, size_t length, int status, bool is_exec);
+
+/* --- mounts.c and identity.c: the operations --- */
+typedef int (*operation)(const uint8_t *body, size_t length);
+int do_join_ns(const uint8_t *, size_t), do_join_cgroup(const uint8_t *, size_t), do_unshare(const uint8_t *, size_t),
+    do_hostname(const uint8_t *, size_t), do_domainname(const uint8_t *, size_t), do_link_up(const uint8_t *, size_t),
+    do_dns_socket(const uint8_t *, size_t), do_propagation(const uint8_t *, size_t), do_root_mount(const uint8_t *, size_t),
+    do_root_bind(const uint8_t *, size_t), do_mount(const uint8_t *, size_t), do_bind(const uint8_t *, size_t),
+    do_mkdir(const uint8_t *, size_t), do_mknod(const uint8_t *, size_t), do_symlink(const uint8_t *, size_t),
+    do_mask(const uint8_t *, size_t), do_readonly(const uint8_t *, size_t), do_root_attrs(const uint8_t *, size_t),
+    do_sysctl(const uint8_t *, size_t), do_pty(const uint8_t *, size_t), do_pivot_root(const uint8_t *, size_t),
+    do_oom_score_adj(const uint8_t *, size_t), do_rlimit(const uint8_t *, size_t), do_umask(const uint8_t *, size_t),
+    do_bounding(const uint8_t *, size_t), do_user(const uint8_t *, size_t), do_workdir(const uint8_t *, size_t),
+    do_capabilities(const uint8_t *, size_t), do_no_new_privs(const uint8_t *, size_t), do_seccomp(const uint8_t *, size_t),
+    do_init(const uint8_t *, size_t), do_exec(const uint8_t *, size_t);
+/* Opens (making what is missing) a directory or file inside the root; never follows a link out of it. */
+int open_in_root(const char *path, bool directory, mode_t mode);
+int private_proc(void);
+
+/* --- launch.c --- */
+struct stdio_pair { int ours[3], theirs[3]; };
+int make_pipes(struct stdio_pair *pipes, bool tty, bool with_stdin);
+int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t length, pid_t *pid, int *pidfd, int *status,
+                     struct stdio_pair *pipes);
+int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length, int container_pidfd, pid_t *helper,
+                int *status, struct stdio_pair *pipes);
+
+/* --- log.c --- */
+int log_open(const char *path, uint64_t max_size, uint32_t max_files);
+/* Adds output of stream 0 (stdout) or 1 (stderr). */
+void log_output(int stream, const uint8_t *data, size_t length);
+/* Writes what is buffered; with `last`, also lines that never got their newline. */
+void log_flush(bool last);
+
+/* --- supervise.c --- */
+enum phase { PHASE_FREE, PHASE_PREPARING, PHASE_PREPARED, PHASE_STARTING, PHASE_RUNNING, PHASE_EXITED };
+
+/* The container (number 0) or an exec. */
+struct process {
+  enum phase phase;
+  uint32_t id;
+  pid_t pid;
+  pid_t helper; /* an exec's go-between, which ends once the process is born */
+  int pidfd, status;
+  int in, out[2];
+  bool tty, once, wants_start, failed, stdin_ends;
+  int wait_status;
+  size_t pending_in_at, pending_in_length;
+};
+extern struct process processes[MAX_PROCESSES];
+
+enum role { ROLE_FREE, ROLE_NEW, ROLE_CONTROL, ROLE_STREAM };
+struct connection {
+  enum role role;
+  int fd;
+  uint32_t events;
+  struct process *process;
+  uint32_t streams;
+  bool input_ended, closing;
+  size_t received, queued_at, queued;
+};
+extern struct connection connections[MAX_CONNECTIONS];
+
+enum source { SOURCE_LISTENER, SOURCE_SIGNALS, SOURCE_STATUS, SOURCE_OUT, SOURCE_ERR, SOURCE_IN, SOURCE_CONNECTION,
+              SOURCE_DNS_UDP, SOURCE_DNS_TCP, SOURCE_DNS_CLIENT, SOURCE_DNS_UPSTREAM };
+int watch(int fd, uint32_t events, enum source source, uint32_t index);
+int rewatch(int fd, uint32_t events, enum source source, uint32_t index);
+void unwatch(int fd);
+_Noreturn void supervise(const struct shim_plan *plan, const uint8_t *ops, size_t length, const char *rundir);
+uint64_t now_ms(void);
+int start_exec(struct connection *from, const struct shim_exec *request);
+void process_failed(struct process *process, const struct report *report);
+
+/* --- connection.c --- */
+void accept_connection(void);
+void connection_ready(uint32_t index, uint32_t events);
+void drop_connection(struct connection *connection);
+/* Sends bytes, keeping what the socket does not take; a control client that does not read is dropped. */
+void send_bytes(struct connection *connection, const void *data, size_t length);
+/* Builds and sends a frame of integers. */
+void send_frame(struct connection *connection, uint16_t code, unsigned count, const uint64_t *values, const char *widths);
+void tell_controls(uint16_t code, unsigned count, const uint64_t *values, const char *widths);
+void tell_failed(struct connection *connection, const struct process *process, const struct report *report);
+struct connection *latest_control(void);
+size_t room_for_output(const struct connection *connection);
+
+/* --- stream.c --- */
+void output_ready(struct process *process, int stream);
+void update_output_interest(struct process *process);
+void input_from(struct connection *connection);
+void input_ready(struct process *process);
+void end_input(struct process *process);
+void resume_inputs(struct process *process);
+bool output_drained(const struct process *process);
+void abandon_output(struct process *process);
+
+/* --- dns.c --- */
+void dns_adopt(int fd, bool tcp);
+void dns_upstreams(struct wire_list upstreams);
+void dns_udp_ready(void);
+void dns_tcp_ready(void);
+void dns_client_ready(uint32_t index);
+void dns_upstream_ready(void);
+void dns_answered(uint32_t id, struct wire_bytes message);
+#endif
