@@ -1,0 +1,58 @@
+/**
+ * What a command is, and what it is given to work with.
+ */
+import type { ApiClient } from "../client/index.ts";
+import type { Flag, Parsed } from "./flags.ts";
+
+/** What a command works with. */
+export interface Context {
+  /** The daemon; connected at the first request. */
+  readonly client: ApiClient;
+  /** The command as spelled in messages, such as `berth run`. */
+  readonly name: string;
+}
+
+/** One command of the command line. */
+export interface Command {
+  /** The usage line after the command's name. */
+  readonly usage: string;
+  readonly short: string;
+  readonly flags: readonly Flag[];
+  /** The number of positional arguments allowed. */
+  readonly args: readonly [least: number, most: number];
+  /** False: flags end at the first positional argument. */
+  readonly interspersed?: boolean;
+  /** The status for a failure that is not the container's: 1, and 125 for run. */
+  readonly failure?: number;
+  /** Runs it, returns the exit status. Throws for a failure. */
+  run(context: Context, parsed: Parsed): Promise<number>;
+}
+
+/** A status to end with, with a message that is printed as it is (none when empty). */
+export class ExitError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+/** Does something to each name; prints each failure, and returns 1 when there was one. */
+export async function forEachName(
+  names: readonly string[],
+  act: (name: string) => Promise<void>,
+): Promise<number> {
+  const { err } = await import("./output.ts");
+  const { describeError } = await import("./failure.ts");
+  let status = 0;
+  for (const name of names) {
+    try {
+      await act(name);
+    } catch (error) {
+      status = 1;
+      err(`${describeError(error)}\n`);
+    }
+  }
+  return status;
+}

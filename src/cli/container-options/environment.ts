@@ -1,0 +1,57 @@
+/**
+ * Variables and labels: `-e`, `--env-file`, `-l`, `--label-file`.
+ */
+import { readFileSync } from "node:fs";
+import { errnoOf } from "../../base/errors.ts";
+
+function linesOf(path: string): string[] {
+  try {
+    return readFileSync(path, "utf8").replace(/^\uFEFF/, "").split(/\r?\n/).map((line) => line.trimStart());
+  } catch (error) {
+    const reason = errnoOf(error) === "ENOENT" ? "no such file or directory" : String(error);
+    throw new Error(`open ${path}: ${reason}`);
+  }
+}
+
+function fromFiles(paths: readonly string[]): string[] {
+  const entries: string[] = [];
+  for (const path of paths) {
+    for (const line of linesOf(path)) {
+      if (line === "" || line.startsWith("#")) continue;
+      const name = line.split("=", 1)[0] ?? "";
+      if (name === "") throw new Error(`invalid env file (${path}): no variable name on line '${line}'`);
+      if (/\s/.test(name))
+        throw new Error(`invalid env file (${path}): variable '${name}' contains whitespaces`);
+      entries.push(line);
+    }
+  }
+  return entries;
+}
+
+/** Variables as `NAME=value`: a bare name takes the value of this process, or is left out. */
+export function readEnvironment(values: readonly string[], files: readonly string[]): string[] {
+  const env: string[] = [];
+  for (const entry of [...fromFiles(files), ...values]) {
+    if (entry === "" || entry.startsWith("="))
+      throw new Error(`invalid argument ${JSON.stringify(entry)} for "-e, --env" flag: invalid environment variable: ${entry}`);
+    if (entry.includes("=")) env.push(entry);
+    else if (process.env[entry] !== undefined) env.push(`${entry}=${process.env[entry]}`);
+  }
+  return env;
+}
+
+/** `key=value` entries as a map; a key alone has the empty value. */
+export function pairs(entries: readonly string[]): Record<string, string> {
+  const map: Record<string, string> = {};
+  for (const entry of entries) {
+    const equals = entry.indexOf("=");
+    if (equals < 0) map[entry] = "";
+    else map[entry.slice(0, equals)] = entry.slice(equals + 1);
+  }
+  return map;
+}
+
+/** Labels from files, then from flags. */
+export function readLabels(values: readonly string[], files: readonly string[]) {
+  return pairs([...fromFiles(files), ...values]);
+}

@@ -1,0 +1,86 @@
+/**
+ * The values that a flag may take, with the words of Docker (and Go) for a wrong one.
+ */
+
+/** What a flag's value is, by the word that the usage text shows. */
+export type FlagType =
+  | "bool"
+  | "string"
+  | "list"
+  | "map"
+  | "int"
+  | "uint"
+  | "uint16"
+  | "decimal"
+  | "bytes"
+  | "duration"
+  | "filter"
+  | "network"
+  | "mount"
+  | "ulimit"
+  | "gpu-request"
+  | "stringArray";
+
+const units = ["b", "k", "m", "g", "t", "p"];
+
+/** Bytes of a size such as `64m` or `1.5GiB` (powers of 1024), or undefined when it is none. */
+export function parseBytes(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?|\.\d+) ?(?:([bkmgtp])(?:i?b)?)?$/i.exec(text);
+  if (!match) return undefined;
+  return Math.trunc(Number(match[1]) * 1024 ** units.indexOf((match[2] ?? "b").toLowerCase()));
+}
+
+const nanos: Record<string, number> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 6e10,
+  h: 3.6e12,
+};
+
+/** Nanoseconds of a Go duration such as `1m30s`, or undefined when it is none. */
+export function parseDuration(text: string): number | undefined {
+  const sign = text.startsWith("-") ? -1 : 1;
+  let rest = text.replace(/^[+-]/, "");
+  if (rest === "0") return 0;
+  let total = 0;
+  while (rest !== "") {
+    const match = /^(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)/.exec(rest);
+    if (!match) return undefined;
+    total += Number(match[1]) * (nanos[match[2] ?? ""] ?? 0);
+    rest = rest.slice(match[0].length);
+  }
+  return text === "" ? undefined : Math.round(sign * total);
+}
+
+/** What is wrong with a value, in Go's words; undefined when nothing is. */
+export function checkValue(type: FlagType, value: string): string | undefined {
+  const quoted = JSON.stringify(value);
+  switch (type) {
+    case "bool":
+      if (/^(1|0|t|f|T|F|true|false|TRUE|FALSE|True|False)$/.test(value)) return undefined;
+      return `strconv.ParseBool: parsing ${quoted}: invalid syntax`;
+    case "int":
+      if (/^[+-]?\d+$/.test(value)) return undefined;
+      return `strconv.ParseInt: parsing ${quoted}: invalid syntax`;
+    case "uint":
+    case "uint16":
+      if (!/^\d+$/.test(value)) return `strconv.ParseUint: parsing ${quoted}: invalid syntax`;
+      if (type === "uint" || Number(value) <= 65535) return undefined;
+      return `strconv.ParseUint: parsing ${quoted}: value out of range`;
+    case "bytes":
+      if (value === "-1" || parseBytes(value) !== undefined) return undefined;
+      return `invalid size: '${value}'`;
+    case "duration":
+      return parseDuration(value) === undefined ? `time: invalid duration ${quoted}` : undefined;
+    case "decimal":
+      if (!/^[+-]?(\d+\.?\d*|\.\d+)$/.test(value)) return `failed to parse ${value} as a rational number`;
+      return /\.\d{10,}/.test(value) ? "value is too precise" : undefined;
+    case "filter":
+      return value.includes("=") ? undefined : "bad format of filter (expected name=value)";
+    default:
+      return undefined;
+  }
+}

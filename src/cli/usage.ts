@@ -1,0 +1,45 @@
+/**
+ * The usage texts: of one command and of all.
+ */
+import type { Command } from "./command.ts";
+import type { Flag } from "./flags.ts";
+import { groups, type Route } from "./routes.ts";
+
+function spelled(flag: Flag): string {
+  const value = flag.type === "bool" ? "" : ` ${flag.type}`;
+  const short = flag.short === "" ? "    " : `-${flag.short}, `;
+  return `  ${short}--${flag.name}${value}`;
+}
+
+/** The text of `berth COMMAND --help`. */
+export function commandUsage(name: string, command: Command, aliases: readonly string[]): string {
+  let text = `Usage:  ${name}${command.usage === "" ? "" : ` ${command.usage}`}\n\n${command.short}\n`;
+  if (aliases.length > 1) text += `\nAliases:\n  ${aliases.join(", ")}\n`;
+  const shown = command.flags.filter((flag) => !flag.hidden);
+  if (shown.length === 0) return text;
+  const ordered = shown.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const width = Math.max(...ordered.map((flag) => spelled(flag).length));
+  const lines = ordered.map((flag) => {
+    const initial = flag.initial === "" ? "" : ` (default ${flag.initial})`;
+    return `${spelled(flag).padEnd(width)}   ${flag.help}${initial}`;
+  });
+  return `${text}\nOptions:\n${lines.join("\n")}\n`;
+}
+
+/** The text of `berth --help`, or of a group such as `berth container --help`. */
+export function overview(routes: readonly Route[], group: string): string {
+  const inGroup = routes.filter((route) =>
+    group === "" ? !route.path.includes(" ") : route.path.startsWith(`${group} `),
+  );
+  const title =
+    group === "" ? "A container engine that takes Docker's words" : (groups[group] ?? "");
+  const names: [string, string][] = inGroup.map((r) => [r.path.split(" ").at(-1) ?? "", r.short]);
+  const list = (items: [string, string][]) =>
+    items.map(([name, short]) => `  ${name.padEnd(11)} ${short}`).join("\n");
+  const head = `Usage:  berth ${group === "" ? "[OPTIONS]" : group} COMMAND\n\n${title}\n`;
+  const foot = `\n\nRun 'berth ${group === "" ? "" : `${group} `}COMMAND --help' for more information on a command.\n`;
+  if (group !== "") return `${head}\nCommands:\n${list(names)}${foot}`;
+  const options =
+    '\n\nGlobal Options:\n  -H, --host string        Daemon socket to connect to\n  -l, --log-level string   Set the logging level ("debug", "info", "warn", "error", "fatal") (default "info")\n  -v, --version            Print version information and quit';
+  return `${head}\nManagement Commands:\n${list(Object.entries(groups))}\n\nCommands:\n${list(names)}${options}${foot}`;
+}
