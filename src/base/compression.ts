@@ -1,0 +1,67 @@
+/**
+ * Streams of bytes, decompressed by what they begin with.
+ */
+import { Readable } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { fault, messageOf } from "./errors.ts";
+
+/** A stream of bytes, as the rest of berth passes it around. */
+export type ByteStream = AsyncIterable<Uint8Array>;
+
+const magics: readonly { readonly name: string; readonly bytes: readonly number[] }[] = [
+  { name: "gzip", bytes: [0x1f, 0x8b] },
+  { name: "zstd", bytes: [0x28, 0xb5, 0x2f, 0xfd] },
+  { name: "bzip2", bytes: [0x42, 0x5a, 0x68] },
+  { name: "xz", bytes: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00] },
+];
+
+/** Puts bytes that were read ahead back in front. */
+async function* rejoin(head: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): ByteStream {
+  yield* head;
+  for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
+}
+
+async function* inflate(source: ByteStream, name: string): ByteStream {
+  // 256 KiB: with the default 16 KiB the calls cost more than the work.
+  const chunkSize = 256 * 1024;
+  const engine =
+    name === "gzip" ? createGunzip({ chunkSize }) : createZstdDecompress({ chunkSize });
+  const input = Readable.from(source, { objectMode: false });
+  input.on("error", (error) => engine.destroy(error));
+  try {
+    for await (const chunk of input.pipe(engine)) yield chunk as Uint8Array;
+  } catch (error) {
+    throw fault(
+      "invalid",
+      "compressed-stream",
+      `the ${name} stream is damaged or cut short: ${messageOf(error)}`,
+      error,
+    );
+  } finally {
+    input.destroy();
+    engine.destroy();
+  }
+}
+
+/** Gives the plain bytes of a gzip, zstd or uncompressed stream. Throws a Fault "invalid" for other compressions. */
+export async function decompress(source: ByteStream): Promise<ByteStream> {
+  const iterator = source[Symbol.asyncIterator]();
+  const head: Uint8Array[] = [];
+  let length = 0;
+  while (length < 6) {
+    const next = await iterator.next();
+    if (next.done) break;
+    head.push(next.value);
+    length += next.value.length;
+  }
+  const start = Buffer.concat(head);
+  const found = magics.find(({ bytes }) => bytes.every((byte, at) => start[at] === byte));
+  const whole = rejoin(head, iterator);
+  if (found === undefined) return whole;
+  if (found.name === "gzip" || found.name === "zstd") return inflate(whole, found.name);
+  throw fault(
+    "invalid",
+    "compression",
+    `${found.name} archives are not supported; pass it through ${found.name} -d first`,
+  );
+}

@@ -1,0 +1,273 @@
+/**
+ * Image archives: what `docker save` and OCI layouts hold. Members are spooled with their digests while the stream
+ * passes, so that the order of an unseekable archive does not matter and memory stays bounded.
+ */
+import { readFileSync, rmSync } from "node:fs";
+import { arch } from "node:os";
+import { type ByteStream, decompress } from "../base/compression.ts";
+import { fault } from "../base/errors.ts";
+import { TarReader } from "../base/tar.ts";
+import type { ContentStore, Ingested } from "./content.ts";
+import {
+  type Descriptor,
+  DOCUMENT_MAX,
+  type ImageDocument,
+  parseDescriptor,
+  parseDocument,
+  parseObject,
+} from "./model.ts";
+
+/** One image found in an archive. */
+export interface ArchivedImage {
+  readonly names: readonly string[];
+  readonly configBytes: Uint8Array;
+  readonly document: ImageDocument;
+  /** Files of the layers, as they came. */
+  readonly layers: readonly Ingested[];
+  readonly manifestBytes?: Uint8Array;
+}
+
+const MEMBERS_MAX = 10_000;
+const MANIFESTS = new Set([
+  "application/vnd.oci.image.manifest.v1+json",
+  "application/vnd.docker.distribution.manifest.v2+json",
+]);
+const INDEXES = new Set([
+  "application/vnd.oci.image.index.v1+json",
+  "application/vnd.docker.distribution.manifest.list.v2+json",
+]);
+
+function bad(message: string): Error {
+  return fault("invalid", "image-archive", message);
+}
+
+/** Members by their cleaned name. */
+class Members {
+  private readonly files = new Map<string, Ingested>();
+  private readonly links = new Map<string, string>();
+
+  static clean(name: string): string {
+    const out: string[] = [];
+    for (const part of name.split("/")) {
+      if (part === "" || part === ".") continue;
+      if (part === "..") out.pop();
+      else out.push(part);
+    }
+    return out.join("/");
+  }
+
+  add(name: string, file: Ingested): void {
+    const key = Members.clean(name);
+    const before = this.files.get(key);
+    if (before !== undefined) rmSync(before.path, { force: true });
+    this.files.set(key, file);
+  }
+
+  link(name: string, target: string): void {
+    this.links.set(Members.clean(name), Members.clean(target));
+  }
+
+  get count(): number {
+    return this.files.size + this.links.size;
+  }
+
+  find(name: string): Ingested | undefined {
+    let key = Members.clean(name);
+    for (let i = 0; i < 5; i++) {
+      const file = this.files.get(key);
+      if (file !== undefined) return file;
+      const target = this.links.get(key);
+      if (target === undefined) return undefined;
+      key = target;
+    }
+    return undefined;
+  }
+
+  get(name: string): Ingested {
+    const file = this.find(name);
+    if (file === undefined) throw bad(`the archive has no member ${JSON.stringify(name)}`);
+    return file;
+  }
+
+  bytes(name: string): Uint8Array {
+    const file = this.get(name);
+    if (file.size > DOCUMENT_MAX)
+      throw bad(`archive member ${JSON.stringify(name)} is larger than ${DOCUMENT_MAX} bytes`);
+    return readFileSync(file.path);
+  }
+
+  /** A blob of an OCI layout, its content checked against its name. */
+  blob(descriptor: Descriptor): Ingested {
+    const name = `blobs/sha256/${descriptor.digest.slice(7)}`;
+    const file = this.get(name);
+    if (file.digest !== descriptor.digest)
+      throw bad(
+        `archive member ${JSON.stringify(name)} has the digest ${file.digest}: it is damaged`,
+      );
+    return file;
+  }
+
+  blobBytes(descriptor: Descriptor): Uint8Array {
+    const file = this.blob(descriptor);
+    if (file.size > DOCUMENT_MAX)
+      throw bad(`blob ${descriptor.digest} is larger than ${DOCUMENT_MAX} bytes`);
+    return readFileSync(file.path);
+  }
+
+  clear(): void {
+    for (const file of this.files.values()) rmSync(file.path, { force: true });
+  }
+}
+
+async function spool(source: ByteStream, content: ContentStore): Promise<Members> {
+  const members = new Members();
+  const reader = new TarReader(await decompress(source));
+  try {
+    for (let entry = await reader.next(); entry !== undefined; entry = await reader.next()) {
+      if (members.count > MEMBERS_MAX)
+        throw bad(`the archive has more than ${MEMBERS_MAX} members`);
+      if (entry.type === "file") members.add(entry.path, await content.ingest(reader.data()));
+      else if (entry.type === "symlink")
+        members.link(entry.path, `${entry.path}/../${entry.linkPath}`);
+      else if (entry.type === "hardlink") members.link(entry.path, entry.linkPath);
+    }
+    await reader.drain();
+  } catch (error) {
+    members.clear();
+    throw error;
+  }
+  return members;
+}
+
+const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64", ia32: "386" };
+
+/** The manifest for this machine in an index, following nested ones. */
+function pickManifest(members: Members, descriptor: Descriptor, depth = 0): Descriptor | undefined {
+  if (depth > 4) throw bad("indexes are nested too deeply");
+  if (descriptor.mediaType === undefined || MANIFESTS.has(descriptor.mediaType)) return descriptor;
+  if (!INDEXES.has(descriptor.mediaType)) return undefined;
+  const index = parseObject(members.blobBytes(descriptor), "an image index");
+  const list = (Array.isArray(index.manifests) ? index.manifests : []).map((item) =>
+    parseDescriptor(item, "an image index"),
+  );
+  const here = list.filter(
+    ({ platform }) =>
+      platform === undefined ||
+      (platform.os === "linux" && platform.architecture === (goArch[arch()] ?? arch())),
+  );
+  for (const candidate of here) {
+    if (members.find(`blobs/sha256/${candidate.digest.slice(7)}`) === undefined) continue;
+    const picked = pickManifest(members, candidate, depth + 1);
+    if (picked !== undefined) return picked;
+  }
+  return undefined;
+}
+
+function fromManifest(
+  members: Members,
+  descriptor: Descriptor,
+  names: readonly string[],
+): ArchivedImage {
+  const manifestBytes = members.blobBytes(descriptor);
+  const manifest = parseObject(manifestBytes, "an image manifest");
+  // What is both could mean one image to us and another to somebody else (CVE-2021-41190).
+  if (manifest.manifests !== undefined) throw bad("a manifest that is also an index is refused");
+  const config = parseDescriptor(manifest.config, "an image manifest");
+  const layers = (Array.isArray(manifest.layers) ? manifest.layers : []).map((item) =>
+    parseDescriptor(item, "an image manifest"),
+  );
+  const configBytes = members.blobBytes(config);
+  const document = parseDocument(configBytes);
+  return {
+    names,
+    configBytes,
+    document,
+    layers: layers.map((layer) => members.blob(layer)),
+    manifestBytes,
+  };
+}
+
+function nameOf(descriptor: Descriptor): string[] {
+  const { annotations = {} } = descriptor;
+  const full = annotations["io.containerd.image.name"];
+  const short = annotations["org.opencontainers.image.ref.name"];
+  if (full !== undefined) return [full];
+  // The annotation may be a whole name or, as the specification has it, a tag alone, which names nothing.
+  return short !== undefined && /[/:]/.test(short) ? [short] : [];
+}
+
+function readOci(members: Members): ArchivedImage[] {
+  const index = parseObject(members.bytes("index.json"), "index.json");
+  if (!Array.isArray(index.manifests)) throw bad("index.json lists no manifests");
+  const byDigest = new Map<string, { picked: Descriptor; names: Set<string> }>();
+  for (const item of index.manifests) {
+    const descriptor = parseDescriptor(item, "index.json");
+    const picked = pickManifest(members, descriptor);
+    if (picked === undefined) continue;
+    const entry = byDigest.get(picked.digest) ?? { picked, names: new Set<string>() };
+    for (const name of nameOf(descriptor)) entry.names.add(name);
+    byDigest.set(picked.digest, entry);
+  }
+  if (byDigest.size === 0)
+    throw bad(`the archive has no image for linux/${goArch[arch()] ?? arch()}`);
+  return [...byDigest.values()].map(({ picked, names }) =>
+    fromManifest(members, picked, [...names]),
+  );
+}
+
+function readDocker(members: Members): ArchivedImage[] {
+  let list: unknown;
+  try {
+    list = JSON.parse(new TextDecoder().decode(members.bytes("manifest.json")));
+  } catch {
+    throw bad("manifest.json is not valid JSON");
+  }
+  if (!Array.isArray(list)) throw bad("manifest.json is not a list");
+  return list.map((item: unknown) => {
+    const { Config, RepoTags, Layers } = (item ?? {}) as Record<string, unknown>;
+    if (
+      typeof Config !== "string" ||
+      !Array.isArray(Layers) ||
+      !Layers.every((layer) => typeof layer === "string")
+    )
+      throw bad("manifest.json has an entry without Config and Layers");
+    const configBytes = members.bytes(Config);
+    const names = Array.isArray(RepoTags) ? RepoTags.filter((tag) => typeof tag === "string") : [];
+    return {
+      names,
+      configBytes,
+      document: parseDocument(configBytes),
+      layers: Layers.map((layer: string) => members.get(layer)),
+    };
+  });
+}
+
+/**
+ * Reads an archive (plain, gzip or zstd) and hands its images to `use`; spooled files are gone afterwards. Throws a Fault
+ * "invalid" that says what is wrong with the archive.
+ */
+export async function readArchive<T>(
+  source: ByteStream,
+  content: ContentStore,
+  use: (images: readonly ArchivedImage[]) => Promise<T>,
+): Promise<T> {
+  const members = await spool(source, content);
+  try {
+    if (members.find("manifest.json") === undefined && members.find("index.json") === undefined)
+      throw bad(
+        "the archive is no image: it has neither manifest.json nor index.json (for a plain root file system, use berth import)",
+      );
+    const images =
+      members.find("index.json") !== undefined && members.find("oci-layout") !== undefined
+        ? readOci(members)
+        : readDocker(members);
+    for (const image of images)
+      if (image.layers.length !== image.document.rootfs.diff_ids.length)
+        throw bad(
+          `invalid manifest, layers length mismatch: expected ${image.document.rootfs.diff_ids.length}, got ${image.layers.length}`,
+        );
+    return await use(images);
+  } finally {
+    members.clear();
+  }
+}

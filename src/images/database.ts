@@ -1,0 +1,167 @@
+/**
+ * The images' metadata: what an image is, what it is called, and which blobs and layers it needs.
+ */
+import type { Database } from "bun:sqlite";
+import { familiarReference, parseReference } from "../spec/reference.ts";
+import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
+
+interface Row {
+  readonly id: string;
+  readonly document: string;
+  readonly size: number;
+  readonly manifest: string | null;
+  readonly blobs: string;
+  readonly added: number;
+}
+
+/** What is stored of a new image. */
+export interface NewImage {
+  readonly id: string;
+  readonly document: ImageDocument;
+  readonly size: number;
+  readonly manifest?: string | undefined;
+  /** Every blob that belongs to it. */
+  readonly blobs: readonly string[];
+}
+
+/** The tables of images. References are stored whole ("docker.io/library/busybox:latest"). */
+export class ImageDatabase {
+  constructor(private readonly db: Database) {
+    db.run(
+      "CREATE TABLE IF NOT EXISTS images (id TEXT PRIMARY KEY, document TEXT, size INTEGER, manifest TEXT, blobs TEXT, added INTEGER)",
+    );
+    db.run(
+      "CREATE TABLE IF NOT EXISTS tags (reference TEXT PRIMARY KEY, image TEXT, tagged INTEGER)",
+    );
+    db.run("CREATE TABLE IF NOT EXISTS layer_sizes (chain TEXT PRIMARY KEY, size INTEGER)");
+    db.run("CREATE INDEX IF NOT EXISTS tags_image ON tags (image)");
+  }
+
+  /** Adds an image or keeps the one that is there. */
+  add(image: NewImage): void {
+    this.db.run("INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?, ?)", [
+      image.id,
+      JSON.stringify(image.document),
+      image.size,
+      image.manifest ?? null,
+      JSON.stringify(image.blobs),
+      Date.now(),
+    ]);
+  }
+
+  byId(id: string): ImageRecord | undefined {
+    const row = this.db.query<Row, [string]>("SELECT * FROM images WHERE id = ?").get(id);
+    return row === null ? undefined : this.record(row);
+  }
+
+  /** Ids that begin with these hexadecimal digits; at most two, since more make no difference. */
+  byPrefix(hex: string): string[] {
+    const query = this.db.query<{ id: string }, [string, string]>(
+      "SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2",
+    );
+    return query.all(`sha256:${hex}`, `sha256:${hex}g`).map((row) => row.id);
+  }
+
+  byReference(reference: string): string | undefined {
+    return this.db
+      .query<{ image: string }, [string]>("SELECT image FROM tags WHERE reference = ?")
+      .get(reference)?.image;
+  }
+
+  byManifest(digest: string): string | undefined {
+    return this.db
+      .query<{ id: string }, [string]>("SELECT id FROM images WHERE manifest = ?")
+      .get(digest)?.id;
+  }
+
+  /** Every image, the newest creation last. */
+  all(): ImageRecord[] {
+    return this.db
+      .query<Row, []>("SELECT * FROM images ORDER BY added")
+      .all()
+      .map((row) => this.record(row));
+  }
+
+  count(): number {
+    return this.db.query<{ n: number }, []>("SELECT count(*) AS n FROM images").get()?.n ?? 0;
+  }
+
+  setTag(reference: string, id: string): void {
+    this.db.run("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [reference, id, Date.now()]);
+  }
+
+  removeTag(reference: string): void {
+    this.db.run("DELETE FROM tags WHERE reference = ?", [reference]);
+  }
+
+  /** Bytes of file content in a layer; 0 when unknown. */
+  layerSize(chainId: string): number {
+    return (
+      this.db
+        .query<{ size: number }, [string]>("SELECT size FROM layer_sizes WHERE chain = ?")
+        .get(chainId)?.size ?? 0
+    );
+  }
+
+  setLayerSize(chainId: string, size: number): void {
+    this.db.run("INSERT OR REPLACE INTO layer_sizes VALUES (?, ?)", [chainId, size]);
+  }
+
+  /** When an image was last tagged, in milliseconds since 1970; 0 if never. */
+  lastTagged(id: string): number {
+    return (
+      this.db
+        .query<{ t: number | null }, [string]>("SELECT max(tagged) AS t FROM tags WHERE image = ?")
+        .get(id)?.t ?? 0
+    );
+  }
+
+  /** Whole references of an image. */
+  references(id: string): string[] {
+    const rows = this.db
+      .query<{ reference: string }, [string]>(
+        "SELECT reference FROM tags WHERE image = ? ORDER BY reference",
+      )
+      .all(id);
+    return rows.map((row) => row.reference);
+  }
+
+  /** Removes an image with its tags; gives the blobs that no other image has. */
+  remove(id: string): string[] {
+    return this.db.transaction(() => {
+      const own = this.blobsOf(id);
+      this.db.run("DELETE FROM tags WHERE image = ?", [id]);
+      this.db.run("DELETE FROM images WHERE id = ?", [id]);
+      const used = this.allBlobs();
+      return own.filter((digest) => !used.has(digest));
+    })();
+  }
+
+  /** Every blob of every image. */
+  allBlobs(): Set<string> {
+    const rows = this.db.query<{ blobs: string }, []>("SELECT blobs FROM images").all();
+    return new Set(rows.flatMap((row) => JSON.parse(row.blobs) as string[]));
+  }
+
+  private blobsOf(id: string): string[] {
+    const row = this.db
+      .query<{ blobs: string }, [string]>("SELECT blobs FROM images WHERE id = ?")
+      .get(id);
+    return row === null ? [] : (JSON.parse(row.blobs) as string[]);
+  }
+
+  private record(row: Row): ImageRecord {
+    const document = JSON.parse(row.document) as ImageDocument;
+    return {
+      id: row.id,
+      document,
+      chain: chainIds(document.rootfs.diff_ids),
+      size: row.size,
+      tags: this.references(row.id).map((reference) =>
+        familiarReference(parseReference(reference)),
+      ),
+      ...(row.manifest === null ? {} : { manifest: row.manifest }),
+      added: row.added,
+    };
+  }
+}

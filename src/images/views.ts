@@ -1,0 +1,128 @@
+/**
+ * Images as the API shows them: list, inspect, history. Pure.
+ */
+import { fault } from "../base/errors.ts";
+import type { ImageHistoryResponseItem, ImageInspect, ImageSummary } from "../spec/engine-api.ts";
+import { familiarName, parseReference } from "../spec/reference.ts";
+import type { ImageRecord } from "./model.ts";
+
+function createdMs(image: ImageRecord): number {
+  const time = Date.parse(image.document.created ?? "");
+  return Number.isNaN(time) ? 0 : time;
+}
+
+/** Filters of the list: each key with its accepted values. */
+export type Filters = Readonly<Record<string, readonly string[]>>;
+
+const known = new Set(["dangling", "reference", "label", "before", "since", "until"]);
+
+/** A shell pattern (path.Match) as a regular expression. */
+function pattern(glob: string): RegExp {
+  const body = glob
+    .replace(/[.+^${}()|\\]/g, "\\$&")
+    .replaceAll("*", "[^/]*")
+    .replaceAll("?", "[^/]");
+  return new RegExp(`^${body}$`);
+}
+
+function matchesReference(image: ImageRecord, globs: readonly string[]): boolean {
+  return image.tags.some((tag) => {
+    const name = familiarName(parseReference(tag));
+    return globs.some((glob) => pattern(glob).test(tag) || pattern(glob).test(name));
+  });
+}
+
+function matchesLabels(
+  labels: Readonly<Record<string, string>>,
+  wanted: readonly string[],
+): boolean {
+  return wanted.every((want) => {
+    const [key = "", ...value] = want.split("=");
+    return key in labels && (value.length === 0 || labels[key] === value.join("="));
+  });
+}
+
+/** The images that pass the filters, the newest first. Throws a Fault "invalid" for a filter that there is not. */
+export function filterImages(
+  images: readonly ImageRecord[],
+  filters: Filters,
+  resolve: (name: string) => ImageRecord,
+): ImageRecord[] {
+  for (const key of Object.keys(filters))
+    if (!known.has(key)) throw fault("invalid", "filter", `invalid filter '${key}'`);
+  const dangling = filters.dangling?.map((value) => {
+    if (!/^(true|false|1|0)$/i.test(value))
+      throw fault("invalid", "filter", `invalid filter 'dangling=[${value}]'`);
+    return /^(true|1)$/i.test(value);
+  });
+  const before = filters.before?.map((name) => createdMs(resolve(name)));
+  const since = filters.since?.map((name) => createdMs(resolve(name)));
+  return images
+    .filter((image) => dangling === undefined || dangling.includes(image.tags.length === 0))
+    .filter(
+      (image) => filters.reference === undefined || matchesReference(image, filters.reference),
+    )
+    .filter((image) => matchesLabels(image.document.config?.Labels ?? {}, filters.label ?? []))
+    .filter((image) => before?.every((time) => createdMs(image) < time) ?? true)
+    .filter((image) => since?.every((time) => createdMs(image) > time) ?? true)
+    .sort((a, b) => createdMs(b) - createdMs(a));
+}
+
+function repoDigests(image: ImageRecord): string[] {
+  if (image.manifest === undefined) return [];
+  const names = new Set(image.tags.map((tag) => familiarName(parseReference(tag))));
+  return [...names].map((name) => `${name}@${image.manifest}`);
+}
+
+/** A row of the list. `containers` counts those made from the image. */
+export function summaryOf(image: ImageRecord, containers: number): ImageSummary {
+  return {
+    Id: image.id,
+    ParentId: "",
+    RepoTags: [...image.tags],
+    RepoDigests: repoDigests(image),
+    Created: Math.floor(createdMs(image) / 1000),
+    Size: image.size,
+    SharedSize: -1,
+    Labels: { ...image.document.config?.Labels },
+    Containers: containers,
+  };
+}
+
+/** The whole of an image. */
+export function inspectOf(image: ImageRecord, driver: string, lastTagged: number): ImageInspect {
+  const { document } = image;
+  return {
+    Id: image.id,
+    RepoTags: [...image.tags],
+    RepoDigests: repoDigests(image),
+    Parent: "",
+    Comment: document.history?.at(-1)?.comment ?? "",
+    Created: document.created,
+    DockerVersion: "",
+    Author: document.author ?? "",
+    Config: document.config ?? {},
+    Architecture: document.architecture,
+    ...(document.variant === undefined ? {} : { Variant: document.variant }),
+    Os: document.os,
+    Size: image.size,
+    GraphDriver: { Name: driver, Data: {} },
+    RootFS: { Type: "layers", Layers: [...document.rootfs.diff_ids] },
+    Metadata: {
+      LastTagTime: lastTagged === 0 ? "0001-01-01T00:00:00Z" : new Date(lastTagged).toISOString(),
+    },
+  };
+}
+
+/** The steps that made an image, the last first; only the last has an id here. */
+export function historyOf(image: ImageRecord): ImageHistoryResponseItem[] {
+  const steps = image.document.history ?? [];
+  return steps.toReversed().map((step, index) => ({
+    Id: index === 0 ? image.id : "<missing>",
+    Created: Math.floor((Date.parse(step.created ?? "") || 0) / 1000),
+    CreatedBy: step.created_by ?? "",
+    Tags: index === 0 ? [...image.tags] : [],
+    Size: !step.empty_layer && image.chain.length === 1 ? image.size : 0,
+    Comment: step.comment ?? "",
+  }));
+}

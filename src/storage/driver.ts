@@ -1,0 +1,80 @@
+/**
+ * What a snapshot driver promises. Drivers keep layers and containers' writable directories on disk; none ever mounts.
+ */
+import type { ByteStream } from "../base/compression.ts";
+
+/** The privileged calls that unpacking needs. */
+export interface Privileged {
+  mknod(path: string, mode: number, major: number, minor: number): Promise<void>;
+  setXattr(path: string, name: string, value: Uint8Array): Promise<void>;
+  xattrs(path: string): Promise<ReadonlyMap<string, Uint8Array>>;
+}
+
+/** How a container's root is mounted; plain data for the launch plan. */
+export type RootMount =
+  | {
+      readonly kind: "overlay";
+      /** The uppermost first. */
+      readonly lowerdirs: readonly string[];
+      readonly upperdir: string;
+      readonly workdir: string;
+      readonly volatile: boolean;
+    }
+  | { readonly kind: "bind"; readonly path: string };
+
+/** A container's writable layer and what it stands on. */
+export interface ContainerLayer {
+  readonly id: string;
+  /** Chain ids, the lowest first. */
+  readonly chain: readonly string[];
+  /** Gives up crash safety of the writable layer for speed; for containers that are removed when they end. */
+  readonly volatile: boolean;
+}
+
+/** A layer to unpack. */
+export interface LayerInput {
+  /** The OCI chain id, "sha256:…". */
+  readonly chainId: string;
+  /** The layer below, if any. */
+  readonly parent?: string;
+  /** The uncompressed archive. */
+  readonly tar: ByteStream;
+  /** Checked against what was read; a mismatch leaves nothing behind. */
+  readonly diffId?: string;
+}
+
+/** Bytes and directory entries. */
+export interface Usage {
+  readonly bytes: number;
+  readonly inodes: number;
+}
+
+/** A snapshot driver. All paths are below its own directory, which nobody but root can enter. */
+export interface SnapshotDriver {
+  readonly name: "overlay2" | "vfs";
+  /** Unpacks a layer; a nil result means that it is stored durably, not that this call stored it. */
+  applyLayer(layer: LayerInput): Promise<{ readonly diffId: string; readonly size: number }>;
+  /** Unpacks a layer that nobody knows the diff id of yet, and gives it the chain id that follows from it. */
+  importLayer(tar: ByteStream): Promise<{ readonly diffId: string; readonly size: number }>;
+  hasLayer(chainId: string): boolean;
+  /** Fine if it is gone. The caller knows that nothing uses it. */
+  removeLayer(chainId: string): void;
+  /** Every layer on disk, for the sweep. */
+  layers(): string[];
+  /** Makes the writable directories; cheap, on the start path. */
+  prepare(container: ContainerLayer): RootMount;
+  /** The mount of a prepared container. */
+  mountOf(container: ContainerLayer): RootMount;
+  /** Fine if it is gone. */
+  remove(id: string): void;
+  /** Every container on disk, for the sweep. */
+  containers(): string[];
+  /** What a container has written. */
+  usage(id: string): Usage;
+  /** Reads a regular file as the (stopped) container sees it; undefined when it is missing or larger than `max` bytes. */
+  readFile(container: ContainerLayer, path: string, max: number): Uint8Array | undefined;
+  /** The layers' directories, the uppermost first, as a stopped container sees them: for copying content up. */
+  directories(container: ContainerLayer): string[];
+  /** Throws away what removals have left, and files that a crash left half-made. */
+  sweep(): void;
+}

@@ -1,0 +1,14 @@
+/**
+ * storage: layers and containers' writable directories on disk. Gives mounts as data, and knows neither images nor
+ * containers beyond an id.
+ */
+export type {
+  ContainerLayer,
+  LayerInput,
+  Privileged,
+  RootMount,
+  SnapshotDriver,
+  Usage,
+} from "./driver.ts";
+export { resolveMerged } from "./merged.ts";
+export { createDriver } from "./store.ts";

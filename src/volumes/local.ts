@@ -1,0 +1,177 @@
+/**
+ * The local volume driver: a directory a volume, its record in SQLite, and who uses it.
+ */
+import type { Database } from "bun:sqlite";
+import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { fault } from "../base/errors.ts";
+
+/** A volume's record. Times in milliseconds since 1970. */
+export interface VolumeRecord {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly options: Readonly<Record<string, string>>;
+  readonly created: number;
+  /** Where its content lies on the host. */
+  readonly mountpoint: string;
+}
+
+interface Row {
+  readonly name: string;
+  readonly labels: string;
+  readonly options: string;
+  readonly created: number;
+}
+
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+
+/** The volumes of one data root. */
+export class VolumeStore {
+  constructor(
+    private readonly root: string,
+    private readonly db: Database,
+  ) {
+    mkdirSync(root, { recursive: true, mode: 0o701 });
+    db.run(
+      "CREATE TABLE IF NOT EXISTS volumes (name TEXT PRIMARY KEY, labels TEXT, options TEXT, created INTEGER)",
+    );
+    db.run(
+      "CREATE TABLE IF NOT EXISTS volume_users (volume TEXT, container TEXT, PRIMARY KEY (volume, container))",
+    );
+  }
+
+  /** Makes a volume, or gives the existing one of that name. Throws Faults in Docker's words. */
+  create(input: {
+    readonly name?: string | undefined;
+    readonly driver?: string | undefined;
+    readonly labels?: Readonly<Record<string, string>> | undefined;
+    readonly options?: Readonly<Record<string, string>> | undefined;
+  }): VolumeRecord {
+    if (input.driver && input.driver !== "local")
+      throw fault(
+        "not-found",
+        "volume-driver",
+        `error looking up volume plugin ${input.driver}: plugin "${input.driver}" not found`,
+      );
+    const anonymous = !input.name;
+    const name = input.name || anonymousName();
+    if (!NAME.test(name) || name.length > 255)
+      throw fault(
+        "invalid",
+        "volume-name",
+        `create ${name}: "${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+      );
+    const options = Object.keys(input.options ?? {});
+    if (options.length > 0)
+      throw fault("invalid", "volume-option", `create ${name}: invalid option: "${options[0]}"`);
+    const existing = this.find(name);
+    if (existing !== undefined) return existing;
+    const labels = anonymous
+      ? { "com.docker.volume.anonymous": "", ...input.labels }
+      : (input.labels ?? {});
+    mkdirSync(`${this.root}/${name}/_data`, { recursive: true, mode: 0o755 });
+    this.db.run("INSERT INTO volumes VALUES (?, ?, ?, ?)", [
+      name,
+      JSON.stringify(labels),
+      "{}",
+      Date.now(),
+    ]);
+    return this.get(name);
+  }
+
+  /** Throws a Fault "not-found". */
+  get(name: string): VolumeRecord {
+    const found = this.find(name);
+    if (found === undefined)
+      throw fault("not-found", "no-such-volume", `get ${name}: no such volume`);
+    return found;
+  }
+
+  /** The volume, or undefined. */
+  find(name: string): VolumeRecord | undefined {
+    const row = this.db.query<Row, [string]>("SELECT * FROM volumes WHERE name = ?").get(name);
+    return row === null ? undefined : this.record(row);
+  }
+
+  list(): VolumeRecord[] {
+    return this.db
+      .query<Row, []>("SELECT * FROM volumes ORDER BY name")
+      .all()
+      .map((row) => this.record(row));
+  }
+
+  /** Containers that use it. */
+  users(name: string): string[] {
+    const rows = this.db
+      .query<{ container: string }, [string]>("SELECT container FROM volume_users WHERE volume = ?")
+      .all(name);
+    return rows.map((row) => row.container);
+  }
+
+  /** Notes that a container uses a volume; it survives restarts. */
+  acquire(name: string, container: string): void {
+    this.db.run("INSERT OR IGNORE INTO volume_users VALUES (?, ?)", [name, container]);
+  }
+
+  /** Forgets all uses by a container; gives the volumes that it used. */
+  releaseAll(container: string): string[] {
+    const rows = this.db
+      .query<{ volume: string }, [string]>(
+        "DELETE FROM volume_users WHERE container = ? RETURNING volume",
+      )
+      .all(container);
+    return rows.map((row) => row.volume);
+  }
+
+  /** Removes a volume and its content. Throws a Fault "conflict" while a container uses it. */
+  remove(name: string, force = false): void {
+    if (this.find(name) === undefined) {
+      if (force) return;
+      throw fault("not-found", "no-such-volume", `get ${name}: no such volume`);
+    }
+    const users = this.users(name);
+    if (users.length > 0)
+      throw fault(
+        "conflict",
+        "volume-in-use",
+        `remove ${name}: volume is in use - [${users.join(", ")}]`,
+      );
+    const grave = `${this.root}/.removed-${name}`;
+    if (existsSync(`${this.root}/${name}`)) renameSync(`${this.root}/${name}`, grave);
+    this.db.run("DELETE FROM volumes WHERE name = ?", [name]);
+    rmSync(grave, { recursive: true, force: true });
+  }
+
+  /** Removes what a crash left of removals, and uses by containers that are no more. */
+  sweep(containers: ReadonlySet<string>): void {
+    for (const entry of readdirSync(this.root))
+      if (entry.startsWith(".removed-"))
+        rmSync(`${this.root}/${entry}`, { recursive: true, force: true });
+    const rows = this.db
+      .query<{ container: string }, []>("SELECT DISTINCT container FROM volume_users")
+      .all();
+    for (const { container } of rows) if (!containers.has(container)) this.releaseAll(container);
+  }
+
+  /** True when nothing has been put into it yet. */
+  isEmpty(name: string): boolean {
+    const { mountpoint } = this.get(name);
+    return (
+      lstatSync(mountpoint, { throwIfNoEntry: false }) === undefined ||
+      readdirSync(mountpoint).length === 0
+    );
+  }
+
+  private record(row: Row): VolumeRecord {
+    return {
+      name: row.name,
+      labels: JSON.parse(row.labels) as Record<string, string>,
+      options: JSON.parse(row.options) as Record<string, string>,
+      created: row.created,
+      mountpoint: `${this.root}/${row.name}/_data`,
+    };
+  }
+}
+
+function anonymousName(): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+}
