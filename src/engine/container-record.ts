@@ -1,0 +1,62 @@
+/**
+ * What the engine knows of a container: plain data, as it is stored.
+ */
+import type { EndpointRecord } from "../network/index.ts";
+import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
+
+/** The states that the API names. */
+export type Status = "created" | "running" | "paused" | "exited" | "dead" | "removing";
+
+/** A mount, resolved at creation. */
+export interface MountRecord {
+  readonly type: "bind" | "volume" | "tmpfs";
+  /** The host's directory or file; empty for tmpfs. */
+  readonly source: string;
+  readonly target: string;
+  readonly readOnly: boolean;
+  /** The volume's name. */
+  readonly volume?: string;
+  /** Words behind the second colon of a bind, as Docker shows them. */
+  readonly mode: string;
+  readonly propagation: string;
+  readonly recursive: boolean;
+  /** tmpfs: mount options. */
+  readonly options?: readonly string[];
+  /** Copy the image's content into the volume when it is empty. */
+  readonly copyUp: boolean;
+}
+
+/** How a container stands. Times in ISO 8601; empty when it never came to that. */
+export interface StateRecord {
+  status: Status;
+  pid: number;
+  exitCode: number;
+  error: string;
+  oomKilled: boolean;
+  startedAt: string;
+  finishedAt: string;
+}
+
+/** A container. What may change after creation is not readonly. */
+export interface ContainerRecord {
+  readonly id: string;
+  name: string;
+  /** ISO 8601. */
+  readonly created: string;
+  /** The image's id. */
+  readonly image: string;
+  /** Chain ids of the image's layers, the lowest first. */
+  readonly chain: readonly string[];
+  /** The image's configuration merged with what the user asked for. */
+  readonly config: ContainerConfig;
+  readonly hostConfig: HostConfig;
+  readonly mounts: readonly MountRecord[];
+  readonly state: StateRecord;
+  /** Present from just before the network is attached until it has been detached. */
+  endpoint?: EndpointRecord | undefined;
+  /** The MAC address that was asked for. */
+  readonly macAddress?: string | undefined;
+  restartCount: number;
+  /** True once a user has started it by hand since the daemon stopped it. */
+  hasBeenStarted: boolean;
+}

@@ -1,0 +1,130 @@
+/**
+ * Limits: from the API's HostConfig to OCI resources, with Docker's checks and words. Pure.
+ */
+import { fault } from "../base/errors.ts";
+import type { HostConfig } from "../spec/engine-api.ts";
+import type { OciResources, OciThrottle } from "../spec/oci-runtime.ts";
+
+const MIB = 1 << 20;
+
+/** What limits are checked against. */
+export interface ResourceHost {
+  readonly cpus: number;
+  readonly swapAccounting: boolean;
+  /** Numbers of a block device; throws when there is none at the path. */
+  deviceNumbers(path: string): { major: number; minor: number };
+}
+
+function bad(message: string): Error {
+  return fault("invalid", "resources", message);
+}
+
+/** Throws a Fault "invalid" in Docker's words when the limits contradict each other or the host. */
+export function checkResources(config: HostConfig, host: ResourceHost): void {
+  const {
+    Memory = 0,
+    MemorySwap = 0,
+    MemoryReservation = 0,
+    NanoCpus = 0,
+    CpuPeriod = 0,
+    CpuQuota = 0,
+  } = config;
+  if (Memory !== 0 && Memory < 6 * MIB) throw bad("Minimum memory limit allowed is 6MB");
+  if (Memory > 0 && MemorySwap > 0 && MemorySwap < Memory)
+    throw bad("Minimum memoryswap limit should be larger than memory limit, see usage");
+  if (Memory === 0 && MemorySwap > 0)
+    throw bad("You should always set the Memory limit when using Memoryswap limit, see usage");
+  const swappiness = config.MemorySwappiness;
+  if (swappiness !== undefined && swappiness !== null && (swappiness < -1 || swappiness > 100))
+    throw bad(`Invalid value: ${swappiness}, valid memory swappiness range is 0-100`);
+  if (MemoryReservation > 0 && MemoryReservation < 6 * MIB)
+    throw bad("Minimum memory reservation allowed is 6MB");
+  if (Memory > 0 && MemoryReservation > Memory)
+    throw bad("Minimum memory limit can not be less than memory reservation limit, see usage");
+  if (NanoCpus > 0 && CpuPeriod > 0)
+    throw bad("Conflicting options: Nano CPUs and CPU Period cannot both be set");
+  if (NanoCpus > 0 && CpuQuota > 0)
+    throw bad("Conflicting options: Nano CPUs and CPU Quota cannot both be set");
+  if (NanoCpus < 0 || NanoCpus > host.cpus * 1e9)
+    throw bad(
+      `range of CPUs is from 0.01 to ${host.cpus.toFixed(2)}, as there are only ${host.cpus} CPUs available`,
+    );
+  if (CpuPeriod !== 0 && (CpuPeriod < 1000 || CpuPeriod > 1_000_000))
+    throw bad(
+      "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+    );
+  if (CpuQuota > 0 && CpuQuota < 1000)
+    throw bad("CPU cfs quota can not be less than 1ms (i.e. 1000)");
+  if ((config.CpuShares ?? 0) < 0)
+    throw bad(`invalid CPU shares (${config.CpuShares}): value must be a positive integer`);
+  checkCpuset(config.CpusetCpus ?? "", host.cpus);
+  const weight = config.BlkioWeight ?? 0;
+  if (weight !== 0 && (weight < 10 || weight > 1000))
+    throw bad("Range of blkio weight is from 10 to 1000");
+}
+
+function checkCpuset(text: string, cpus: number): void {
+  if (text === "") return;
+  if (!/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(text)) throw bad(`Invalid value ${text} for cpuset cpus`);
+  const highest = Math.max(...text.split(/[,-]/).map(Number));
+  if (highest >= cpus)
+    throw bad(`Requested CPUs are not available - requested ${text}, available: 0-${cpus - 1}`);
+}
+
+function throttles(
+  list: HostConfig["BlkioDeviceReadBps"],
+  host: ResourceHost,
+): OciThrottle[] | undefined {
+  if (!list?.length) return undefined;
+  return list.map(({ Path = "", Rate = 0 }) => ({ ...host.deviceNumbers(Path), rate: Rate }));
+}
+
+/** Leaves out what is undefined. */
+function present<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(value).filter(([, item]) => item !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}
+
+/** The resources of a checked configuration; device rules are added by the caller. */
+export function resourcesOf(config: HostConfig, host: ResourceHost): OciResources {
+  const { Memory = 0, MemorySwap = 0, NanoCpus = 0 } = config;
+  const or = (value: number | undefined | null) => (value ? value : undefined);
+  // Without a word about swap, Docker grants as much of it as of memory.
+  const swap = MemorySwap !== 0 ? MemorySwap : Memory > 0 ? Memory * 2 : undefined;
+  const swappiness = config.MemorySwappiness ?? -1;
+  const pids = config.PidsLimit ?? 0;
+  const weight = or(config.BlkioWeight);
+  return {
+    memory: present({
+      limit: or(Memory),
+      swap: host.swapAccounting ? swap : undefined,
+      reservation: or(config.MemoryReservation),
+      swappiness: swappiness >= 0 ? swappiness : undefined,
+      disableOOMKiller: config.OomKillDisable ? true : undefined,
+    }) as NonNullable<OciResources["memory"]>,
+    cpu: present({
+      shares: or(config.CpuShares),
+      period: NanoCpus > 0 ? 100_000 : or(config.CpuPeriod),
+      quota: NanoCpus > 0 ? Math.floor(NanoCpus / 10_000) : or(config.CpuQuota),
+      realtimePeriod: or(config.CpuRealtimePeriod),
+      realtimeRuntime: or(config.CpuRealtimeRuntime),
+      cpus: config.CpusetCpus || undefined,
+      mems: config.CpusetMems || undefined,
+    }) as NonNullable<OciResources["cpu"]>,
+    ...(pids !== 0 && pids !== null ? { pids: { limit: pids } } : {}),
+    blockIO: present({
+      weight,
+      weightDevice: config.BlkioWeightDevice?.length
+        ? config.BlkioWeightDevice.map(({ Path = "", Weight = 0 }) => ({
+            ...host.deviceNumbers(Path),
+            weight: Weight,
+          }))
+        : undefined,
+      throttleReadBpsDevice: throttles(config.BlkioDeviceReadBps, host),
+      throttleWriteBpsDevice: throttles(config.BlkioDeviceWriteBps, host),
+      throttleReadIOPSDevice: throttles(config.BlkioDeviceReadIOps, host),
+      throttleWriteIOPSDevice: throttles(config.BlkioDeviceWriteIOps, host),
+    }) as NonNullable<OciResources["blockIO"]>,
+  };
+}

@@ -1,0 +1,338 @@
+/**
+ * From a container's record to its OCI runtime configuration: pure. Everything that had to be looked up on the host comes
+ * in with the input.
+ */
+import { fault } from "../base/errors.ts";
+import type { HostFeatures, SeccompProfile } from "../runtime/index.ts";
+import { capabilityList, resolveSeccomp, rlimitNumber } from "../runtime/index.ts";
+import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
+import type { OciMount, OciNamespace, OciProcess, OciSpec } from "../spec/oci-runtime.ts";
+import type { ContainerRecord, MountRecord } from "./container-record.ts";
+import { type ResourceHost, resourcesOf } from "./oci-resources.ts";
+import {
+  capabilitiesOf,
+  defaultDevices,
+  deviceRules,
+  type GrantedDevice,
+  maskedPaths,
+  readonlyPaths,
+} from "./oci-security.ts";
+
+/** A user, looked up in the image. */
+export interface ResolvedUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+  readonly home: string;
+}
+
+/** A namespace that is not the container's own: the host's, or another process's. */
+export type NamespaceChoice = "own" | "host" | { readonly pid: number };
+
+/** What the configuration is made of. */
+export interface SpecInput {
+  readonly record: ContainerRecord;
+  readonly user: ResolvedUser;
+  readonly rootPath: string;
+  /** Host paths of the files that the engine gives; undefined with the host's network and no file of its own. */
+  readonly files: {
+    readonly hosts: string;
+    readonly hostname: string;
+    readonly resolvConf: string;
+  };
+  readonly namespaces: {
+    readonly network: NamespaceChoice;
+    readonly pid: NamespaceChoice;
+    readonly ipc: NamespaceChoice;
+    readonly uts: NamespaceChoice;
+  };
+  readonly cgroupPath: string;
+  readonly features: HostFeatures;
+  readonly resourceHost: ResourceHost;
+  /** undefined: unconfined. */
+  readonly seccomp: SeccompProfile | undefined;
+  readonly devices: readonly GrantedDevice[];
+}
+
+const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** Environment as Docker makes it: PATH, HOSTNAME, TERM and HOME unless given; a name without a value is removed. */
+export function environmentOf(
+  config: ContainerConfig,
+  hostname: string,
+  home: string,
+  tty: boolean,
+): string[] {
+  const env = new Map<string, string>();
+  const put = (item: string) => {
+    const name = item.split("=", 1)[0] ?? "";
+    if (item.includes("=")) env.set(name, item);
+    else env.delete(name);
+  };
+  put(DEFAULT_PATH);
+  put(`HOSTNAME=${hostname}`);
+  if (tty) put("TERM=xterm");
+  for (const item of config.Env ?? []) put(item);
+  if (!env.has("HOME")) put(`HOME=${home}`);
+  return [...env.values()];
+}
+
+/** A security option's value: "no-new-privileges", "no-new-privileges=true", "seccomp=unconfined", with ":" for "=" too. */
+export function securityOption(config: HostConfig, name: string): string | undefined {
+  for (const option of config.SecurityOpt ?? []) {
+    const match = /^([^=:]+)(?:[=:](.*))?$/s.exec(option);
+    if (match?.[1] === name) return match[2] ?? "true";
+  }
+  return undefined;
+}
+
+function rlimitsOf(config: HostConfig, features: HostFeatures): OciProcess["rlimits"] {
+  return (config.Ulimits ?? []).map(({ Name = "", Soft = 0, Hard = 0 }) => {
+    const type = `RLIMIT_${Name.toUpperCase()}`;
+    if (rlimitNumber(type) === undefined)
+      throw fault("invalid", "ulimit", `invalid ulimit type: ${Name}`);
+    const hard = Hard === 0 && Soft !== 0 ? Soft : Hard;
+    if (hard >= 0 && (Soft > hard || Soft < 0))
+      throw fault(
+        "invalid",
+        "ulimit",
+        `ulimit soft limit must be less than or equal to hard limit: ${Soft} > ${hard}`,
+      );
+    const beyond = type === "RLIMIT_NOFILE" && (hard < 0 || hard > features.maxFiles);
+    if (beyond && !(features.capabilities & (1n << 24n)))
+      throw fault(
+        "invalid",
+        "ulimit-host",
+        `ulimit nofile=${hard} is above this host's hard limit of ${features.maxFiles}, which the engine has no right (CAP_SYS_RESOURCE) to exceed`,
+      );
+    return { type, soft: Soft, hard };
+  });
+}
+
+/** The process of a container or an exec. */
+export function processOf(
+  record: ContainerRecord,
+  user: ResolvedUser,
+  features: HostFeatures,
+  command: {
+    readonly args: readonly string[];
+    readonly tty: boolean;
+    readonly env: readonly string[];
+    readonly cwd: string;
+    readonly privileged?: boolean;
+    readonly size?: readonly number[] | undefined;
+  },
+): OciProcess {
+  const { hostConfig } = record;
+  const capabilities = command.privileged
+    ? capabilityList(features.capabilities)
+    : capabilitiesOf(hostConfig, features.capabilities);
+  const [height = 0, width = 0] = command.size ?? [];
+  const isRoot = user.uid === 0;
+  return {
+    terminal: command.tty,
+    ...(command.tty && height > 0 && width > 0 ? { consoleSize: { height, width } } : {}),
+    cwd: command.cwd,
+    env: command.env,
+    args: command.args,
+    rlimits: rlimitsOf(hostConfig, features),
+    // Inheritable and ambient stay empty (CVE-2022-24769); what is not root starts with nothing in effect.
+    capabilities: {
+      bounding: capabilities,
+      permitted: isRoot ? capabilities : [],
+      effective: isRoot ? capabilities : [],
+      inheritable: [],
+      ambient: [],
+    },
+    noNewPrivileges: (securityOption(hostConfig, "no-new-privileges") ?? "false") !== "false",
+    ...(hostConfig.OomScoreAdj ? { oomScoreAdj: hostConfig.OomScoreAdj } : {}),
+    user: { uid: user.uid, gid: user.gid, umask: 0o022, additionalGids: user.groups },
+  };
+}
+
+function namespacesOf(input: SpecInput): OciNamespace[] {
+  const out: OciNamespace[] = [{ type: "mount" }];
+  const add = (type: OciNamespace["type"], choice: NamespaceChoice, file: string) => {
+    if (choice === "own") out.push({ type });
+    else if (choice !== "host") out.push({ type, path: `/proc/${choice.pid}/ns/${file}` });
+  };
+  add("network", input.namespaces.network, "net");
+  add("ipc", input.namespaces.ipc, "ipc");
+  add("uts", input.namespaces.uts, "uts");
+  add("pid", input.namespaces.pid, "pid");
+  if (input.record.hostConfig.CgroupnsMode !== "host") out.push({ type: "cgroup" });
+  return out;
+}
+
+function systemMounts(input: SpecInput): OciMount[] {
+  const { hostConfig } = input.record;
+  const privileged = hostConfig.Privileged === true;
+  const sealed = privileged ? [] : ["ro"];
+  const mounts: OciMount[] = [
+    { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
+    {
+      destination: "/dev",
+      type: "tmpfs",
+      source: "tmpfs",
+      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
+    },
+    {
+      destination: "/dev/pts",
+      type: "devpts",
+      source: "devpts",
+      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    // sysfs shows the network namespace of who mounts it; the host's cannot be mounted anew.
+    {
+      destination: "/sys",
+      type: "sysfs",
+      source: "sysfs",
+      options: ["nosuid", "noexec", "nodev", ...sealed],
+    },
+    {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: [...sealed, "nosuid", "noexec", "nodev"],
+    },
+    {
+      destination: "/dev/mqueue",
+      type: "mqueue",
+      source: "mqueue",
+      options: ["nosuid", "noexec", "nodev"],
+    },
+  ];
+  const shm = hostConfig.ShmSize || 64 << 20;
+  if (input.namespaces.ipc === "own")
+    mounts.push({
+      destination: "/dev/shm",
+      type: "tmpfs",
+      source: "shm",
+      options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${shm}`],
+    });
+  else {
+    const source =
+      input.namespaces.ipc === "host"
+        ? "/dev/shm"
+        : `/proc/${input.namespaces.ipc.pid}/root/dev/shm`;
+    mounts.push({ destination: "/dev/shm", type: "bind", source, options: ["rbind", "rprivate"] });
+  }
+  return mounts;
+}
+
+function userMount(mount: MountRecord): OciMount {
+  if (mount.type === "tmpfs")
+    return {
+      destination: mount.target,
+      type: "tmpfs",
+      source: "tmpfs",
+      options: [
+        "nosuid",
+        "nodev",
+        "noexec",
+        ...(mount.options ?? []),
+        ...(mount.readOnly ? ["ro"] : []),
+      ],
+    };
+  const options = [
+    mount.recursive ? "rbind" : "bind",
+    mount.propagation || "rprivate",
+    mount.readOnly ? "rro" : "rw",
+  ];
+  return { destination: mount.target, type: "bind", source: mount.source, options };
+}
+
+/** Mounts in the order in which they must be made: a parent before what lies in it. */
+function mountsOf(input: SpecInput): OciMount[] {
+  const own = input.record.mounts.map(userMount);
+  const taken = new Set(own.map((mount) => mount.destination));
+  const files = (
+    [
+      ["/etc/resolv.conf", input.files.resolvConf],
+      ["/etc/hostname", input.files.hostname],
+      ["/etc/hosts", input.files.hosts],
+    ] as const
+  )
+    .filter(([destination, source]) => source !== "" && !taken.has(destination))
+    .map(
+      ([destination, source]): OciMount => ({
+        destination,
+        type: "bind",
+        source,
+        options: ["bind", "rprivate"],
+      }),
+    );
+  const system = systemMounts(input).filter((mount) => !taken.has(mount.destination));
+  const depth = (mount: OciMount) => mount.destination.split("/").filter(Boolean).length;
+  return [...system, ...[...files, ...own].sort((a, b) => depth(a) - depth(b))];
+}
+
+function sysctlsOf(input: SpecInput): Record<string, string> {
+  const { hostConfig } = input.record;
+  const own: Record<string, string> = {};
+  if (input.namespaces.network === "own" && !hostConfig.Privileged) {
+    own["net.ipv4.ip_unprivileged_port_start"] = "0";
+    own["net.ipv4.ping_group_range"] = "0 2147483647";
+  }
+  for (const [key, value] of Object.entries(hostConfig.Sysctls ?? {})) {
+    const namespaced =
+      /^(net\.|fs\.mqueue\.|kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)$)/.test(
+        key,
+      );
+    const netHost = key.startsWith("net.") && input.namespaces.network === "host";
+    if (!namespaced || netHost || key.includes("/"))
+      throw fault("invalid", "sysctl", `sysctl "${key}" is not in a separate kernel namespace`);
+    own[key] = value;
+  }
+  return own;
+}
+
+/** The configuration. Throws Faults "invalid" in Docker's words for what makes no sense. */
+export function toOciSpec(input: SpecInput): OciSpec {
+  const { record, features } = input;
+  const { config, hostConfig } = record;
+  const privileged = hostConfig.Privileged === true;
+  const unconfined = privileged || securityOption(hostConfig, "systempaths") === "unconfined";
+  const hostname = config.Hostname ?? "";
+  const args = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  const process = processOf(record, input.user, features, {
+    args,
+    tty: config.Tty === true,
+    env: environmentOf(config, hostname, input.user.home, config.Tty === true),
+    cwd: config.WorkingDir || "/",
+    size: hostConfig.ConsoleSize ?? undefined,
+  });
+  const shared = record.mounts.some((mount) => /shared/.test(mount.propagation));
+  return {
+    ociVersion: "1.2.0",
+    ...(input.namespaces.uts === "own"
+      ? { hostname, ...(config.Domainname ? { domainname: config.Domainname } : {}) }
+      : {}),
+    root: { path: input.rootPath, readonly: hostConfig.ReadonlyRootfs === true },
+    process,
+    mounts: mountsOf(input),
+    ...(hostConfig.Annotations ? { annotations: hostConfig.Annotations } : {}),
+    linux: {
+      namespaces: namespacesOf(input),
+      devices: [...defaultDevices, ...input.devices.map((device) => device.node)],
+      resources: {
+        ...resourcesOf(hostConfig, input.resourceHost),
+        devices: deviceRules(hostConfig, input.devices),
+      },
+      cgroupsPath: input.cgroupPath,
+      sysctl: sysctlsOf(input),
+      maskedPaths: hostConfig.MaskedPaths ?? (unconfined ? [] : maskedPaths),
+      readonlyPaths: hostConfig.ReadonlyPaths ?? (unconfined ? [] : readonlyPaths),
+      rootfsPropagation: shared ? "rshared" : "rslave",
+      ...(input.seccomp === undefined
+        ? {}
+        : {
+            seccomp: resolveSeccomp(
+              input.seccomp,
+              new Set(process.capabilities.bounding),
+              features.seccomp,
+            ),
+          }),
+    },
+  };
+}

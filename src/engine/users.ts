@@ -1,0 +1,98 @@
+/**
+ * Users and groups by name, looked up in the image's own files: pure.
+ */
+import { fault } from "../base/errors.ts";
+import type { ResolvedUser } from "./oci.ts";
+
+/** The kernel's own limit for ids that are not -1. */
+const ID_MAX = 2 ** 31 - 1;
+
+interface Passwd {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+}
+
+interface Group {
+  readonly name: string;
+  readonly gid: number;
+  readonly members: readonly string[];
+}
+
+function rows(text: string, columns: number): string[][] {
+  return text
+    .split("\n")
+    .map((line) => line.trim().split(":"))
+    .filter((row) => row.length >= columns && row[0] !== "");
+}
+
+function passwdOf(text: string): Passwd[] {
+  return rows(text, 4).map(([name = "", , uid = "", gid = "", , home = ""]) => ({
+    name,
+    uid: Number(uid),
+    gid: Number(gid),
+    home,
+  }));
+}
+
+function groupsOf(text: string): Group[] {
+  return rows(text, 3).map(([name = "", , gid = "", members = ""]) => ({
+    name,
+    gid: Number(gid),
+    members: members.split(",").filter(Boolean),
+  }));
+}
+
+/** A number of at most 2³¹-1; undefined for what is no number, an error for what is one too large (CVE-2024-40635). */
+function numeric(text: string): number | undefined {
+  if (!/^[+-]?\d+$/.test(text)) return undefined;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > ID_MAX)
+    throw fault("invalid", "user-id", "uids and gids must be in range 0-2147483647");
+  return value;
+}
+
+/**
+ * Resolves "user", "user:group", "uid:gid" with the texts of /etc/passwd and /etc/group. Supplementary groups are the
+ * user's own unless a group was named (CVE-2022-36109). Throws Faults in Docker's words.
+ */
+export function resolveUser(
+  spec: string,
+  passwd: string,
+  group: string,
+  extra: readonly string[] = [],
+): ResolvedUser {
+  const [userPart = "", groupPart] = spec.split(":", 2);
+  const users = passwdOf(passwd);
+  const groups = groupsOf(group);
+  const wanted = userPart === "" ? "0" : userPart;
+  const uid = numeric(wanted);
+  const entry =
+    users.find((user) => user.name === wanted) ??
+    users.find((user) => uid !== undefined && user.uid === uid);
+  if (entry === undefined && uid === undefined)
+    throw fault(
+      "invalid",
+      "no-such-user",
+      `unable to find user ${userPart}: no matching entries in passwd file`,
+    );
+  const groupId = (name: string): number => {
+    const known = groups.find((candidate) => candidate.name === name);
+    const id = known?.gid ?? numeric(name);
+    if (id === undefined)
+      throw fault(
+        "invalid",
+        "no-such-group",
+        `unable to find group ${name}: no matching entries in group file`,
+      );
+    return id;
+  };
+  const gid = groupPart ? groupId(groupPart) : (entry?.gid ?? 0);
+  const own =
+    groupPart || entry === undefined
+      ? []
+      : groups.filter(({ members }) => members.includes(entry.name)).map((known) => known.gid);
+  const supplementary = [...new Set([...own, ...extra.map(groupId)])];
+  return { uid: entry?.uid ?? uid ?? 0, gid, groups: supplementary, home: entry?.home || "/" };
+}

@@ -1,0 +1,398 @@
+/**
+ * The default bridge: an interface, a subnet, a firewall table, and the endpoints of containers.
+ *
+ * An endpoint's network namespace and veth pair are made ahead of time where possible. Only descriptors of the helper hold
+ * them: if it dies, nothing is left. A published port is claimed by a socket that the shim then holds until the container
+ * ends, so that no other program can take it and none stays claimed.
+ */
+import { fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import { type Handle, type Kernel, KernelError } from "../kernel/index.ts";
+import {
+  AddressPool,
+  chooseSubnet,
+  formatIpv4,
+  overlaps,
+  parseCidr,
+  parseIpv4,
+  type Subnet,
+} from "./addresses.ts";
+import { type PublishedPort, publishRequests, ruleset } from "./firewall.ts";
+import {
+  decodeAnswers,
+  encodeRequests,
+  type NetlinkAnswer,
+  type NetlinkRequest,
+} from "./netlink.ts";
+import { resolverRedirect } from "./resolver-redirect.ts";
+import {
+  deleteLink,
+  dumpLinks,
+  dumpRoutes,
+  linksOf,
+  newAddress,
+  newBridge,
+  newDefaultRoute,
+  newVeth,
+  routesOf,
+  setUp,
+} from "./rtnetlink.ts";
+
+const NETLINK_ROUTE = 0;
+const NETLINK_NETFILTER = 12;
+/** Indexes inside a new namespace: lo is 1; the veth's end is asked to be 2. */
+const LOOPBACK = 1;
+const INTERFACE = 2;
+
+/** How a bridge is set up. */
+export interface BridgeOptions {
+  /** The interface's name, at most 15 characters; also the firewall table's. */
+  readonly name: string;
+  /** "172.17.0.1/16"; chosen so that it touches no route of the host when absent. */
+  readonly bip?: string | undefined;
+  readonly mtu: number;
+  /** Namespaces to hold ready. */
+  readonly warm: number;
+}
+
+/** A port that is to be published. */
+export interface PortWish {
+  readonly protocol: "tcp" | "udp" | "sctp";
+  readonly containerPort: number;
+  /** Empty: every address. */
+  readonly hostAddress: string;
+  /** The first and last port to try; 0 lets the kernel choose. */
+  readonly hostPorts: readonly [number, number];
+}
+
+/** An endpoint as it is stored: enough to take it down after a crash. */
+export interface EndpointRecord {
+  readonly endpointId: string;
+  readonly address: string;
+  readonly prefix: number;
+  readonly gateway: string;
+  readonly mac: string;
+  readonly ports: readonly PublishedPort[];
+}
+
+/** An endpoint with what its shim is to hold. */
+export interface Endpoint {
+  readonly record: EndpointRecord;
+  /** The network namespace; close it once the shim has it. */
+  readonly netns: Handle;
+  /** Claimed ports; close them once the shim has them. */
+  readonly claims: readonly Handle[];
+}
+
+interface Prepared {
+  readonly netns: Handle;
+  readonly address: string;
+  readonly mac: string;
+}
+
+function hex(bytes: number): string {
+  return Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex");
+}
+
+function macOf(address: string): string {
+  const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
+  return ["02", "42", ...bytes].join(":");
+}
+
+/** One bridge network. */
+export class Bridge {
+  private index = 0;
+  private seq = 1;
+  private readonly ready: Prepared[] = [];
+  private filling: Promise<void> | undefined;
+  private closed = false;
+  private readonly pool: AddressPool;
+
+  private constructor(
+    private readonly kernel: Kernel,
+    private readonly options: BridgeOptions,
+    readonly gateway: string,
+    readonly subnet: Subnet,
+  ) {
+    this.pool = new AddressPool(subnet, gateway);
+  }
+
+  /**
+   * Makes or finds the bridge, and puts the firewall's table in place with the ports of containers that run. Throws a Fault
+   * "failed" that names the route when the wanted subnet is taken.
+   */
+  static async open(
+    kernel: Kernel,
+    options: BridgeOptions,
+    running: readonly EndpointRecord[],
+  ): Promise<Bridge> {
+    const ask = async (request: NetlinkRequest) =>
+      decodeAnswers(await kernel.netlink(0, NETLINK_ROUTE, encodeRequests([request], 1), 1));
+    const links = linksOf(await ask(dumpLinks()));
+    const existing = links.find((link) => link.name === options.name);
+    const first = running[0];
+    const wanted =
+      options.bip ?? (existing && first ? `${first.gateway}/${first.prefix}` : undefined);
+    const taken = routesOf(await ask(dumpRoutes())).map(({ address, prefix }) => ({
+      base: parseIpv4(address) ?? 0,
+      prefix,
+    }));
+    let gateway: string;
+    let subnet: Subnet;
+    if (wanted === undefined) {
+      subnet = chooseSubnet(taken);
+      gateway = formatIpv4(subnet.base + 1);
+    } else {
+      ({ address: gateway, subnet } = parseCidr(wanted));
+      const clash = existing ? undefined : taken.find((route) => overlaps(route, subnet));
+      if (clash !== undefined)
+        throw fault(
+          "failed",
+          "subnet-taken",
+          `the subnet of ${wanted} overlaps with the host's route to ${formatIpv4(clash.base)}/${clash.prefix}: choose another with --bip`,
+        );
+    }
+    const bridge = new Bridge(kernel, options, gateway, subnet);
+    for (const endpoint of running) bridge.pool.claim(endpoint.address);
+    // Without a container on it, a bridge that a crash has left is made anew, as the options want it.
+    const keep = existing !== undefined && running.length > 0;
+    if (existing !== undefined && !keep) await bridge.send(0, [deleteLink(existing.index)]);
+    try {
+      await bridge.setUp(keep ? existing.index : undefined, running);
+    } catch (error) {
+      if (!keep) await bridge.close(true);
+      throw error;
+    }
+    bridge.refill();
+    return bridge;
+  }
+
+  /** "172.17.0.0/16". */
+  get cidr(): string {
+    return `${formatIpv4(this.subnet.base)}/${this.subnet.prefix}`;
+  }
+
+  private async setUp(
+    index: number | undefined,
+    running: readonly EndpointRecord[],
+  ): Promise<void> {
+    const { name } = this.options;
+    if (index === undefined) {
+      await this.send(0, [newBridge(name, macOf(this.gateway))]);
+      const buffer = encodeRequests([dumpLinks()], 1);
+      const links = linksOf(decodeAnswers(await this.kernel.netlink(0, NETLINK_ROUTE, buffer, 1)));
+      this.index = links.find((link) => link.name === name)?.index ?? 0;
+      await this.send(0, [newAddress(this.index, this.gateway, this.subnet.prefix)]);
+    } else this.index = index;
+    // A container's forged router advertisement must not change the host's routes (CVE-2020-13401).
+    await this.kernel.sysctl(0, `net/ipv6/conf/${name}/accept_ra`, "0").catch(() => {});
+    await this.kernel.sysctl(0, `net/ipv4/conf/${name}/route_localnet`, "1");
+    await this.kernel.sysctl(0, "net/ipv4/ip_forward", "1");
+    const ports = running.flatMap((endpoint) =>
+      endpoint.ports.map((port) => ({ ...port, address: endpoint.address })),
+    );
+    await this.nft(ruleset(this.options.name, name, this.cidr, ports));
+  }
+
+  private async nft(script: string): Promise<void> {
+    const child = Bun.spawn(["nft", "-f", "-"], {
+      stdin: new TextEncoder().encode(script),
+      stdout: "ignore",
+      stderr: "pipe",
+    });
+    const errors = await child.stderr.text();
+    if ((await child.exited) !== 0)
+      throw fault("failed", "firewall", `nft refused berth's firewall table: ${errors.trim()}`);
+  }
+
+  /** Sends requests in one buffer; throws the first refusal. */
+  private async send(
+    netns: Handle,
+    requests: readonly NetlinkRequest[],
+    protocol = NETLINK_ROUTE,
+  ): Promise<NetlinkAnswer[]> {
+    const first = this.seq;
+    this.seq = (this.seq + requests.length) % 0x7fffffff || 1;
+    const last = requests.findLastIndex((request) => (request.flags & 4) !== 0);
+    const data = await this.kernel.netlink(
+      netns,
+      protocol,
+      encodeRequests(requests, first),
+      first + last,
+    );
+    const answers = decodeAnswers(data);
+    const refused = answers.find((answer) => answer.error !== undefined && answer.error !== 0);
+    if (refused !== undefined) {
+      const what = requests[refused.seq - first]?.what ?? "netlink";
+      throw new KernelError(refused.error ?? 0, `errno ${refused.error}`, what);
+    }
+    return answers;
+  }
+
+  private refill(): void {
+    if (this.filling !== undefined || this.closed || this.ready.length >= this.options.warm) return;
+    this.filling = (async () => {
+      while (!this.closed && this.ready.length < this.options.warm)
+        this.ready.push(await this.prepare());
+    })()
+      .catch((error) => log.warn("cannot prepare a network namespace", { error: messageOf(error) }))
+      .finally(() => {
+        this.filling = undefined;
+      });
+  }
+
+  private async prepare(address = this.pool.allocate(), mac = macOf(address)): Promise<Prepared> {
+    let netns: Handle = 0;
+    try {
+      netns = await this.kernel.newNetns();
+      const { bridge, inside } = this.wiring(netns, address, mac);
+      const quiet = this.kernel
+        .sysctl(netns, "net/ipv6/conf/default/disable_ipv6", "1")
+        .catch(() => {});
+      await Promise.all([
+        quiet,
+        this.send(0, [bridge]),
+        this.send(netns, inside),
+        this.send(netns, resolverRedirect(), NETLINK_NETFILTER),
+      ]);
+      return { netns, address, mac };
+    } catch (error) {
+      this.pool.release(address);
+      if (netns !== 0) await this.kernel.close(netns).catch(() => {});
+      throw error;
+    }
+  }
+
+  private wiring(
+    netns: Handle,
+    address: string,
+    mac: string,
+  ): { bridge: NetlinkRequest; inside: NetlinkRequest[] } {
+    const bridge = newVeth({
+      name: `veth${hex(4).slice(0, 7)}`,
+      bridgeIndex: this.index,
+      mtu: this.options.mtu,
+      peer: { name: "eth0", index: INTERFACE, mac, netns },
+    });
+    const inside = [
+      setUp(LOOPBACK),
+      newAddress(INTERFACE, address, this.subnet.prefix),
+      setUp(INTERFACE),
+      newDefaultRoute(this.gateway, INTERFACE),
+    ];
+    return { bridge, inside };
+  }
+
+  private async take(address: string | undefined, mac: string | undefined): Promise<Prepared> {
+    if (address !== undefined) {
+      if (!this.pool.claim(address))
+        throw fault("conflict", "address-in-use", `Address already in use: ${address}`);
+      return this.prepare(address, mac);
+    }
+    if (mac !== undefined) return this.prepare(this.pool.allocate(), mac);
+    const ready = this.ready.shift();
+    if (ready === undefined) return this.prepare();
+    // Not at once: the container's own start comes first.
+    setTimeout(() => this.refill(), 20);
+    return ready;
+  }
+
+  /** Makes a container's endpoint and publishes its ports. Throws Faults in Docker's words; nothing is left then. */
+  async attach(input: {
+    readonly name: string;
+    readonly ports: readonly PortWish[];
+    readonly address?: string | undefined;
+    readonly mac?: string | undefined;
+  }): Promise<Endpoint> {
+    const prepared = await this.take(input.address, input.mac);
+    const endpointId = hex(32);
+    const claims: Handle[] = [];
+    const ports: PublishedPort[] = [];
+    try {
+      for (const wish of input.ports) ports.push(await this.claim(wish, prepared.address, claims));
+      if (ports.length > 0)
+        await this.send(
+          0,
+          publishRequests(this.options.name, prepared.address, ports, true),
+          NETLINK_NETFILTER,
+        );
+    } catch (error) {
+      for (const handle of [prepared.netns, ...claims])
+        await this.kernel.close(handle).catch(() => {});
+      this.pool.release(prepared.address);
+      if (error instanceof KernelError || !(error instanceof Error)) throw error;
+      throw fault(
+        "failed",
+        "endpoint",
+        `driver failed programming external connectivity on endpoint ${input.name} (${endpointId}): ${error.message}`,
+        error,
+      );
+    }
+    const { address, mac, netns } = prepared;
+    const record = {
+      endpointId,
+      address,
+      prefix: this.subnet.prefix,
+      gateway: this.gateway,
+      mac,
+      ports,
+    };
+    return { record, netns, claims };
+  }
+
+  private async claim(wish: PortWish, address: string, claims: Handle[]): Promise<PublishedPort> {
+    const { protocol, containerPort } = wish;
+    const hostAddress =
+      wish.hostAddress === "" || wish.hostAddress === "::" ? "0.0.0.0" : wish.hostAddress;
+    const [from, to] = wish.hostPorts;
+    let refusal = "";
+    for (let port = from; port <= to; port++) {
+      try {
+        const claim = await this.kernel.socket({
+          netns: 0,
+          protocol,
+          address: hostAddress,
+          port,
+          listen: protocol !== "udp",
+        });
+        claims.push(claim.handle);
+        return { protocol, containerPort, hostAddress, hostPort: claim.port };
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+        const why = {
+          EADDRINUSE: "address already in use",
+          EADDRNOTAVAIL: "cannot assign requested address",
+          EACCES: "permission denied",
+        }[error.code];
+        refusal = `failed to bind host port for ${hostAddress}:${port}:${address}:${containerPort}/${protocol}: ${why ?? error.code}`;
+        if (error.code !== "EADDRINUSE") break;
+      }
+    }
+    throw new Error(refusal);
+  }
+
+  /** Takes an endpoint down by its record; fine if it is gone. The dying namespace takes the interfaces along. */
+  async detach(record: EndpointRecord): Promise<void> {
+    if (record.ports.length > 0)
+      await this.send(
+        0,
+        publishRequests(this.options.name, record.address, record.ports, false),
+        NETLINK_NETFILTER,
+      ).catch((error) => log.debug("withdraw ports", { error: messageOf(error) }));
+    this.pool.release(record.address);
+  }
+
+  /** Lets go of prepared namespaces; with `remove`, takes bridge and firewall table away. */
+  async close(remove: boolean): Promise<void> {
+    this.closed = true;
+    await this.filling;
+    for (const { netns } of this.ready.splice(0)) await this.kernel.close(netns).catch(() => {});
+    if (!remove) return;
+    await this.send(0, [deleteLink(this.index)]).catch((error) =>
+      log.warn("remove the bridge", { error: messageOf(error) }),
+    );
+    await this.nft(
+      `table ip ${this.options.name} {}\ndelete table ip ${this.options.name}\n`,
+    ).catch(() => {});
+  }
+}
