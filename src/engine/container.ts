@@ -1,0 +1,97 @@
+/**
+ * A container in the daemon's memory: its record, its shim, and who waits for what.
+ */
+import type { AttachedStream, ShimConnection, StreamHandlers } from "../runtime/index.ts";
+import type { ContainerRecord } from "./container-record.ts";
+import type { ExitRecord } from "./exit-record.ts";
+
+/** How a container ended. */
+export interface ExitStatus {
+  readonly code: number;
+  readonly error?: string;
+}
+
+/** Streams that were asked for before the shim was there; they are joined to it at the start. */
+export interface WaitingStream {
+  readonly streams: number;
+  readonly handlers: StreamHandlers;
+  joined(stream: AttachedStream): void;
+}
+
+/** What wait() waits for. */
+export type WaitCondition = "not-running" | "next-exit" | "removed";
+
+/** A container. All changes of its state go through the engine's functions. */
+export class Container {
+  shim: ShimConnection | undefined;
+  /** Requests that change the state come one after the other. */
+  private turn: Promise<unknown> = Promise.resolve();
+  private readonly exitWaiters = new Set<(status: ExitStatus) => void>();
+  private readonly removalWaiters = new Set<(status: ExitStatus) => void>();
+  readonly waitingStreams = new Set<WaitingStream>();
+  /** Ids of execs, for inspect. */
+  readonly execs = new Set<string>();
+  /** Set while somebody has asked it to stop, so that no restart policy works against it. */
+  stopping = false;
+  /** Resolves when what follows an exit (network, cgroup, record) has been done. */
+  cleaned: Promise<void> = Promise.resolve();
+  removed = false;
+  /** An exit that was heard of before the start had been told. */
+  earlyExit: ExitRecord | undefined;
+  /** Is told when an exec has ended, by its number with the shim. */
+  execExited: ((number: number, status: number) => void) | undefined;
+
+  constructor(readonly record: ContainerRecord) {}
+
+  get id(): string {
+    return this.record.id;
+  }
+
+  get running(): boolean {
+    const { status } = this.record.state;
+    return status === "running" || status === "paused";
+  }
+
+  /** Runs `work` once all earlier work on this container is done. */
+  exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.turn.then(work, work);
+    this.turn = next.catch(() => {});
+    return next;
+  }
+
+  /** Resolves with the exit status when the condition holds. */
+  wait(condition: WaitCondition): Promise<ExitStatus> {
+    const { promise, resolve } = Promise.withResolvers<ExitStatus>();
+    if (condition === "removed") this.removalWaiters.add(resolve);
+    else if (condition === "not-running" && !this.running) resolve(this.exitStatus());
+    else this.exitWaiters.add(resolve);
+    return promise;
+  }
+
+  private exitStatus(): ExitStatus {
+    const { exitCode, error } = this.record.state;
+    return error === "" ? { code: exitCode } : { code: exitCode, error };
+  }
+
+  /** Tells those who wait for the exit. */
+  tellExit(): void {
+    const status = this.exitStatus();
+    for (const resolve of this.exitWaiters) resolve(status);
+    this.exitWaiters.clear();
+  }
+
+  /** Tells those who wait for the removal. */
+  tellRemoved(): void {
+    this.removed = true;
+    const status = this.exitStatus();
+    for (const resolve of [...this.removalWaiters, ...this.exitWaiters]) resolve(status);
+    this.removalWaiters.clear();
+    this.exitWaiters.clear();
+  }
+
+  /** Ends streams that wait for a start that will not come. */
+  endWaitingStreams(): void {
+    for (const waiting of this.waitingStreams) waiting.handlers.end();
+    this.waitingStreams.clear();
+  }
+}

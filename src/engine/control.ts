@@ -1,0 +1,224 @@
+/**
+ * Signals to a running container: stop, kill, restart, pause, resize; and removal and renaming.
+ */
+import { constants } from "node:os";
+import { fault } from "../base/errors.ts";
+import { attributesOf } from "./attributes.ts";
+import type { Container } from "./container.ts";
+import type { EngineDeps } from "./deps.ts";
+import { removeContainer } from "./ending.ts";
+import { startContainer } from "./launch.ts";
+import { checkName } from "./names.ts";
+import { cgroupPath } from "./places.ts";
+import { signalNumber } from "./signals.ts";
+
+const SIGKILL = constants.signals.SIGKILL;
+const DEFAULT_TIMEOUT_S = 10;
+/** A process in an uninterruptible wait may take its time even after SIGKILL. */
+const KILL_PATIENCE_MS = 10_000;
+
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), ms);
+  });
+  const first = await Promise.race([promise, late]);
+  clearTimeout(timer);
+  return first;
+}
+
+function notRunning(container: Container): Error {
+  return fault("conflict", "not-running", `container ${container.id} is not running`);
+}
+
+async function send(container: Container, signal: number): Promise<void> {
+  const errno = (await container.shim?.signal(0, signal)) ?? 3;
+  if (errno !== 0 && errno !== 3)
+    throw fault(
+      "failed",
+      "signal",
+      `cannot send signal ${signal} to container ${container.id}: errno ${errno}`,
+    );
+}
+
+/** Options of stop and restart. */
+export interface StopOptions {
+  readonly signal?: string | undefined;
+  /** Seconds before SIGKILL; negative: for ever. */
+  readonly timeout?: number | undefined;
+}
+
+async function stopNow(
+  deps: EngineDeps,
+  container: Container,
+  options: StopOptions,
+): Promise<void> {
+  if (!container.running) throw fault("not-modified", "already-stopped", "");
+  const { config } = container.record;
+  const signal = signalNumber(options.signal || config.StopSignal || "SIGTERM");
+  const seconds = options.timeout ?? config.StopTimeout ?? DEFAULT_TIMEOUT_S;
+  container.stopping = true;
+  const gone = container.wait("next-exit");
+  if (container.record.state.status === "paused") unpauseNow(deps, container);
+  await send(container, signal);
+  deps.events.emit(
+    "container",
+    "kill",
+    container.id,
+    attributesOf(container.record, { signal: String(signal) }),
+  );
+  const ended = seconds < 0 ? await gone : await within(gone, seconds * 1000);
+  if (ended === undefined) {
+    await send(container, SIGKILL);
+    deps.events.emit(
+      "container",
+      "kill",
+      container.id,
+      attributesOf(container.record, { signal: String(SIGKILL) }),
+    );
+    if ((await within(gone, KILL_PATIENCE_MS)) === undefined)
+      throw fault(
+        "failed",
+        "stop",
+        `container ${container.id} did not end after SIGKILL: a process of it hangs in the kernel`,
+      );
+  }
+  await container.cleaned;
+  deps.events.emit("container", "stop", container.id, attributesOf(container.record));
+}
+
+/** Stops a container: its stop signal, and SIGKILL after the time-out. "not-modified" when it does not run. */
+export function stopContainer(
+  deps: EngineDeps,
+  container: Container,
+  options: StopOptions,
+): Promise<void> {
+  return container.exclusively(() => stopNow(deps, container, options));
+}
+
+/** Stops (if it runs) and starts. */
+export async function restartContainer(
+  deps: EngineDeps,
+  container: Container,
+  options: StopOptions,
+): Promise<void> {
+  if (container.running) await stopContainer(deps, container, options);
+  await startContainer(deps, container);
+  deps.events.emit("container", "restart", container.id, attributesOf(container.record));
+}
+
+/** Sends a signal; SIGKILL waits for the end. Throws a Fault "conflict" when the container does not run. */
+export async function killContainer(
+  deps: EngineDeps,
+  container: Container,
+  signalText: string,
+): Promise<void> {
+  const signal = signalNumber(signalText || "SIGKILL");
+  if (!container.running)
+    throw fault(
+      "conflict",
+      "not-running",
+      `cannot kill container: ${container.id}: container ${container.id} is not running`,
+    );
+  const gone = container.wait("next-exit");
+  if (signal === SIGKILL && container.record.state.status === "paused") unpauseNow(deps, container);
+  await send(container, signal);
+  deps.events.emit(
+    "container",
+    "kill",
+    container.id,
+    attributesOf(container.record, { signal: String(signal) }),
+  );
+  if (signal === SIGKILL) await within(gone, KILL_PATIENCE_MS);
+}
+
+/** Freezes every process. */
+export async function pauseContainer(deps: EngineDeps, container: Container): Promise<void> {
+  if (!container.running) throw notRunning(container);
+  if (container.record.state.status === "paused")
+    throw fault("conflict", "paused", `container ${container.id} is already paused`);
+  deps.cgroups.freeze(cgroupPath(deps.settings, container.record));
+  container.record.state.status = "paused";
+  deps.database.save(container.record);
+  deps.events.emit("container", "pause", container.id, attributesOf(container.record));
+}
+
+function unpauseNow(deps: EngineDeps, container: Container): void {
+  deps.cgroups.thaw(cgroupPath(deps.settings, container.record));
+  container.record.state.status = "running";
+  deps.database.save(container.record);
+  deps.events.emit("container", "unpause", container.id, attributesOf(container.record));
+}
+
+/** Lets the processes go on. */
+export async function unpauseContainer(deps: EngineDeps, container: Container): Promise<void> {
+  if (container.record.state.status !== "paused")
+    throw fault("conflict", "not-paused", `Container ${container.id} is not paused`);
+  unpauseNow(deps, container);
+}
+
+/** Sets the terminal's size. */
+export async function resizeContainer(
+  container: Container,
+  rows: number,
+  columns: number,
+): Promise<void> {
+  if (!container.running) throw notRunning(container);
+  const errno = (await container.shim?.resize(0, rows, columns)) ?? 3;
+  if (errno !== 0)
+    throw fault("invalid", "no-terminal", `container ${container.id} has no terminal`);
+}
+
+/** Gives a container another name. */
+export async function renameContainer(
+  deps: EngineDeps,
+  container: Container,
+  newName: string,
+): Promise<void> {
+  const name = checkName(newName);
+  const oldName = container.record.name;
+  if (name === oldName)
+    throw fault(
+      "invalid",
+      "same-name",
+      "Renaming a container with the same name as its current name",
+    );
+  deps.registry.checkFree(name);
+  deps.registry.rename(container, name);
+  deps.database.save(container.record);
+  deps.events.emit(
+    "container",
+    "rename",
+    container.id,
+    attributesOf(container.record, { oldName: `/${oldName}` }),
+  );
+}
+
+/** Removes a container; with `force` a running one is killed first, with `volumes` its anonymous volumes go too. */
+export async function deleteContainer(
+  deps: EngineDeps,
+  container: Container,
+  options: { readonly force: boolean; readonly volumes: boolean },
+): Promise<void> {
+  if (container.running) {
+    if (!options.force) {
+      const how =
+        container.record.state.status === "paused"
+          ? "container is paused and must be unpaused first"
+          : "container is running: stop the container before removing or force remove";
+      throw fault(
+        "conflict",
+        "remove-running",
+        `cannot remove container "/${container.record.name}": ${how}`,
+      );
+    }
+    await killContainer(deps, container, "SIGKILL").catch((error) => {
+      if (container.running) throw error;
+    });
+  }
+  await container.exclusively(async () => {
+    await container.cleaned;
+    // A container with --rm has removed itself by now.
+    if (!container.removed) await removeContainer(deps, container, options);
+  });
+}

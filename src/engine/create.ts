@@ -1,0 +1,266 @@
+/**
+ * Creating a container: everything that can be checked is checked now, then the record is written. Nothing is asked of the
+ * kernel yet.
+ */
+import { mkdirSync, rmSync } from "node:fs";
+import { hostname as hostHostname } from "node:os";
+import { fault } from "../base/errors.ts";
+import type { ImageRecord } from "../images/index.ts";
+import { isMac } from "../network/index.ts";
+import { parseSeccompProfile } from "../runtime/index.ts";
+import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
+import { Container } from "./container.ts";
+import type { ContainerRecord } from "./container-record.ts";
+import type { EngineDeps } from "./deps.ts";
+import { devicesOf, namespaceChoice, readProfile, resourceHostOf } from "./host.ts";
+import { makeMounts, wantedMounts } from "./mounts.ts";
+import { checkName, makeUpName, newId } from "./names.ts";
+import { securityOption } from "./oci.ts";
+import { checkResources } from "./oci-resources.ts";
+import { capabilitiesOf } from "./oci-security.ts";
+import { portWishes } from "./ports.ts";
+import { signalNumber } from "./signals.ts";
+
+/** What a user asks for. */
+export interface CreateInput {
+  readonly name?: string | undefined;
+  readonly config: ContainerConfig;
+  readonly hostConfig: HostConfig;
+  readonly networking: NetworkingConfig;
+}
+
+/** What came of it. */
+export interface Created {
+  readonly id: string;
+  readonly warnings: readonly string[];
+}
+
+/** The image's configuration with what the user gave over it, as Docker merges. */
+export function mergeConfig(user: ContainerConfig, image: ImageRecord): ContainerConfig {
+  const base = image.document.config ?? {};
+  const names = new Set((user.Env ?? []).map((item) => item.split("=", 1)[0]));
+  const env = [
+    ...(base.Env ?? []).filter((item) => !names.has(item.split("=", 1)[0])),
+    ...(user.Env ?? []),
+  ];
+  const ownEntrypoint = (user.Entrypoint ?? undefined) !== undefined;
+  // An entrypoint of the user's resets the image's command; [""] resets the entrypoint itself.
+  const entrypoint = ownEntrypoint ? user.Entrypoint : base.Entrypoint;
+  const command = user.Cmd?.length ? user.Cmd : ownEntrypoint ? undefined : base.Cmd;
+  return {
+    ...user,
+    Env: env,
+    Entrypoint:
+      entrypoint?.length === 1 && entrypoint[0] === "" ? undefined : (entrypoint ?? undefined),
+    Cmd: command ?? undefined,
+    User: user.User || base.User || "",
+    WorkingDir: user.WorkingDir || base.WorkingDir || "",
+    Labels: { ...base.Labels, ...user.Labels },
+    Volumes: { ...base.Volumes, ...user.Volumes },
+    ExposedPorts: { ...base.ExposedPorts, ...user.ExposedPorts },
+    StopSignal: user.StopSignal || base.StopSignal || undefined,
+    Healthcheck: user.Healthcheck ?? base.Healthcheck,
+  };
+}
+
+const networkModes = /^(|default|bridge|none|host|container:.+)$/;
+
+function checkConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: HostConfig): void {
+  if (!config.Entrypoint?.length && !config.Cmd?.length)
+    throw fault("invalid", "no-command", "no command specified");
+  if (config.Hostname && !/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62})$/.test(config.Hostname))
+    throw fault("invalid", "hostname", `invalid hostname format: ${config.Hostname}`);
+  if (config.WorkingDir && !config.WorkingDir.startsWith("/"))
+    throw fault(
+      "invalid",
+      "working-directory",
+      `the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`,
+    );
+  for (const text of [
+    ...(config.Env ?? []),
+    ...(config.Cmd ?? []),
+    ...(config.Entrypoint ?? []),
+    config.WorkingDir ?? "",
+    config.User ?? "",
+  ])
+    if (text.includes("\0"))
+      throw fault("invalid", "nul-byte", "an argument, variable or path has a NUL byte");
+  for (const item of config.Env ?? [])
+    if (item === "" || item.startsWith("="))
+      throw fault("invalid", "environment", `invalid environment variable: ${item}`);
+  if (config.StopSignal) signalNumber(config.StopSignal);
+  if (config.MacAddress && !isMac(config.MacAddress))
+    throw fault("invalid", "mac-address", `invalid MAC address: ${config.MacAddress}`);
+  checkHostConfig(deps, config, hostConfig);
+}
+
+function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: HostConfig): void {
+  checkResources(hostConfig, resourceHostOf(deps));
+  capabilitiesOf(hostConfig, deps.features.capabilities);
+  devicesOf(hostConfig);
+  portWishes(config, hostConfig);
+  const profile = securityOption(hostConfig, "seccomp");
+  if (profile !== undefined && profile !== "unconfined" && profile !== "builtin")
+    parseSeccompProfile(readProfile(profile));
+  const { NetworkMode = "", RestartPolicy, LogConfig, Runtime } = hostConfig;
+  if (!networkModes.test(NetworkMode))
+    throw fault("not-found", "no-such-network", `network ${NetworkMode} not found`);
+  // Throws when the other container is missing; that it runs is asked for at the start.
+  for (const mode of [NetworkMode, hostConfig.PidMode, hostConfig.IpcMode])
+    if (mode?.startsWith("container:")) deps.registry.get(mode.slice(10));
+  if (NetworkMode === "host" && config.Hostname && hostConfig.UTSMode === "host")
+    throw fault("invalid", "hostname-conflict", "conflicting options: hostname and the UTS mode");
+  if (
+    RestartPolicy?.Name &&
+    !["no", "always", "unless-stopped", "on-failure"].includes(RestartPolicy.Name)
+  )
+    throw fault(
+      "invalid",
+      "restart-policy",
+      `invalid restart policy: unknown policy '${String(RestartPolicy.Name)}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+    );
+  if (hostConfig.AutoRemove && RestartPolicy?.Name && RestartPolicy.Name !== "no")
+    throw fault(
+      "invalid",
+      "restart-and-remove",
+      "can't create 'AutoRemove' container with restart policy",
+    );
+  if (LogConfig?.Type && LogConfig.Type !== "json-file" && LogConfig.Type !== ("none" as string))
+    throw fault(
+      "unsupported",
+      "log-driver",
+      `logger: no log driver named '${LogConfig.Type}' is registered: use json-file or none`,
+    );
+  if (Runtime && Runtime !== "berth" && !deps.settings.runtimes.has(Runtime))
+    throw fault("invalid", "runtime", `unknown or invalid runtime name: ${Runtime}`);
+  if ((hostConfig.ShmSize ?? 0) < 0)
+    throw fault("invalid", "shm-size", "SHM size can not be less than 0");
+  if ((hostConfig.OomScoreAdj ?? 0) < -1000 || (hostConfig.OomScoreAdj ?? 0) > 1000)
+    throw fault(
+      "invalid",
+      "oom-score",
+      `Invalid value ${hostConfig.OomScoreAdj}, range for oom score adj is [-1000, 1000]`,
+    );
+}
+
+/** Fills in what Docker fills in, so that inspect shows it. */
+function completeHostConfig(hostConfig: HostConfig): HostConfig {
+  return {
+    ...hostConfig,
+    NetworkMode:
+      !hostConfig.NetworkMode || hostConfig.NetworkMode === "default"
+        ? "bridge"
+        : hostConfig.NetworkMode,
+    IpcMode: hostConfig.IpcMode || "private",
+    CgroupnsMode: hostConfig.CgroupnsMode || "private",
+    ShmSize: hostConfig.ShmSize || 64 << 20,
+    Runtime: hostConfig.Runtime || "berth",
+    RestartPolicy: {
+      Name: hostConfig.RestartPolicy?.Name || "no",
+      MaximumRetryCount: hostConfig.RestartPolicy?.MaximumRetryCount ?? 0,
+    },
+    LogConfig: {
+      Type: hostConfig.LogConfig?.Type || "json-file",
+      Config: hostConfig.LogConfig?.Config ?? {},
+    },
+  };
+}
+
+function recordOf(
+  id: string,
+  name: string,
+  image: ImageRecord,
+  config: ContainerConfig,
+  input: CreateInput,
+  mounts: ContainerRecord["mounts"],
+): ContainerRecord {
+  const endpoint = Object.values(input.networking.EndpointsConfig ?? {})[0];
+  const shared = input.hostConfig.NetworkMode === "host" || input.hostConfig.UTSMode === "host";
+  const hostname = config.Hostname || (shared ? hostHostname() : id.slice(0, 12));
+  return {
+    id,
+    name,
+    created: new Date().toISOString(),
+    image: image.id,
+    chain: image.chain,
+    config: { ...config, Hostname: hostname },
+    hostConfig: completeHostConfig(input.hostConfig),
+    mounts,
+    state: {
+      status: "created",
+      pid: 0,
+      exitCode: 0,
+      error: "",
+      oomKilled: false,
+      startedAt: "",
+      finishedAt: "",
+    },
+    macAddress: config.MacAddress || endpoint?.MacAddress || undefined,
+    restartCount: 0,
+    hasBeenStarted: false,
+  };
+}
+
+/** Creates a container. Throws Faults in Docker's words, and has changed nothing then. */
+export async function createContainer(deps: EngineDeps, input: CreateInput): Promise<Created> {
+  const image = await deps.images.resolveOrBuiltin(input.config.Image ?? "");
+  if (input.name !== undefined) deps.registry.checkFree(checkName(input.name));
+  const config = mergeConfig(input.config, image);
+  checkConfig(deps, config, input.hostConfig);
+  const wanted = wantedMounts(config, input.hostConfig);
+  const id = newId();
+  const name =
+    input.name === undefined
+      ? makeUpName((taken) => deps.registry.named(taken) !== undefined)
+      : checkName(input.name);
+  const directory = `${deps.settings.containersDirectory}/${id}`;
+  try {
+    const mounts = makeMounts(wanted, deps.volumes, id);
+    const record = recordOf(id, name, image, config, input, mounts);
+    mkdirSync(directory, { mode: 0o700 });
+    deps.driver.prepare({
+      id,
+      chain: record.chain,
+      volatile: record.hostConfig.AutoRemove === true,
+    });
+    deps.database.save(record);
+    deps.registry.add(new Container(record));
+    deps.events.emit("container", "create", id, {
+      ...config.Labels,
+      image: config.Image ?? "",
+      name,
+    });
+  } catch (error) {
+    deps.volumes.releaseAll(id);
+    deps.driver.remove(id);
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  }
+  return { id, warnings: warningsOf(deps, input.hostConfig) };
+}
+
+function warningsOf(deps: EngineDeps, hostConfig: HostConfig): string[] {
+  const warnings: string[] = [];
+  if ((hostConfig.Memory ?? 0) > 0 && !deps.cgroups.swapAccounting)
+    warnings.push(
+      "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
+    );
+  if (hostConfig.NetworkMode === "host" && Object.keys(hostConfig.PortBindings ?? {}).length > 0)
+    warnings.push("Published ports are discarded when using host network mode");
+  return warnings;
+}
+
+/** Checks what other containers a container depends on, at its start. */
+export function namespacesOf(deps: EngineDeps, record: ContainerRecord) {
+  const { hostConfig } = record;
+  return {
+    network: namespaceChoice(deps, hostConfig.NetworkMode, "network"),
+    pid: namespaceChoice(deps, hostConfig.PidMode, "pid"),
+    ipc: namespaceChoice(deps, hostConfig.IpcMode, "ipc"),
+    uts: namespaceChoice(
+      deps,
+      hostConfig.UTSMode || (hostConfig.NetworkMode === "host" ? "own" : ""),
+      "uts",
+    ),
+  };
+}

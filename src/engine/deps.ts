@@ -1,0 +1,45 @@
+/**
+ * What the engine's functions work with: small things, made by main and handed over as a whole.
+ */
+import type { ImageStore } from "../images/index.ts";
+import type { Kernel } from "../kernel/index.ts";
+import type { Bridge, Resolver } from "../network/index.ts";
+import type { Cgroups, HostFeatures } from "../runtime/index.ts";
+import type { SnapshotDriver } from "../storage/index.ts";
+import type { VolumeStore } from "../volumes/index.ts";
+import type { ContainerDatabase } from "./database.ts";
+import type { Events } from "./events.ts";
+import type { ContainerRegistry } from "./registry.ts";
+
+/** Where things are and what the daemon was told. */
+export interface EngineSettings {
+  /** Containers' files that last: logs, hosts. */
+  readonly containersDirectory: string;
+  /** Run directories of shims; on a tmpfs. */
+  readonly runDirectory: string;
+  /** A directory that all roots are mounted on, each in its own mount namespace. */
+  readonly mountPoint: string;
+  /** "/berth": every container's cgroup is below it unless --cgroup-parent says otherwise. */
+  readonly cgroupParent: string;
+  /** Bytes after which a log is rotated, and how many files are kept, unless --log-opt says otherwise. */
+  readonly logMaxSize: number;
+  readonly logMaxFiles: number;
+  /** External OCI runtimes by name. */
+  readonly runtimes: ReadonlyMap<string, string>;
+}
+
+/** The engine's dependencies. */
+export interface EngineDeps {
+  readonly settings: EngineSettings;
+  readonly kernel: Kernel;
+  readonly cgroups: Cgroups;
+  readonly features: HostFeatures;
+  readonly driver: SnapshotDriver;
+  readonly images: ImageStore;
+  readonly volumes: VolumeStore;
+  readonly bridge: Bridge;
+  readonly resolver: Resolver;
+  readonly database: ContainerDatabase;
+  readonly registry: ContainerRegistry;
+  readonly events: Events;
+}

@@ -1,0 +1,113 @@
+/**
+ * The end of a container: its exit, the release of what it held, its removal.
+ */
+import { rmSync } from "node:fs";
+import { fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import { attributesOf } from "./attributes.ts";
+import type { Container } from "./container.ts";
+import type { EngineDeps } from "./deps.ts";
+import type { ExitRecord } from "./exit-record.ts";
+import { cgroupPath, runDirectory } from "./places.ts";
+
+const CGROUP_TRIES = 200;
+
+/** Removes a cgroup; processes that are still dying hold it for a moment, those that should not be there are killed. */
+async function releaseCgroup(deps: EngineDeps, path: string): Promise<void> {
+  for (let tries = 0; tries < CGROUP_TRIES; tries++) {
+    if (deps.cgroups.remove(path)) return;
+    deps.cgroups.kill(path);
+    await Bun.sleep(tries < 20 ? 1 : 25);
+  }
+  log.warn("a cgroup cannot be removed; the next start of the daemon tries again", { path });
+}
+
+/** Gives back the network and the cgroup. Fine when they are gone. */
+export async function releaseResources(deps: EngineDeps, container: Container): Promise<void> {
+  const { record } = container;
+  const { endpoint } = record;
+  await Promise.all([
+    releaseCgroup(deps, cgroupPath(deps.settings, record)),
+    endpoint === undefined ? undefined : deps.bridge.detach(endpoint),
+  ]);
+  record.endpoint = undefined;
+}
+
+/** What follows from the end of a container's process. Its waiters are told at once; the rest is done after. */
+export function containerEnded(deps: EngineDeps, container: Container, exit: ExitRecord): void {
+  const { record } = container;
+  if (!container.running) {
+    // It ended before its start was told of; the start does this when it is done.
+    container.earlyExit = exit;
+    return;
+  }
+  container.earlyExit = undefined;
+  container.shim = undefined;
+  Object.assign(record.state, {
+    status: "exited",
+    pid: 0,
+    exitCode: exit.status,
+    oomKilled: exit.oomKills > 0,
+    finishedAt: new Date(exit.finished).toISOString(),
+  });
+  deps.database.save(record);
+  if (exit.oomKills > 0) deps.events.emit("container", "oom", record.id, attributesOf(record));
+  const execDuration = String(
+    Math.max(0, Math.floor((exit.finished - Date.parse(record.state.startedAt)) / 1000)),
+  );
+  deps.events.emit(
+    "container",
+    "die",
+    record.id,
+    attributesOf(record, { execDuration, exitCode: String(exit.status) }),
+  );
+  container.cleaned = afterExit(deps, container);
+  container.tellExit();
+}
+
+async function afterExit(deps: EngineDeps, container: Container): Promise<void> {
+  try {
+    await releaseResources(deps, container);
+    rmSync(runDirectory(deps.settings, container.id), { recursive: true, force: true });
+    if (container.record.hostConfig.AutoRemove)
+      await removeContainer(deps, container, { volumes: true });
+    else deps.database.save(container.record);
+  } catch (error) {
+    log.error("clean up after a container", { id: container.id, error });
+  }
+}
+
+/** Removes a container that does not run: its name is free and its files are gone when this resolves. */
+export async function removeContainer(
+  deps: EngineDeps,
+  container: Container,
+  options: { readonly volumes: boolean },
+): Promise<void> {
+  if (container.removed)
+    throw fault("not-found", "no-such-container", `No such container: ${container.id}`);
+  const { record } = container;
+  record.state.status = "removing";
+  const anonymous = record.mounts.flatMap(({ volume }) =>
+    volume !== undefined &&
+    deps.volumes.find(volume)?.labels["com.docker.volume.anonymous"] !== undefined
+      ? [volume]
+      : [],
+  );
+  deps.driver.remove(record.id);
+  rmSync(`${deps.settings.containersDirectory}/${record.id}`, { recursive: true, force: true });
+  deps.volumes.releaseAll(record.id);
+  if (options.volumes) {
+    for (const name of anonymous) {
+      try {
+        if (deps.volumes.users(name).length === 0) deps.volumes.remove(name);
+      } catch (error) {
+        log.warn("remove an anonymous volume", { name, error: messageOf(error) });
+      }
+    }
+  }
+  deps.database.remove(record.id);
+  deps.registry.delete(container);
+  deps.events.emit("container", "destroy", record.id, attributesOf(record));
+  container.endWaitingStreams();
+  container.tellRemoved();
+}

@@ -1,0 +1,187 @@
+/**
+ * The engine's door: containers and execs by what a user calls them. Each method finds the container and hands on to the
+ * function that does the work.
+ */
+import { existsSync } from "node:fs";
+import { fault } from "../base/errors.ts";
+import type { AttachedStream, StreamHandlers } from "../runtime/index.ts";
+import type { ContainerInspectResponse, ContainerSummary } from "../spec/engine-api.ts";
+import type { Container, ExitStatus, WaitCondition } from "./container.ts";
+import {
+  deleteContainer,
+  killContainer,
+  pauseContainer,
+  renameContainer,
+  resizeContainer,
+  restartContainer,
+  type StopOptions,
+  stopContainer,
+  unpauseContainer,
+} from "./control.ts";
+import { type Created, type CreateInput, createContainer } from "./create.ts";
+import type { EngineDeps } from "./deps.ts";
+import { type ExecConfig, Execs } from "./exec.ts";
+import { type ContainerFilters, filterContainers } from "./filters.ts";
+import { startContainer } from "./launch.ts";
+import { type LogEntry, type LogQuery, readLogs } from "./logs.ts";
+import { logPath, logSettings } from "./places.ts";
+import { attachContainer, type StreamChoice } from "./streams.ts";
+import { inspectContainer, summaryOfContainer } from "./views.ts";
+
+/** Which containers to list. */
+export interface ListQuery {
+  readonly all: boolean;
+  /** The newest so many; 0: no bound. */
+  readonly limit: number;
+  readonly filters: ContainerFilters;
+  readonly size: boolean;
+}
+
+/** A container's log, with what is needed to show it. */
+export interface OpenLog {
+  readonly tty: boolean;
+  readonly entries: AsyncGenerator<LogEntry>;
+}
+
+/** Containers. References are names, ids and short ids; all methods throw Faults in Docker's words. */
+export class Engine {
+  readonly execs: Execs;
+
+  constructor(private readonly deps: EngineDeps) {
+    this.execs = new Execs(deps);
+  }
+
+  /** Finds a container. */
+  get(reference: string): Container {
+    return this.deps.registry.get(reference);
+  }
+
+  create(input: CreateInput): Promise<Created> {
+    return createContainer(this.deps, input);
+  }
+
+  start(reference: string): Promise<void> {
+    return startContainer(this.deps, this.get(reference));
+  }
+
+  stop(reference: string, options: StopOptions): Promise<void> {
+    return stopContainer(this.deps, this.get(reference), options);
+  }
+
+  restart(reference: string, options: StopOptions): Promise<void> {
+    return restartContainer(this.deps, this.get(reference), options);
+  }
+
+  kill(reference: string, signal: string): Promise<void> {
+    return killContainer(this.deps, this.get(reference), signal);
+  }
+
+  pause(reference: string): Promise<void> {
+    return pauseContainer(this.deps, this.get(reference));
+  }
+
+  unpause(reference: string): Promise<void> {
+    return unpauseContainer(this.deps, this.get(reference));
+  }
+
+  resize(reference: string, rows: number, columns: number): Promise<void> {
+    return resizeContainer(this.get(reference), rows, columns);
+  }
+
+  rename(reference: string, name: string): Promise<void> {
+    return renameContainer(this.deps, this.get(reference), name);
+  }
+
+  remove(
+    reference: string,
+    options: { readonly force: boolean; readonly volumes: boolean },
+  ): Promise<void> {
+    return deleteContainer(this.deps, this.get(reference), options);
+  }
+
+  wait(reference: string, condition: WaitCondition): Promise<ExitStatus> {
+    return this.get(reference).wait(condition);
+  }
+
+  attach(
+    reference: string,
+    choice: StreamChoice,
+    handlers: StreamHandlers,
+  ): Promise<AttachedStream> {
+    return attachContainer(this.deps, this.get(reference), choice, handlers);
+  }
+
+  createExec(reference: string, config: ExecConfig): string {
+    return this.execs.create(this.get(reference), config);
+  }
+
+  /** Opens a container's log. */
+  logs(reference: string, query: LogQuery, signal: AbortSignal): OpenLog {
+    const container = this.get(reference);
+    const { settings } = this.deps;
+    if (logSettings(settings, container.record) === undefined)
+      throw fault(
+        "unsupported",
+        "log-not-readable",
+        "configured logging driver does not support reading",
+      );
+    const path = logPath(settings, container.record);
+    const life = {
+      running: () => container.running && !container.removed,
+      exited: () => container.wait("next-exit"),
+    };
+    const entries =
+      existsSync(path) || query.follow
+        ? readLogs(path, query, life, signal)
+        : (async function* () {})();
+    return { tty: container.record.config.Tty === true, entries };
+  }
+
+  inspect(reference: string, size: boolean): ContainerInspectResponse {
+    const container = this.get(reference);
+    const shown = inspectContainer(container, this.deps.settings, this.deps.driver.name);
+    return size ? { ...shown, ...this.sizeOf(container) } : shown;
+  }
+
+  list(query: ListQuery): ContainerSummary[] {
+    const { registry, images } = this.deps;
+    const imageOf = (name: string) => {
+      try {
+        return images.resolve(name).id;
+      } catch {
+        return undefined;
+      }
+    };
+    const byState = "status" in query.filters || "exited" in query.filters;
+    const found = filterContainers(
+      registry.all(),
+      query.filters,
+      (reference) => registry.get(reference),
+      imageOf,
+    )
+      .filter((container) => query.all || byState || query.limit > 0 || container.running)
+      .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
+    const shown = query.limit > 0 ? found.slice(0, query.limit) : found;
+    return shown.map((container) =>
+      query.size
+        ? { ...summaryOfContainer(container), ...this.sizeOf(container) }
+        : summaryOfContainer(container),
+    );
+  }
+
+  /** How many containers there are in each state. */
+  counts(): { total: number; running: number; paused: number; stopped: number } {
+    const all = this.deps.registry.all();
+    const paused = all.filter(({ record }) => record.state.status === "paused").length;
+    const running = all.filter(({ record }) => record.state.status === "running").length;
+    return { total: all.length, running, paused, stopped: all.length - running - paused };
+  }
+
+  private sizeOf(container: Container): { SizeRw: number; SizeRootFs: number } {
+    const { record } = container;
+    const { bytes } = this.deps.driver.usage(record.id);
+    const image =
+      this.deps.images.list().find((candidate) => candidate.id === record.image)?.size ?? 0;
+    return { SizeRw: bytes, SizeRootFs: bytes + image };
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * What happens, told to whoever listens, and kept for a while for those who ask later.
+ */
+import type { EventMessage } from "../spec/engine-api.ts";
+
+const KEPT = 1024;
+
+/** An event as the API sends it; the older fields are there for clients that know no others. */
+export type EngineEvent = EventMessage & {
+  readonly status?: string;
+  readonly id?: string;
+  readonly from?: string;
+};
+
+/** The one place that events go through. */
+export class Events {
+  private readonly past: EngineEvent[] = [];
+  private readonly listeners = new Set<(event: EngineEvent) => void>();
+
+  /** Tells that something has happened to an object. */
+  emit(
+    type: NonNullable<EventMessage["Type"]>,
+    action: string,
+    id: string,
+    attributes: Readonly<Record<string, string>>,
+  ): void {
+    const now = Date.now();
+    const old =
+      type === "container" || type === "image"
+        ? { status: action, id, ...(attributes.image ? { from: attributes.image } : {}) }
+        : {};
+    const event: EngineEvent = {
+      ...old,
+      Type: type,
+      Action: action,
+      Actor: { ID: id, Attributes: { ...attributes } },
+      scope: "local",
+      time: Math.floor(now / 1000),
+      timeNano: now * 1e6 + Math.floor((performance.now() % 1) * 1e6),
+    };
+    this.past.push(event);
+    if (this.past.length > KEPT) this.past.shift();
+    for (const listener of this.listeners) listener(event);
+  }
+
+  /** Events that are still known, the oldest first. */
+  get recent(): readonly EngineEvent[] {
+    return this.past;
+  }
+
+  /** Calls back for each event from now on; gives what ends that. */
+  listen(listener: (event: EngineEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+}

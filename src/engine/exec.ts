@@ -1,0 +1,233 @@
+/**
+ * Further processes in a running container.
+ */
+import { fault } from "../base/errors.ts";
+import {
+  type AttachedStream,
+  execInShim,
+  LaunchFailure,
+  resolveSeccomp,
+  type StreamHandlers,
+  toExecPlan,
+} from "../runtime/index.ts";
+import { planOps } from "../spec/wire.ts";
+import { encodeRecords } from "../spec/wire-codec.ts";
+import { attributesOf } from "./attributes.ts";
+import type { Container } from "./container.ts";
+import type { EngineDeps } from "./deps.ts";
+import { userInRunning } from "./host.ts";
+import { compiledFilter, profileOf } from "./launch.ts";
+import { newId } from "./names.ts";
+import { environmentOf, processOf } from "./oci.ts";
+import { cgroupPath, shimSocket } from "./places.ts";
+import { type StreamChoice, streamMask } from "./streams.ts";
+
+/** What to run. */
+export interface ExecConfig {
+  readonly args: readonly string[];
+  readonly tty: boolean;
+  readonly streams: StreamChoice;
+  readonly env: readonly string[];
+  readonly user: string;
+  readonly workingDirectory: string;
+  readonly privileged: boolean;
+  readonly detachKeys: string;
+}
+
+/** An exec as inspect shows it. */
+export interface ExecState {
+  readonly id: string;
+  readonly container: Container;
+  readonly config: ExecConfig;
+  /** The shim's number for it. */
+  readonly number: number;
+  running: boolean;
+  started: boolean;
+  pid: number;
+  exitCode: number | undefined;
+}
+
+/** The execs of this daemon's life. */
+export class Execs {
+  private readonly byId = new Map<string, ExecState>();
+  private counter = 0;
+
+  constructor(private readonly deps: EngineDeps) {}
+
+  /** Throws a Fault "not-found" in Docker's words. */
+  get(id: string): ExecState {
+    const found = this.byId.get(id);
+    if (found !== undefined && !found.container.removed) return found;
+    this.byId.delete(id);
+    throw fault("not-found", "no-such-exec", `No such exec instance: ${id}`);
+  }
+
+  /** Notes an exec; nothing runs yet. Throws Faults when the container does not run or the command is empty. */
+  create(container: Container, config: ExecConfig): string {
+    if (!container.running)
+      throw fault("conflict", "not-running", `container ${container.id} is not running`);
+    if (container.record.state.status === "paused")
+      throw fault(
+        "conflict",
+        "paused",
+        `container ${container.id} is paused, unpause the container before exec`,
+      );
+    if (config.args.length === 0) throw fault("invalid", "no-command", "No exec command specified");
+    for (const text of [...config.args, ...config.env, config.user, config.workingDirectory])
+      if (text.includes("\0"))
+        throw fault("invalid", "nul-byte", "an argument, variable or path has a NUL byte");
+    const id = newId();
+    this.counter = this.counter >= 0x7fffffff ? 1 : this.counter + 1;
+    this.byId.set(id, {
+      id,
+      container,
+      config,
+      number: this.counter,
+      running: false,
+      started: false,
+      pid: 0,
+      exitCode: undefined,
+    });
+    container.execs.add(id);
+    container.execExited = (number, status) => this.ended(container, number, status);
+    this.deps.events.emit(
+      "container",
+      `exec_create: ${config.args.join(" ")}`,
+      container.id,
+      attributesOf(container.record, { execID: id }),
+    );
+    return id;
+  }
+
+  /** Runs it. `handlers` get its output; with detach they are ignored by the caller. */
+  async start(
+    exec: ExecState,
+    size: readonly number[] | undefined,
+    handlers: StreamHandlers,
+  ): Promise<AttachedStream> {
+    const { container, config } = exec;
+    if (exec.started)
+      throw fault("conflict", "exec-started", `exec ${exec.id} has already been started`);
+    if (!container.running)
+      throw fault("conflict", "not-running", `container ${container.id} is not running`);
+    exec.started = true;
+    const plan = await this.plan(exec, size);
+    try {
+      exec.running = true;
+      const socket = shimSocket(this.deps.settings, container.id);
+      const started = await execInShim(
+        socket,
+        exec.number,
+        streamMask(config.streams),
+        plan,
+        handlers,
+      );
+      exec.pid = started.pid;
+      this.deps.events.emit(
+        "container",
+        `exec_start: ${config.args.join(" ")}`,
+        container.id,
+        attributesOf(container.record, { execID: exec.id }),
+      );
+      return started.stream;
+    } catch (error) {
+      exec.running = false;
+      if (!(error instanceof LaunchFailure)) throw error;
+      exec.exitCode = error.error === 13 ? 126 : 127;
+      throw explainExec(error);
+    }
+  }
+
+  private async plan(exec: ExecState, size: readonly number[] | undefined): Promise<Uint8Array> {
+    const { deps } = this;
+    const { container, config } = exec;
+    const { record } = container;
+    const user = await userInRunning(deps, container, config.user || record.config.User || "");
+    const env = environmentOf(
+      { ...record.config, Env: [...(record.config.Env ?? []), ...config.env] },
+      record.config.Hostname ?? "",
+      user.home,
+      config.tty,
+    );
+    const cwd = config.workingDirectory || record.config.WorkingDir || "/";
+    const process = processOf(record, user, deps.features, {
+      args: config.args,
+      tty: config.tty,
+      env,
+      cwd,
+      privileged: config.privileged,
+      size,
+    });
+    const profile = config.privileged ? undefined : profileOf(record.hostConfig);
+    const filter =
+      profile &&
+      (await compiledFilter(
+        deps,
+        resolveSeccomp(profile, new Set(process.capabilities.bounding), deps.features.seccomp),
+      ));
+    const ops = toExecPlan(process, {
+      cgroupJoinFiles: deps.cgroups.joinFiles(cgroupPath(deps.settings, record)),
+      ...(filter === undefined ? {} : { seccompFilter: filter }),
+      stdin: config.streams.stdin,
+    });
+    return encodeRecords(planOps, ...ops);
+  }
+
+  private ended(container: Container, number: number, status: number): void {
+    for (const exec of this.byId.values()) {
+      if (exec.container !== container || exec.number !== number) continue;
+      exec.running = false;
+      exec.exitCode = status;
+      container.execs.delete(exec.id);
+      this.deps.events.emit(
+        "container",
+        "exec_die",
+        container.id,
+        attributesOf(container.record, { execID: exec.id, exitCode: String(status) }),
+      );
+      // Inspect may still ask for the status; not for ever.
+      setTimeout(() => this.byId.delete(exec.id), 300_000).unref();
+    }
+  }
+
+  /** Sets its terminal's size. */
+  async resize(exec: ExecState, rows: number, columns: number): Promise<void> {
+    const errno = (await exec.container.shim?.resize(exec.number, rows, columns)) ?? 3;
+    if (errno !== 0)
+      throw fault("invalid", "no-terminal", `exec ${exec.id} has no terminal or does not run`);
+  }
+}
+
+function explainExec(error: LaunchFailure): Error {
+  const prefix = "OCI runtime exec failed: exec failed: unable to start container process: ";
+  const quoted = JSON.stringify(error.detail);
+  if (error.op !== "exec")
+    return fault(
+      "invalid",
+      "exec-setup",
+      `${prefix}${error.op}: ${error.detail} (errno ${error.error})`,
+      error,
+    );
+  if (error.error === 2 && !error.detail.includes("/"))
+    return fault(
+      "invalid",
+      "exec-command",
+      `${prefix}exec: ${quoted}: executable file not found in $PATH`,
+      error,
+    );
+  if (error.error === 2)
+    return fault(
+      "invalid",
+      "exec-command",
+      `${prefix}exec: ${quoted}: stat ${error.detail}: no such file or directory`,
+      error,
+    );
+  if (error.error === 13)
+    return fault("invalid", "exec-command", `${prefix}exec: ${quoted}: permission denied`, error);
+  return fault(
+    "invalid",
+    "exec-command",
+    `${prefix}exec: ${quoted}: exec format error: no such file or directory`,
+    error,
+  );
+}

@@ -1,0 +1,352 @@
+/**
+ * Starting a container. What can fail comes in the order in which it can be undone; whatever happens, a container that did
+ * not start has no network, cgroup or run directory.
+ */
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import type { Handle } from "../kernel/index.ts";
+import {
+  type Endpoint,
+  hostResolvers,
+  hostsFor,
+  parseResolvConf,
+  RESOLVER_ADDRESS,
+  RESOLVER_PORT,
+  resolvConfFor,
+} from "../network/index.ts";
+import {
+  attachShim,
+  connectShim,
+  defaultSeccompProfile,
+  LaunchFailure,
+  type PlanExtras,
+  parseSeccompProfile,
+  type SeccompProfile,
+  seccompRules,
+  toLaunchPlan,
+} from "../runtime/index.ts";
+import type { HostConfig } from "../spec/engine-api.ts";
+import type { OciSeccomp, OciSpec } from "../spec/oci-runtime.ts";
+import { planOps } from "../spec/wire.ts";
+import { encodeRecords } from "../spec/wire-codec.ts";
+import { attributesOf } from "./attributes.ts";
+import type { Container } from "./container.ts";
+import { namespacesOf } from "./create.ts";
+import type { EngineDeps } from "./deps.ts";
+import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
+import { devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
+import { copyUp } from "./mounts.ts";
+import { securityOption, toOciSpec } from "./oci.ts";
+import { cgroupPath, logPath, logSettings, runDirectory, shimSocket } from "./places.ts";
+import { portWishes } from "./ports.ts";
+import { readHostResolvConf } from "./resolv-conf.ts";
+import { runcPlan } from "./runc.ts";
+import { followShim } from "./supervision.ts";
+
+const FIRST_HANDLE = 10;
+
+/** A profile as the container has it: undefined when unconfined. */
+export function profileOf(hostConfig: HostConfig): SeccompProfile | undefined {
+  const value = securityOption(hostConfig, "seccomp");
+  if (hostConfig.Privileged || value === "unconfined") return undefined;
+  return value === undefined || value === "builtin"
+    ? defaultSeccompProfile
+    : parseSeccompProfile(readProfile(value));
+}
+
+const filters = new Map<string, Promise<Uint8Array>>();
+
+/** Compiles a filter once for each set of rules. */
+export function compiledFilter(
+  deps: Pick<EngineDeps, "kernel">,
+  seccomp: OciSeccomp,
+): Promise<Uint8Array> {
+  const key = Bun.hash(JSON.stringify(seccomp)).toString(36);
+  const known = filters.get(key);
+  if (known !== undefined) return known;
+  const { defaultAction, architectures, rules } = seccompRules(seccomp);
+  const compiled = deps.kernel.compileSeccomp(defaultAction, architectures, rules);
+  filters.set(key, compiled);
+  compiled.catch(() => filters.delete(key));
+  return compiled;
+}
+
+/** Writes the container's own hosts, hostname and resolv.conf; gives their paths, "" for those that are the host's. */
+function writeFiles(deps: EngineDeps, container: Container, endpoint: Endpoint | undefined) {
+  const { config, hostConfig, id } = container.record;
+  const directory = `${deps.settings.containersDirectory}/${id}`;
+  const mode = hostConfig.NetworkMode ?? "bridge";
+  if (mode.startsWith("container:")) {
+    const other = `${deps.settings.containersDirectory}/${deps.registry.get(mode.slice(10)).id}`;
+    return {
+      hosts: `${other}/hosts`,
+      hostname: `${other}/hostname`,
+      resolvConf: `${other}/resolv.conf`,
+    };
+  }
+  const hostname = config.Hostname ?? "";
+  const files = {
+    hosts: `${directory}/hosts`,
+    hostname: `${directory}/hostname`,
+    resolvConf: `${directory}/resolv.conf`,
+  };
+  const extra = hostConfig.ExtraHosts ?? [];
+  const hosts = hostsFor({
+    address: endpoint?.record.address,
+    hostname,
+    domainname: config.Domainname ?? "",
+    extra,
+    gateway: deps.bridge.gateway,
+  });
+  const wishes = {
+    servers: hostConfig.Dns ?? [],
+    search: hostConfig.DnsSearch ?? [],
+    options: hostConfig.DnsOptions ?? [],
+  };
+  writeFileSync(files.hosts, hosts);
+  writeFileSync(files.hostname, `${hostname}\n`);
+  writeFileSync(
+    files.resolvConf,
+    resolvConfFor(parseResolvConf(readHostResolvConf()), wishes, endpoint !== undefined),
+  );
+  return files;
+}
+
+function extrasOf(
+  deps: EngineDeps,
+  container: Container,
+  spec: OciSpec,
+  endpoint: Endpoint | undefined,
+  filter: Uint8Array | undefined,
+): PlanExtras {
+  const { record } = container;
+  const { config, hostConfig } = record;
+  const root = deps.driver.mountOf({
+    id: record.id,
+    chain: record.chain,
+    volatile: hostConfig.AutoRemove === true,
+  });
+  const join = deps.cgroups.create(cgroupPath(deps.settings, record), spec.linux.resources);
+  const logging = logSettings(deps.settings, record);
+  return {
+    id: record.id,
+    root,
+    mountPoint: deps.settings.mountPoint,
+    ...(endpoint === undefined ? {} : { netnsFd: FIRST_HANDLE }),
+    cgroupJoinFiles: join.joinFiles,
+    ...(join.into === undefined ? {} : { cgroupInto: join.into }),
+    cgroupMounts: deps.cgroups.mounts,
+    ...(filter === undefined ? {} : { seccompFilter: filter }),
+    stdin: { open: config.OpenStdin === true, once: config.StdinOnce === true },
+    ...(logging === undefined ? {} : { log: { path: logPath(deps.settings, record), ...logging } }),
+    exitFile: `${runDirectory(deps.settings, record.id)}/exit`,
+    ...(join.oomFile === undefined ? {} : { oomFile: join.oomFile }),
+    ...(endpoint === undefined || hostConfig.Dns?.length
+      ? {}
+      : { dns: { address: RESOLVER_ADDRESS, port: RESOLVER_PORT, upstreams: hostResolvers() } }),
+    lowerdirPlus: deps.features.lowerdirPlus,
+    init: hostConfig.Init === true,
+  };
+}
+
+/** Makes everything outside of the container and the plan for the inside. */
+async function prepare(
+  deps: EngineDeps,
+  container: Container,
+): Promise<{ plan: Uint8Array; endpoint: Endpoint | undefined }> {
+  const { record } = container;
+  const { config, hostConfig } = record;
+  const namespaces = namespacesOf(deps, record);
+  const user = userInImage(deps, container);
+  const layer = { id: record.id, chain: record.chain, volatile: false };
+  for (const mount of record.mounts)
+    if (mount.copyUp && mount.volume !== undefined && deps.volumes.isEmpty(mount.volume))
+      copyUp(mount, deps.driver.directories(layer));
+  const wantsBridge =
+    namespaces.network === "own" &&
+    hostConfig.NetworkMode === "bridge" &&
+    config.NetworkDisabled !== true;
+  const endpoint = wantsBridge
+    ? await deps.bridge.attach({
+        name: record.name,
+        ports: portWishes(config, hostConfig),
+        mac: record.macAddress,
+      })
+    : undefined;
+  try {
+    record.endpoint = endpoint?.record;
+    const spec = toOciSpec({
+      record,
+      user,
+      rootPath: deps.settings.mountPoint,
+      files: writeFiles(deps, container, endpoint),
+      namespaces,
+      cgroupPath: cgroupPath(deps.settings, record),
+      features: deps.features,
+      resourceHost: resourceHostOf(deps),
+      seccomp: profileOf(hostConfig),
+      devices: devicesOf(hostConfig),
+    });
+    const filter =
+      spec.linux.seccomp === undefined ? undefined : await compiledFilter(deps, spec.linux.seccomp);
+    const extras = extrasOf(deps, container, spec, endpoint, filter);
+    const runtime = deps.settings.runtimes.get(hostConfig.Runtime ?? "");
+    const ops =
+      runtime === undefined
+        ? toLaunchPlan(spec, extras)
+        : runcPlan(runtime, spec, extras, runDirectory(deps.settings, record.id));
+    return { plan: encodeRecords(planOps, ...ops), endpoint };
+  } catch (error) {
+    await closeHandles(deps, endpoint);
+    throw error;
+  }
+}
+
+async function closeHandles(deps: EngineDeps, endpoint: Endpoint | undefined): Promise<void> {
+  const handles: Handle[] = endpoint === undefined ? [] : [endpoint.netns, ...endpoint.claims];
+  await Promise.all(handles.map((handle) => deps.kernel.close(handle).catch(() => {})));
+}
+
+/** A refusal in Docker's words: what a user's mistake is "invalid", what the host refuses "failed". */
+function explain(error: LaunchFailure): { error: Error; exitCode: number } {
+  const prefix = "failed to create task for container: ";
+  const { op, detail } = error;
+  if (op === "exec") {
+    const quoted = JSON.stringify(detail);
+    const byName = !detail.includes("/");
+    const text: Record<number, [string, number]> = {
+      2: [
+        byName
+          ? `exec: ${quoted}: executable file not found in $PATH`
+          : `exec: ${quoted}: stat ${detail}: no such file or directory`,
+        127,
+      ],
+      8: [
+        `exec: ${quoted}: exec format error: the file is there, but its interpreter or loader is missing (see its #! line and line ends) or it is for another architecture: no such file or directory`,
+        127,
+      ],
+      13: [`exec: ${quoted}: permission denied`, 126],
+      20: [`exec: ${quoted}: not a directory`, 126],
+      21: [`exec: ${quoted}: is a directory: permission denied`, 126],
+    };
+    const [message, exitCode] = text[error.error] ?? [`exec: ${quoted}: errno ${error.error}`, 126];
+    return { error: fault("invalid", "command", prefix + message, error), exitCode };
+  }
+  if (op === "workdir" || op === "user" || op === "bind" || op === "sysctl")
+    return {
+      error: fault(
+        "invalid",
+        "container-setup",
+        `${prefix}${detail}: ${errnoText(error.error)}`,
+        error,
+      ),
+      exitCode: 126,
+    };
+  return {
+    error: fault("failed", "launch", `${prefix}${op}: ${detail}: ${errnoText(error.error)}`, error),
+    exitCode: 128,
+  };
+}
+
+function errnoText(errno: number): string {
+  const texts: Record<number, string> = {
+    1: "operation not permitted",
+    2: "no such file or directory",
+    13: "permission denied",
+    16: "device or resource busy",
+    17: "file exists",
+    20: "not a directory",
+    21: "is a directory",
+    22: "invalid argument",
+    28: "no space left on device",
+    40: "too many levels of symbolic links",
+  };
+  return texts[errno] ?? `errno ${errno}`;
+}
+
+/** Starts the shim, joins the streams that wait, and lets the container begin. */
+async function launch(
+  deps: EngineDeps,
+  container: Container,
+  plan: Uint8Array,
+  endpoint: Endpoint | undefined,
+): Promise<void> {
+  const directory = runDirectory(deps.settings, container.id);
+  writeFileSync(`${directory}/plan`, plan, { mode: 0o600 });
+  const handles = endpoint === undefined ? [] : [endpoint.netns, ...endpoint.claims];
+  await deps.kernel.spawnShim(directory, handles);
+  void closeHandles(deps, endpoint);
+  const socket = shimSocket(deps.settings, container.id);
+  const [shim] = await Promise.all([
+    connectShim(socket, followShim(deps, container)),
+    ...[...container.waitingStreams].map(async (waiting) =>
+      waiting.joined(await attachShim(socket, waiting.streams, waiting.handlers)),
+    ),
+  ]);
+  container.waitingStreams.clear();
+  container.shim = shim;
+  container.record.state.pid = await shim.start();
+}
+
+async function startNow(deps: EngineDeps, container: Container): Promise<void> {
+  const { record } = container;
+  const { state } = record;
+  if (container.removed || state.status === "removing")
+    throw fault(
+      "conflict",
+      "being-removed",
+      "container is marked for removal and cannot be started",
+    );
+  if (state.status === "paused")
+    throw fault("conflict", "paused", "cannot start a paused container, try unpause instead");
+  if (state.status === "running") throw fault("not-modified", "already-started", "");
+  await container.cleaned;
+  mkdirSync(runDirectory(deps.settings, record.id), { recursive: true, mode: 0o700 });
+  let endpoint: Endpoint | undefined;
+  try {
+    const prepared = await prepare(deps, container);
+    endpoint = prepared.endpoint;
+    container.stopping = false;
+    Object.assign(state, { error: "", exitCode: 0, oomKilled: false });
+    // Recorded before it happens: a daemon that is killed now finds the endpoint at its next start.
+    deps.database.save(record);
+    await launch(deps, container, prepared.plan, endpoint);
+  } catch (error) {
+    const explained = error instanceof LaunchFailure ? explain(error) : { error, exitCode: 128 };
+    await failedStart(deps, container, explained.error, explained.exitCode);
+    throw explained.error;
+  }
+  Object.assign(state, { status: "running", startedAt: new Date().toISOString(), finishedAt: "" });
+  record.hasBeenStarted = true;
+  deps.database.save(record);
+  deps.events.emit("container", "start", record.id, attributesOf(record));
+  const early = container.earlyExit;
+  if (early !== undefined) containerEnded(deps, container, early);
+}
+
+async function failedStart(
+  deps: EngineDeps,
+  container: Container,
+  error: unknown,
+  exitCode: number,
+): Promise<void> {
+  const { record } = container;
+  container.shim?.close();
+  container.shim = undefined;
+  container.earlyExit = undefined;
+  Object.assign(record.state, { error: messageOf(error), exitCode, pid: 0 });
+  container.endWaitingStreams();
+  await releaseResources(deps, container);
+  rmSync(runDirectory(deps.settings, record.id), { recursive: true, force: true });
+  deps.database.save(record);
+  if (record.hostConfig.AutoRemove)
+    await removeContainer(deps, container, { volumes: true }).catch((reason) =>
+      log.warn("remove a container that did not start", { error: messageOf(reason) }),
+    );
+}
+
+/** Starts a container. Throws Faults in Docker's words; a container that runs already is "not-modified". */
+export function startContainer(deps: EngineDeps, container: Container): Promise<void> {
+  return container.exclusively(() => startNow(deps, container));
+}

@@ -1,0 +1,53 @@
+/**
+ * Where a container's things are: pure.
+ */
+import type { ContainerRecord } from "./container-record.ts";
+import type { EngineSettings } from "./deps.ts";
+
+/** The shim's run directory. Part of the id is enough, and keeps the socket's path short (unix(7): 107 bytes). */
+export function runDirectory(settings: EngineSettings, id: string): string {
+  return `${settings.runDirectory}/${id.slice(0, 32)}`;
+}
+
+/** The shim's socket. */
+export function shimSocket(settings: EngineSettings, id: string): string {
+  return `${runDirectory(settings, id)}/shim.sock`;
+}
+
+/** The container's cgroup, below each controller. */
+export function cgroupPath(settings: EngineSettings, record: ContainerRecord): string {
+  const parent = record.hostConfig.CgroupParent;
+  const clean = parent
+    ? `/${parent
+        .split("/")
+        .filter((name) => name !== "" && name !== "." && name !== "..")
+        .join("/")}`
+    : settings.cgroupParent;
+  return `${clean}/${record.id}`;
+}
+
+/** The json-file log. */
+export function logPath(settings: EngineSettings, record: ContainerRecord): string {
+  return `${settings.containersDirectory}/${record.id}/${record.id}-json.log`;
+}
+
+const units: Readonly<Record<string, number>> = { "": 1, b: 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 };
+
+/** When the log is rotated; undefined for containers without one. */
+export function logSettings(
+  settings: EngineSettings,
+  record: ContainerRecord,
+): { maxSize: number; maxFiles: number } | undefined {
+  const { Type, Config = {} } = record.hostConfig.LogConfig ?? {};
+  if ((Type as string) === "none") return undefined;
+  const size = /^(\d+(?:\.\d+)?)\s*([bkmg]?)b?$/i.exec(Config["max-size"] ?? "");
+  const given =
+    size === null
+      ? undefined
+      : Math.floor(Number(size[1]) * (units[(size[2] ?? "").toLowerCase()] ?? 1));
+  const unlimited = Config["max-size"] === "-1";
+  return {
+    maxSize: unlimited ? 0 : (given ?? settings.logMaxSize),
+    maxFiles: Number(Config["max-file"] ?? settings.logMaxFiles) || 1,
+  };
+}

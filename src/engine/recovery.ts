@@ -1,0 +1,137 @@
+/**
+ * The start of the daemon: takes over the containers that go on, records the ends of those that ended meanwhile, and
+ * deletes whatever no record explains. Its cost follows the running containers, not the stopped ones.
+ */
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import { connectShim } from "../runtime/index.ts";
+import { Container } from "./container.ts";
+import type { ContainerRecord } from "./container-record.ts";
+import type { EngineDeps } from "./deps.ts";
+import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
+import { readExitRecord } from "./exit-record.ts";
+import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
+import { followShim } from "./supervision.ts";
+
+/** Records that a crash left in the middle of something are those with an endpoint or a running state. */
+function unfinished(record: ContainerRecord): boolean {
+  return (
+    record.state.status === "running" ||
+    record.state.status === "paused" ||
+    record.endpoint !== undefined
+  );
+}
+
+/** Endpoints that may still be in use, for the network to keep. */
+export function liveEndpoints(
+  records: readonly ContainerRecord[],
+  runDirectoryOf: (id: string) => string,
+) {
+  return records.flatMap((record) =>
+    record.endpoint !== undefined && existsSync(`${runDirectoryOf(record.id)}/shim.sock`)
+      ? [record.endpoint]
+      : [],
+  );
+}
+
+async function takeOver(deps: EngineDeps, container: Container): Promise<boolean> {
+  const socket = shimSocket(deps.settings, container.id);
+  if (!existsSync(socket)) return false;
+  try {
+    const shim = await connectShim(socket, followShim(deps, container));
+    if (!shim.running) {
+      // It was being started when the daemon died; nobody has been told that it runs.
+      shim.close();
+      return false;
+    }
+    container.shim = shim;
+    const { state } = container.record;
+    Object.assign(state, {
+      status: state.status === "paused" ? "paused" : "running",
+      pid: shim.pid,
+    });
+    if (state.startedAt === "") state.startedAt = new Date().toISOString();
+    deps.database.save(container.record);
+    return true;
+  } catch (error) {
+    log.debug("no shim", { id: container.id, error: messageOf(error) });
+    return false;
+  }
+}
+
+async function settle(deps: EngineDeps, container: Container): Promise<void> {
+  const { record } = container;
+  const directory = runDirectory(deps.settings, record.id);
+  deps.cgroups.kill(cgroupPath(deps.settings, record));
+  const recorded = readExitRecord(directory);
+  if (record.state.status === "created" && recorded === undefined) {
+    await releaseResources(deps, container);
+    rmSync(directory, { recursive: true, force: true });
+    deps.database.save(record);
+    return;
+  }
+  record.state.status = "running";
+  containerEnded(deps, container, recorded ?? { status: 137, oomKills: 0, finished: Date.now() });
+  await container.cleaned;
+}
+
+function sweepDirectories(deps: EngineDeps): void {
+  const { registry, settings } = deps;
+  for (const id of readdirSync(settings.containersDirectory))
+    if (registry.find(id) === undefined)
+      rmSync(`${settings.containersDirectory}/${id}`, { recursive: true, force: true });
+  for (const id of deps.driver.containers())
+    if (registry.find(id) === undefined) deps.driver.remove(id);
+  const running = new Set(
+    registry
+      .all()
+      .filter((c) => c.running)
+      .map((c) => c.id.slice(0, 32)),
+  );
+  for (const name of readdirSync(settings.runDirectory))
+    if (!running.has(name))
+      rmSync(`${settings.runDirectory}/${name}`, { recursive: true, force: true });
+}
+
+async function sweepCgroups(deps: EngineDeps): Promise<void> {
+  const { cgroups, settings, registry } = deps;
+  for (const id of cgroups.children(settings.cgroupParent)) {
+    if (registry.find(id)?.running) continue;
+    const path = `${settings.cgroupParent}/${id}`;
+    for (let tries = 0; tries < 100 && !cgroups.remove(path); tries++) {
+      cgroups.kill(path);
+      await Bun.sleep(5);
+    }
+  }
+}
+
+/** Takes over, settles and sweeps. */
+export async function recover(
+  deps: EngineDeps,
+  records: readonly ContainerRecord[],
+): Promise<void> {
+  for (const record of records) deps.registry.add(new Container(record));
+  const doubtful = deps.registry.all().filter(({ record }) => unfinished(record));
+  await Promise.all(
+    doubtful.map(async (container) => {
+      if (!(await takeOver(deps, container))) await settle(deps, container);
+    }),
+  );
+  for (const container of deps.registry.all())
+    if (
+      !container.running &&
+      container.record.hostConfig.AutoRemove &&
+      container.record.hasBeenStarted
+    ) {
+      await removeContainer(deps, container, { volumes: true }).catch((error) =>
+        log.warn("remove", { error: messageOf(error) }),
+      );
+    }
+  sweepDirectories(deps);
+  await sweepCgroups(deps);
+  deps.driver.sweep();
+  const ids = new Set(deps.registry.all().map((container) => container.id));
+  deps.volumes.sweep(ids);
+  deps.images.sweep(new Set(deps.registry.all().flatMap(({ record }) => record.chain)));
+}

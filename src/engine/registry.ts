@@ -1,0 +1,74 @@
+/**
+ * The containers by id, name and short id.
+ */
+import { fault } from "../base/errors.ts";
+import type { Container } from "./container.ts";
+
+/** All containers of this daemon. */
+export class ContainerRegistry {
+  private readonly byId = new Map<string, Container>();
+  private readonly byName = new Map<string, Container>();
+
+  add(container: Container): void {
+    this.byId.set(container.id, container);
+    this.byName.set(container.record.name, container);
+  }
+
+  delete(container: Container): void {
+    this.byId.delete(container.id);
+    if (this.byName.get(container.record.name) === container)
+      this.byName.delete(container.record.name);
+  }
+
+  /** Gives a container another name; the caller has checked that it is free. */
+  rename(container: Container, name: string): void {
+    this.byName.delete(container.record.name);
+    container.record.name = name;
+    this.byName.set(name, container);
+  }
+
+  named(name: string): Container | undefined {
+    return this.byName.get(name);
+  }
+
+  /** Throws a Fault "conflict" in Docker's words when the name is taken. */
+  checkFree(name: string): void {
+    const other = this.byName.get(name);
+    if (other !== undefined)
+      throw fault(
+        "conflict",
+        "name-in-use",
+        `Conflict. The container name "/${name}" is already in use by container "${other.id}". You have to remove (or rename) that container to be able to reuse that name.`,
+      );
+  }
+
+  /** Finds by whole id, name or unambiguous beginning of an id. Throws a Fault "not-found" in Docker's words. */
+  get(reference: string): Container {
+    const exact = this.byId.get(reference) ?? this.byName.get(reference.replace(/^\//, ""));
+    if (exact !== undefined) return exact;
+    if (/^[0-9a-f]{1,63}$/.test(reference)) {
+      let found: Container | undefined;
+      for (const [id, container] of this.byId) {
+        if (!id.startsWith(reference)) continue;
+        if (found !== undefined)
+          throw fault(
+            "invalid",
+            "id-ambiguous",
+            `multiple IDs found with provided prefix: ${reference}`,
+          );
+        found = container;
+      }
+      if (found !== undefined) return found;
+    }
+    throw fault("not-found", "no-such-container", `No such container: ${reference}`);
+  }
+
+  /** Finds by whole id only. */
+  find(id: string): Container | undefined {
+    return this.byId.get(id);
+  }
+
+  all(): Container[] {
+    return [...this.byId.values()];
+  }
+}

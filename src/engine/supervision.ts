@@ -1,0 +1,48 @@
+/**
+ * Listening to a container's shim.
+ */
+import { existsSync } from "node:fs";
+import { log } from "../base/log.ts";
+import type { ShimEvent, ShimHandlers } from "../runtime/index.ts";
+import type { Container } from "./container.ts";
+import type { EngineDeps } from "./deps.ts";
+import { containerEnded } from "./ending.ts";
+import { type ExitRecord, readExitRecord } from "./exit-record.ts";
+import { cgroupPath, runDirectory } from "./places.ts";
+
+const SIGKILLED = 137;
+
+/** Handlers for a control connection: exits, execs and name resolution. */
+export function followShim(deps: EngineDeps, container: Container): ShimHandlers {
+  let exit: ExitRecord | undefined;
+  const onEvent = (event: ShimEvent) => {
+    if (event.name === "exited")
+      exit = {
+        status: event.status,
+        oomKills: Number(event.oom_kills),
+        finished: Number(event.finished_ns / 1_000_000n),
+      };
+    else if (event.name === "exec_exited") container.execExited?.(event.exec, event.status);
+    else if (event.name === "dns_query")
+      deps.resolver.answer(event.message, event.tcp === 1).then(
+        (answer) => container.shim?.answerDns(event.id, answer),
+        (error) => log.warn("answer a name query", { error }),
+      );
+    if (exit !== undefined && event.name === "exited") containerEnded(deps, container, exit);
+  };
+  const onClosed = () => {
+    if (exit !== undefined) return;
+    // Killed, or gone while nobody listened: its record says how the container ended, or nothing does.
+    const directory = runDirectory(deps.settings, container.id);
+    const recorded = readExitRecord(directory);
+    if (recorded === undefined && container.record.state.pid !== 0 && existsSync(directory))
+      deps.cgroups.kill(cgroupPath(deps.settings, container.record));
+    if (recorded === undefined && !container.running) return;
+    containerEnded(
+      deps,
+      container,
+      recorded ?? { status: SIGKILLED, oomKills: 0, finished: Date.now() },
+    );
+  };
+  return { event: onEvent, closed: onClosed };
+}

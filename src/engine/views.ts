@@ -1,0 +1,171 @@
+/**
+ * Containers as the API shows them: list and inspect. Pure but for the clock.
+ */
+import type {
+  ContainerInspectResponse,
+  ContainerSummary,
+  EndpointSettings,
+  MountPoint,
+  NetworkSettings,
+} from "../spec/engine-api.ts";
+import type { Container } from "./container.ts";
+import type { ContainerRecord, MountRecord } from "./container-record.ts";
+import type { EngineSettings } from "./deps.ts";
+import { humanDuration } from "./durations.ts";
+import { logPath, logSettings } from "./places.ts";
+import { portList, portMap } from "./ports.ts";
+
+const ZERO_TIME = "0001-01-01T00:00:00Z";
+/** The default bridge's id: it is the same for every daemon, as its name is. */
+export const BRIDGE_ID = new Bun.CryptoHasher("sha256")
+  .update("berth default bridge")
+  .digest("hex");
+
+/** "Up 3 minutes (Paused)", "Exited (0) 2 hours ago", "Created". */
+export function statusText(record: ContainerRecord, now = Date.now()): string {
+  const { status, startedAt, finishedAt, exitCode } = record.state;
+  if (status === "running") return `Up ${humanDuration(now - Date.parse(startedAt))}`;
+  if (status === "paused") return `Up ${humanDuration(now - Date.parse(startedAt))} (Paused)`;
+  if (status === "removing") return "Removal In Progress";
+  if (status === "dead") return "Dead";
+  if (startedAt === "") return "Created";
+  return `Exited (${exitCode}) ${humanDuration(now - Date.parse(finishedAt))} ago`;
+}
+
+function mountPoint(mount: MountRecord): MountPoint {
+  return {
+    Type: mount.type,
+    ...(mount.volume === undefined ? {} : { Name: mount.volume }),
+    Source: mount.source,
+    Destination: mount.target,
+    ...(mount.type === "volume" ? { Driver: "local" } : {}),
+    Mode: mount.mode || (mount.type === "volume" ? "z" : ""),
+    RW: !mount.readOnly,
+    Propagation: mount.propagation,
+  };
+}
+
+function endpointOf(record: ContainerRecord): EndpointSettings {
+  const { endpoint } = record;
+  return {
+    MacAddress: endpoint?.mac ?? "",
+    NetworkID: BRIDGE_ID,
+    EndpointID: endpoint?.endpointId ?? "",
+    Gateway: endpoint?.gateway ?? "",
+    IPAddress: endpoint?.address ?? "",
+    IPPrefixLen: endpoint?.prefix ?? 0,
+    IPv6Gateway: "",
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+  };
+}
+
+function networksOf(record: ContainerRecord): Record<string, EndpointSettings> {
+  const mode = record.hostConfig.NetworkMode ?? "bridge";
+  if (mode.startsWith("container:")) return {};
+  return { [mode]: endpointOf(record) };
+}
+
+function networkSettings(record: ContainerRecord): NetworkSettings {
+  const own = endpointOf(record);
+  return {
+    Bridge: "",
+    SandboxID: record.endpoint === undefined ? "" : record.id,
+    SandboxKey: record.state.pid === 0 ? "" : `/proc/${record.state.pid}/ns/net`,
+    Ports: record.endpoint === undefined ? {} : portMap(record.config, record.endpoint.ports),
+    HairpinMode: false,
+    LinkLocalIPv6Address: "",
+    LinkLocalIPv6PrefixLen: 0,
+    SecondaryIPAddresses: null,
+    SecondaryIPv6Addresses: null,
+    EndpointID: own.EndpointID,
+    Gateway: own.Gateway,
+    GlobalIPv6Address: "",
+    GlobalIPv6PrefixLen: 0,
+    IPAddress: own.IPAddress,
+    IPPrefixLen: own.IPPrefixLen,
+    IPv6Gateway: "",
+    MacAddress: own.MacAddress,
+    Networks: networksOf(record),
+  };
+}
+
+function commandOf(record: ContainerRecord): { path: string; args: string[] } {
+  const [path = "", ...args] = [...(record.config.Entrypoint ?? []), ...(record.config.Cmd ?? [])];
+  return { path, args };
+}
+
+/** A row of the list. */
+export function summaryOfContainer(container: Container): ContainerSummary {
+  const { record } = container;
+  const { path, args } = commandOf(record);
+  const status = record.state.status;
+  return {
+    Id: record.id,
+    Names: [`/${record.name}`],
+    Image: record.config.Image ?? "",
+    ImageID: record.image,
+    Command: [
+      path,
+      ...args.map((arg) => (/[\s'"]/.test(arg) ? `'${arg.replaceAll("'", "'\\''")}'` : arg)),
+    ].join(" "),
+    Created: Math.floor(Date.parse(record.created) / 1000),
+    Ports: record.endpoint === undefined ? [] : portList(record.config, record.endpoint.ports),
+    Labels: { ...record.config.Labels },
+    State: status,
+    Status: statusText(record),
+    HostConfig: { NetworkMode: record.hostConfig.NetworkMode ?? "bridge" },
+    NetworkSettings: { Networks: networksOf(record) },
+    Mounts: record.mounts.map(mountPoint),
+  };
+}
+
+/** The whole of a container. */
+export function inspectContainer(
+  container: Container,
+  settings: EngineSettings,
+  driver: string,
+): ContainerInspectResponse {
+  const { record } = container;
+  const { state, config, hostConfig } = record;
+  const { path, args } = commandOf(record);
+  const files = `${settings.containersDirectory}/${record.id}`;
+  const shared = hostConfig.NetworkMode?.startsWith("container:") === true;
+  return {
+    Id: record.id,
+    Created: record.created,
+    Path: path,
+    Args: args,
+    State: {
+      Status: state.status,
+      Running: container.running,
+      Paused: state.status === "paused",
+      Restarting: false,
+      OOMKilled: state.oomKilled,
+      Dead: state.status === "dead",
+      Pid: state.pid,
+      ExitCode: state.exitCode,
+      Error: state.error,
+      StartedAt: state.startedAt || ZERO_TIME,
+      FinishedAt: state.finishedAt || ZERO_TIME,
+    },
+    Image: record.image,
+    ResolvConfPath: shared ? "" : `${files}/resolv.conf`,
+    HostnamePath: shared ? "" : `${files}/hostname`,
+    HostsPath: shared ? "" : `${files}/hosts`,
+    LogPath: logSettings(settings, record) === undefined ? "" : logPath(settings, record),
+    Name: `/${record.name}`,
+    RestartCount: record.restartCount,
+    Driver: driver,
+    Platform: "linux",
+    MountLabel: "",
+    ProcessLabel: "",
+    AppArmorProfile: "",
+    ExecIDs: container.execs.size === 0 ? null : [...container.execs],
+    HostConfig: hostConfig,
+    GraphDriver: { Name: driver, Data: {} },
+    Mounts: record.mounts.map(mountPoint),
+    Config: config,
+    NetworkSettings: networkSettings(record),
+  };
+}
