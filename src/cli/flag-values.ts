@@ -76,7 +76,8 @@ export function checkValue(type: FlagType, value: string): string | undefined {
     case "duration":
       return parseDuration(value) === undefined ? `time: invalid duration ${quoted}` : undefined;
     case "decimal":
-      if (!/^[+-]?(\d+\.?\d*|\.\d+)$/.test(value)) return `failed to parse ${value} as a rational number`;
+      if (!/^[+-]?(\d+\.?\d*|\.\d+)$/.test(value))
+        return `failed to parse ${value} as a rational number`;
       return /\.\d{10,}/.test(value) ? "value is too precise" : undefined;
     case "filter":
       return value.includes("=") ? undefined : "bad format of filter (expected name=value)";

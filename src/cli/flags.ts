@@ -18,7 +18,13 @@ export interface Flag {
 }
 
 /** Describes a flag: `flag("publish", "p", "list", "Publish a port")`. */
-export function flag(name: string, short: string, type: FlagType, help: string, initial = ""): Flag {
+export function flag(
+  name: string,
+  short: string,
+  type: FlagType,
+  help: string,
+  initial = "",
+): Flag {
   return { name, short, type, help, initial, hidden: help === "" };
 }
 
@@ -91,7 +97,9 @@ function set(parsed: Parsed, flag: Flag, value: string): void {
   const wrong = checkValue(flag.type, value);
   if (wrong !== undefined) {
     const spelled = flag.short === "" ? `--${flag.name}` : `-${flag.short}, --${flag.name}`;
-    throw new UsageError(`invalid argument ${JSON.stringify(value)} for "${spelled}" flag: ${wrong}`);
+    throw new UsageError(
+      `invalid argument ${JSON.stringify(value)} for "${spelled}" flag: ${wrong}`,
+    );
   }
   parsed.add(flag.name, value);
 }

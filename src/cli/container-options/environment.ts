@@ -6,7 +6,10 @@ import { errnoOf } from "../../base/errors.ts";
 
 function linesOf(path: string): string[] {
   try {
-    return readFileSync(path, "utf8").replace(/^\uFEFF/, "").split(/\r?\n/).map((line) => line.trimStart());
+    return readFileSync(path, "utf8")
+      .replace(/^\uFEFF/, "")
+      .split(/\r?\n/)
+      .map((line) => line.trimStart());
   } catch (error) {
     const reason = errnoOf(error) === "ENOENT" ? "no such file or directory" : String(error);
     throw new Error(`open ${path}: ${reason}`);
@@ -19,7 +22,8 @@ function fromFiles(paths: readonly string[]): string[] {
     for (const line of linesOf(path)) {
       if (line === "" || line.startsWith("#")) continue;
       const name = line.split("=", 1)[0] ?? "";
-      if (name === "") throw new Error(`invalid env file (${path}): no variable name on line '${line}'`);
+      if (name === "")
+        throw new Error(`invalid env file (${path}): no variable name on line '${line}'`);
       if (/\s/.test(name))
         throw new Error(`invalid env file (${path}): variable '${name}' contains whitespaces`);
       entries.push(line);
@@ -33,7 +37,9 @@ export function readEnvironment(values: readonly string[], files: readonly strin
   const env: string[] = [];
   for (const entry of [...fromFiles(files), ...values]) {
     if (entry === "" || entry.startsWith("="))
-      throw new Error(`invalid argument ${JSON.stringify(entry)} for "-e, --env" flag: invalid environment variable: ${entry}`);
+      throw new Error(
+        `invalid argument ${JSON.stringify(entry)} for "-e, --env" flag: invalid environment variable: ${entry}`,
+      );
     if (entry.includes("=")) env.push(entry);
     else if (process.env[entry] !== undefined) env.push(`${entry}=${process.env[entry]}`);
   }

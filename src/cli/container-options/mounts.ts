@@ -15,7 +15,9 @@ export function parseVolumes(specs: readonly string[]): {
   for (const spec of specs) {
     const parts = spec.split(":");
     if (spec === "" || parts.length > 3 || parts[0] === "" || parts[1] === "")
-      throw new Error(`invalid spec: ${spec}: ${spec === "" ? "empty volume spec" : "empty section between colons"}`);
+      throw new Error(
+        `invalid spec: ${spec}: ${spec === "" ? "empty volume spec" : "empty section between colons"}`,
+      );
     if (parts.length === 1) {
       anonymous[spec] = {};
       continue;
@@ -96,7 +98,10 @@ const setters: Record<string, Setter> = {
     if (value === "disabled") options.NonRecursive = true;
     else if (value === "writable") options.ReadOnlyNonRecursive = true;
     else if (value === "readonly") options.ReadOnlyForceRecursive = true;
-    else if (value !== "enabled") throw new Error(`invalid value for bind-recursive: ${value} (must be "enabled", "disabled", "writable", or "readonly")`);
+    else if (value !== "enabled")
+      throw new Error(
+        `invalid value for bind-recursive: ${value} (must be "enabled", "disabled", "writable", or "readonly")`,
+      );
     mount.BindOptions = options;
   },
   "volume-nocopy": (mount, value, key) => {
@@ -140,12 +145,25 @@ export function parseMount(spec: string): Mount {
     const value = equals < 0 ? undefined : field.slice(equals + 1).trim();
     const setter = setters[key];
     if (value === undefined && !withoutValue.has(key))
-      throw new Error(`invalid argument ${JSON.stringify(spec)} for "--mount" flag: invalid field '${field}' must be a key=value pair`);
-    if (!setter) throw new Error(`invalid argument ${JSON.stringify(spec)} for "--mount" flag: unexpected key '${key}' in '${field}'`);
+      throw new Error(
+        `invalid argument ${JSON.stringify(spec)} for "--mount" flag: invalid field '${field}' must be a key=value pair`,
+      );
+    if (!setter)
+      throw new Error(
+        `invalid argument ${JSON.stringify(spec)} for "--mount" flag: unexpected key '${key}' in '${field}'`,
+      );
     setter(mount, value, key);
   }
-  if (!mount.Target) throw new Error(`invalid argument ${JSON.stringify(spec)} for "--mount" flag: target is required`);
-  for (const [type, options] of [["bind", mount.BindOptions], ["volume", mount.VolumeOptions], ["tmpfs", mount.TmpfsOptions]] as const)
-    if (options && mount.Type !== type) throw new Error(`cannot mix '${type}-*' options with mount type '${mount.Type}'`);
+  if (!mount.Target)
+    throw new Error(
+      `invalid argument ${JSON.stringify(spec)} for "--mount" flag: target is required`,
+    );
+  for (const [type, options] of [
+    ["bind", mount.BindOptions],
+    ["volume", mount.VolumeOptions],
+    ["tmpfs", mount.TmpfsOptions],
+  ] as const)
+    if (options && mount.Type !== type)
+      throw new Error(`cannot mix '${type}-*' options with mount type '${mount.Type}'`);
   return mount;
 }

@@ -18,8 +18,11 @@ function parseRange(text: string, whole: string): [number, number] {
 }
 
 function splitSpec(spec: string): { ip: string; host: string; container: string } {
-  const match = /^(?:(?:\[([^\]]*)\]|([^:[\]]*|[^[\]]*:[^[\]]*:[^[\]]*)):)?([\d-]*):([\d-]+)$/.exec(spec);
-  if (match) return { ip: match[1] ?? match[2] ?? "", host: match[3] ?? "", container: match[4] ?? "" };
+  const match = /^(?:(?:\[([^\]]*)\]|([^:[\]]*|[^[\]]*:[^[\]]*:[^[\]]*)):)?([\d-]*):([\d-]+)$/.exec(
+    spec,
+  );
+  if (match)
+    return { ip: match[1] ?? match[2] ?? "", host: match[3] ?? "", container: match[4] ?? "" };
   if (spec.includes(":")) {
     const parts = spec.split(":");
     if (parts.at(-1) === "") throw new Error(`no port specified: ${spec}<empty>`);
@@ -54,7 +57,9 @@ function addPublished(given: string, ports: PortOptions): void {
   const [first, last] = parseRange(container, container);
   const [hostFirst, hostLast] = host === "" ? [0, 0] : parseRange(host, host);
   if (host !== "" && hostLast - hostFirst !== last - first && first !== last)
-    throw new Error(`invalid ranges specified for container and host Ports: ${container} and ${host}`);
+    throw new Error(
+      `invalid ranges specified for container and host Ports: ${container} and ${host}`,
+    );
   for (let port = first; port <= last; port++) {
     const key = `${port}/${proto}`;
     ports.exposed[key] = {};

@@ -1,0 +1,131 @@
+/**
+ * From the command line to an exit status: global flags, the command's route, its flags, its failure.
+ */
+import { ApiClient, ApiError, resolveHost } from "../client/index.ts";
+import { type Command, ExitError } from "./command.ts";
+import { describeError } from "./failure.ts";
+import { flag, type Parsed, parseFlags, UsageError } from "./flags.ts";
+import { err, out } from "./output.ts";
+import { groups, type Route, routes } from "./routes.ts";
+
+/** What the executable gives to the command line. */
+export interface CliHooks {
+  /** The version that `--version` prints. */
+  readonly version: string;
+  /** Starts a daemon on the default socket and says so; resolves once it answers. */
+  startDaemon(): Promise<void>;
+}
+
+const globalFlags = [
+  flag("host", "H", "list", "Daemon socket to connect to"),
+  flag("log-level", "l", "string", "Set the logging level", '"info"'),
+  flag("debug", "D", "bool", "Enable debug mode"),
+  flag("version", "v", "bool", "Print version information and quit"),
+];
+
+/** Runs one command line (without the program's name), returns its exit status. */
+export async function runCli(argv: readonly string[], hooks: CliHooks): Promise<number> {
+  let globals: Parsed;
+  try {
+    globals = parseFlags(argv, globalFlags, false);
+  } catch (error) {
+    err(
+      `${describeError(error)}\n\nUsage:  berth [OPTIONS] COMMAND [ARG...]\n\nRun 'berth --help' for more information\n`,
+    );
+    return 125;
+  }
+  if (globals.on("version")) {
+    out(`berth version ${hooks.version}\n`);
+    return 0;
+  }
+  const words = globals.args[0] === "help" ? [...globals.args.slice(1), "--help"] : globals.args;
+  const inGroup = words[0] !== undefined && words[0] in groups;
+  const path = words.slice(0, inGroup ? 2 : 1).join(" ");
+  const route = routes.find((one) => one.path === path);
+  if (route) return runRoute(route, words.slice(inGroup ? 2 : 1), globals.text("host"), hooks);
+  return withoutRoute(words, inGroup ? (words[0] ?? "") : "");
+}
+
+async function withoutRoute(words: readonly string[], group: string): Promise<number> {
+  const unknown = words[group === "" ? 0 : 1];
+  if (unknown === undefined || unknown === "--help" || unknown === "-h") {
+    const { overview } = await import("./usage.ts");
+    out(overview(routes, group));
+    return 0;
+  }
+  const parent = group === "" ? "berth" : `berth ${group}`;
+  err(
+    `berth: unknown command: ${parent} ${unknown}\n\nRun '${parent} --help' for more information\n`,
+  );
+  return 1;
+}
+
+function unreachable(host: string, error: unknown): Error {
+  const text = describeError(error);
+  if (/EACCES|permission denied/i.test(text))
+    return new Error(
+      `permission denied while trying to connect to the daemon at ${host}: run as root, or give your user access to the socket`,
+    );
+  return new Error(
+    `Cannot connect to the berth daemon at ${host}. Is it running? Start it with 'berth daemon', or name another with -H.`,
+  );
+}
+
+async function runRoute(route: Route, argv: readonly string[], hostFlag: string, hooks: CliHooks) {
+  const { command } = await route.load();
+  const name = `berth ${route.path}`;
+  let parsed: Parsed;
+  try {
+    parsed = parseFlags(argv, command.flags, command.interspersed ?? true);
+    if (parsed.on("help")) return await printUsage(route, command);
+    checkCount(name, command, parsed);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    const see = error.message.startsWith("berth:") ? "See" : "Run";
+    err(
+      `${error.message}\n\nUsage:  ${name} ${command.usage}\n\n${see} '${name} --help' for more information\n`,
+    );
+    return see === "See" ? 1 : 125;
+  }
+  try {
+    const host = resolveHost(hostFlag || undefined, process.env);
+    const client = new ApiClient(host, async (error) => {
+      if (host.explicit) throw unreachable(host.url, error);
+      await hooks.startDaemon();
+      return true;
+    });
+    const status = await command.run({ client, name }, parsed);
+    client.close();
+    return status;
+  } catch (error) {
+    return report(name, command, error);
+  }
+}
+
+function report(name: string, command: Command, error: unknown): number {
+  if (error instanceof ExitError) {
+    if (error.message !== "") err(`${error.message}\n`);
+    return error.status;
+  }
+  if (command.failure === undefined) err(`${describeError(error)}\n`);
+  else err(`berth: ${describeError(error)}\n\nRun '${name} --help' for more information\n`);
+  return command.failure ?? (error instanceof ApiError || error instanceof Error ? 1 : 125);
+}
+
+async function printUsage(route: Route, command: Command): Promise<number> {
+  const { commandUsage } = await import("./usage.ts");
+  const aliases = routes.filter((one) => one.load === route.load).map((one) => `berth ${one.path}`);
+  out(commandUsage(`berth ${route.path}`, command, aliases));
+  return 0;
+}
+
+function checkCount(name: string, command: Command, parsed: Parsed): void {
+  const [least, most] = command.args;
+  const count = parsed.args.length;
+  if (count >= least && count <= most) return;
+  const noun = (n: number) => `${n} argument${n === 1 ? "" : "s"}`;
+  if (most === 0) throw new UsageError(`berth: '${name}' accepts no arguments`);
+  if (least === most) throw new UsageError(`berth: '${name}' requires ${noun(least)}`);
+  if (count < least) throw new UsageError(`berth: '${name}' requires at least ${noun(least)}`);
+  throw new UsageError(`berth: '${name}' requires at most ${noun(most)}`);
+}

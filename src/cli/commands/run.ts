@@ -1,0 +1,79 @@
+/**
+ * `berth run`: create, attach, start, wait.
+ */
+import { ApiError } from "../../client/index.ts";
+import { foreground } from "../attached.ts";
+import { type Command, ExitError } from "../command.ts";
+import { containerFlags } from "../container-options/flags.ts";
+import { createContainer } from "../create.ts";
+import { flag, type Parsed } from "../flags.ts";
+import { out } from "../output.ts";
+import { isTerminal } from "../terminal.ts";
+
+/** 127: the command was not found; 126: it cannot be invoked; 125: anything else. */
+function startFailure(error: unknown): unknown {
+  if (!(error instanceof ApiError)) return error;
+  const text = error.message;
+  const status = /executable file not found|no such file or directory|system cannot find/.test(text)
+    ? 127
+    : /permission denied|is a directory|not a directory/.test(text)
+      ? 126
+      : 125;
+  return new ExitError(
+    status,
+    `berth: Error response from daemon: ${text}\n\nRun 'berth run --help' for more information`,
+  );
+}
+
+function check(parsed: Parsed): void {
+  if (!parsed.on("detach")) {
+    if (parsed.on("tty") && parsed.on("interactive") && !isTerminal(0))
+      throw new ExitError(1, "the input device is not a TTY");
+    return;
+  }
+  if (parsed.has("attach"))
+    throw new Error("conflicting options: cannot specify both --attach and --detach");
+}
+
+/** The command. */
+export const command: Command = {
+  usage: "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+  short: "Create and run a new container from an image",
+  args: [1, Number.POSITIVE_INFINITY],
+  interspersed: false,
+  failure: 125,
+  flags: [
+    ...containerFlags,
+    flag("detach", "d", "bool", "Run container in background and print container ID"),
+    flag("detach-keys", "", "string", "Override the key sequence for detaching a container"),
+    flag("sig-proxy", "", "bool", "Proxy received signals to the process", "true"),
+  ],
+  async run({ client }, parsed) {
+    check(parsed);
+    const { id, body } = await createContainer(client, parsed);
+    const start = async () => {
+      try {
+        await client.json("POST", `/containers/${id}/start`);
+      } catch (error) {
+        throw startFailure(error);
+      }
+    };
+    const { AttachStdin: stdin, AttachStdout: stdout, AttachStderr: stderr } = body;
+    if (!stdin && !stdout && !stderr) {
+      await start();
+      out(`${id}\n`);
+      return 0;
+    }
+    return foreground(client, {
+      id,
+      tty: body.Tty === true,
+      stdin: stdin === true,
+      stdout: stdout === true,
+      stderr: stderr === true,
+      signals: parsed.on("sig-proxy", true),
+      detachKeys: parsed.text("detach-keys"),
+      removed: parsed.on("rm"),
+      start,
+    });
+  },
+};

@@ -1,0 +1,242 @@
+/**
+ * The flags of `run` and `create` as the body of POST /containers/create.
+ */
+import { readFileSync } from "node:fs";
+import type {
+  ContainerConfig,
+  EndpointSettings,
+  HealthConfig,
+  RestartPolicy,
+} from "../../spec/engine-api.ts";
+import { parseBytes, parseDuration } from "../flag-values.ts";
+import type { Parsed } from "../flags.ts";
+import { pairs, readEnvironment, readLabels } from "./environment.ts";
+import { parseMount, parseTmpfs, parseVolumes, splitCsv } from "./mounts.ts";
+import { parsePorts } from "./ports.ts";
+import { parseResources } from "./resources.ts";
+
+/** `on-failure:3` as a policy. Throws an Error in Docker's words. */
+export function parseRestart(text: string): RestartPolicy {
+  const [name = "", count, more] = text.split(":");
+  if (text === "") return { Name: "no", MaximumRetryCount: 0 };
+  if (name === "")
+    throw new Error("invalid restart policy format: no policy provided before colon");
+  if (more !== undefined) throw new Error("invalid restart policy format");
+  if (count !== undefined && !/^-?\d+$/.test(count))
+    throw new Error("maximum retry count must be an integer");
+  // The daemon refuses a name that it does not know.
+  return { Name: name as "no", MaximumRetryCount: Number(count ?? 0) };
+}
+
+function parseHealth(parsed: Parsed): HealthConfig | undefined {
+  const names = [
+    "health-cmd",
+    "health-interval",
+    "health-timeout",
+    "health-start-period",
+    "health-start-interval",
+    "health-retries",
+  ];
+  const used = names.some((name) => parsed.has(name));
+  if (parsed.on("no-healthcheck")) {
+    if (used) throw new Error("--no-healthcheck conflicts with --health-* options");
+    return { Test: ["NONE"] };
+  }
+  if (!used) return undefined;
+  const time = (name: string) => {
+    const value = parseDuration(parsed.text(name, "0")) ?? 0;
+    if (value < 0) throw new Error(`--${name} cannot be negative`);
+    return value;
+  };
+  if (parsed.number("health-retries") < 0) throw new Error("--health-retries cannot be negative");
+  const command = parsed.text("health-cmd");
+  return {
+    ...(command === "" ? {} : { Test: ["CMD-SHELL", command] }),
+    Interval: time("health-interval"),
+    Timeout: time("health-timeout"),
+    StartPeriod: time("health-start-period"),
+    StartInterval: time("health-start-interval"),
+    Retries: parsed.number("health-retries"),
+  };
+}
+
+function securityOptions(values: readonly string[]) {
+  const options: string[] = [];
+  let unconfined = false;
+  for (const value of values) {
+    if (value === "systempaths=unconfined") {
+      unconfined = true;
+      continue;
+    }
+    const [key = "", file] = value.split(/[=:](.*)/s, 2);
+    if (file === undefined && key !== "no-new-privileges")
+      throw new Error(`invalid --security-opt: ${JSON.stringify(value)}`);
+    if (key === "seccomp" && file !== undefined && file !== "unconfined" && file !== "builtin") {
+      let profile: string;
+      try {
+        profile = readFileSync(file, "utf8");
+      } catch {
+        throw new Error(
+          `opening seccomp profile (${file}) failed: open ${file}: no such file or directory`,
+        );
+      }
+      options.push(`seccomp=${JSON.stringify(JSON.parse(profile))}`);
+    } else options.push(value);
+  }
+  return { options, unconfined };
+}
+
+function endpoint(parsed: Parsed, spec: string, first: boolean): [string, EndpointSettings] {
+  const settings: EndpointSettings = {};
+  let name = spec;
+  if (spec.includes("=")) {
+    for (const field of splitCsv(spec)) {
+      const [key = "", value = ""] = field.split(/=(.*)/s, 2);
+      if (key === "name") name = value;
+      else if (key === "alias") settings.Aliases = [...(settings.Aliases ?? []), value];
+      else if (key === "ip") settings.IPAMConfig = { ...settings.IPAMConfig, IPv4Address: value };
+      else if (key === "ip6") settings.IPAMConfig = { ...settings.IPAMConfig, IPv6Address: value };
+      else if (key === "mac-address") settings.MacAddress = value;
+      else if (key === "gw-priority") settings.GwPriority = Number(value);
+      else if (key === "driver-opt")
+        settings.DriverOpts = { ...settings.DriverOpts, ...pairs([value]) };
+      else
+        throw new Error(
+          `invalid argument ${JSON.stringify(spec)} for "--network" flag: invalid field ${field}`,
+        );
+    }
+  }
+  if (!first) return [name, settings];
+  const aliases = [...parsed.all("network-alias"), ...parsed.all("net-alias")];
+  if (aliases.length > 0) settings.Aliases = [...(settings.Aliases ?? []), ...aliases];
+  if (parsed.has("ip"))
+    settings.IPAMConfig = { ...settings.IPAMConfig, IPv4Address: parsed.text("ip") };
+  if (parsed.has("ip6"))
+    settings.IPAMConfig = { ...settings.IPAMConfig, IPv6Address: parsed.text("ip6") };
+  if (parsed.has("link-local-ip"))
+    settings.IPAMConfig = {
+      ...settings.IPAMConfig,
+      LinkLocalIPs: [...parsed.all("link-local-ip")],
+    };
+  if (parsed.has("mac-address")) settings.MacAddress = parsed.text("mac-address");
+  if (parsed.has("link")) settings.Links = [...parsed.all("link")];
+  return [name, settings];
+}
+
+function streams(parsed: Parsed): ContainerConfig {
+  const interactive = parsed.on("interactive");
+  const attach = parsed.all("attach").map((one) => one.toLowerCase());
+  for (const one of attach)
+    if (!["stdin", "stdout", "stderr"].includes(one))
+      throw new Error(
+        `invalid argument ${JSON.stringify(one)} for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR`,
+      );
+  const detached = parsed.on("detach");
+  const all = attach.length === 0 && !detached;
+  const stdin = attach.includes("stdin") || (all && interactive);
+  return {
+    AttachStdin: stdin,
+    AttachStdout: all || attach.includes("stdout"),
+    AttachStderr: all || attach.includes("stderr"),
+    Tty: parsed.on("tty"),
+    OpenStdin: interactive,
+    StdinOnce: stdin && interactive,
+  };
+}
+
+function configOf(parsed: Parsed, image: string, command: string[]): ContainerConfig {
+  const health = parseHealth(parsed);
+  const entrypoint = parsed.has("entrypoint") ? [parsed.text("entrypoint")] : undefined;
+  return {
+    Hostname: parsed.text("hostname"),
+    Domainname: parsed.text("domainname"),
+    User: parsed.text("user"),
+    ...streams(parsed),
+    Env: readEnvironment(parsed.all("env"), parsed.all("env-file")),
+    ...(command.length > 0 ? { Cmd: command } : {}),
+    ...(health ? { Healthcheck: health } : {}),
+    Image: image,
+    WorkingDir: parsed.text("workdir"),
+    ...(entrypoint ? { Entrypoint: entrypoint } : {}),
+    Labels: readLabels(parsed.all("label"), parsed.all("label-file")),
+    ...(parsed.has("stop-signal") ? { StopSignal: parsed.text("stop-signal") } : {}),
+    ...(parsed.has("stop-timeout") ? { StopTimeout: parsed.number("stop-timeout") } : {}),
+  };
+}
+
+function logOptions(parsed: Parsed): Record<string, string> {
+  const options = pairs(parsed.all("log-opt"));
+  if (parsed.text("log-driver") === "none" && Object.keys(options).length > 0)
+    throw new Error("invalid logging opts for driver none");
+  return options;
+}
+
+function hostConfigOf(parsed: Parsed, networkMode: string) {
+  const volumes = parseVolumes(parsed.all("volume"));
+  const { exposed, bindings } = parsePorts(parsed.all("publish"), parsed.all("expose"));
+  const security = securityOptions(parsed.all("security-opt"));
+  const restart = parseRestart(parsed.text("restart"));
+  if (parsed.on("rm") && restart.Name !== "no")
+    throw new Error("conflicting options: cannot specify both --restart and --rm");
+  return {
+    exposed,
+    volumes: volumes.anonymous,
+    host: {
+      ...parseResources(parsed),
+      Binds: volumes.binds,
+      ContainerIDFile: parsed.text("cidfile"),
+      LogConfig: { Type: parsed.text("log-driver"), Config: logOptions(parsed) },
+      NetworkMode: networkMode,
+      PortBindings: bindings,
+      RestartPolicy: restart,
+      AutoRemove: parsed.on("rm"),
+      VolumeDriver: parsed.text("volume-driver"),
+      VolumesFrom: [...parsed.all("volumes-from")],
+      Annotations: pairs(parsed.all("annotation")),
+      CapAdd: [...parsed.all("cap-add")],
+      CapDrop: [...parsed.all("cap-drop")],
+      CgroupnsMode: parsed.text("cgroupns"),
+      Dns: [...parsed.all("dns")],
+      DnsOptions: [...parsed.all("dns-opt"), ...parsed.all("dns-option")],
+      DnsSearch: [...parsed.all("dns-search")],
+      ExtraHosts: parsed.all("add-host").map((one) => one.replace("=", ":")),
+      GroupAdd: [...parsed.all("group-add")],
+      IpcMode: parsed.text("ipc"),
+      Links: [...parsed.all("link")],
+      OomScoreAdj: parsed.number("oom-score-adj"),
+      PidMode: parsed.text("pid"),
+      Privileged: parsed.on("privileged"),
+      PublishAllPorts: parsed.on("publish-all"),
+      ReadonlyRootfs: parsed.on("read-only"),
+      SecurityOpt: security.options,
+      StorageOpt: pairs(parsed.all("storage-opt")),
+      Tmpfs: parseTmpfs(parsed.all("tmpfs")),
+      UTSMode: parsed.text("uts"),
+      UsernsMode: parsed.text("userns"),
+      ShmSize: parseBytes(parsed.text("shm-size", "0")) ?? 0,
+      Sysctls: pairs(parsed.all("sysctl")),
+      Runtime: parsed.text("runtime"),
+      Isolation: parsed.text("isolation"),
+      Mounts: parsed.all("mount").map(parseMount),
+      ...(parsed.has("init") ? { Init: parsed.on("init") } : {}),
+      ...(security.unconfined ? { MaskedPaths: [], ReadonlyPaths: [] } : {}),
+    },
+  };
+}
+
+/** The request's body. Throws an Error in Docker's words for what makes no sense. */
+export function createRequest(parsed: Parsed) {
+  const [image = "", ...command] = parsed.args;
+  const specs = [...parsed.all("network"), ...parsed.all("net")];
+  const endpoints = (specs.length > 0 ? specs : ["default"]).map((spec, index) =>
+    endpoint(parsed, spec, index === 0),
+  );
+  const { exposed, volumes, host } = hostConfigOf(parsed, endpoints[0]?.[0] ?? "default");
+  return {
+    ...configOf(parsed, image, command),
+    ...(Object.keys(exposed).length > 0 ? { ExposedPorts: exposed } : {}),
+    ...(Object.keys(volumes).length > 0 ? { Volumes: volumes } : {}),
+    HostConfig: host,
+    NetworkingConfig: { EndpointsConfig: Object.fromEntries(endpoints) },
+  };
+}

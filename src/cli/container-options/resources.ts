@@ -1,0 +1,116 @@
+/**
+ * Limits and devices: memory, processors, block I/O, ulimits, `--device`, `--gpus`.
+ */
+import type {
+  DeviceMapping,
+  DeviceRequest,
+  Resources,
+  ThrottleDevice,
+} from "../../spec/engine-api.ts";
+import { parseBytes } from "../flag-values.ts";
+import type { Parsed } from "../flags.ts";
+import { splitCsv } from "./mounts.ts";
+
+function bytes(parsed: Parsed, name: string): number {
+  const text = parsed.text(name);
+  return text === "-1" ? -1 : (parseBytes(text) ?? 0);
+}
+
+/** `/dev/x[:/dev/y[:rwm]]` as a mapping. */
+export function parseDevice(spec: string): DeviceMapping {
+  const parts = spec.split(":");
+  const isMode = (text: string | undefined) => /^[rwm]+$/.test(text ?? "");
+  if (parts.length > 3) throw new Error(`invalid device specification: ${spec}`);
+  const source = parts[0] ?? "";
+  let target = source;
+  let mode = "rwm";
+  if (parts.length === 3) [target, mode] = [parts[1] || source, parts[2] ?? ""];
+  else if (parts.length === 2 && isMode(parts[1])) mode = parts[1] ?? "";
+  else if (parts.length === 2) target = parts[1] ?? "";
+  if (!source.startsWith("/") || !isMode(mode)) throw new Error(`bad format for path: ${spec}`);
+  return { PathOnHost: source, PathInContainer: target, CgroupPermissions: mode };
+}
+
+/** `nofile=1024:2048` as a limit. Throws an Error in Docker's words. */
+export function parseUlimit(spec: string): { Name: string; Soft: number; Hard: number } {
+  const [name = "", value, more] = spec.split("=");
+  const limits = (value ?? "").split(":");
+  if (value === undefined || more !== undefined || limits.length > 2)
+    throw new Error(`invalid ulimit argument: ${spec}`);
+  const [soft = 0, hard = soft] = limits.map((text) => {
+    if (/^-?\d+$/.test(text)) return Number(text);
+    throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
+  });
+  if (hard !== -1 && (soft === -1 || soft > hard))
+    throw new Error(
+      `ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`,
+    );
+  return { Name: name, Soft: soft, Hard: hard };
+}
+
+function throttles(values: readonly string[], unit: "bytes" | "count"): ThrottleDevice[] {
+  return values.map((value) => {
+    const [path = "", rate = "", more] = value.split(":");
+    const number =
+      unit === "bytes" ? parseBytes(rate) : /^\d+$/.test(rate) ? Number(rate) : undefined;
+    if (more !== undefined || rate === "") throw new Error(`bad format: ${value}`);
+    if (!path.startsWith("/dev/")) throw new Error(`bad format for device path: ${value}`);
+    if (number === undefined) throw new Error(`invalid rate for device: ${value}`);
+    return { Path: path, Rate: number };
+  });
+}
+
+function parseGpus(spec: string): DeviceRequest {
+  const request: DeviceRequest = { Driver: "", Count: 0, Capabilities: [], Options: {} };
+  const capabilities = ["gpu"];
+  for (const field of splitCsv(spec)) {
+    const [key = "", value] = field.split("=", 2);
+    if (value === undefined || key === "count")
+      request.Count = (value ?? key) === "all" ? -1 : Number(value ?? key);
+    else if (key === "driver") request.Driver = value;
+    else if (key === "device") request.DeviceIDs = value.split(",");
+    else if (key === "capabilities") capabilities.push(...value.split(","));
+    else throw new Error(`unexpected key '${key}' in '${field}'`);
+  }
+  request.Capabilities = [capabilities];
+  return request;
+}
+
+/** The limits of a container. Throws an Error in Docker's words. */
+export function parseResources(parsed: Parsed): Resources {
+  const swappiness = parsed.number("memory-swappiness", -1);
+  if (swappiness !== -1 && (swappiness < 0 || swappiness > 100))
+    throw new Error(`invalid value: ${swappiness}. Valid memory swappiness range is 0-100`);
+  return {
+    CpuShares: parsed.number("cpu-shares"),
+    Memory: bytes(parsed, "memory"),
+    MemoryReservation: bytes(parsed, "memory-reservation"),
+    MemorySwap: bytes(parsed, "memory-swap"),
+    MemorySwappiness: swappiness,
+    NanoCpus: Math.round(parsed.number("cpus") * 1e9),
+    CgroupParent: parsed.text("cgroup-parent"),
+    BlkioWeight: parsed.number("blkio-weight"),
+    BlkioWeightDevice: throttles(parsed.all("blkio-weight-device"), "count").map((one) => ({
+      Path: one.Path,
+      Weight: one.Rate,
+    })),
+    BlkioDeviceReadBps: throttles(parsed.all("device-read-bps"), "bytes"),
+    BlkioDeviceWriteBps: throttles(parsed.all("device-write-bps"), "bytes"),
+    BlkioDeviceReadIOps: throttles(parsed.all("device-read-iops"), "count"),
+    BlkioDeviceWriteIOps: throttles(parsed.all("device-write-iops"), "count"),
+    CpuPeriod: parsed.number("cpu-period"),
+    CpuQuota: parsed.number("cpu-quota"),
+    CpuRealtimePeriod: parsed.number("cpu-rt-period"),
+    CpuRealtimeRuntime: parsed.number("cpu-rt-runtime"),
+    CpusetCpus: parsed.text("cpuset-cpus"),
+    CpusetMems: parsed.text("cpuset-mems"),
+    CpuCount: parsed.number("cpu-count"),
+    CpuPercent: parsed.number("cpu-percent"),
+    Devices: parsed.all("device").map(parseDevice),
+    DeviceCgroupRules: [...parsed.all("device-cgroup-rule")],
+    DeviceRequests: parsed.all("gpus").map(parseGpus),
+    OomKillDisable: parsed.on("oom-kill-disable"),
+    PidsLimit: parsed.number("pids-limit"),
+    Ulimits: parsed.all("ulimit").map(parseUlimit),
+  };
+}

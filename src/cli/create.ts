@@ -1,0 +1,77 @@
+/**
+ * Creating a container, with its image fetched when it is missing: what `run` and `create` share.
+ */
+import { closeSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { type ApiClient, ApiError } from "../client/index.ts";
+import type { ContainerCreateResponse } from "../spec/engine-api.ts";
+import { createRequest } from "./container-options/request.ts";
+import type { Parsed } from "./flags.ts";
+import { err } from "./output.ts";
+
+function withTag(image: string): string {
+  return /(:[^/]+|@.+)$/.test(image) ? image : `${image}:latest`;
+}
+
+/** Fetches an image, with its progress on standard error unless quiet. */
+export async function pullImage(
+  client: ApiClient,
+  image: string,
+  platform: string,
+  quiet: boolean,
+) {
+  const named = withTag(image);
+  const at = named.includes("@") ? named.indexOf("@") : named.lastIndexOf(":");
+  const query = { fromImage: named.slice(0, at), tag: named.slice(at + 1), platform };
+  const response = await client.request("POST", "/images/create", { query });
+  const { showProgress } = await import("./progress.ts");
+  await showProgress(response.values(), quiet ? () => {} : err);
+}
+
+function reserveIdFile(path: string): number | undefined {
+  if (path === "") return undefined;
+  try {
+    return openSync(path, "wx");
+  } catch {
+    throw new Error(
+      `container ID file found, make sure the other container isn't running or delete ${path}`,
+    );
+  }
+}
+
+/** Creates the container of a command line, returns its id and what it was made from. */
+export async function createContainer(client: ApiClient, parsed: Parsed) {
+  const body = createRequest(parsed);
+  const image = body.Image ?? "";
+  const platform = parsed.text("platform");
+  const pull = parsed.text("pull", "missing");
+  if (!["always", "missing", "never"].includes(pull))
+    throw new Error(
+      `invalid pull option: '${pull}': must be one of "always", "missing" or "never"`,
+    );
+  const path = parsed.text("cidfile");
+  const idFile = reserveIdFile(path);
+  const quiet = parsed.on("quiet");
+  const query = { name: parsed.text("name") || undefined, platform: platform || undefined };
+  const post = () =>
+    client.json<ContainerCreateResponse>("POST", "/containers/create", { query, body });
+  let created: ContainerCreateResponse | undefined;
+  try {
+    if (pull === "always") await pullImage(client, image, platform, quiet);
+    try {
+      created = await post();
+    } catch (error) {
+      const missing =
+        error instanceof ApiError && error.status === 404 && /No such image/i.test(error.message);
+      if (!missing || pull !== "missing") throw error;
+      if (!quiet) err(`Unable to find image '${withTag(image)}' locally\n`);
+      await pullImage(client, image, platform, quiet);
+      created = await post();
+    }
+    if (idFile !== undefined) writeSync(idFile, created.Id);
+  } finally {
+    if (idFile !== undefined) closeSync(idFile);
+    if (idFile !== undefined && !created) unlinkSync(path);
+  }
+  for (const warning of created.Warnings ?? []) err(`WARNING: ${warning}\n`);
+  return { id: created.Id, body };
+}

@@ -1,0 +1,105 @@
+/**
+ * Every command's spellings, and where its code is. The code is loaded when the command is called, so that a
+ * short command pays only for itself.
+ */
+import type { Command } from "./command.ts";
+
+/** One spelling of a command. */
+export interface Route {
+  readonly path: string;
+  readonly short: string;
+  readonly load: () => Promise<{ readonly command: Command }>;
+}
+
+/** The groups, with what they manage. */
+export const groups: Readonly<Record<string, string>> = {
+  container: "Manage containers",
+  image: "Manage images",
+  network: "Manage networks",
+  system: "Manage the engine",
+  volume: "Manage volumes",
+};
+
+function spellings(paths: string, short: string, load: Route["load"]): Route[] {
+  return paths.split(", ").map((path) => ({ path, short, load }));
+}
+
+const single = (name: string) => `${name}, container ${name}`;
+
+/** All spellings; those of one command share its loader. */
+export const routes: readonly Route[] = [
+  ...spellings(
+    single("run"),
+    "Create and run a new container from an image",
+    () => import("./commands/run.ts"),
+  ),
+  ...spellings(single("create"), "Create a new container", () => import("./commands/create.ts")),
+  ...spellings(
+    single("start"),
+    "Start one or more stopped containers",
+    () => import("./commands/start.ts"),
+  ),
+  ...spellings(
+    single("stop"),
+    "Stop one or more running containers",
+    () => import("./commands/stop.ts"),
+  ),
+  ...spellings(
+    single("restart"),
+    "Restart one or more containers",
+    () => import("./commands/restart.ts"),
+  ),
+  ...spellings(
+    single("kill"),
+    "Kill one or more running containers",
+    () => import("./commands/kill.ts"),
+  ),
+  ...spellings(
+    single("pause"),
+    "Pause all processes within one or more containers",
+    () => import("./commands/pause.ts"),
+  ),
+  ...spellings(
+    single("unpause"),
+    "Unpause all processes within one or more containers",
+    () => import("./commands/unpause.ts"),
+  ),
+  ...spellings(
+    single("wait"),
+    "Block until one or more containers stop, then print their exit codes",
+    () => import("./commands/wait.ts"),
+  ),
+  ...spellings(
+    "rm, container rm, container remove",
+    "Remove one or more containers",
+    () => import("./commands/rm.ts"),
+  ),
+  ...spellings(
+    "ps, container ls, container list, container ps",
+    "List containers",
+    () => import("./commands/ps.ts"),
+  ),
+  ...spellings(single("logs"), "Fetch the logs of a container", () => import("./commands/logs.ts")),
+  ...spellings(
+    single("exec"),
+    "Execute a command in a running container",
+    () => import("./commands/exec.ts"),
+  ),
+  ...spellings("images, image ls, image list", "List images", () => import("./commands/images.ts")),
+  ...spellings(
+    "rmi, image rm, image remove",
+    "Remove one or more images",
+    () => import("./commands/rmi.ts"),
+  ),
+  ...spellings(
+    "load, image load",
+    "Load an image from a tar archive or STDIN",
+    () => import("./commands/load.ts"),
+  ),
+  ...spellings(
+    "inspect, container inspect, image inspect, volume inspect, network inspect",
+    "Return low-level information on objects",
+    () => import("./commands/inspect.ts"),
+  ),
+  ...spellings("version", "Show the version information", () => import("./commands/version.ts")),
+];

@@ -1,0 +1,61 @@
+/**
+ * The streams of a container or an exec on this program's own: input in, output out, signals and the
+ * terminal's size passed on.
+ */
+import { type Connection, Demultiplexer } from "../client/index.ts";
+import { err, out } from "./output.ts";
+import { terminalSize } from "./terminal.ts";
+
+/** Copies output until it ends. */
+export async function copyOutput(connection: Connection, tty: boolean): Promise<void> {
+  const demux = new Demultiplexer((stream, bytes) => (stream === 2 ? err(bytes) : out(bytes)));
+  for (;;) {
+    const bytes = await connection.read().catch(() => undefined);
+    if (bytes === undefined) return;
+    if (tty) out(bytes);
+    else demux.push(bytes);
+  }
+}
+
+/** Copies standard input until it ends, then closes that direction. */
+export async function copyInput(connection: Connection): Promise<void> {
+  try {
+    for await (const bytes of Bun.stdin.stream()) await connection.write(bytes);
+    connection.end();
+  } catch {
+    // The other side has gone; its output says why.
+  }
+}
+
+const proxied = [
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGTERM",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGCONT",
+] as const;
+
+/** Passes signals on from now on; returns what ends that. */
+export function proxySignals(send: (signal: string) => Promise<unknown>): () => void {
+  const handlers = proxied.map((signal) => {
+    const handler = () => void send(signal.slice(3)).catch(() => {});
+    process.on(signal, handler);
+    return [signal, handler] as const;
+  });
+  return () => {
+    for (const [signal, handler] of handlers) process.off(signal, handler);
+  };
+}
+
+/** Tells the terminal's size now and at each change; returns what ends that. */
+export function followSize(resize: (size: { h: number; w: number }) => Promise<unknown>) {
+  const tell = () => {
+    const size = terminalSize(1) ?? terminalSize(0);
+    if (size) void resize({ h: size.rows, w: size.columns }).catch(() => {});
+  };
+  tell();
+  process.on("SIGWINCH", tell);
+  return () => void process.off("SIGWINCH", tell);
+}
