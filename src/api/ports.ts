@@ -1,0 +1,100 @@
+/**
+ * What the API needs from the rest of the daemon; main supplies it.
+ */
+import type { Engine, EngineEvent, Events } from "../engine/index.ts";
+import type {
+  ImageDeleteResponseItem,
+  ImageHistoryResponseItem,
+  ImageInspect,
+  ImageSummary,
+  Network,
+  SystemInfo,
+  SystemVersion,
+  Volume,
+} from "../spec/engine-api.ts";
+
+/** Bytes that come in or go out. */
+export type Bytes = AsyncIterable<Uint8Array>;
+
+/** Filters of a list: each key with its accepted values. */
+export type QueryFilters = Readonly<Record<string, readonly string[]>>;
+
+/** Containers and execs. */
+export type ContainersPort = Pick<
+  Engine,
+  | "get"
+  | "create"
+  | "start"
+  | "stop"
+  | "restart"
+  | "kill"
+  | "pause"
+  | "unpause"
+  | "resize"
+  | "rename"
+  | "remove"
+  | "wait"
+  | "attach"
+  | "createExec"
+  | "execs"
+  | "logs"
+  | "inspect"
+  | "list"
+>;
+
+/** Images. */
+export interface ImagesPort {
+  list(filters: QueryFilters): ImageSummary[];
+  inspect(name: string): ImageInspect;
+  history(name: string): ImageHistoryResponseItem[];
+  tag(source: string, target: string): void;
+  remove(name: string, force: boolean): ImageDeleteResponseItem[];
+  load(
+    archive: Bytes,
+  ): Promise<readonly { readonly names: readonly string[]; readonly id: string }[]>;
+  importTar(
+    archive: Bytes,
+    options: {
+      readonly reference: string | undefined;
+      readonly message: string | undefined;
+      readonly changes: readonly string[];
+    },
+  ): Promise<string>;
+  pull(name: string): Promise<{ readonly id: string }>;
+}
+
+/** Volumes. */
+export interface VolumesPort {
+  list(filters: QueryFilters): Volume[];
+  get(name: string): Volume;
+  create(input: {
+    readonly name?: string | undefined;
+    readonly driver?: string | undefined;
+    readonly labels?: Record<string, string> | undefined;
+    readonly options?: Record<string, string> | undefined;
+  }): Volume;
+  remove(name: string, force: boolean): void;
+}
+
+/** Networks: to look at. */
+export interface NetworksPort {
+  list(): Network[];
+}
+
+/** The daemon itself. */
+export interface SystemPort {
+  info(): SystemInfo;
+  version(): SystemVersion;
+}
+
+/** Everything. */
+export interface ApiPorts {
+  readonly containers: ContainersPort;
+  readonly images: ImagesPort;
+  readonly volumes: VolumesPort;
+  readonly networks: NetworksPort;
+  readonly system: SystemPort;
+  readonly events: Pick<Events, "recent" | "listen" | "emit">;
+}
+
+export type { EngineEvent };

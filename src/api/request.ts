@@ -1,0 +1,128 @@
+/**
+ * Taking requests apart: queries and JSON bodies, with Docker's rules for booleans, numbers and filters.
+ */
+import type { IncomingMessage } from "node:http";
+import type { z } from "zod";
+import { fault, messageOf } from "../base/errors.ts";
+import type { QueryFilters } from "./ports.ts";
+
+const BODY_MAX = 8 << 20;
+
+/** Docker's booleans: empty, 0, no, false and none are false, anything else is true. */
+export function boolean(query: URLSearchParams, name: string, fallback = false): boolean {
+  const value = query.get(name);
+  return value === null
+    ? fallback
+    : !["", "0", "no", "false", "none"].includes(value.trim().toLowerCase());
+}
+
+/** A whole number. Throws a Fault "invalid" for anything else. */
+export function integer(query: URLSearchParams, name: string, fallback: number): number {
+  const value = query.get(name);
+  if (value === null || value === "") return fallback;
+  const number = Number(value);
+  if (!/^[+-]?\d{1,15}$/.test(value) || !Number.isSafeInteger(number))
+    throw fault(
+      "invalid",
+      "query-number",
+      `strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax: ${name}`,
+    );
+  return number;
+}
+
+/** Filters: a JSON object of lists, or, as old clients send it, of objects whose keys count. */
+export function filters(query: URLSearchParams): QueryFilters {
+  const text = query.get("filters");
+  if (text === null || text === "") return {};
+  const bad = () => fault("invalid", "filters", `invalid filter: ${text.slice(0, 200)}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw bad();
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad();
+  const out: Record<string, string[]> = {};
+  for (const [key, list] of Object.entries(value)) {
+    const items: unknown = Array.isArray(list)
+      ? list
+      : typeof list === "object" && list !== null
+        ? Object.keys(list)
+        : undefined;
+    if (!Array.isArray(items) || !items.every((item) => typeof item === "string")) throw bad();
+    out[key] = items;
+  }
+  return out;
+}
+
+/** Reads a body. Throws a Fault "invalid" when it is larger than any request needs. */
+export async function readBody(request: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of request) {
+    length += chunk.length;
+    if (length > BODY_MAX)
+      throw fault("invalid", "body-size", `the request's body is larger than ${BODY_MAX} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}
+
+/** null is as good as absent, at any depth. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value)
+      .filter(([, item]) => item !== null)
+      .map(([key, item]) => [key, withoutNulls(item)]),
+  );
+}
+
+/** Parses JSON by a schema; unknown fields are ignored, wrong types are a Fault "invalid" that names the field. */
+export function parseJson<T>(bytes: Uint8Array, schema: z.ZodType<T>): T {
+  let value: unknown;
+  try {
+    value = withoutNulls(
+      bytes.length === 0 ? {} : JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes)),
+    );
+  } catch (error) {
+    throw fault("invalid", "body-json", `invalid JSON: ${messageOf(error)}`);
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw fault(
+    "invalid",
+    "body-field",
+    `invalid JSON: ${issue?.path.join(".") || "body"}: ${issue?.message ?? "wrong type"}`,
+  );
+}
+
+/** A JSON body by a schema. An empty one counts as an empty object. */
+export async function jsonBody<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
+  const bytes = await readBody(request);
+  const type = request.headers["content-type"] ?? "";
+  if (bytes.length > 0 && type !== "" && !/^application\/json\b/i.test(type))
+    throw fault(
+      "invalid",
+      "content-type",
+      `unsupported Content-Type header (${type}): must be 'application/json'`,
+    );
+  return parseJson(bytes, schema);
+}
+
+/** A time of a query (seconds with fractions, or RFC 3339) as milliseconds since 1970; undefined when absent. */
+export function timeOf(query: URLSearchParams, name: string): number | undefined {
+  const value = query.get(name);
+  if (value === null || value === "" || value === "0") return undefined;
+  if (/^\d+(\.\d+)?$/.test(value)) return Number(value) * 1000;
+  const parsed = Date.parse(value);
+  if (Number.isNaN(parsed))
+    throw fault(
+      "invalid",
+      "query-time",
+      `failed to parse value as time or duration: ${JSON.stringify(value)}`,
+    );
+  return parsed;
+}

@@ -1,0 +1,155 @@
+/**
+ * /containers: everything but attach, logs and exec.
+ */
+import { fault } from "../../base/errors.ts";
+import { boolean, filters, integer, parseJson } from "../request.ts";
+import { noContent, ok, type Route } from "../route.ts";
+import { createBody } from "../schemas.ts";
+
+const conditions = new Set(["", "not-running", "next-exit", "removed"]);
+
+function stopOptions(query: URLSearchParams): {
+  signal: string | undefined;
+  timeout: number | undefined;
+} {
+  return {
+    signal: query.get("signal") ?? undefined,
+    timeout: query.get("t") ? integer(query, "t", 10) : undefined,
+  };
+}
+
+/** The routes. */
+export const containerRoutes: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/containers/json",
+    handle: ({ query }, { containers }) =>
+      ok(
+        containers.list({
+          all: boolean(query, "all"),
+          limit: Math.max(0, integer(query, "limit", 0)),
+          size: boolean(query, "size"),
+          filters: filters(query),
+        }),
+      ),
+  },
+  {
+    method: "POST",
+    path: "/containers/create",
+    async handle(context, { containers }) {
+      const { config, hostConfig, networking } = parseJson(await context.body(), createBody);
+      const name = context.query.get("name") || undefined;
+      const created = await containers.create({ name, config, hostConfig, networking });
+      return { status: 201, json: { Id: created.id, Warnings: created.warnings } };
+    },
+  },
+  {
+    method: "GET",
+    path: "/containers/:id/json",
+    handle: ({ params, query }, { containers }) =>
+      ok(containers.inspect(params.id ?? "", boolean(query, "size"))),
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/start",
+    async handle({ params, query }, { containers }) {
+      if (query.has("checkpoint") && query.get("checkpoint") !== "")
+        throw fault("unsupported", "checkpoint", "checkpoints are not supported");
+      await containers.start(params.id ?? "");
+      return noContent;
+    },
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/stop",
+    async handle({ params, query }, { containers }) {
+      await containers.stop(params.id ?? "", stopOptions(query));
+      return noContent;
+    },
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/restart",
+    async handle({ params, query }, { containers }) {
+      await containers.restart(params.id ?? "", stopOptions(query));
+      return noContent;
+    },
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/kill",
+    async handle({ params, query }, { containers }) {
+      await containers.kill(params.id ?? "", query.get("signal") ?? "");
+      return noContent;
+    },
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/pause",
+    async handle({ params }, { containers }) {
+      await containers.pause(params.id ?? "");
+      return noContent;
+    },
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/unpause",
+    async handle({ params }, { containers }) {
+      await containers.unpause(params.id ?? "");
+      return noContent;
+    },
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/resize",
+    async handle({ params, query }, { containers }) {
+      await containers.resize(params.id ?? "", integer(query, "h", 0), integer(query, "w", 0));
+      return { status: 200 };
+    },
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/rename",
+    async handle({ params, query }, { containers }) {
+      await containers.rename(params.id ?? "", query.get("name") ?? "");
+      return noContent;
+    },
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/wait",
+    async handle({ params, query, response }, { containers }) {
+      const condition = query.get("condition") ?? "";
+      if (!conditions.has(condition))
+        throw fault("invalid", "wait-condition", `invalid condition: ${JSON.stringify(condition)}`);
+      const waiting = containers.wait(
+        params.id ?? "",
+        (condition || "not-running") as "not-running" | "next-exit" | "removed",
+      );
+      // The head goes out at once: a client starts the container when it sees that somebody waits.
+      response.writeHead(200, { "Content-Type": "application/json" });
+      response.flushHeaders();
+      const status = await waiting;
+      response.end(
+        JSON.stringify({
+          StatusCode: status.code,
+          ...(status.error ? { Error: { Message: status.error } } : {}),
+        }),
+      );
+      return undefined;
+    },
+  },
+  {
+    method: "DELETE",
+    path: "/containers/:id",
+    async handle({ params, query }, { containers }) {
+      if (boolean(query, "link"))
+        throw fault("unsupported", "remove-link", "links are not supported yet");
+      await containers.remove(params.id ?? "", {
+        force: boolean(query, "force"),
+        volumes: boolean(query, "v"),
+      });
+      return noContent;
+    },
+  },
+];

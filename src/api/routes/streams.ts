@@ -1,0 +1,230 @@
+/**
+ * Attach, logs and exec: the routes that carry streams.
+ */
+import { fault } from "../../base/errors.ts";
+import { DetachWatcher, parseDetachKeys } from "../detach-keys.ts";
+import { joinStreams } from "../hijack.ts";
+import { LogFormatter } from "../log-stream.ts";
+import type { ContainersPort } from "../ports.ts";
+import { boolean, integer, parseJson, timeOf } from "../request.ts";
+import { type Context, noContent, ok, type Route } from "../route.ts";
+import { execBody, execStartBody } from "../schemas.ts";
+
+function tailOf(query: URLSearchParams): number {
+  const text = query.get("tail") ?? "all";
+  if (text === "all" || text === "") return -1;
+  const tail = Number(text);
+  // A tail that is no number shows everything, as Docker has it.
+  return Number.isInteger(tail) && tail >= 0 ? tail : -1;
+}
+
+function isoTime(ms: number | undefined): string {
+  return ms === undefined ? "" : new Date(ms).toISOString();
+}
+
+async function logs(context: Context, containers: ContainersPort): Promise<undefined> {
+  const { params, query, response, signal } = context;
+  const [stdout, stderr] = [boolean(query, "stdout"), boolean(query, "stderr")];
+  if (!stdout && !stderr)
+    throw fault("invalid", "log-streams", "Bad parameters: you must choose at least one stream");
+  const log = containers.logs(
+    params.id ?? "",
+    {
+      stdout,
+      stderr,
+      follow: boolean(query, "follow"),
+      since: isoTime(timeOf(query, "since")),
+      until: isoTime(timeOf(query, "until")),
+      tail: tailOf(query),
+    },
+    signal,
+  );
+  const type = log.tty
+    ? "application/vnd.docker.raw-stream"
+    : "application/vnd.docker.multiplexed-stream";
+  response.writeHead(200, { "Content-Type": type });
+  response.flushHeaders();
+  const formatter = new LogFormatter(log.tty, boolean(query, "timestamps"));
+  for await (const entry of log.entries) {
+    if (signal.aborted) break;
+    if (!response.write(formatter.format(entry))) await roomIn(context);
+  }
+  response.end();
+  return undefined;
+}
+
+/** Waits until the client has read, or is gone. */
+async function roomIn({ response, signal }: Context): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  response.once("drain", resolve);
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  await promise;
+}
+
+async function attach(context: Context, containers: ContainersPort): Promise<undefined> {
+  const { params, query } = context;
+  const container = containers.get(params.id ?? "");
+  const tty = container.record.config.Tty === true;
+  const choice = {
+    stdin: boolean(query, "stdin"),
+    stdout: boolean(query, "stdout"),
+    stderr: boolean(query, "stderr"),
+  };
+  const keys = parseDetachKeys(query.get("detachKeys") ?? "");
+  const replay = boolean(query, "logs");
+  if (container.record.state.status === "paused")
+    throw fault(
+      "conflict",
+      "paused",
+      `container ${container.id} is paused: unpause the container before attach`,
+    );
+  const client = context.hijack(tty);
+  if (replay) {
+    const past = containers.logs(
+      container.id,
+      { ...choice, follow: false, since: "", until: "", tail: -1 },
+      context.signal,
+    );
+    const formatter = new LogFormatter(tty, false);
+    for await (const entry of past.entries) client.write(formatter.format(entry));
+  }
+  if (!boolean(query, "stream")) {
+    client.end();
+    return undefined;
+  }
+  const detach = tty && choice.stdin ? new DetachWatcher(keys) : undefined;
+  await joinStreams(
+    client,
+    (handlers) => containers.attach(container.id, choice, handlers),
+    detach,
+  );
+  return undefined;
+}
+
+async function execStart(
+  context: Context,
+  containers: ContainersPort,
+): Promise<ReturnType<Route["handle"]>> {
+  const { Detach = false, ConsoleSize } = parseJson(await context.body(), execStartBody);
+  const exec = containers.execs.get(context.params.id ?? "");
+  if (Detach) {
+    await containers.execs.start(exec, ConsoleSize, {
+      data: () => {},
+      end: () => {},
+      drain: () => {},
+    });
+    return { status: 200 };
+  }
+  // Checked before the connection is taken over, so that the client gets a status.
+  if (exec.started)
+    throw fault("conflict", "exec-started", `exec ${exec.id} has already been started`);
+  if (!exec.container.running)
+    throw fault("conflict", "not-running", `container ${exec.container.id} is not running`);
+  const { tty, streams, detachKeys } = exec.config;
+  const detach = tty && streams.stdin ? new DetachWatcher(parseDetachKeys(detachKeys)) : undefined;
+  // The head goes out when the process runs: a command that is missing is an error with a status.
+  const early: Uint8Array[] = [];
+  let live: { data(chunk: Uint8Array): void; end(): void; drain(): void } | undefined;
+  let ended = false;
+  const stream = await containers.execs.start(exec, ConsoleSize, {
+    data: (chunk) => (live === undefined ? early.push(chunk.slice()) : live.data(chunk)),
+    end: () => {
+      ended = true;
+      live?.end();
+    },
+    drain: () => live?.drain(),
+  });
+  await joinStreams(
+    context.hijack(tty),
+    async (handlers) => {
+      for (const chunk of early) handlers.data(chunk);
+      live = handlers;
+      if (ended) queueMicrotask(() => handlers.end());
+      return stream;
+    },
+    detach,
+  );
+  return undefined;
+}
+
+/** The routes. */
+export const streamRoutes: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/containers/:id/logs",
+    handle: (context, { containers }) => logs(context, containers),
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/attach",
+    handle: (context, { containers }) => attach(context, containers),
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/exec",
+    async handle(context, { containers }) {
+      const body = parseJson(await context.body(), execBody);
+      parseDetachKeys(body.DetachKeys ?? "");
+      const id = containers.createExec(context.params.id ?? "", {
+        args: body.Cmd ?? [],
+        tty: body.Tty === true,
+        streams: {
+          stdin: body.AttachStdin === true,
+          stdout: body.AttachStdout === true,
+          stderr: body.AttachStderr === true,
+        },
+        env: body.Env ?? [],
+        user: body.User ?? "",
+        workingDirectory: body.WorkingDir ?? "",
+        privileged: body.Privileged === true,
+        detachKeys: body.DetachKeys ?? "",
+      });
+      return { status: 201, json: { Id: id } };
+    },
+  },
+  {
+    method: "POST",
+    path: "/exec/:id/start",
+    handle: async (context, { containers }) =>
+      (await execStart(context, containers)) as Awaited<ReturnType<Route["handle"]>>,
+  },
+  {
+    method: "POST",
+    path: "/exec/:id/resize",
+    async handle({ params, query }, { containers }) {
+      await containers.execs.resize(
+        containers.execs.get(params.id ?? ""),
+        integer(query, "h", 0),
+        integer(query, "w", 0),
+      );
+      return noContent;
+    },
+  },
+  {
+    method: "GET",
+    path: "/exec/:id/json",
+    handle({ params }, { containers }) {
+      const exec = containers.execs.get(params.id ?? "");
+      const [entrypoint = "", ...args] = exec.config.args;
+      return ok({
+        ID: exec.id,
+        Running: exec.running,
+        ExitCode: exec.exitCode ?? null,
+        ProcessConfig: {
+          tty: exec.config.tty,
+          entrypoint,
+          arguments: args,
+          privileged: exec.config.privileged,
+          user: exec.config.user,
+        },
+        OpenStdin: exec.config.streams.stdin,
+        OpenStdout: exec.config.streams.stdout,
+        OpenStderr: exec.config.streams.stderr,
+        CanRemove: !exec.running && exec.started,
+        ContainerID: exec.container.id,
+        DetachKeys: "",
+        Pid: exec.pid,
+      });
+    },
+  },
+];

@@ -1,0 +1,190 @@
+/**
+ * The bodies of requests: which fields matter and of which type they must be. Everything else is ignored.
+ */
+import { z } from "zod";
+import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
+
+const text = z.string().max(1 << 20);
+const name = z.string().max(4096);
+const int = z.number().int();
+const flag = z.boolean();
+const strings = z.array(text).max(65536);
+const textMap = z.record(name, text);
+const emptyMap = z.record(name, z.looseObject({}));
+/** A list, or one string that counts as a list of it: both are in use. */
+const stringOrList = z.union([strings, text.transform((value) => [value])]);
+
+const config = z.object({
+  Hostname: name,
+  Domainname: name,
+  User: name,
+  AttachStdin: flag,
+  AttachStdout: flag,
+  AttachStderr: flag,
+  ExposedPorts: emptyMap,
+  Tty: flag,
+  OpenStdin: flag,
+  StdinOnce: flag,
+  Env: strings,
+  Cmd: stringOrList,
+  Healthcheck: z.looseObject({
+    Test: strings.optional(),
+    Interval: int.optional(),
+    Timeout: int.optional(),
+    Retries: int.optional(),
+    StartPeriod: int.optional(),
+    StartInterval: int.optional(),
+  }),
+  ArgsEscaped: flag,
+  Image: name,
+  Volumes: emptyMap,
+  WorkingDir: name,
+  Entrypoint: stringOrList,
+  NetworkDisabled: flag,
+  MacAddress: name,
+  OnBuild: strings,
+  Labels: textMap,
+  StopSignal: name,
+  StopTimeout: int,
+  Shell: strings,
+});
+
+const throttles = z.array(z.object({ Path: name, Rate: int }).partial());
+const mount = z.looseObject({
+  Target: name.optional(),
+  Source: name.optional(),
+  Type: z.enum(["bind", "volume", "tmpfs", "npipe", "cluster", "image"]).optional(),
+  ReadOnly: flag.optional(),
+  BindOptions: z
+    .looseObject({
+      Propagation: z.string().optional(),
+      NonRecursive: flag.optional(),
+      CreateMountpoint: flag.optional(),
+    })
+    .optional(),
+  VolumeOptions: z.looseObject({ NoCopy: flag.optional(), Labels: textMap.optional() }).optional(),
+  TmpfsOptions: z.looseObject({ SizeBytes: int.optional(), Mode: int.optional() }).optional(),
+});
+
+const hostConfig = z.object({
+  CpuShares: int,
+  Memory: int,
+  CgroupParent: name,
+  BlkioWeight: int,
+  BlkioWeightDevice: z.array(z.object({ Path: name, Weight: int }).partial()),
+  BlkioDeviceReadBps: throttles,
+  BlkioDeviceWriteBps: throttles,
+  BlkioDeviceReadIOps: throttles,
+  BlkioDeviceWriteIOps: throttles,
+  CpuPeriod: int,
+  CpuQuota: int,
+  CpuRealtimePeriod: int,
+  CpuRealtimeRuntime: int,
+  CpusetCpus: name,
+  CpusetMems: name,
+  Devices: z.array(
+    z.object({ PathOnHost: name, PathInContainer: name, CgroupPermissions: name }).partial(),
+  ),
+  DeviceCgroupRules: strings,
+  DeviceRequests: z.array(z.looseObject({})),
+  MemoryReservation: int,
+  MemorySwap: int,
+  MemorySwappiness: int,
+  NanoCpus: int,
+  OomKillDisable: flag,
+  Init: flag,
+  PidsLimit: int,
+  Ulimits: z.array(z.object({ Name: name, Soft: int, Hard: int }).partial()),
+  Binds: strings,
+  ContainerIDFile: name,
+  LogConfig: z.object({ Type: name, Config: textMap }).partial(),
+  NetworkMode: name,
+  PortBindings: z.record(name, z.array(z.object({ HostIp: name, HostPort: name }).partial())),
+  RestartPolicy: z.object({ Name: name, MaximumRetryCount: int }).partial(),
+  AutoRemove: flag,
+  VolumeDriver: name,
+  VolumesFrom: strings,
+  Mounts: z.array(mount),
+  ConsoleSize: z.array(int).max(2),
+  Annotations: textMap,
+  CapAdd: strings,
+  CapDrop: strings,
+  CgroupnsMode: z.enum(["", "private", "host"]),
+  Dns: strings,
+  DnsOptions: strings,
+  DnsSearch: strings,
+  ExtraHosts: strings,
+  GroupAdd: z.array(z.union([name, int.transform(String)])),
+  IpcMode: name,
+  Links: strings,
+  OomScoreAdj: int,
+  PidMode: name,
+  Privileged: flag,
+  PublishAllPorts: flag,
+  ReadonlyRootfs: flag,
+  SecurityOpt: strings,
+  StorageOpt: textMap,
+  Tmpfs: textMap,
+  UTSMode: name,
+  UsernsMode: name,
+  ShmSize: int,
+  Sysctls: textMap,
+  Runtime: name,
+  MaskedPaths: strings,
+  ReadonlyPaths: strings,
+});
+
+/** The body of /containers/create. */
+export interface CreateBody {
+  readonly config: ContainerConfig;
+  readonly hostConfig: HostConfig;
+  readonly networking: NetworkingConfig;
+}
+
+const endpoint = z.looseObject({
+  MacAddress: name.optional(),
+  Aliases: strings.optional(),
+  Links: strings.optional(),
+});
+
+/** Parses the body of /containers/create. */
+export const createBody: z.ZodType<CreateBody> = z
+  .object({
+    ...config.partial().shape,
+    HostConfig: hostConfig.partial().optional(),
+    NetworkingConfig: z
+      .looseObject({ EndpointsConfig: z.record(name, endpoint).optional() })
+      .optional(),
+  })
+  .transform(({ HostConfig: host, NetworkingConfig: networking, ...rest }) => ({
+    config: rest as ContainerConfig,
+    hostConfig: (host ?? {}) as HostConfig,
+    networking: (networking ?? {}) as NetworkingConfig,
+  })) as unknown as z.ZodType<CreateBody>;
+
+/** The body of /containers/{id}/exec. */
+export const execBody = z
+  .object({
+    AttachStdin: flag,
+    AttachStdout: flag,
+    AttachStderr: flag,
+    ConsoleSize: z.array(int).max(2),
+    DetachKeys: name,
+    Tty: flag,
+    Env: strings,
+    Cmd: stringOrList,
+    Privileged: flag,
+    User: name,
+    WorkingDir: name,
+  })
+  .partial();
+
+/** The body of /exec/{id}/start. */
+export const execStartBody = z
+  .object({ Detach: flag, Tty: flag, ConsoleSize: z.array(int).max(2) })
+  .partial();
+
+/** The body of /volumes/create. */
+export const volumeBody = z
+  .object({ Name: name, Driver: name, DriverOpts: textMap, Labels: textMap })
+  .partial();

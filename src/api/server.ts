@@ -1,0 +1,209 @@
+/**
+ * The HTTP server: versions, routing, errors, and taking connections over.
+ */
+import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import findMyWay from "find-my-way";
+import { fault } from "../base/errors.ts";
+import { hijackResponse, hijackSocket } from "./hijack.ts";
+import type { ApiPorts } from "./ports.ts";
+import { readBody } from "./request.ts";
+import type { Context, Reply, Route } from "./route.ts";
+import { containerRoutes } from "./routes/containers.ts";
+import { imageRoutes } from "./routes/images.ts";
+import { streamRoutes } from "./routes/streams.ts";
+import { systemRoutes } from "./routes/system.ts";
+import { statusOf } from "./status.ts";
+
+/** The newest API version that is spoken, and the oldest. */
+export const API_VERSION = "1.51";
+/** The oldest API version that is spoken. */
+export const MIN_API_VERSION = "1.24";
+
+const pingRoutes: readonly Route[] = (["GET", "HEAD"] as const).map((method) => ({
+  method,
+  path: "/_ping",
+  handle({ response }) {
+    response.writeHead(200, {
+      "Content-Type": "text/plain; charset=utf-8",
+      "Cache-Control": "no-cache, no-store, must-revalidate",
+      Pragma: "no-cache",
+      "Builder-Version": "1",
+      "Docker-Experimental": "false",
+      Swarm: "inactive",
+    });
+    response.end(method === "HEAD" ? undefined : "OK");
+    return undefined;
+  },
+}));
+
+function checkVersion(path: string): string {
+  const match = /^\/v(\d+)\.(\d+)(\/.*)$/.exec(path);
+  if (match === null) return path;
+  const [, major = "", minor = "", rest = "/"] = match;
+  const version = `${major}.${minor}`;
+  const number = Number(major) * 1000 + Number(minor);
+  if (number > 1051)
+    throw fault(
+      "invalid",
+      "version-new",
+      `client version ${version} is too new. Maximum supported API version is ${API_VERSION}`,
+    );
+  if (number < 1024)
+    throw fault(
+      "invalid",
+      "version-old",
+      `client version ${version} is too old. Minimum supported API version is ${MIN_API_VERSION}, please upgrade your client to a newer version`,
+    );
+  return rest;
+}
+
+/** A connection that asked for an upgrade: its socket, and what has been read of it. */
+interface Upgrade {
+  readonly socket: Duplex;
+  readonly head: Uint8Array;
+}
+
+/** Reads exactly a request's body from a connection that the HTTP parser has let go of; gives what follows it back. */
+async function bodyOfUpgrade(
+  request: IncomingMessage,
+  upgrade: Upgrade,
+): Promise<{ body: Uint8Array; rest: Uint8Array }> {
+  const length = Number(request.headers["content-length"] ?? 0);
+  let have = Buffer.from(upgrade.head);
+  while (have.length < length) {
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    upgrade.socket.once("data", resolve);
+    upgrade.socket.once("close", () =>
+      reject(fault("invalid", "body-short", "the request ended before its body")),
+    );
+    have = Buffer.concat([have, await promise]);
+  }
+  return { body: have.subarray(0, length), rest: have.subarray(length) };
+}
+
+function send(response: ServerResponse, reply: Reply): void {
+  if (response.headersSent) return;
+  if (reply.json === undefined || reply.status === 204 || reply.status === 304) {
+    response.writeHead(reply.status, { "Content-Length": "0" });
+    response.end();
+    return;
+  }
+  const text = `${JSON.stringify(reply.json)}\n`;
+  response.writeHead(reply.status, {
+    "Content-Type": "application/json",
+    "Content-Length": String(Buffer.byteLength(text)),
+  });
+  response.end(text);
+}
+
+/** The API over some ports. */
+export class ApiServer {
+  private readonly router = findMyWay({ ignoreTrailingSlash: true, maxParamLength: 4096 });
+  readonly http: Server;
+  /** Requests that are being answered, for a daemon that wants to go when idle. */
+  active = 0;
+
+  constructor(
+    private readonly ports: ApiPorts,
+    version: string,
+  ) {
+    for (const route of [
+      ...pingRoutes,
+      ...containerRoutes,
+      ...streamRoutes,
+      ...imageRoutes,
+      ...systemRoutes,
+    ])
+      this.router.on(route.method, route.path, () => {}, route);
+    const serverHeader = `Berth/${version} (linux)`;
+    this.http = createServer((request, response) => {
+      response.setHeader("Api-Version", API_VERSION);
+      response.setHeader("Ostype", "linux");
+      response.setHeader("Server", serverHeader);
+      void this.answer(request, response, undefined);
+    });
+    this.http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
+      socket.on("error", () => {});
+      const response = new ServerResponse(request);
+      void this.answer(request, response, { socket, head });
+    });
+    this.http.keepAliveTimeout = 60_000;
+    this.http.requestTimeout = 0;
+  }
+
+  private async answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade: Upgrade | undefined,
+  ): Promise<void> {
+    this.active++;
+    try {
+      const reply = await this.route(request, response, upgrade);
+      if (reply !== undefined) this.reply(response, upgrade, reply);
+    } catch (error) {
+      const { status, message } = statusOf(error, `${request.method} ${request.url}`);
+      this.reply(response, upgrade, status === 304 ? { status } : { status, json: { message } });
+    } finally {
+      this.active--;
+    }
+  }
+
+  /** An answer on a connection that asked for an upgrade and does not get it is written by hand. */
+  private reply(response: ServerResponse, upgrade: Upgrade | undefined, reply: Reply): void {
+    if (upgrade === undefined) {
+      if (response.headersSent) response.destroy();
+      else send(response, reply);
+      return;
+    }
+    const text = reply.json === undefined ? "" : `${JSON.stringify(reply.json)}\n`;
+    upgrade.socket.end(
+      `HTTP/1.1 ${reply.status} Status\r\nContent-Type: application/json\r\nApi-Version: ${API_VERSION}\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
+    );
+  }
+
+  private async route(
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade: Upgrade | undefined,
+  ): Promise<Reply | undefined> {
+    const url = request.url ?? "/";
+    const mark = url.indexOf("?");
+    const path = checkVersion(mark < 0 ? url : url.slice(0, mark));
+    let found: ReturnType<typeof this.router.find>;
+    try {
+      found = this.router.find((request.method ?? "GET") as "GET", path);
+    } catch {
+      throw fault("invalid", "bad-path", "the request's path is not well-formed");
+    }
+    if (found === null) throw fault("not-found", "no-such-page", "page not found");
+    const abort = new AbortController();
+    response.on("close", () => abort.abort());
+    upgrade?.socket.on("close", () => abort.abort());
+    let rest = upgrade?.head ?? new Uint8Array(0);
+    const context: Context = {
+      params: decoded(found.params),
+      query: new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1)),
+      request,
+      response,
+      signal: abort.signal,
+      async body() {
+        if (upgrade === undefined) return readBody(request);
+        const read = await bodyOfUpgrade(request, upgrade);
+        rest = read.rest;
+        return read.body;
+      },
+      hijack: (tty) =>
+        upgrade === undefined
+          ? hijackResponse(request, response, tty)
+          : hijackSocket(upgrade.socket, rest, tty),
+    };
+    return (found.store as Route).handle(context, this.ports);
+  }
+}
+
+function decoded(params: Record<string, string | undefined>): Record<string, string | undefined> {
+  for (const value of Object.values(params))
+    if (value?.includes("\0")) throw fault("invalid", "nul-byte", "a name has a NUL byte");
+  return params;
+}
