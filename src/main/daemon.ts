@@ -1,0 +1,334 @@
+/**
+ * `berth daemon`: constructs the parts, wires them, serves, and ends cleanly. Containers go on without it.
+ */
+import { Database } from "bun:sqlite";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { ApiServer } from "../api/index.ts";
+import { fault, messageOf } from "../base/errors.ts";
+import { log, setLogLevel } from "../base/log.ts";
+import {
+  ContainerDatabase,
+  ContainerRegistry,
+  compiledFilter,
+  Engine,
+  type EngineDeps,
+  type EngineSettings,
+  Events,
+  liveEndpoints,
+  recover,
+} from "../engine/index.ts";
+import { ImageStore } from "../images/index.ts";
+import { type Kernel, startKernel } from "../kernel/index.ts";
+import { Bridge, Resolver } from "../network/index.ts";
+import {
+  Cgroups,
+  capabilityList,
+  defaultSeccompProfile,
+  probeFeatures,
+  resolveSeccomp,
+} from "../runtime/index.ts";
+import { createDriver } from "../storage/index.ts";
+import { VolumeStore } from "../volumes/index.ts";
+import { openBuiltinImage, unpackPrograms } from "./assets.ts";
+import {
+  type DaemonOptions,
+  daemonUsage,
+  isDefaultInstance,
+  parseDaemonOptions,
+} from "./options.ts";
+import { imagesPort, networksPort, volumesPort } from "./ports.ts";
+import { systemPort } from "./system.ts";
+import { VERSION } from "./version.ts";
+
+/** Holds a root for this process alone; the kernel lets go when the process ends, however that is. */
+function lockRoot(path: string): Database {
+  const lock = new Database(`${path}/lock`);
+  try {
+    lock.run("PRAGMA locking_mode = EXCLUSIVE");
+    lock.run("BEGIN EXCLUSIVE");
+    return lock;
+  } catch (error) {
+    throw fault(
+      "conflict",
+      "root-in-use",
+      `another berth daemon uses ${path}: stop it, or give this one roots of its own (--data-root, --exec-root)`,
+      error,
+    );
+  }
+}
+
+function openDatabase(path: string): Database {
+  const db = new Database(path);
+  db.run("PRAGMA journal_mode = WAL");
+  db.run("PRAGMA synchronous = FULL");
+  return db;
+}
+
+/** Names on the host that keep daemons apart. */
+function instanceNames(options: DaemonOptions): { bridge: string; cgroup: string } {
+  if (isDefaultInstance(options)) return { bridge: options.bridge ?? "berth0", cgroup: "/berth" };
+  const key = new Bun.CryptoHasher("sha256").update(options.dataRoot).digest("hex").slice(0, 8);
+  return { bridge: options.bridge ?? `berth-${key}`, cgroup: `/berth-${key}` };
+}
+
+function makeSettings(options: DaemonOptions, cgroup: string): EngineSettings {
+  const settings = {
+    containersDirectory: `${options.dataRoot}/containers`,
+    runDirectory: `${options.execRoot}/c`,
+    mountPoint: `${options.execRoot}/root`,
+    cgroupParent: cgroup,
+    logMaxSize: options.logMaxSize,
+    logMaxFiles: options.logMaxFiles,
+    runtimes: options.runtimes,
+  };
+  for (const path of [settings.containersDirectory, settings.runDirectory, settings.mountPoint])
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+  return settings;
+}
+
+async function construct(
+  options: DaemonOptions,
+  kernel: Kernel,
+  names: { bridge: string; cgroup: string },
+): Promise<EngineDeps> {
+  const settings = makeSettings(options, names.cgroup);
+  const features = await probeFeatures(kernel, `${options.dataRoot}/probe`);
+  const name = options.storageDriver ?? (features.overlay ? "overlay2" : "vfs");
+  if (name === "overlay2" && !features.overlay)
+    throw fault(
+      "unsupported",
+      "no-overlay",
+      `overlay cannot be mounted on ${options.dataRoot}: use --storage-driver vfs or another --data-root`,
+    );
+  const driver = createDriver(name, `${options.dataRoot}/${name}`, kernel);
+  const db = openDatabase(`${options.dataRoot}/berth.db`);
+  const database = new ContainerDatabase(`${options.dataRoot}/containers.db`);
+  const builtin = { reference: "busybox:latest", open: openBuiltinImage };
+  const images = new ImageStore({ root: `${options.dataRoot}/content`, db, driver, builtin });
+  const volumes = new VolumeStore(`${options.dataRoot}/volumes`, db);
+  const records = database.all();
+  const live = liveEndpoints(records, (id) => `${settings.runDirectory}/${id.slice(0, 32)}`);
+  const bridge = await Bridge.open(
+    kernel,
+    { name: names.bridge, bip: options.bip, mtu: options.mtu, warm: options.warmNetworks },
+    live,
+  );
+  const deps: EngineDeps = {
+    settings,
+    kernel,
+    cgroups: Cgroups.detect(),
+    features,
+    driver,
+    images,
+    volumes,
+    bridge,
+    resolver: new Resolver(),
+    database,
+    registry: new ContainerRegistry(),
+    events: new Events(),
+  };
+  await recover(deps, records);
+  // The filter that nearly every container has is compiled before the first asks for it.
+  const usual = new Set(capabilityList(0xa80425fbn));
+  compiledFilter(deps, resolveSeccomp(defaultSeccompProfile, usual, features.seccomp)).catch(
+    (error) => log.warn("compile the default seccomp filter", { error }),
+  );
+  return deps;
+}
+
+function groupId(name: string): number {
+  if (/^\d+$/.test(name)) return Number(name);
+  const line = readFileSync("/etc/group", "utf8")
+    .split("\n")
+    .find((row) => row.startsWith(`${name}:`));
+  const id = line?.split(":")[2];
+  if (id === undefined)
+    throw fault("invalid", "daemon-option", `group ${name} is not in /etc/group`);
+  return Number(id);
+}
+
+async function answers(path: string): Promise<boolean> {
+  try {
+    const response = await fetch("http://localhost/_ping", {
+      unix: path,
+      signal: AbortSignal.timeout(1000),
+    });
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+async function listenOn(
+  api: ApiServer,
+  host: string,
+  group: string | undefined,
+): Promise<string | undefined> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  api.http.once("error", reject);
+  const unix = /^unix:\/\/(\/.*)$/.exec(host)?.[1];
+  if (unix !== undefined) {
+    if (existsSync(unix) && (await answers(unix)))
+      throw fault("conflict", "socket-in-use", `a daemon listens on ${host} already`);
+    rmSync(unix, { force: true });
+    mkdirSync(unix.slice(0, unix.lastIndexOf("/")) || "/", { recursive: true });
+    api.http.listen(unix, resolve);
+    await promise;
+    chmodSync(unix, 0o660);
+    if (group !== undefined) chownSync(unix, 0, groupId(group));
+    return unix;
+  }
+  const tcp = /^tcp:\/\/(\[[0-9a-fA-F:]+\]|[^:/]+)?:(\d+)$/.exec(host);
+  if (tcp === null)
+    throw fault(
+      "invalid",
+      "daemon-option",
+      `invalid host ${host}: use unix:///PATH or tcp://ADDRESS:PORT`,
+    );
+  log.warn("the API is served without TLS: whoever reaches this port is root on this host", {
+    host,
+  });
+  api.http.listen(Number(tcp[2]), (tcp[1] ?? "127.0.0.1").replace(/^\[|\]$/g, ""), resolve);
+  await promise;
+  return undefined;
+}
+
+function daemonId(dataRoot: string): string {
+  const file = `${dataRoot}/engine-id`;
+  if (!existsSync(file)) writeFileSync(file, crypto.randomUUID());
+  return readFileSync(file, "utf8").trim();
+}
+
+interface Running {
+  readonly engine: Engine;
+  readonly deps: EngineDeps;
+  readonly servers: readonly ApiServer[];
+  readonly sockets: readonly string[];
+}
+
+async function serve(
+  options: DaemonOptions,
+  deps: EngineDeps,
+  bridgeName: string,
+): Promise<Running> {
+  const engine = new Engine(deps);
+  const ports = {
+    containers: engine,
+    images: imagesPort(deps),
+    volumes: volumesPort(deps),
+    networks: networksPort(deps, bridgeName, new Date().toISOString()),
+    system: systemPort(options, engine, deps, daemonId(options.dataRoot)),
+    events: deps.events,
+  };
+  const servers: ApiServer[] = [];
+  const sockets: string[] = [];
+  for (const host of options.hosts) {
+    const api = new ApiServer(ports, VERSION);
+    const socket = await listenOn(api, host, options.group);
+    servers.push(api);
+    if (socket !== undefined) sockets.push(socket);
+    log.info("API listen", { on: host });
+  }
+  return { engine, deps, servers, sockets };
+}
+
+/** Waits for a signal, for the helper's end, or for idleness. Gives the exit status. */
+async function untilEnd(options: DaemonOptions, running: Running, kernel: Kernel): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const)
+    process.on(signal, () => {
+      log.info("shutting down", { signal });
+      resolve(0);
+    });
+  process.on("SIGHUP", () => {});
+  process.on("SIGPIPE", () => {});
+  void kernel.closed.then(() => {
+    log.error("berth-helper has ended; the daemon ends too, and containers go on: start it again");
+    resolve(1);
+  });
+  if (options.idleTimeout > 0) {
+    let idleSince = Date.now();
+    const timer = setInterval(() => {
+      const busy =
+        running.servers.some((server) => server.active > 0) ||
+        running.engine.counts().running + running.engine.counts().paused > 0;
+      if (busy) idleSince = Date.now();
+      else if (Date.now() - idleSince >= options.idleTimeout * 1000) {
+        clearInterval(timer);
+        log.info("idle: shutting down");
+        resolve(0);
+      }
+    }, 500);
+  }
+  return promise;
+}
+
+async function shutDown(running: Running, kernel: Kernel): Promise<void> {
+  for (const server of running.servers) server.http.close();
+  for (const socket of running.sockets) rmSync(socket, { force: true });
+  const { running: count, paused } = running.engine.counts();
+  await running.deps.bridge
+    .close(count + paused === 0)
+    .catch((error) => log.warn("close the bridge", { error: messageOf(error) }));
+  if (count + paused === 0) running.deps.cgroups.remove(running.deps.settings.cgroupParent);
+  await kernel.stop();
+  running.deps.database.close();
+}
+
+async function run(options: DaemonOptions): Promise<number> {
+  setLogLevel(options.logLevel);
+  if (process.getuid?.() !== 0) throw fault("forbidden", "not-root", "the berth daemon needs root");
+  for (const path of [options.dataRoot, options.execRoot])
+    mkdirSync(path, { recursive: true, mode: 0o711 });
+  const locks = [options.dataRoot, options.execRoot].map(lockRoot);
+  const programs = unpackPrograms(`${options.dataRoot}/bin`);
+  const names = instanceNames(options);
+  const kernel = await startKernel({
+    helperPath: programs.helper,
+    shimPath: programs.shim,
+    socketPath: `${options.execRoot}/helper.sock`,
+  });
+  writeFileSync(options.pidfile, String(process.pid));
+  let running: Running;
+  try {
+    running = await serve(options, await construct(options, kernel, names), names.bridge);
+  } catch (error) {
+    await kernel.stop();
+    rmSync(options.pidfile, { force: true });
+    throw error;
+  }
+  log.info("Daemon has completed initialization", {
+    version: VERSION,
+    storage: running.deps.driver.name,
+  });
+  const status = await untilEnd(options, running, kernel);
+  await shutDown(running, kernel);
+  rmSync(options.pidfile, { force: true });
+  for (const lock of locks) lock.close();
+  return status;
+}
+
+/** Runs the daemon until it is told to end; gives the exit status. */
+export async function runDaemon(argv: readonly string[]): Promise<number> {
+  try {
+    const options = parseDaemonOptions(argv);
+    if (options === undefined) {
+      console.log(daemonUsage.trimStart());
+      return 0;
+    }
+    return await run(options);
+  } catch (error) {
+    console.error(`berth daemon: ${messageOf(error)}`);
+    if (!(error instanceof Error && error.name === "Fault"))
+      log.error("start of the daemon", { error });
+    return 1;
+  }
+}

@@ -1,0 +1,232 @@
+/**
+ * `berth daemon`: dockerd's flags and the keys of daemon.json.
+ */
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { fault, messageOf } from "../base/errors.ts";
+import type { LogLevel } from "../base/log.ts";
+
+/** What the daemon was told. */
+export interface DaemonOptions {
+  readonly hosts: readonly string[];
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  readonly pidfile: string;
+  readonly bip: string | undefined;
+  readonly bridge: string | undefined;
+  readonly mtu: number;
+  readonly storageDriver: "overlay2" | "vfs" | undefined;
+  readonly logLevel: LogLevel;
+  readonly group: string | undefined;
+  readonly runtimes: ReadonlyMap<string, string>;
+  readonly defaultRuntime: string;
+  readonly logMaxSize: number;
+  readonly logMaxFiles: number;
+  /** Seconds without a container and a request after which the daemon goes; 0: never. */
+  readonly idleTimeout: number;
+  /** Network namespaces to hold ready. */
+  readonly warmNetworks: number;
+}
+
+const DEFAULT_DATA_ROOT = "/var/lib/berth";
+const MIB = 1 << 20;
+
+const flags = {
+  host: { type: "string", short: "H", multiple: true },
+  "data-root": { type: "string" },
+  "exec-root": { type: "string" },
+  pidfile: { type: "string", short: "p" },
+  bip: { type: "string" },
+  bridge: { type: "string", short: "b" },
+  mtu: { type: "string" },
+  "storage-driver": { type: "string", short: "s" },
+  "config-file": { type: "string" },
+  "log-level": { type: "string", short: "l" },
+  "log-opt": { type: "string", multiple: true },
+  debug: { type: "boolean", short: "D" },
+  group: { type: "string", short: "G" },
+  "default-runtime": { type: "string" },
+  "add-runtime": { type: "string", multiple: true },
+  "idle-timeout": { type: "string" },
+  "warm-networks": { type: "string" },
+  "live-restore": { type: "boolean" },
+  help: { type: "boolean", short: "h" },
+} as const;
+
+type Values = Partial<Record<keyof typeof flags, string | boolean | (string | boolean)[]>>;
+
+/** The text of `berth daemon --help`. */
+export const daemonUsage = `
+Usage:  berth daemon [OPTIONS]
+
+The engine: serves the Docker Engine API
+
+Options:
+  -H, --host list              Socket to listen on: unix://PATH or tcp://ADDRESS:PORT (default unix:///run/berth/berth.sock)
+      --data-root string       Images, volumes and containers (default "${DEFAULT_DATA_ROOT}")
+      --exec-root string       State of running containers (default "/run/berth")
+  -p, --pidfile string         File for the daemon's process id
+      --bip string             Address and subnet of the default bridge, such as 172.20.0.1/16
+  -b, --bridge string          Name of the default bridge (default "berth0")
+      --mtu int                MTU of containers' interfaces (default 1500)
+  -s, --storage-driver string  overlay2 or vfs (default: overlay2 where it works)
+      --config-file string     daemon.json (default "/etc/berth/daemon.json", if it is there)
+  -l, --log-level string       debug, info, warn or error (default "info")
+  -D, --debug                  The same as --log-level debug
+      --log-opt map            max-size and max-file of containers' logs (default 20m and 5)
+  -G, --group string           Group that owns the Unix socket
+      --default-runtime string Runtime of containers that name none (default "berth")
+      --add-runtime name=path  An OCI runtime, such as runc=/usr/sbin/runc
+      --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
+      --warm-networks int      Network namespaces to hold ready (default 4)
+      --live-restore           Accepted: containers always outlive the daemon
+`;
+
+/** Keys of daemon.json that are written otherwise than their flag. */
+const fileKeys: Readonly<Record<string, keyof typeof flags>> = {
+  hosts: "host",
+  "log-opts": "log-opt",
+  runtimes: "add-runtime",
+};
+
+function bad(message: string): Error {
+  return fault("invalid", "daemon-option", message);
+}
+
+function readConfig(path: string, required: boolean): Values {
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (error) {
+    if (!required) return {};
+    throw bad(`unable to configure the daemon with file ${path}: ${messageOf(error)}`);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw bad(`unable to configure the daemon with file ${path}: ${messageOf(error)}`);
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw bad(`unable to configure the daemon with file ${path}: it is not an object`);
+  const values: Values = {};
+  for (const [key, value] of Object.entries(json)) {
+    const name = fileKeys[key] ?? (key as keyof typeof flags);
+    if (!(name in flags))
+      throw bad(
+        `unable to configure the daemon with file ${path}: the following directives don't match any configuration option: ${key}`,
+      );
+    values[name] = configValue(key, value);
+  }
+  return values;
+}
+
+function configValue(key: string, value: unknown): string | boolean | string[] {
+  if (typeof value === "boolean") return value;
+  if (typeof value === "string" || typeof value === "number") return String(value);
+  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value;
+  if (typeof value === "object" && value !== null) {
+    return Object.entries(value).map(([name, item]) => {
+      const path =
+        typeof item === "object" && item !== null && "path" in item
+          ? String(item.path)
+          : String(item);
+      return `${name}=${path}`;
+    });
+  }
+  throw bad(`unable to configure the daemon: ${key} has a value of the wrong type`);
+}
+
+function parseSize(text: string): number {
+  const match = /^(\d+)\s*([kmg]?)b?$/i.exec(text);
+  if (match === null) throw bad(`invalid size: '${text}'`);
+  return (
+    Number(match[1]) *
+    { "": 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 }[
+      (match[2] ?? "").toLowerCase() as "" | "k" | "m" | "g"
+    ]
+  );
+}
+
+/** Parses arguments and the configuration file. Undefined when only help was asked for. Throws Faults "invalid". */
+export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | undefined {
+  let given: Values;
+  try {
+    given = parseArgs({
+      args: [...argv],
+      options: flags,
+      strict: true,
+      allowPositionals: false,
+    }).values;
+  } catch (error) {
+    throw bad(`${messageOf(error).split(". To specify")[0]}\nSee 'berth daemon --help'.`);
+  }
+  if (given.help) return undefined;
+  const file = typeof given["config-file"] === "string" ? given["config-file"] : undefined;
+  const values: Values = {
+    ...readConfig(file ?? "/etc/berth/daemon.json", file !== undefined),
+    ...given,
+  };
+  const text = (name: keyof typeof flags) =>
+    typeof values[name] === "string" ? values[name] : undefined;
+  const list = (name: keyof typeof flags) => [values[name] ?? []].flat().map(String);
+  const whole = (name: keyof typeof flags, fallback: number) => {
+    const value = text(name);
+    if (value !== undefined && !/^\d+$/.test(value))
+      throw bad(`invalid value "${value}" for --${name}`);
+    return value === undefined ? fallback : Number(value);
+  };
+  const pairs = (name: keyof typeof flags) =>
+    new Map(
+      list(name).map((item): [string, string] => {
+        const equals = item.indexOf("=");
+        if (equals <= 0) throw bad(`invalid value "${item}" for --${name}: it must be NAME=VALUE`);
+        return [item.slice(0, equals), item.slice(equals + 1)];
+      }),
+    );
+  const level = values.debug === true ? "debug" : (text("log-level") ?? "info");
+  if (!["debug", "info", "warn", "error"].includes(level))
+    throw bad(`invalid logging level: ${level}`);
+  const driver = text("storage-driver");
+  if (driver !== undefined && driver !== "overlay2" && driver !== "vfs")
+    throw bad(`unknown storage driver "${driver}": overlay2 and vfs are there`);
+  const dataRoot = text("data-root") ?? DEFAULT_DATA_ROOT;
+  const execRoot = text("exec-root") ?? "/run/berth";
+  if (!dataRoot.startsWith("/") || !execRoot.startsWith("/"))
+    throw bad("--data-root and --exec-root must be absolute paths");
+  if (execRoot.length > 48)
+    throw bad(
+      `--exec-root ${execRoot} is longer than 48 characters, which the paths of Unix sockets do not allow`,
+    );
+  const bridge = text("bridge");
+  if (bridge !== undefined && !/^[a-zA-Z][\w-]{0,14}$/.test(bridge))
+    throw bad(`invalid bridge name "${bridge}": at most 15 letters, digits, - and _`);
+  const logOptions = pairs("log-opt");
+  const runtimes = pairs("add-runtime");
+  const defaultRuntime = text("default-runtime") ?? "berth";
+  if (defaultRuntime !== "berth" && !runtimes.has(defaultRuntime))
+    throw bad(`specified default runtime '${defaultRuntime}' does not exist`);
+  return {
+    hosts: list("host").length > 0 ? list("host") : ["unix:///run/berth/berth.sock"],
+    dataRoot,
+    execRoot,
+    pidfile: text("pidfile") ?? `${execRoot}/berth.pid`,
+    bip: text("bip"),
+    bridge,
+    mtu: whole("mtu", 1500),
+    storageDriver: driver,
+    logLevel: level as LogLevel,
+    group: text("group"),
+    runtimes,
+    defaultRuntime,
+    logMaxSize: parseSize(logOptions.get("max-size") ?? String(20 * MIB)),
+    logMaxFiles: Number(logOptions.get("max-file") ?? 5) || 1,
+    idleTimeout: whole("idle-timeout", 0),
+    warmNetworks: whole("warm-networks", 4),
+  };
+}
+
+/** True for the data root that is used when none is given: its names on the host are the plain ones. */
+export function isDefaultInstance(options: DaemonOptions): boolean {
+  return options.dataRoot === DEFAULT_DATA_ROOT;
+}
