@@ -94,7 +94,7 @@ async function runRoute(route: Route, argv: readonly string[], hostFlag: string,
       await hooks.startDaemon();
       return true;
     });
-    const status = await command.run({ client, name }, parsed);
+    const status = await command.run({ client, name, version: hooks.version }, parsed);
     client.close();
     return status;
   } catch (error) {

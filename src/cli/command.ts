@@ -10,6 +10,8 @@ export interface Context {
   readonly client: ApiClient;
   /** The command as spelled in messages, such as `berth run`. */
   readonly name: string;
+  /** This program's version. */
+  readonly version: string;
 }
 
 /** One command of the command line. */

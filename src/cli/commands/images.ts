@@ -1,0 +1,81 @@
+/**
+ * `berth images`.
+ */
+import type { ImageSummary } from "../../spec/engine-api.ts";
+import type { Command } from "../command.ts";
+import { encodeFilters } from "../filters.ts";
+import { flag } from "../flags.ts";
+import { goTime, humanDuration, humanSize } from "../human.ts";
+import { out } from "../output.ts";
+import { type Row, writeList } from "../table.ts";
+
+function splitReference(reference: string): [string, string] {
+  const at = reference.lastIndexOf(":");
+  return [reference.slice(0, at), reference.slice(at + 1)];
+}
+
+/** A row for each name of an image; with digests, for each digest of that name. */
+function rowsOf(image: ImageSummary, whole: boolean, digests: boolean): Row[] {
+  const common = {
+    ID: whole ? image.Id : image.Id.replace(/^sha256:/, "").slice(0, 12),
+    CreatedAt: goTime(image.Created),
+    CreatedSince: `${humanDuration(Date.now() / 1000 - image.Created)} ago`,
+    Size: humanSize(image.Size),
+    Containers: "N/A",
+    SharedSize: "N/A",
+    UniqueSize: "N/A",
+  };
+  const tags = (image.RepoTags ?? []).filter((tag) => tag !== "<none>:<none>").map(splitReference);
+  const known = (image.RepoDigests ?? [])
+    .filter((one) => one !== "<none>@<none>")
+    .map((one) => one.split("@"));
+  const names: [string, string][] =
+    tags.length > 0 ? tags : [[known[0]?.[0] ?? "<none>", "<none>"]];
+  return names.flatMap(([Repository, Tag]) => {
+    const own = known.filter(([name]) => name === Repository).map(([, digest]) => digest ?? "");
+    const shown = digests && own.length > 0 ? own : [own[0] ?? "<none>"];
+    return shown.map((Digest) => ({ ...common, Repository, Tag, Digest }));
+  });
+}
+
+const headings = {
+  ID: "IMAGE ID",
+  CreatedAt: "CREATED AT",
+  CreatedSince: "CREATED",
+  Size: "SIZE",
+  Repository: "REPOSITORY",
+  Tag: "TAG",
+  Digest: "DIGEST",
+  Containers: "CONTAINERS",
+  SharedSize: "SHARED SIZE",
+  UniqueSize: "UNIQUE SIZE",
+};
+
+/** The command. */
+export const command: Command = {
+  usage: "[OPTIONS] [REPOSITORY[:TAG]]",
+  short: "List images",
+  args: [0, 1],
+  flags: [
+    flag("all", "a", "bool", "Show all images (default hides intermediate images)"),
+    flag("digests", "", "bool", "Show digests"),
+    flag("filter", "f", "filter", "Filter output based on conditions provided"),
+    flag("format", "", "string", "Format output using a custom template"),
+    flag("no-trunc", "", "bool", "Don't truncate output"),
+    flag("quiet", "q", "bool", "Only show image IDs"),
+  ],
+  async run({ client }, parsed) {
+    const [reference] = parsed.args;
+    const filters = [...parsed.all("filter"), ...(reference ? [`reference=${reference}`] : [])];
+    const query = { all: parsed.on("all") || undefined, filters: encodeFilters(filters) };
+    const found = await client.json<ImageSummary[]>("GET", "/images/json", { query });
+    const digests = parsed.on("digests");
+    const rows = found.flatMap((one) => rowsOf(one, parsed.on("no-trunc"), digests));
+    const format = parsed.text("format");
+    const digest = digests ? "\t{{.Digest}}" : "";
+    const table = `{{.Repository}}\t{{.Tag}}${digest}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`;
+    if (parsed.on("quiet") && format === "") out(rows.map((row) => `${row.ID}\n`).join(""));
+    else writeList(rows, { format, headings, table });
+    return 0;
+  },
+};

@@ -1,0 +1,66 @@
+/**
+ * `berth logs`.
+ */
+import { Demultiplexer } from "../../client/index.ts";
+import type { ContainerInspectResponse } from "../../spec/engine-api.ts";
+import type { Command } from "../command.ts";
+import { parseDuration } from "../flag-values.ts";
+import { flag } from "../flags.ts";
+import { err, out } from "../output.ts";
+
+/** A moment as seconds: a Unix time, a date, or a duration before now. Throws an Error for neither. */
+export function parseMoment(text: string, now: number): string | undefined {
+  if (text === "" || /^\d+(\.\d+)?$/.test(text)) return text || undefined;
+  const ago = parseDuration(text);
+  if (ago !== undefined) return ((now * 1e6 - ago) / 1e9).toFixed(9);
+  const time = Date.parse(text);
+  if (Number.isNaN(time))
+    throw new Error(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
+  return (time / 1000).toFixed(9);
+}
+
+/** The command. */
+export const command: Command = {
+  usage: "[OPTIONS] CONTAINER",
+  short: "Fetch the logs of a container",
+  args: [1, 1],
+  flags: [
+    flag("details", "", "bool", "Show extra details provided to logs"),
+    flag("follow", "f", "bool", "Follow log output"),
+    flag(
+      "since",
+      "",
+      "string",
+      'Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
+    ),
+    flag("tail", "n", "string", "Number of lines to show from the end of the logs", '"all"'),
+    flag("timestamps", "t", "bool", "Show timestamps"),
+    flag(
+      "until",
+      "",
+      "string",
+      'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
+    ),
+  ],
+  async run({ client }, parsed) {
+    const path = `/containers/${encodeURIComponent(parsed.args[0] ?? "")}`;
+    const found = await client.json<ContainerInspectResponse>("GET", `${path}/json`);
+    const now = Date.now();
+    const query = {
+      stdout: true,
+      stderr: true,
+      details: parsed.on("details") || undefined,
+      follow: parsed.on("follow") || undefined,
+      timestamps: parsed.on("timestamps") || undefined,
+      tail: parsed.text("tail", "all"),
+      since: parseMoment(parsed.text("since"), now),
+      until: parseMoment(parsed.text("until"), now),
+    };
+    const demux = new Demultiplexer((stream, bytes) => (stream === 2 ? err(bytes) : out(bytes)));
+    const response = await client.request("GET", `${path}/logs`, { query });
+    for await (const bytes of response.pieces())
+      if (found.Config?.Tty) out(bytes);
+      else demux.push(bytes);
+    return 0;
+  },
+};
