@@ -164,7 +164,8 @@ _Noreturn void run_plan(const uint8_t *plan, size_t length, int status, bool is_
   uint16_t code = 0;
   uint32_t size, index = 0;
   for (; next_record(&at, end, &code, &body, &size); index++) {
-    if (code < OP_JOIN_NS) continue;
+    /* What is for the shim, and in an exec the cgroups, which its go-between has joined from outside. */
+    if (code < OP_JOIN_NS || (is_exec && code == OP_JOIN_CGROUP)) continue;
     operation run = code < sizeof operations / sizeof *operations ? operations[code] : NULL;
     child.detail[0] = '\0';
     int result = run == NULL ? failing(ENOSYS, "unknown operation", NULL) : run(body, size);

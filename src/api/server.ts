@@ -64,24 +64,6 @@ interface Upgrade {
   readonly head: Uint8Array;
 }
 
-/** Reads exactly a request's body from a connection that the HTTP parser has let go of; gives what follows it back. */
-async function bodyOfUpgrade(
-  request: IncomingMessage,
-  upgrade: Upgrade,
-): Promise<{ body: Uint8Array; rest: Uint8Array }> {
-  const length = Number(request.headers["content-length"] ?? 0);
-  let have = Buffer.from(upgrade.head);
-  while (have.length < length) {
-    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
-    upgrade.socket.once("data", resolve);
-    upgrade.socket.once("close", () =>
-      reject(fault("invalid", "body-short", "the request ended before its body")),
-    );
-    have = Buffer.concat([have, await promise]);
-  }
-  return { body: have.subarray(0, length), rest: have.subarray(length) };
-}
-
 function send(response: ServerResponse, reply: Reply): void {
   if (response.headersSent) return;
   if (reply.json === undefined || reply.status === 204 || reply.status === 304) {
@@ -180,23 +162,18 @@ export class ApiServer {
     const abort = new AbortController();
     response.on("close", () => abort.abort());
     upgrade?.socket.on("close", () => abort.abort());
-    let rest = upgrade?.head ?? new Uint8Array(0);
     const context: Context = {
       params: decoded(found.params),
       query: new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1)),
       request,
       response,
       signal: abort.signal,
-      async body() {
-        if (upgrade === undefined) return readBody(request);
-        const read = await bodyOfUpgrade(request, upgrade);
-        rest = read.rest;
-        return read.body;
-      },
+      // Bun gives the body to the request even when the connection is to be taken over.
+      body: () => readBody(request),
       hijack: (tty) =>
         upgrade === undefined
           ? hijackResponse(request, response, tty)
-          : hijackSocket(upgrade.socket, rest, tty),
+          : hijackSocket(upgrade.socket, upgrade.head, tty),
     };
     return (found.store as Route).handle(context, this.ports);
   }

@@ -102,4 +102,59 @@ export const routes: readonly Route[] = [
     () => import("./commands/inspect.ts"),
   ),
   ...spellings("version", "Show the version information", () => import("./commands/version.ts")),
+  ...spellings(
+    "info, system info",
+    "Display system-wide information",
+    () => import("./commands/info.ts"),
+  ),
+  ...spellings(
+    "events, system events",
+    "Get real time events from the server",
+    () => import("./commands/events.ts"),
+  ),
+  ...spellings(
+    single("attach"),
+    "Attach local standard input, output, and error streams to a running container",
+    () => import("./commands/attach.ts"),
+  ),
+  ...spellings(single("rename"), "Rename a container", () => import("./commands/rename.ts")),
+  ...spellings(
+    single("port"),
+    "List port mappings or a specific mapping for the container",
+    () => import("./commands/port.ts"),
+  ),
+  ...spellings(
+    "tag, image tag",
+    "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
+    () => import("./commands/tag.ts"),
+  ),
+  ...spellings(
+    "import, image import",
+    "Import the contents from a tarball to create a filesystem image",
+    () => import("./commands/import.ts"),
+  ),
+  ...spellings(
+    "pull, image pull",
+    "Download an image from a registry",
+    () => import("./commands/pull.ts"),
+  ),
+  ...spellings(
+    "history, image history",
+    "Show the history of an image",
+    () => import("./commands/history.ts"),
+  ),
+  ...spellings("volume create", "Create a volume", async () => ({
+    command: (await import("./commands/volume.ts")).commands.create,
+  })),
+  ...spellings("volume ls, volume list", "List volumes", async () => ({
+    command: (await import("./commands/volume.ts")).commands.list,
+  })),
+  ...spellings("volume rm, volume remove", "Remove one or more volumes", async () => ({
+    command: (await import("./commands/volume.ts")).commands.remove,
+  })),
+  ...spellings(
+    "network ls, network list",
+    "List networks",
+    () => import("./commands/network-list.ts"),
+  ),
 ];

@@ -130,12 +130,7 @@ export const containerRoutes: readonly Route[] = [
       response.writeHead(200, { "Content-Type": "application/json" });
       response.flushHeaders();
       const status = await waiting;
-      response.end(
-        JSON.stringify({
-          StatusCode: status.code,
-          ...(status.error ? { Error: { Message: status.error } } : {}),
-        }),
-      );
+      response.end(JSON.stringify({ StatusCode: status.code }));
       return undefined;
     },
   },

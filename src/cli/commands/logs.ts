@@ -6,18 +6,8 @@ import type { ContainerInspectResponse } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { parseDuration } from "../flag-values.ts";
 import { flag } from "../flags.ts";
+import { parseMoment } from "../moment.ts";
 import { err, out } from "../output.ts";
-
-/** A moment as seconds: a Unix time, a date, or a duration before now. Throws an Error for neither. */
-export function parseMoment(text: string, now: number): string | undefined {
-  if (text === "" || /^\d+(\.\d+)?$/.test(text)) return text || undefined;
-  const ago = parseDuration(text);
-  if (ago !== undefined) return ((now * 1e6 - ago) / 1e9).toFixed(9);
-  const time = Date.parse(text);
-  if (Number.isNaN(time))
-    throw new Error(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
-  return (time / 1000).toFixed(9);
-}
 
 /** The command. */
 export const command: Command = {

@@ -1,7 +1,8 @@
 /**
  * The flags of `run` and `create`.
  */
-import { type Flag, type FlagType, flag } from "../flags.ts";
+import type { FlagType } from "../flag-values.ts";
+import { type Flag, flag } from "../flags.ts";
 
 type Row = readonly [name: string, short: string, type: FlagType, help: string, initial?: string];
 

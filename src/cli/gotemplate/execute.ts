@@ -141,6 +141,6 @@ class Run {
 }
 
 /** Executes a template over a value; functions among its fields are called with the rest of their command. */
-export function executeTemplate(template: Template, value: unknown): string {
+export function execute(template: Template, value: unknown): string {
   return new Run(template, value).all();
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { executeTemplate } from "./execute.ts";
+import { execute } from "./execute.ts";
 import { parseTemplate } from "./parse.ts";
 
 const value = {
@@ -10,7 +10,7 @@ const value = {
   Empty: [],
   Label: (key: string) => `label of ${key}`,
 };
-const run = (source: string) => executeTemplate(parseTemplate(source), value);
+const run = (source: string) => execute(parseTemplate(source), value);
 
 test("Go's templates give what Go gives", () => {
   for (const [source, want] of [

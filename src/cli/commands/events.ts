@@ -1,0 +1,48 @@
+/**
+ * `berth events`.
+ */
+import type { EventMessage } from "../../spec/engine-api.ts";
+import type { Command } from "../command.ts";
+import { encodeFilters } from "../filters.ts";
+import { flag } from "../flags.ts";
+import { parseMoment } from "../moment.ts";
+import { objectFormatter } from "../objects.ts";
+import { out } from "../output.ts";
+
+/** The command. */
+export const command: Command = {
+  usage: "[OPTIONS]",
+  short: "Get real time events from the server",
+  args: [0, 0],
+  flags: [
+    flag("filter", "f", "list", "Filter output based on conditions provided"),
+    flag("format", "", "string", "Format output using a custom template"),
+    flag("since", "", "string", "Show all events created since timestamp"),
+    flag("until", "", "string", "Stream events until this timestamp"),
+  ],
+  async run({ client }, parsed) {
+    const now = Date.now();
+    const format = parsed.has("format") ? objectFormatter(parsed.text("format")) : undefined;
+    const query = {
+      filters: encodeFilters(parsed.all("filter")),
+      since: parseMoment(parsed.text("since"), now),
+      until: parseMoment(parsed.text("until"), now),
+    };
+    const response = await client.request("GET", "/events", { query });
+    for await (const event of response.values<EventMessage>()) {
+      if (format !== undefined) {
+        out(format(event));
+        continue;
+      }
+      const attributes = Object.entries(event.Actor?.Attributes ?? {})
+        .sort()
+        .map(([key, value]) => `${key}=${value}`)
+        .join(", ");
+      const time = new Date((event.timeNano ?? 0) / 1e6).toISOString().replace("Z", "000000Z");
+      out(
+        `${time} ${event.Type} ${event.Action} ${event.Actor?.ID}${attributes === "" ? "" : ` (${attributes})`}\n`,
+      );
+    }
+    return 0;
+  },
+};

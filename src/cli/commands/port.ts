@@ -1,0 +1,33 @@
+/**
+ * `berth port`.
+ */
+import type { ContainerInspectResponse } from "../../spec/engine-api.ts";
+import type { Command } from "../command.ts";
+import { out } from "../output.ts";
+
+/** The command. */
+export const command: Command = {
+  usage: "CONTAINER [PRIVATE_PORT[/PROTO]]",
+  short: "List port mappings or a specific mapping for the container",
+  args: [1, 2],
+  flags: [],
+  async run({ client }, { args: [name, wanted] }) {
+    const { NetworkSettings } = await client.json<ContainerInspectResponse>(
+      "GET",
+      `/containers/${name}/json`,
+    );
+    const ports = Object.entries(NetworkSettings?.Ports ?? {});
+    const key = wanted === undefined || wanted.includes("/") ? wanted : `${wanted}/tcp`;
+    const shown = ports.filter(
+      ([port, bindings]) => bindings !== null && (key === undefined || port === key),
+    );
+    if (key !== undefined && shown.length === 0)
+      throw new Error(`Error: No public port '${key}' published for ${name}`);
+    for (const [port, bindings] of shown)
+      for (const { HostIp = "", HostPort = "" } of bindings ?? []) {
+        const address = `${HostIp.includes(":") ? `[${HostIp}]` : HostIp}:${HostPort}`;
+        out(key === undefined ? `${port} -> ${address}\n` : `${address}\n`);
+      }
+    return 0;
+  },
+};

@@ -1,0 +1,14 @@
+/**
+ * Moments as users write them: times, and durations back from now.
+ */
+
+/** A moment as seconds: a Unix time, a date, or a duration before now. Throws an Error for neither. */
+export function parseMoment(text: string, now: number): string | undefined {
+  if (text === "" || /^\d+(\.\d+)?$/.test(text)) return text || undefined;
+  const ago = parseDuration(text);
+  if (ago !== undefined) return ((now * 1e6 - ago) / 1e9).toFixed(9);
+  const time = Date.parse(text);
+  if (Number.isNaN(time))
+    throw new Error(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
+  return (time / 1000).toFixed(9);
+}

@@ -1,0 +1,182 @@
+/**
+ * The bridge on the real kernel. bridge.test.ts runs this file in a network namespace of its own, which is "the host" here,
+ * so that the machine's interfaces and rules are never touched. A neighbour namespace stands for another machine.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { type Handle, type Kernel, startKernel } from "../kernel/index.ts";
+import { Bridge, type Endpoint, type PortWish } from "./bridge.ts";
+import { encodeRequests } from "./netlink.ts";
+import { newAddress, newVeth, setUp } from "./rtnetlink.ts";
+
+const HOST = "198.51.100.1";
+const NEIGHBOUR = "198.51.100.2";
+const dir = mkdtempSync("/tmp/berth-network-");
+const servers: Bun.Subprocess[] = [];
+let kernel: Kernel;
+let bridge: Bridge;
+let neighbour: Handle;
+
+const options = { name: "berth0", bip: "172.30.0.1/24", mtu: 1500, warm: 2 };
+
+function run(netns: Handle, ...words: string[]): string {
+  const enter = netns === 0 ? [] : ["nsenter", `--net=/proc/${kernel.pid}/fd/${netns}`];
+  const child = Bun.spawnSync([...enter, ...words], { stdin: "ignore" });
+  return child.stdout.toString() + child.stderr.toString();
+}
+
+/** A server that tells each client from which address it came. */
+async function serve(netns: Handle, port: number): Promise<void> {
+  const path = `--net=/proc/${kernel.pid}/fd/${netns}`;
+  const words = ["tcpsvd", "0.0.0.0", String(port), "sh", "-c", "echo from $TCPREMOTEADDR"];
+  servers.push(
+    Bun.spawn(["nsenter", path, "busybox", ...words], { stdio: ["ignore", null, null] }),
+  );
+  while (!run(netns, "busybox", "netstat", "-ltn").includes(`:${port} `)) await Bun.sleep(5);
+}
+
+/** What the server said, without the client's port; empty when there was no way. */
+function ask(netns: Handle, address: string, port: number): string {
+  const heard = run(netns, "timeout", "1", "busybox", "nc", address, String(port));
+  return /from ([\d.]+):/.exec(heard)?.[1] ?? "";
+}
+
+const wish = (hostAddress: string, port = 0): PortWish => ({
+  protocol: "tcp",
+  containerPort: 80,
+  hostAddress,
+  hostPorts: [port, port],
+});
+
+async function letGo(endpoint: Endpoint): Promise<void> {
+  await bridge.detach(endpoint.record);
+  for (const handle of [endpoint.netns, ...endpoint.claims]) await kernel.close(handle);
+}
+
+function hostPort(endpoint: Endpoint): number {
+  return endpoint.record.ports[0]?.hostPort ?? 0;
+}
+
+beforeAll(async () => {
+  const built = Bun.spawnSync(["sh", "native/helper/build.sh", `${dir}/helper`]);
+  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
+  kernel = await startKernel({
+    helperPath: `${dir}/helper`,
+    shimPath: "/bin/true",
+    socketPath: `${dir}/helper.sock`,
+  });
+  run(0, "ip", "link", "set", "lo", "up");
+  neighbour = await kernel.newNetns();
+  const peer = { name: "eth0", index: 2, mac: "02:00:00:00:00:02", netns: neighbour };
+  const pair = newVeth({ name: "outside", bridgeIndex: 0, mtu: 1500, peer });
+  await kernel.netlink(0, 0, encodeRequests([pair], 1), 1);
+  run(0, "ip", "address", "add", `${HOST}/24`, "dev", "outside");
+  const inside = [newAddress(2, NEIGHBOUR, 24), setUp(2)];
+  await kernel.netlink(neighbour, 0, encodeRequests(inside, 1), 2);
+  bridge = await Bridge.open(kernel, options, []);
+});
+
+afterAll(async () => {
+  for (const server of servers) server.kill();
+  await bridge.close(true);
+  await kernel.stop();
+  rmSync(dir, { recursive: true });
+});
+
+test("a container reaches the host, its neighbours on the bridge, and as the host the world", async () => {
+  const [one, two] = [
+    await bridge.attach({ name: "one", ports: [] }),
+    await bridge.attach({ name: "two", ports: [] }),
+  ];
+  await serve(two.netns, 80);
+  await serve(neighbour, 81);
+  expect(ask(one.netns, two.record.address, 80)).toBe(one.record.address);
+  expect(ask(0, two.record.address, 80)).toBe("172.30.0.1");
+  expect(ask(one.netns, NEIGHBOUR, 81)).toBe(HOST);
+  await letGo(one);
+  await letGo(two);
+});
+
+test("a published port answers at every address of the host, to the container itself too, until it is withdrawn", async () => {
+  const endpoint = await bridge.attach({ name: "web", ports: [wish("")] });
+  const port = hostPort(endpoint);
+  await serve(endpoint.netns, 80);
+  expect(ask(0, "127.0.0.1", port)).toBe("172.30.0.1");
+  expect(ask(0, HOST, port)).not.toBe("");
+  expect(ask(neighbour, HOST, port)).toBe(NEIGHBOUR);
+  expect(ask(endpoint.netns, HOST, port)).toBe("172.30.0.1");
+  await letGo(endpoint);
+  expect(ask(neighbour, HOST, port)).toBe("");
+  expect(run(0, "nft", "list", "map", "ip", "berth0", "published-any")).not.toContain("elements");
+});
+
+test("a port published on 127.0.0.1 is the host's alone (GHSA-x4rx-4gw3-53p4)", async () => {
+  const endpoint = await bridge.attach({ name: "local", ports: [wish("127.0.0.1")] });
+  const other = await bridge.attach({ name: "other", ports: [] });
+  const port = hostPort(endpoint);
+  await serve(endpoint.netns, 80);
+  expect(ask(0, "127.0.0.1", port)).toBe("172.30.0.1");
+  expect(ask(neighbour, HOST, port)).toBe("");
+  expect(ask(other.netns, "172.30.0.1", port)).toBe("");
+  // A neighbour that routes 127.0.0.1 here.
+  await kernel.sysctl(neighbour, "net/ipv4/conf/eth0/route_localnet", "1");
+  run(neighbour, "ip", "route", "add", "127.0.0.1", "via", HOST, "src", NEIGHBOUR);
+  expect(run(neighbour, "ip", "route", "get", "127.0.0.1")).toContain(HOST);
+  expect(ask(neighbour, "127.0.0.1", port)).toBe("");
+  await letGo(endpoint);
+  await letGo(other);
+});
+
+test("a port that is not published is not reached by routing to the container", async () => {
+  const endpoint = await bridge.attach({ name: "private", ports: [] });
+  await serve(endpoint.netns, 80);
+  run(neighbour, "ip", "route", "add", "172.30.0.0/24", "via", HOST);
+  expect(run(neighbour, "ip", "route", "get", endpoint.record.address)).toContain(HOST);
+  expect(ask(neighbour, endpoint.record.address, 80)).toBe("");
+  await letGo(endpoint);
+});
+
+test("a port that another has is refused in Docker's words, and the failed endpoint leaves its address", async () => {
+  const first = await bridge.attach({ name: "first", ports: [wish("")] });
+  const port = hostPort(first);
+  const second = bridge.attach({ name: "second", ports: [wish("", port)] });
+  expect(second).rejects.toThrow(
+    /^driver failed programming external connectivity on endpoint second/,
+  );
+  await second.catch(() => {});
+  await letGo(first);
+  const again = await bridge.attach({ name: "again", ports: [wish("", port)] });
+  expect(hostPort(again)).toBe(port);
+  await letGo(again);
+});
+
+test("a port on an IPv6 address of the host never becomes a rule for another address", async () => {
+  const outcome = await bridge
+    .attach({ name: "six", ports: [wish("::1")] })
+    .then(letGo, (error: Error) => error.message);
+  expect(String(outcome)).toContain("IPv6");
+});
+
+test("a bridge opened anew keeps what runs: its address is taken, its port still answers", async () => {
+  const endpoint = await bridge.attach({ name: "kept", ports: [wish("")] });
+  await serve(endpoint.netns, 80);
+  await bridge.close(false);
+  bridge = await Bridge.open(kernel, options, [endpoint.record]);
+  const other = await bridge.attach({ name: "next", ports: [] });
+  expect(other.record.address).not.toBe(endpoint.record.address);
+  expect(ask(neighbour, HOST, hostPort(endpoint))).toBe(NEIGHBOUR);
+  expect(ask(other.netns, endpoint.record.address, 80)).toBe(other.record.address);
+  await letGo(endpoint);
+  await letGo(other);
+});
+
+test("a subnet that a route of the host has is refused by name, and removal leaves neither bridge nor table", async () => {
+  const clash = Bridge.open(kernel, { ...options, name: "berth1", bip: "198.51.100.1/25" }, []);
+  expect(clash).rejects.toThrow("198.51.100.0/24");
+  await clash.catch(() => {});
+  const second = await Bridge.open(kernel, { ...options, name: "berth1", bip: undefined }, []);
+  expect(second.cidr).toBe("172.17.0.0/16");
+  await second.close(true);
+  expect(run(0, "ip", "-br", "link")).not.toContain("berth1");
+  expect(run(0, "nft", "list", "tables")).toBe("table ip berth0\n");
+});
