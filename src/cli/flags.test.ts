@@ -1,0 +1,117 @@
+/**
+ * Command lines as Docker reads them.
+ */
+import { expect, test } from "bun:test";
+import { parseMount, parseVolumes } from "./container-options/mounts.ts";
+import { parsePorts } from "./container-options/ports.ts";
+import { parseRestart } from "./container-options/request.ts";
+import { parseDevice, parseUlimit } from "./container-options/resources.ts";
+import { parseBytes, parseDuration } from "./flag-values.ts";
+import { flag, parseFlags } from "./flags.ts";
+
+const flags = [
+  flag("interactive", "i", "bool", "x"),
+  flag("tty", "t", "bool", "x"),
+  flag("publish", "p", "list", "x"),
+  flag("memory", "m", "bytes", "x"),
+  flag("sig-proxy", "", "bool", "x", "true"),
+];
+
+test("short flags join, values follow with or without a space or an equals sign", () => {
+  const parsed = parseFlags(
+    ["-itp80:80", "-p=1", "-p", "2", "--publish=3", "--publish", "4"],
+    flags,
+    false,
+  );
+  expect([parsed.on("interactive"), parsed.on("tty")]).toEqual([true, true]);
+  expect(parsed.all("publish")).toEqual(["80:80", "1", "2", "3", "4"]);
+});
+
+test("flags end at the first argument unless they may be mixed", () => {
+  expect(parseFlags(["a", "-i"], flags, false).args).toEqual(["a", "-i"]);
+  expect(parseFlags(["a", "-i"], flags, true).on("interactive")).toBe(true);
+  expect(parseFlags(["--", "-i"], flags, true).args).toEqual(["-i"]);
+  expect(parseFlags(["--sig-proxy=false"], flags, true).on("sig-proxy", true)).toBe(false);
+});
+
+test.each([
+  [["--foo"], "unknown flag: --foo"],
+  [["-ix"], "unknown shorthand flag: 'x' in -ix"],
+  [["--publish"], "flag needs an argument: --publish"],
+  [["-p"], "flag needs an argument: 'p' in -p"],
+  [["-m", "x"], `invalid argument "x" for "-m, --memory" flag: invalid size: 'x'`],
+  [
+    ["--tty=no"],
+    `invalid argument "no" for "-t, --tty" flag: strconv.ParseBool: parsing "no": invalid syntax`,
+  ],
+])("%p is refused in pflag's words", (argv, message) => {
+  expect(() => parseFlags(argv, flags, true)).toThrow(message);
+});
+
+test("sizes and durations", () => {
+  expect(["64m", "1.5GiB", "10", "2kb", "x", "1x"].map(parseBytes)).toEqual([
+    67108864,
+    1610612736,
+    10,
+    2048,
+    undefined,
+    undefined,
+  ]);
+  expect(["1m30s", "500ms", "0", "5", ""].map(parseDuration)).toEqual([
+    9e10,
+    5e8,
+    0,
+    undefined,
+    undefined,
+  ]);
+});
+
+test.each([
+  ["80", { "80/tcp": [{ HostIp: "", HostPort: "" }] }],
+  ["8080:80/udp", { "80/udp": [{ HostIp: "", HostPort: "8080" }] }],
+  ["127.0.0.1::80", { "80/tcp": [{ HostIp: "127.0.0.1", HostPort: "" }] }],
+  ["[::1]:8080:80", { "80/tcp": [{ HostIp: "::1", HostPort: "8080" }] }],
+  [
+    "8000-8001:80-81",
+    { "80/tcp": [{ HostIp: "", HostPort: "8000" }], "81/tcp": [{ HostIp: "", HostPort: "8001" }] },
+  ],
+  ["8000-8010:80", { "80/tcp": [{ HostIp: "", HostPort: "8000-8010" }] }],
+  ["target=80,published=8080,protocol=udp", { "80/udp": [{ HostIp: "", HostPort: "8080" }] }],
+])("-p %s", (spec, bindings) => {
+  expect(parsePorts([spec], []).bindings).toEqual(bindings);
+});
+
+test("ranges of different length are refused", () => {
+  expect(() => parsePorts(["8000-8002:80-81"], [])).toThrow("invalid ranges specified");
+  expect(() => parsePorts(["80/x"], [])).toThrow("invalid proto: x");
+});
+
+test("mounts", () => {
+  expect(parseMount('type=bind,src=/a,"dst=/b,c",ro')).toEqual({
+    Type: "bind",
+    Source: "/a",
+    Target: "/b,c",
+    ReadOnly: true,
+  });
+  expect(parseMount("dst=/v,volume-label=a=b").VolumeOptions?.Labels).toEqual({ a: "b" });
+  expect(() => parseMount("type=bind,src=/a")).toThrow("target is required");
+  expect(() => parseMount("dst=/a,tmpfs-size=1m")).toThrow(
+    "cannot mix 'tmpfs-*' options with mount type 'volume'",
+  );
+  expect(parseVolumes(["/a", "n:/b:ro"])).toEqual({ binds: ["n:/b:ro"], anonymous: { "/a": {} } });
+  expect(parseVolumes(["./x:/y"]).binds).toEqual([`${process.cwd()}/x:/y`]);
+});
+
+test("devices, limits, restart policies", () => {
+  expect(parseDevice("/dev/a:r")).toEqual({
+    PathOnHost: "/dev/a",
+    PathInContainer: "/dev/a",
+    CgroupPermissions: "r",
+  });
+  expect(parseUlimit("nofile=1:2")).toEqual({ Name: "nofile", Soft: 1, Hard: 2 });
+  expect(() => parseUlimit("nofile=3:2")).toThrow(
+    "soft limit must be less than or equal to hard limit: 3 > 2",
+  );
+  expect(parseRestart("on-failure:3")).toEqual({ Name: "on-failure", MaximumRetryCount: 3 });
+  expect(() => parseRestart("always:x")).toThrow("maximum retry count must be an integer");
+});
