@@ -9,57 +9,52 @@ import { ellipsis, goTime, humanDuration, humanSize } from "../human.ts";
 import { out } from "../output.ts";
 import { type Row, writeList } from "../table.ts";
 
-interface Run {
-  first: number;
-  last: number;
-  host: number | undefined;
-  ip: string;
-  type: string;
+/** `0.0.0.0:80->80`, with brackets around an IPv6 address. */
+function mapping(ip: string, host: string, inside: string): string {
+  return `${ip.includes(":") ? `[${ip}]` : ip}:${host}->${inside}`;
 }
 
-/** Ports as Docker shows them: neighbours of one address are one range. */
-export function showPorts(ports: readonly Port[]): string {
-  const sorted = ports.toSorted(
-    (a, b) =>
-      (a.IP ?? "").localeCompare(b.IP ?? "") ||
-      a.Type.localeCompare(b.Type) ||
-      a.PrivatePort - b.PrivatePort ||
-      (a.PublicPort ?? 0) - (b.PublicPort ?? 0),
+/** Compares as Docker orders ports: by the container's, then the address, the host's and the protocol. */
+function portOrder(a: Port, b: Port): number {
+  const text = (x: string, y: string) => (x < y ? -1 : x > y ? 1 : 0);
+  return (
+    a.PrivatePort - b.PrivatePort ||
+    text(a.IP ?? "", b.IP ?? "") ||
+    (a.PublicPort ?? 0) - (b.PublicPort ?? 0) ||
+    text(a.Type, b.Type)
   );
-  const runs: Run[] = [];
-  for (const port of sorted) {
-    const run = runs.at(-1);
-    const host = port.PublicPort || undefined;
-    const next =
-      run !== undefined &&
-      run.ip === (port.IP ?? "") &&
-      run.type === port.Type &&
-      port.PrivatePort === run.last + 1;
-    const hostNext =
-      run?.host === undefined
-        ? host === undefined
-        : host === run.host + port.PrivatePort - run.first;
-    if (next && hostNext) run.last = port.PrivatePort;
-    else
-      runs.push({
-        first: port.PrivatePort,
-        last: port.PrivatePort,
-        host,
-        ip: port.IP ?? "",
-        type: port.Type,
-      });
+}
+
+/**
+ * Ports as Docker shows them: neighbours that keep their number on the host (or are not published) become a
+ * range, all others follow one by one.
+ */
+export function showPorts(ports: readonly Port[]): string {
+  const open = new Map<string, { ip: string; type: string; first: number; last: number }>();
+  const shown: string[] = [];
+  const moved: string[] = [];
+  const close = (run: { ip: string; type: string; first: number; last: number }) => {
+    const range = run.first === run.last ? `${run.first}` : `${run.first}-${run.last}`;
+    shown.push(`${run.ip === "" ? range : mapping(run.ip, range, range)}/${run.type}`);
+  };
+  for (const port of ports.toSorted(portOrder)) {
+    const { PrivatePort: number, Type: type } = port;
+    const ip = port.IP ?? "";
+    if (ip !== "" && port.PublicPort !== number) {
+      moved.push(`${mapping(ip, String(port.PublicPort), String(number))}/${type}`);
+      continue;
+    }
+    const key = `${ip}/${type}`;
+    const run = open.get(key);
+    if (run && number === run.last + 1) {
+      run.last = number;
+      continue;
+    }
+    if (run) close(run);
+    open.set(key, { ip, type, first: number, last: number });
   }
-  const range = (first: number, last: number) =>
-    first === last ? String(first) : `${first}-${last}`;
-  // Published ones come first, as in the lists of older daemons' tools.
-  return runs
-    .map((run) => {
-      const inside = `${range(run.first, run.last)}/${run.type}`;
-      if (run.host === undefined) return inside;
-      const ip = run.ip.includes(":") ? `[${run.ip}]` : run.ip;
-      return `${ip}:${range(run.host, run.host + run.last - run.first)}->${inside}`;
-    })
-    .join(", ");
+  for (const run of open.values()) close(run);
+  return [...shown, ...moved].join(", ");
 }
 
 function rowOf(one: ContainerSummary, whole: boolean): Row {
