@@ -35,7 +35,8 @@ export function longFunctions(lines: readonly string[], limit: number): string[]
     /^(\s*)(?:export |async |static |private |override |default )*(?:function\*? |(?:\w+ )?\*?\w+\(.*\{$)/;
   lines.forEach((line, at) => {
     const match = head.exec(line);
-    if (match === null || /^\s*(?:if|for|while|switch|return|describe|test)\b/.test(line)) return;
+    if (match === null || /^\s*(?:if|for|while|switch|return|describe|test)\b|=> \{$/.test(line))
+      return;
     const end = lines.indexOf(`${match[1]}}`, at);
     if (end - at + 1 > limit) found.push(`${line.trim().slice(0, 60)} has ${end - at + 1} lines`);
   });

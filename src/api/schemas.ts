@@ -4,8 +4,13 @@
 import { z } from "zod";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
 
-const text = z.string().max(1 << 20);
-const name = z.string().max(4096);
+/** No system call takes a NUL byte: it is refused here for all fields. */
+const withoutNul = (value: string) => !value.includes("\0");
+const text = z
+  .string()
+  .max(1 << 20)
+  .refine(withoutNul, "a NUL byte");
+const name = z.string().max(4096).refine(withoutNul, "a NUL byte");
 const int = z.number().int();
 const flag = z.boolean();
 const strings = z.array(text).max(65536);

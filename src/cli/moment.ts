@@ -1,6 +1,7 @@
 /**
  * Moments as users write them: times, and durations back from now.
  */
+import { parseDuration } from "./flag-values.ts";
 
 /** A moment as seconds: a Unix time, a date, or a duration before now. Throws an Error for neither. */
 export function parseMoment(text: string, now: number): string | undefined {

@@ -35,7 +35,7 @@ export interface ListFormat {
   readonly headings: Readonly<Record<string, string>>;
 }
 
-function unescape(text: string): string {
+function interpretEscapes(text: string): string {
   return text.replace(/\\t/g, "\t").replace(/\\n/g, "\n");
 }
 
@@ -49,7 +49,7 @@ export function writeList(rows: readonly Row[], how: ListFormat): void {
     return;
   }
   const isTable = /^table\s/.test(format);
-  const source = unescape(isTable ? format.replace(/^table\s+/, "") : format);
+  const source = interpretEscapes(isTable ? format.replace(/^table\s+/, "") : format);
   const template = parseTemplate(source);
   const lines = rows.map((row) => execute(template, row));
   if (!isTable) return out(lines.map((line) => `${line}\n`).join(""));

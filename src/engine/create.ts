@@ -133,6 +133,8 @@ function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: 
     );
   if (Runtime && Runtime !== "berth" && !deps.settings.runtimes.has(Runtime))
     throw fault("invalid", "runtime", `unknown or invalid runtime name: ${Runtime}`);
+  if (hostConfig.CgroupParent?.split("/").some((part) => Buffer.byteLength(part) > 255))
+    throw fault("invalid", "cgroup-parent", "the cgroup parent has a name of more than 255 bytes");
   if ((hostConfig.ShmSize ?? 0) < 0)
     throw fault("invalid", "shm-size", "SHM size can not be less than 0");
   if ((hostConfig.OomScoreAdj ?? 0) < -1000 || (hostConfig.OomScoreAdj ?? 0) > 1000)

@@ -14,16 +14,12 @@ export function shimSocket(settings: EngineSettings, id: string): string {
   return `${runDirectory(settings, id)}/shim.sock`;
 }
 
-/** The container's cgroup, below each controller. */
+/** The container's cgroup. --cgroup-parent names a group below berth's own, so that no foreign cgroup is touched. */
 export function cgroupPath(settings: EngineSettings, record: ContainerRecord): string {
-  const parent = record.hostConfig.CgroupParent;
-  const clean = parent
-    ? `/${parent
-        .split("/")
-        .filter((name) => name !== "" && name !== "." && name !== "..")
-        .join("/")}`
-    : settings.cgroupParent;
-  return `${clean}/${record.id}`;
+  const names = (record.hostConfig.CgroupParent ?? "")
+    .split("/")
+    .filter((name) => name !== "" && name !== "." && name !== "..");
+  return [settings.cgroupParent, ...names, record.id].join("/");
 }
 
 /** The json-file log. */

@@ -94,16 +94,22 @@ function sweepDirectories(deps: EngineDeps): void {
       rmSync(`${settings.runDirectory}/${name}`, { recursive: true, force: true });
 }
 
-async function sweepCgroups(deps: EngineDeps): Promise<void> {
-  const { cgroups, settings, registry } = deps;
-  for (const id of cgroups.children(settings.cgroupParent)) {
-    if (registry.find(id)?.running) continue;
-    const path = `${settings.cgroupParent}/${id}`;
+/** Cgroups of containers that are no more, and parents (--cgroup-parent) that are empty. */
+async function sweepCgroups(deps: EngineDeps, parent: string): Promise<void> {
+  const { cgroups, registry } = deps;
+  for (const name of cgroups.children(parent)) {
+    const path = `${parent}/${name}`;
+    if (!/^[0-9a-f]{64}$/.test(name)) {
+      await sweepCgroups(deps, path);
+      continue;
+    }
+    if (registry.find(name)?.running) continue;
     for (let tries = 0; tries < 100 && !cgroups.remove(path); tries++) {
       cgroups.kill(path);
       await Bun.sleep(5);
     }
   }
+  if (parent !== deps.settings.cgroupParent) cgroups.remove(parent);
 }
 
 /** Takes over, settles and sweeps. */
@@ -129,7 +135,7 @@ export async function recover(
       );
     }
   sweepDirectories(deps);
-  await sweepCgroups(deps);
+  await sweepCgroups(deps, deps.settings.cgroupParent);
   deps.driver.sweep();
   const ids = new Set(deps.registry.all().map((container) => container.id));
   deps.volumes.sweep(ids);

@@ -148,6 +148,18 @@ function parseSize(text: string): number {
   );
 }
 
+/** Throws a Fault "invalid" for places and names that the host does not take. */
+function checkPaths(dataRoot: string, execRoot: string, bridge: string | undefined): void {
+  if (!dataRoot.startsWith("/") || !execRoot.startsWith("/"))
+    throw bad("--data-root and --exec-root must be absolute paths");
+  if (execRoot.length > 48)
+    throw bad(
+      `--exec-root ${execRoot} is longer than 48 characters, which the paths of Unix sockets do not allow`,
+    );
+  if (bridge !== undefined && !/^[a-zA-Z][\w-]{0,14}$/.test(bridge))
+    throw bad(`invalid bridge name "${bridge}": at most 15 letters, digits, - and _`);
+}
+
 /** Parses arguments and the configuration file. Undefined when only help was asked for. Throws Faults "invalid". */
 export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | undefined {
   let given: Values;
@@ -192,17 +204,9 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     throw bad(`unknown storage driver "${driver}": overlay2 and vfs are there`);
   const dataRoot = text("data-root") ?? DEFAULT_DATA_ROOT;
   const execRoot = text("exec-root") ?? "/run/berth";
-  if (!dataRoot.startsWith("/") || !execRoot.startsWith("/"))
-    throw bad("--data-root and --exec-root must be absolute paths");
-  if (execRoot.length > 48)
-    throw bad(
-      `--exec-root ${execRoot} is longer than 48 characters, which the paths of Unix sockets do not allow`,
-    );
-  const bridge = text("bridge");
-  if (bridge !== undefined && !/^[a-zA-Z][\w-]{0,14}$/.test(bridge))
-    throw bad(`invalid bridge name "${bridge}": at most 15 letters, digits, - and _`);
   const logOptions = pairs("log-opt");
   const runtimes = pairs("add-runtime");
+  checkPaths(dataRoot, execRoot, text("bridge"));
   const defaultRuntime = text("default-runtime") ?? "berth";
   if (defaultRuntime !== "berth" && !runtimes.has(defaultRuntime))
     throw bad(`specified default runtime '${defaultRuntime}' does not exist`);
@@ -212,7 +216,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     execRoot,
     pidfile: text("pidfile") ?? `${execRoot}/berth.pid`,
     bip: text("bip"),
-    bridge,
+    bridge: text("bridge"),
     mtu: whole("mtu", 1500),
     storageDriver: driver,
     logLevel: level as LogLevel,

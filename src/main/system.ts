@@ -14,6 +14,16 @@ function operatingSystem(): string {
   return /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync(file, "utf8"))?.[1] ?? "Linux";
 }
 
+/** A daemon that is in no swarm. */
+const noSwarm = {
+  NodeID: "",
+  NodeAddr: "",
+  LocalNodeState: "inactive" as const,
+  ControlAvailable: false,
+  Error: "",
+  RemoteManagers: null,
+};
+
 const goArch = { x64: "amd64", arm64: "arm64" }[arch() as string] ?? arch();
 
 /** The port over the engine's parts. */
@@ -55,72 +65,73 @@ export function systemPort(
       KernelVersion: release(),
       BuildTime: "",
     }),
-    info: () => {
-      const { total, running, paused, stopped } = engine.counts();
-      const { cgroups, features, driver, images } = deps;
-      return {
-        ID: id,
-        Containers: total,
-        ContainersRunning: running,
-        ContainersPaused: paused,
-        ContainersStopped: stopped,
-        Images: images.count(),
-        Driver: driver.name,
-        DriverStatus: [
-          ["Backing storage", options.dataRoot],
-          ["Unbounded layers (lowerdir+)", String(features.lowerdirPlus)],
-        ],
-        DockerRootDir: options.dataRoot,
-        Plugins: {
-          Volume: ["local"],
-          Network: ["bridge", "host", "null"],
-          Authorization: null,
-          Log: ["json-file", "none"],
-        } as never,
-        MemoryLimit: cgroups.has("memory"),
-        SwapLimit: cgroups.swapAccounting,
-        CpuCfsPeriod: cgroups.has("cpu"),
-        CpuCfsQuota: cgroups.has("cpu"),
-        CPUShares: cgroups.has("cpu"),
-        CPUSet: cgroups.has("cpuset"),
-        PidsLimit: cgroups.has("pids"),
-        OomKillDisable: cgroups.version === 1,
-        IPv4Forwarding: true,
-        Debug: options.logLevel === "debug",
-        SystemTime: new Date().toISOString(),
-        LoggingDriver: "json-file",
-        CgroupDriver: "cgroupfs",
-        CgroupVersion: cgroups.version === 1 ? "1" : "2",
-        KernelVersion: release(),
-        OperatingSystem: system,
-        OSVersion: kernelVersion(),
-        OSType: "linux",
-        Architecture: { x64: "x86_64", arm64: "aarch64" }[arch() as string] ?? arch(),
-        NCPU: features.cpus,
-        MemTotal: totalmem(),
-        IndexServerAddress: "",
-        Name: hostname(),
-        Labels: [],
-        ExperimentalBuild: false,
-        ServerVersion: VERSION,
-        Runtimes: Object.fromEntries([
-          ["berth", { path: "berth-shim" }],
-          ...[...options.runtimes].map(([name, path]) => [name, { path }]),
-        ]),
-        DefaultRuntime: options.defaultRuntime,
-        Swarm: {
-          NodeID: "",
-          NodeAddr: "",
-          LocalNodeState: "inactive",
-          ControlAvailable: false,
-          Error: "",
-          RemoteManagers: null,
-        },
-        LiveRestoreEnabled: true,
-        InitBinary: "berth-shim",
-        SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
-        Warnings: [],
-      };
-    },
+    info: () => infoOf(options, engine, deps, id, system),
+  };
+}
+
+function infoOf(
+  options: DaemonOptions,
+  engine: Engine,
+  deps: EngineDeps,
+  id: string,
+  system: string,
+): ReturnType<SystemPort["info"]> {
+  const { total, running, paused, stopped } = engine.counts();
+  const { cgroups, features, driver, images } = deps;
+  return {
+    ID: id,
+    Containers: total,
+    ContainersRunning: running,
+    ContainersPaused: paused,
+    ContainersStopped: stopped,
+    Images: images.count(),
+    Driver: driver.name,
+    DriverStatus: [
+      ["Backing storage", options.dataRoot],
+      ["Unbounded layers (lowerdir+)", String(features.lowerdirPlus)],
+    ],
+    DockerRootDir: options.dataRoot,
+    Plugins: {
+      Volume: ["local"],
+      Network: ["bridge", "host", "null"],
+      Authorization: null,
+      Log: ["json-file", "none"],
+    } as never,
+    MemoryLimit: cgroups.has("memory"),
+    SwapLimit: cgroups.swapAccounting,
+    CpuCfsPeriod: cgroups.has("cpu"),
+    CpuCfsQuota: cgroups.has("cpu"),
+    CPUShares: cgroups.has("cpu"),
+    CPUSet: cgroups.has("cpuset"),
+    PidsLimit: cgroups.has("pids"),
+    OomKillDisable: cgroups.version === 1,
+    IPv4Forwarding: true,
+    Debug: options.logLevel === "debug",
+    SystemTime: new Date().toISOString(),
+    LoggingDriver: "json-file",
+    CgroupDriver: "cgroupfs",
+    CgroupVersion: cgroups.version === 1 ? "1" : "2",
+    KernelVersion: release(),
+    OperatingSystem: system,
+    OSVersion: kernelVersion(),
+    OSType: "linux",
+    Architecture: { x64: "x86_64", arm64: "aarch64" }[arch() as string] ?? arch(),
+    NCPU: features.cpus,
+    MemTotal: totalmem(),
+    IndexServerAddress: "",
+    Name: hostname(),
+    Labels: [],
+    ExperimentalBuild: false,
+    ServerVersion: VERSION,
+    Runtimes: Object.fromEntries([
+      ["berth", { path: "berth-shim" }],
+      ...[...options.runtimes].map(([name, path]) => [name, { path }]),
+    ]),
+    DefaultRuntime: options.defaultRuntime,
+    Swarm: noSwarm,
+    LiveRestoreEnabled: true,
+    InitBinary: "berth-shim",
+    SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
+    Warnings: [],
   };
 }

@@ -3,11 +3,16 @@
  * berth runs on.
  */
 
-export const NLM_F_REQUEST = 1;
+const NLM_F_REQUEST = 1;
+/** Answer even a success. */
 export const NLM_F_ACK = 4;
+/** Answer with every object. */
 export const NLM_F_DUMP = 0x300;
+/** Make the object if it is missing. */
 export const NLM_F_CREATE = 0x400;
+/** Fail if the object is there. */
 export const NLM_F_EXCL = 0x200;
+/** The attribute is made of attributes. */
 export const NLA_F_NESTED = 0x8000;
 
 const NLMSG_ERROR = 2;

@@ -4,7 +4,6 @@
 import { Demultiplexer } from "../../client/index.ts";
 import type { ContainerInspectResponse } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
-import { parseDuration } from "../flag-values.ts";
 import { flag } from "../flags.ts";
 import { parseMoment } from "../moment.ts";
 import { err, out } from "../output.ts";

@@ -1,0 +1,147 @@
+/**
+ * A daemon of a test's own: the built executable on its own roots, socket and bridge, beside any other.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+
+const executable = join(import.meta.dir, "../../dist/berth");
+
+/** What a command did. */
+export interface Done {
+  readonly status: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Options of one command. */
+export interface CommandOptions {
+  readonly stdin?: string | Uint8Array;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+async function run(
+  argv: readonly string[],
+  env: Record<string, string>,
+  options: CommandOptions,
+): Promise<Done> {
+  const child = Bun.spawn([...argv], {
+    stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
+    stdout: "pipe",
+    stderr: "pipe",
+    env: {
+      PATH: process.env.PATH ?? "/usr/bin:/bin:/usr/sbin:/sbin",
+      HOME: "/nonexistent",
+      ...env,
+      ...options.env,
+    },
+  });
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  return { status: await child.exited, out, err };
+}
+
+/** One daemon with its data. */
+export class TestDaemon {
+  readonly directory = mkdtempSync("/tmp/bt-");
+  readonly socket = `${this.directory}/s`;
+  private child: Bun.Subprocess | undefined;
+
+  constructor(private readonly flags: readonly string[] = []) {}
+
+  /** Starts it and waits until it answers. */
+  async start(): Promise<this> {
+    const log = Bun.file(`${this.directory}/log`);
+    const flags = [
+      "-H",
+      `unix://${this.socket}`,
+      "--data-root",
+      `${this.directory}/data`,
+      "--exec-root",
+      `${this.directory}/exec`,
+      ...this.flags,
+    ];
+    this.child = Bun.spawn([executable, "daemon", ...flags], {
+      stdin: "ignore",
+      stdout: log,
+      stderr: log,
+    });
+    const deadline = Date.now() + 20_000;
+    while (!existsSync(this.socket) || !(await this.answers())) {
+      if (this.child.exitCode !== null || Date.now() > deadline)
+        throw new Error(`the daemon did not start: ${this.log}`);
+      await Bun.sleep(5);
+    }
+    return this;
+  }
+
+  private async answers(): Promise<boolean> {
+    return fetch("http://x/_ping", { unix: this.socket }).then(
+      (response) => response.ok,
+      () => false,
+    );
+  }
+
+  /** The daemon's process. */
+  get pid(): number {
+    return this.child?.pid ?? 0;
+  }
+
+  /** What it has logged. */
+  get log(): string {
+    return existsSync(`${this.directory}/log`) ? readFileSync(`${this.directory}/log`, "utf8") : "";
+  }
+
+  /** Runs berth's own command line against it. */
+  berth(...args: string[]): Promise<Done> {
+    return this.berthWith({}, ...args);
+  }
+
+  berthWith(options: CommandOptions, ...args: string[]): Promise<Done> {
+    return run([executable, ...args], { BERTH_HOST: `unix://${this.socket}` }, options);
+  }
+
+  /** Runs the stock docker command line against it. */
+  docker(...args: string[]): Promise<Done> {
+    return this.dockerWith({}, ...args);
+  }
+
+  dockerWith(options: CommandOptions, ...args: string[]): Promise<Done> {
+    return run(["docker", ...args], { DOCKER_HOST: `unix://${this.socket}` }, options);
+  }
+
+  /** One request to the API. */
+  async api(
+    method: string,
+    path: string,
+    body?: unknown,
+  ): Promise<{ status: number; text: string }> {
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    const response = await fetch(`http://x${path}`, {
+      method,
+      unix: this.socket,
+      ...(body === undefined
+        ? {}
+        : { body: text, headers: { "Content-Type": "application/json" } }),
+    });
+    return { status: response.status, text: await response.text() };
+  }
+
+  /** kill -9. */
+  async kill(): Promise<void> {
+    this.child?.kill("SIGKILL");
+    await this.child?.exited;
+  }
+
+  /** Ends it as an administrator does; gives its exit status. */
+  async stop(): Promise<number> {
+    this.child?.kill("SIGTERM");
+    return (await this.child?.exited) ?? 0;
+  }
+
+  /** Removes every container, ends it, and deletes its data. */
+  async destroy(): Promise<void> {
+    const ids = (await this.berth("ps", "-aq")).out.split("\n").filter(Boolean);
+    if (ids.length > 0) await this.berth("rm", "-f", "-v", ...ids);
+    await this.stop();
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
