@@ -4,12 +4,18 @@
 import { runCli } from "../cli/index.ts";
 import { VERSION } from "./version.ts";
 
-const argv = process.argv.slice(2);
-const status =
-  argv[0] === "daemon"
-    ? await (await import("./daemon.ts")).runDaemon(argv.slice(1))
-    : await runCli(argv, {
-        version: VERSION,
-        startDaemon: async () => (await import("./on-demand.ts")).startDaemon(),
-      });
-process.exit(status);
+async function main(argv: readonly string[]): Promise<number> {
+  if (argv[0] === "daemon") return (await import("./daemon.ts")).runDaemon(argv.slice(1));
+  return runCli(argv, {
+    version: VERSION,
+    startDaemon: async () => (await import("./on-demand.ts")).startDaemon(),
+  });
+}
+
+main(process.argv.slice(2)).then(
+  (status) => process.exit(status),
+  (error) => {
+    console.error(error);
+    process.exit(125);
+  },
+);
