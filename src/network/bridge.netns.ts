@@ -28,11 +28,14 @@ function run(netns: Handle, ...words: string[]): string {
 /** A server that tells each client from which address it came. */
 async function serve(netns: Handle, port: number): Promise<void> {
   const path = `--net=/proc/${kernel.pid}/fd/${netns}`;
-  const words = ["tcpsvd", "0.0.0.0", String(port), "sh", "-c", "echo from $TCPREMOTEADDR"];
+  const program = `Bun.listen({ hostname: "0.0.0.0", port: ${port}, socket: { data() {}, open(s) { s.end("from " + s.remoteAddress + ":\\n"); } } });`;
   servers.push(
-    Bun.spawn(["nsenter", path, "busybox", ...words], { stdio: ["ignore", null, null] }),
+    Bun.spawn(["nsenter", path, process.execPath, "-e", program], {
+      stdio: ["ignore", null, null],
+    }),
   );
-  while (!run(netns, "busybox", "netstat", "-ltn").includes(`:${port} `)) await Bun.sleep(5);
+  const listening = `:${port.toString(16).toUpperCase().padStart(4, "0")} 00000000:0000 0A`;
+  while (!run(netns, "cat", "/proc/net/tcp").includes(listening)) await Bun.sleep(5);
 }
 
 /** What the server said, without the client's port; empty when there was no way. */

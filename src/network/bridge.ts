@@ -35,6 +35,7 @@ import {
   newDefaultRoute,
   newVeth,
   routesOf,
+  setHairpin,
   setUp,
 } from "./rtnetlink.ts";
 
@@ -245,13 +246,13 @@ export class Bridge {
     let netns: Handle = 0;
     try {
       netns = await this.kernel.newNetns();
-      const { bridge, inside } = this.wiring(netns, address, mac);
+      const { outside, inside } = this.wiring(netns, address, mac);
       const quiet = this.kernel
         .sysctl(netns, "net/ipv6/conf/default/disable_ipv6", "1")
         .catch(() => {});
       await Promise.all([
         quiet,
-        this.send(0, [bridge]),
+        this.send(0, outside),
         this.send(netns, inside),
         this.send(netns, resolverRedirect(), NETLINK_NETFILTER),
       ]);
@@ -267,9 +268,10 @@ export class Bridge {
     netns: Handle,
     address: string,
     mac: string,
-  ): { bridge: NetlinkRequest; inside: NetlinkRequest[] } {
-    const bridge = newVeth({
-      name: `veth${hex(4).slice(0, 7)}`,
+  ): { outside: NetlinkRequest[]; inside: NetlinkRequest[] } {
+    const name = `veth${hex(4).slice(0, 7)}`;
+    const veth = newVeth({
+      name,
       bridgeIndex: this.index,
       mtu: this.options.mtu,
       peer: { name: "eth0", index: INTERFACE, mac, netns },
@@ -280,7 +282,7 @@ export class Bridge {
       setUp(INTERFACE),
       newDefaultRoute(this.gateway, INTERFACE),
     ];
-    return { bridge, inside };
+    return { outside: [veth, setHairpin(name)], inside };
   }
 
   private async take(address: string | undefined, mac: string | undefined): Promise<Prepared> {
@@ -344,6 +346,10 @@ export class Bridge {
     const { protocol, containerPort } = wish;
     const hostAddress =
       wish.hostAddress === "" || wish.hostAddress === "::" ? "0.0.0.0" : wish.hostAddress;
+    if (hostAddress.includes(":"))
+      throw new Error(
+        `cannot publish on ${hostAddress}: containers on this bridge have no IPv6 address`,
+      );
     const [from, to] = wish.hostPorts;
     let refusal = "";
     for (let port = from; port <= to; port++) {

@@ -47,7 +47,7 @@ table ip ${table} {
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
-    fib daddr type local jump translate
+    ip daddr != 127.0.0.0/8 fib daddr type local jump translate
   }
   chain output {
     type nat hook output priority -100; policy accept;

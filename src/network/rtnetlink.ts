@@ -28,6 +28,9 @@ const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_FD = 28;
 const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
+const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_INFO_SLAVE_DATA = 5;
+const IFLA_BRPORT_MODE = 4;
 const VETH_INFO_PEER = 1;
 const AF_INET = 2;
 
@@ -91,6 +94,24 @@ export function newVeth(pair: VethPair): NetlinkRequest {
     flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
     body: body.bytes(),
     what: `make the interface ${pair.name}`,
+  };
+}
+
+/** Lets a bridge send a frame back by the port it came from: a container that calls its own published port. */
+export function setHairpin(name: string): NetlinkRequest {
+  const body = new MessageBuilder()
+    .raw(linkHead(0, false))
+    .text(IFLA_IFNAME, name)
+    .nest(IFLA_LINKINFO, (info) =>
+      info
+        .text(IFLA_INFO_SLAVE_KIND, "bridge")
+        .nest(IFLA_INFO_SLAVE_DATA, (data) => data.u8(IFLA_BRPORT_MODE, 1)),
+    );
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_ACK,
+    body: body.bytes(),
+    what: `set ${name} to hairpin mode`,
   };
 }
 
