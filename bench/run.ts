@@ -241,8 +241,8 @@ function pidsOf(pattern: RegExp): number[] {
 
 async function memory(): Promise<void> {
   const kib = (value: number) => `${value.toFixed(0)} KiB`;
-  await once(own("run", "-d", "--name", "m", "busybox", "sleep", "1000"));
-  await once(docker("run", "-d", "--name", "m", "busybox", "busybox", "sleep", "1000"));
+  await once(own("run", "-d", "--name", "mem", "busybox", "sleep", "1000"));
+  await once(docker("run", "-d", "--name", "mem", "busybox", "busybox", "sleep", "1000"));
   const shim = median(pidsOf(new RegExp(`^berth-shim ${directory}`)).map(privateKib));
   const containerdShim = median(
     pidsOf(new RegExp(`containerd-shim.*${directory}`)).map(privateKib),
@@ -263,8 +263,8 @@ async function memory(): Promise<void> {
     "dockerd and containerd",
     kib,
   );
-  await once(own("rm", "-f", "m"));
-  await once(docker("rm", "-f", "m"));
+  await once(own("rm", "-f", "mem"));
+  await once(docker("rm", "-f", "mem"));
 }
 
 async function many(): Promise<void> {
@@ -272,7 +272,7 @@ async function many(): Promise<void> {
   const last: number[] = [];
   const names: string[] = [];
   for (let i = 0; i < 200; i++) {
-    const name = `n${i}`;
+    const name = `many-${i}`;
     names.push(name);
     const took = await once(own("run", "-d", "--name", name, "busybox", "sleep", "1000"));
     if (i < 20) first.push(took);

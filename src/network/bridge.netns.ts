@@ -27,15 +27,15 @@ function run(netns: Handle, ...words: string[]): string {
 
 /** A server that tells each client from which address it came. */
 async function serve(netns: Handle, port: number): Promise<void> {
+  const program = `Bun.listen({ hostname: "0.0.0.0", port: ${port}, socket: {
+    open(socket) { socket.end("from " + socket.remoteAddress + ":\\n"); }, data() {} } });
+    console.log("listening");`;
   const path = `--net=/proc/${kernel.pid}/fd/${netns}`;
-  const program = `Bun.listen({ hostname: "0.0.0.0", port: ${port}, socket: { data() {}, open(s) { s.end("from " + s.remoteAddress + ":\\n"); } } });`;
-  servers.push(
-    Bun.spawn(["nsenter", path, process.execPath, "-e", program], {
-      stdio: ["ignore", null, null],
-    }),
-  );
-  const listening = `:${port.toString(16).toUpperCase().padStart(4, "0")} 00000000:0000 0A`;
-  while (!run(netns, "cat", "/proc/net/tcp").includes(listening)) await Bun.sleep(5);
+  const words = ["nsenter", path, process.execPath, "-e", program];
+  const server = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+  servers.push(server);
+  const first = await server.stdout.getReader().read();
+  if (first.value === undefined) throw new Error("the server did not start");
 }
 
 /** What the server said, without the client's port; empty when there was no way. */
