@@ -33,11 +33,17 @@ async function command(name: string, argv: readonly string[]): Promise<boolean> 
 }
 
 /** Runs test files in one `bun test`, shows its output, and adds up what it counted. */
-async function suite(name: string, files: readonly string[], timeoutMs: number): Promise<void> {
+async function suite(
+  name: string,
+  files: readonly string[],
+  timeoutMs: number,
+  env: Readonly<Record<string, string>> = {},
+): Promise<void> {
   if (files.length === 0) return;
   console.log(`----  ${name}`);
   const child = Bun.spawn([bun, "test", "--timeout", String(timeoutMs), ...files], {
     cwd: root,
+    env: { ...process.env, ...env },
     stdout: "inherit",
     stderr: "pipe",
   });
@@ -69,7 +75,13 @@ const units = find("{src,tools}/**/*.test.ts").map((file) => `./${file}`);
 const blackBox = find("tests/e2e/**/*.test.ts")
   .filter((file) => named.length === 0 || named.some((name) => file.includes(name)))
   .map((file) => `./${file}`);
-if (named.length === 0) await suite("unit tests", units, 60_000);
+if (named.length === 0) {
+  await suite("unit tests", units, 60_000);
+  const native = units.filter((file) => /shim-client|kernel\/client/.test(file));
+  await suite("the C programs with address and undefined-behaviour sanitizers", native, 60_000, {
+    BERTH_TEST_SANITIZE: "1",
+  });
+}
 if (built && existsSync(join(root, "dist/berth")))
   await suite("black-box tests", blackBox, 120_000);
 console.log(`${passed} passed, ${failed} failed`);

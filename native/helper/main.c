@@ -101,8 +101,8 @@ static void reap(int signals) {
 }
 
 static void serve(int client, int signals) {
-  uint8_t *buffer = malloc(REQUEST_SIZE);
-  if (buffer == NULL) return;
+  static uint8_t *buffer;
+  if ((buffer = malloc(REQUEST_SIZE)) == NULL) return;
   size_t have = 0;
   for (;;) {
     struct pollfd fds[2] = {{client, POLLIN, 0}, {signals, POLLIN, 0}};

@@ -72,6 +72,12 @@ export class Execs {
         "paused",
         `container ${container.id} is paused, unpause the container before exec`,
       );
+    if (this.deps.settings.runtimes.has(container.record.hostConfig.Runtime ?? ""))
+      throw fault(
+        "unsupported",
+        "runtime-exec",
+        `exec is not supported in a container under ${container.record.hostConfig.Runtime}`,
+      );
     if (config.args.length === 0) throw fault("invalid", "no-command", "No exec command specified");
     for (const text of [...config.args, ...config.env, config.user, config.workingDirectory])
       if (text.includes("\0"))

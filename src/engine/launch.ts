@@ -195,7 +195,10 @@ async function prepare(
     const ops =
       runtime === undefined
         ? toLaunchPlan(spec, extras)
-        : runcPlan(runtime, spec, extras, runDirectory(deps.settings, record.id));
+        : runcPlan(runtime, spec, extras, runDirectory(deps.settings, record.id), {
+            network: endpoint && `/proc/${deps.kernel.pid}/fd/${endpoint.netns}`,
+            host: `/proc/${process.pid}/ns/net`,
+          });
     return { plan: encodeRecords(planOps, ...ops), endpoint };
   } catch (error) {
     await closeHandles(deps, endpoint);
@@ -276,7 +279,9 @@ async function launch(
   writeFileSync(`${directory}/plan`, plan, { mode: 0o600 });
   const handles = endpoint === undefined ? [] : [endpoint.netns, ...endpoint.claims];
   await deps.kernel.spawnShim(directory, handles);
-  void closeHandles(deps, endpoint);
+  // An external runtime opens the namespace by the helper's descriptor; only after the start can that be closed.
+  const external = deps.settings.runtimes.has(container.record.hostConfig.Runtime ?? "");
+  if (!external) void closeHandles(deps, endpoint);
   const socket = shimSocket(deps.settings, container.id);
   const [shim] = await Promise.all([
     connectShim(socket, followShim(deps, container)),
@@ -287,6 +292,7 @@ async function launch(
   container.waitingStreams.clear();
   container.shim = shim;
   container.record.state.pid = await shim.start();
+  if (external) setTimeout(() => void closeHandles(deps, endpoint), 2000);
 }
 
 async function startNow(deps: EngineDeps, container: Container): Promise<void> {

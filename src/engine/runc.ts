@@ -3,35 +3,52 @@
  * `RUNTIME run --bundle` there, so that logs, attach and the exit record are the same.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { fault } from "../base/errors.ts";
 import { type PlanExtras, toLaunchPlan } from "../runtime/index.ts";
 import type { OciSpec } from "../spec/oci-runtime.ts";
-import type { PlanOp } from "../spec/wire.ts";
+import { type PlanOp, wireConstants } from "../spec/wire.ts";
+
+/** Where the runtime finds the namespaces that are made for it. */
+export interface RuntimeNamespaces {
+  /** The container's network namespace; undefined when it has none of its own from the engine. */
+  readonly network: string | undefined;
+  /** The host's, to which the shim's child returns after it has made the resolver's sockets. */
+  readonly host: string;
+}
 
 /** Operations that prepare the runtime's surroundings; the rest it does itself from config.json. */
-const kept = new Set<PlanOp["name"]>([
+const before = new Set<PlanOp["name"]>([
   "shim",
   "log",
   "exit_file",
   "oom_file",
-  "join_ns",
+  "dns",
   "dns_socket",
-  "propagation",
-  "root_mount",
-  "root_bind",
 ]);
+const after = new Set<PlanOp["name"]>(["propagation", "root_mount", "root_bind"]);
+const CLONE_NEWNS = 0x00020000n;
+const CLONE_NEWNET = 0x40000000n;
 
-/** Writes the bundle to `directory` and gives the plan that runs the runtime on it. */
+/** Writes the bundle to `directory` and gives the plan that runs the runtime on it. Throws a Fault "unsupported" for a terminal. */
 export function runcPlan(
   runtime: string,
   spec: OciSpec,
   extras: PlanExtras,
   directory: string,
+  paths: RuntimeNamespaces,
 ): PlanOp[] {
+  if (spec.process.terminal)
+    throw fault(
+      "unsupported",
+      "runtime-terminal",
+      "a container under an external runtime has no terminal: leave --tty or --runtime away",
+    );
   const bundle = `${directory}/bundle`;
   mkdirSync(bundle, { recursive: true, mode: 0o700 });
-  // The network namespace is joined before the runtime starts, which then keeps it.
-  const namespaces = spec.linux.namespaces.filter(
-    ({ type, path }) => type !== "network" || (path === undefined && extras.netnsFd === undefined),
+  const namespaces = spec.linux.namespaces.map((namespace) =>
+    namespace.type === "network" && namespace.path === undefined && paths.network !== undefined
+      ? { ...namespace, path: paths.network }
+      : namespace,
   );
   const config = {
     ...spec,
@@ -39,21 +56,27 @@ export function runcPlan(
     linux: { ...spec.linux, namespaces },
   };
   writeFileSync(`${bundle}/config.json`, JSON.stringify(config), { mode: 0o600 });
-  const own = toLaunchPlan(
-    { ...spec, process: { ...spec.process, terminal: false } },
-    extras,
-  ).filter((op) => kept.has(op.name));
-  const mountNamespace = 0x00020000n;
-  const args = [runtime, "--root", `${directory}/runtime`, "run", "--bundle", bundle, extras.id];
+  const own = toLaunchPlan(spec, extras);
+  const join = (fd: number, path: string): PlanOp => ({
+    name: "join_ns",
+    fd,
+    path,
+    type: CLONE_NEWNET,
+  });
+  const resolver = own.filter((op) => op.name === "dns_socket");
+  const there = extras.netnsFd !== undefined && resolver.length > 0;
   return [
-    ...own.map(
-      (op): PlanOp =>
-        op.name === "shim" ? { ...op, clone_flags: mountNamespace, options: op.options & ~1 } : op,
-    ),
+    ...own
+      .filter((op) => before.has(op.name) && op.name !== "dns_socket")
+      .map((op): PlanOp => (op.name === "shim" ? { ...op, clone_flags: CLONE_NEWNS } : op)),
+    ...(there
+      ? [join(extras.netnsFd ?? 0, ""), ...resolver, join(wireConstants.NO_FD, paths.host)]
+      : []),
+    ...own.filter((op) => after.has(op.name)),
     { name: "umask", mask: 0o022 },
     {
       name: "exec",
-      args,
+      args: [runtime, "--root", `${directory}/runtime`, "run", "--bundle", bundle, extras.id],
       env: ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
     },
   ];

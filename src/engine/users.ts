@@ -93,6 +93,7 @@ export function resolveUser(
     groupPart || entry === undefined
       ? []
       : groups.filter(({ members }) => members.includes(entry.name)).map((known) => known.gid);
-  const supplementary = [...new Set([...own, ...extra.map(groupId)])];
+  // The primary group is among them, so that dropping it is no way around a group's denial (CVE-2022-36109).
+  const supplementary = [...new Set([gid, ...own, ...extra.map(groupId)])];
   return { uid: entry?.uid ?? uid ?? 0, gid, groups: supplementary, home: entry?.home || "/" };
 }

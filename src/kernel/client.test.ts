@@ -7,7 +7,12 @@ const dir = mkdtempSync("/tmp/berth-kernel-");
 let kernel: Kernel;
 
 beforeAll(async () => {
-  const built = Bun.spawnSync(["sh", "native/helper/build.sh", `${dir}/helper`]);
+  const built = Bun.spawnSync([
+    "sh",
+    "native/helper/build.sh",
+    `${dir}/helper`,
+    ...(process.env.BERTH_TEST_SANITIZE ? ["sanitize"] : []),
+  ]);
   if (built.exitCode !== 0) throw new Error(built.stderr.toString());
   kernel = await startKernel({
     helperPath: `${dir}/helper`,

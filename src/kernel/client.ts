@@ -126,7 +126,7 @@ const families = { tcp: [1, 6], udp: [2, 17], sctp: [1, 132] } as const;
 class HelperKernel implements Kernel {
   constructor(
     private readonly channel: Channel,
-    private readonly child: { readonly pid: number; readonly exited: Promise<number> },
+    private readonly child: { readonly pid: number; readonly exited: Promise<number>; ref(): void },
   ) {}
 
   get pid(): number {
@@ -246,6 +246,8 @@ class HelperKernel implements Kernel {
   }
 
   async stop(): Promise<void> {
+    // Unreferenced so far, so that it keeps nobody alive; now its end is what is waited for.
+    this.child.ref();
     this.channel.close();
     await this.child.exited;
   }

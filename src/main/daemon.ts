@@ -250,7 +250,12 @@ async function untilEnd(options: DaemonOptions, running: Running, kernel: Kernel
     });
   process.on("SIGHUP", () => {});
   process.on("SIGPIPE", () => {});
+  let ending = false;
+  void promise.then(() => {
+    ending = true;
+  });
   void kernel.closed.then(() => {
+    if (ending) return;
     log.error("berth-helper has ended; the daemon ends too, and containers go on: start it again");
     resolve(1);
   });

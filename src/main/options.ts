@@ -205,7 +205,11 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
   const dataRoot = text("data-root") ?? DEFAULT_DATA_ROOT;
   const execRoot = text("exec-root") ?? "/run/berth";
   const logOptions = pairs("log-opt");
-  const runtimes = pairs("add-runtime");
+  const installed = Bun.which("runc");
+  const runtimes = new Map([
+    ...(installed === null ? [] : [["runc", installed] as const]),
+    ...pairs("add-runtime"),
+  ]);
   checkPaths(dataRoot, execRoot, text("bridge"));
   const defaultRuntime = text("default-runtime") ?? "berth";
   if (defaultRuntime !== "berth" && !runtimes.has(defaultRuntime))

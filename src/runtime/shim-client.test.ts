@@ -31,7 +31,12 @@ let count = 0;
 
 beforeAll(async () => {
   for (const program of ["helper", "shim"]) {
-    const built = Bun.spawnSync(["sh", `native/${program}/build.sh`, `${dir}/${program}`]);
+    const built = Bun.spawnSync([
+      "sh",
+      `native/${program}/build.sh`,
+      `${dir}/${program}`,
+      ...(process.env.BERTH_TEST_SANITIZE ? ["sanitize"] : []),
+    ]);
     if (built.exitCode !== 0) throw new Error(built.stderr.toString());
   }
   for (const name of ["root/bin", "root/proc", "root/etc", "mnt", "outside"])
