@@ -126,3 +126,12 @@ export function timeOf(query: URLSearchParams, name: string): number | undefined
     );
   return parsed;
 }
+
+/** The same with nanoseconds kept, as RFC 3339 text in UTC; empty when absent. */
+export function preciseTimeOf(query: URLSearchParams, name: string): string {
+  const ms = timeOf(query, name);
+  if (ms === undefined) return "";
+  const text = query.get(name) ?? "";
+  const fraction = /^\d+\.(\d{1,9})$/.exec(text)?.[1] ?? /T[\d:]+\.(\d{1,9})/.exec(text)?.[1] ?? "";
+  return `${new Date(ms).toISOString().slice(0, 19)}.${fraction.padEnd(9, "0")}Z`;
+}

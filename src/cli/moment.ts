@@ -11,5 +11,7 @@ export function parseMoment(text: string, now: number): string | undefined {
   const time = Date.parse(text);
   if (Number.isNaN(time))
     throw new Error(`failed to parse value as time or duration: ${JSON.stringify(text)}`);
-  return (time / 1000).toFixed(9);
+  // Dates know milliseconds, logs nanoseconds: the fraction is taken as it is written.
+  const fraction = /:\d\d\.(\d{1,9})/.exec(text)?.[1] ?? "";
+  return `${Math.floor(time / 1000)}.${fraction.padEnd(9, "0")}`;
 }

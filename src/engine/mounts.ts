@@ -179,8 +179,7 @@ export function makeMounts(
 ): MountRecord[] {
   return wanted.map(({ volumeName, makeSource, labels, ...mount }): MountRecord => {
     if (mount.type === "volume") {
-      const volume = volumes.create({ name: volumeName, labels });
-      volumes.acquire(volume.name, container);
+      const volume = volumes.create({ name: volumeName, labels, user: container });
       return { ...mount, source: volume.mountpoint, volume: volume.name };
     }
     if (mount.type === "bind" && makeSource && !existsSync(mount.source))

@@ -25,11 +25,13 @@ function pattern(glob: string): RegExp {
   return new RegExp(`^${body}$`);
 }
 
-function matchesReference(image: ImageRecord, globs: readonly string[]): boolean {
-  return image.tags.some((tag) => {
+/** The image with only those of its names that match; undefined when none does. */
+function namedLike(image: ImageRecord, globs: readonly string[]): ImageRecord | undefined {
+  const tags = image.tags.filter((tag) => {
     const name = familiarName(parseReference(tag));
     return globs.some((glob) => pattern(glob).test(tag) || pattern(glob).test(name));
   });
+  return tags.length === 0 ? undefined : { ...image, tags };
 }
 
 function matchesLabels(
@@ -59,8 +61,8 @@ export function filterImages(
   const since = filters.since?.map((name) => createdMs(resolve(name)));
   return images
     .filter((image) => dangling === undefined || dangling.includes(image.tags.length === 0))
-    .filter(
-      (image) => filters.reference === undefined || matchesReference(image, filters.reference),
+    .flatMap((image) =>
+      filters.reference === undefined ? image : (namedLike(image, filters.reference) ?? []),
     )
     .filter((image) => matchesLabels(image.document.config?.Labels ?? {}, filters.label ?? []))
     .filter((image) => before?.every((time) => createdMs(image) < time) ?? true)

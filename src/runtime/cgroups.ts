@@ -44,9 +44,17 @@ export class Cgroups {
   private constructor(
     readonly version: 1 | 2,
     private readonly hierarchies: readonly Hierarchy[],
-    /** Version 2: the mount point. */
+    /** Where version 2 is mounted: the whole with version 2, beside the hierarchies (where runc leaves directories) with 1. */
     private readonly unified: string,
   ) {}
+
+  /** Every place that may have a directory of ours. */
+  private get roots(): readonly string[] {
+    return [
+      ...this.hierarchies.map((hierarchy) => hierarchy.path),
+      ...(this.unified === "" ? [] : [this.unified]),
+    ];
+  }
 
   /** Reads what this host has. Throws a Fault "unsupported" when nothing is mounted. */
   static detect(mountinfo = readFileSync("/proc/self/mountinfo", "utf8")): Cgroups {
@@ -70,7 +78,7 @@ export class Cgroups {
       });
     }
     if (hierarchies.some((hierarchy) => hierarchy.controllers.length > 0))
-      return new Cgroups(1, hierarchies, "");
+      return new Cgroups(1, hierarchies, unified);
     if (unified === "")
       throw fault(
         "unsupported",
@@ -222,7 +230,7 @@ export class Cgroups {
   /** Sends SIGKILL to everything in the cgroup, in any hierarchy. */
   kill(path: string): void {
     this.thaw(path);
-    const roots = this.version === 2 ? [this.unified] : this.hierarchies.map((h) => h.path);
+    const { roots } = this;
     const pids = new Set(roots.flatMap((root) => pidsBelow(root + path)));
     for (const pid of pids) {
       try {
@@ -235,13 +243,13 @@ export class Cgroups {
 
   /** Removes a cgroup and what is below it. False while a dying process still holds it. */
   remove(path: string): boolean {
-    const roots = this.version === 2 ? [this.unified] : this.hierarchies.map((h) => h.path);
+    const { roots } = this;
     return roots.map((root) => removeTree(root + path)).every(Boolean);
   }
 
   /** The names of the cgroups right below a parent, in any hierarchy. */
   children(parent: string): string[] {
-    const roots = this.version === 2 ? [this.unified] : this.hierarchies.map((h) => h.path);
+    const { roots } = this;
     return [...new Set(roots.flatMap((root) => directories(root + parent)))];
   }
 

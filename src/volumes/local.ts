@@ -45,6 +45,8 @@ export class VolumeStore {
     readonly driver?: string | undefined;
     readonly labels?: Readonly<Record<string, string>> | undefined;
     readonly options?: Readonly<Record<string, string>> | undefined;
+    /** A container that uses it from the first moment on. */
+    readonly user?: string | undefined;
   }): VolumeRecord {
     if (input.driver && input.driver !== "local")
       throw fault(
@@ -64,17 +66,24 @@ export class VolumeStore {
     if (options.length > 0)
       throw fault("invalid", "volume-option", `create ${name}: invalid option: "${options[0]}"`);
     const existing = this.find(name);
-    if (existing !== undefined) return existing;
+    if (existing !== undefined) {
+      if (input.user !== undefined) this.acquire(name, input.user);
+      return existing;
+    }
     const labels = anonymous
       ? { "com.docker.volume.anonymous": "", ...input.labels }
       : (input.labels ?? {});
     mkdirSync(`${this.root}/${name}/_data`, { recursive: true, mode: 0o755 });
-    this.db.run("INSERT INTO volumes VALUES (?, ?, ?, ?)", [
-      name,
-      JSON.stringify(labels),
-      "{}",
-      Date.now(),
-    ]);
+    // Together: a daemon that is killed in between leaves no volume that nobody can explain.
+    this.db.transaction(() => {
+      this.db.run("INSERT INTO volumes VALUES (?, ?, ?, ?)", [
+        name,
+        JSON.stringify(labels),
+        "{}",
+        Date.now(),
+      ]);
+      if (input.user !== undefined) this.acquire(name, input.user);
+    })();
     return this.get(name);
   }
 
@@ -149,7 +158,19 @@ export class VolumeStore {
     const rows = this.db
       .query<{ container: string }, []>("SELECT DISTINCT container FROM volume_users")
       .all();
-    for (const { container } of rows) if (!containers.has(container)) this.releaseAll(container);
+    for (const { container } of rows) {
+      if (containers.has(container)) continue;
+      // Its creation was never finished: anonymous volumes that were made for it go too.
+      for (const name of this.releaseAll(container))
+        if (
+          this.find(name)?.labels["com.docker.volume.anonymous"] !== undefined &&
+          this.users(name).length === 0
+        )
+          this.remove(name);
+    }
+    const known = new Set(this.list().map((volume) => volume.name));
+    for (const entry of readdirSync(this.root))
+      if (!known.has(entry)) rmSync(`${this.root}/${entry}`, { recursive: true, force: true });
   }
 
   /** True when nothing has been put into it yet. */

@@ -6,7 +6,7 @@ import { DetachWatcher, parseDetachKeys } from "../detach-keys.ts";
 import { joinStreams } from "../hijack.ts";
 import { LogFormatter } from "../log-stream.ts";
 import type { ContainersPort } from "../ports.ts";
-import { boolean, integer, parseJson, timeOf } from "../request.ts";
+import { boolean, integer, parseJson, preciseTimeOf } from "../request.ts";
 import { type Context, noContent, ok, type Route } from "../route.ts";
 import { execBody, execStartBody } from "../schemas.ts";
 
@@ -16,10 +16,6 @@ function tailOf(query: URLSearchParams): number {
   const tail = Number(text);
   // A tail that is no number shows everything, as Docker has it.
   return Number.isInteger(tail) && tail >= 0 ? tail : -1;
-}
-
-function isoTime(ms: number | undefined): string {
-  return ms === undefined ? "" : new Date(ms).toISOString();
 }
 
 async function logs(context: Context, containers: ContainersPort): Promise<undefined> {
@@ -33,8 +29,8 @@ async function logs(context: Context, containers: ContainersPort): Promise<undef
       stdout,
       stderr,
       follow: boolean(query, "follow"),
-      since: isoTime(timeOf(query, "since")),
-      until: isoTime(timeOf(query, "until")),
+      since: preciseTimeOf(query, "since"),
+      until: preciseTimeOf(query, "until"),
       tail: tailOf(query),
     },
     signal,
