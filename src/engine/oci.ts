@@ -323,7 +323,7 @@ export function toOciSpec(input: SpecInput): OciSpec {
       sysctl: sysctlsOf(input),
       maskedPaths: hostConfig.MaskedPaths ?? (unconfined ? [] : maskedPaths),
       readonlyPaths: hostConfig.ReadonlyPaths ?? (unconfined ? [] : readonlyPaths),
-      rootfsPropagation: shared ? "rshared" : "rslave",
+      rootfsPropagation: shared ? "shared" : "slave",
       ...(input.seccomp === undefined
         ? {}
         : {

@@ -154,7 +154,7 @@ function namespaceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
     const { address, port } = extras.dns;
     ops.push({ name: "dns_socket", address, port });
   }
-  const flags = propagationFlags(spec.linux.rootfsPropagation ?? "rslave") ?? MS_REC_SLAVE;
+  const flags = propagationFlags(`r${spec.linux.rootfsPropagation ?? "slave"}`) ?? MS_REC_SLAVE;
   ops.push({ name: "propagation", path: "/", flags });
   return ops;
 }

@@ -1,0 +1,198 @@
+import { expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import Ajv from "ajv";
+import { defaultSeccompProfile, type HostFeatures, toLaunchPlan } from "../runtime/index.ts";
+import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
+import { planOps } from "../spec/wire.ts";
+import { encodeRecords } from "../spec/wire-codec.ts";
+import type { ContainerRecord } from "./container-record.ts";
+import { environmentOf, type SpecInput, toOciSpec } from "./oci.ts";
+import { checkResources } from "./oci-resources.ts";
+
+const features: HostFeatures = {
+  overlay: true,
+  lowerdirPlus: true,
+  capabilities: 0x1fffeffffffn,
+  maxFiles: 20000,
+  cpus: 2,
+  seccomp: { architecture: "SCMP_ARCH_X86_64", arch: "amd64", kernel: "6.18.0" },
+};
+const host = { cpus: 2, swapAccounting: true, deviceNumbers: () => ({ major: 8, minor: 0 }) };
+
+function input(
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  more: Partial<SpecInput> = {},
+): SpecInput {
+  const record: ContainerRecord = {
+    id: "a".repeat(64),
+    name: "unit",
+    created: "",
+    image: "",
+    chain: [],
+    config: { Hostname: "unit", Cmd: ["true"], ...config },
+    hostConfig,
+    mounts: [],
+    state: {
+      status: "created",
+      pid: 0,
+      exitCode: 0,
+      error: "",
+      oomKilled: false,
+      startedAt: "",
+      finishedAt: "",
+    },
+    restartCount: 0,
+    hasBeenStarted: false,
+  };
+  return {
+    record,
+    user: { uid: 0, gid: 0, groups: [0], home: "/root" },
+    rootPath: "/run/berth/root",
+    files: { hosts: "/f/hosts", hostname: "/f/hostname", resolvConf: "/f/resolv.conf" },
+    namespaces: { network: "own", pid: "own", ipc: "own", uts: "own" },
+    cgroupPath: "/berth/x",
+    features,
+    resourceHost: host,
+    seccomp: defaultSeccompProfile,
+    devices: [],
+    ...more,
+  };
+}
+
+/** The schema without the platforms whose files are not there. */
+function linuxOnly(schema: Record<string, unknown>): Record<string, unknown> {
+  const properties = Object.entries(schema.properties as Record<string, { $ref?: string }>);
+  const kept = properties.filter(([, { $ref = "" }]) => !/^config-(?!linux)/.test($ref));
+  return { ...schema, properties: Object.fromEntries(kept) };
+}
+
+const specs = "../shared/specs/oci-runtime";
+test.skipIf(!existsSync(specs))(
+  "the configuration validates against the OCI runtime schema (skipped where the schemas are not)",
+  () => {
+    const ajv = new Ajv({ strict: false, validateFormats: false, validateSchema: false });
+    // The schemas are of draft 4, whose words that they use mean the same today.
+    const read = (file: string) => {
+      const { $schema: _, ...schema } = JSON.parse(
+        readFileSync(`${specs}/${file}`, "utf8"),
+      ) as Record<string, unknown>;
+      return schema;
+    };
+    for (const file of readdirSync(specs))
+      if (file !== "config-schema.json") ajv.addSchema(read(file), file);
+    const validate = ajv.compile(linuxOnly(read("config-schema.json")));
+    const cases: [ContainerConfig, HostConfig][] = [
+      [{}, {}],
+      [{ Tty: true }, { Privileged: true, ConsoleSize: [24, 80] }],
+      [
+        { Domainname: "d" },
+        {
+          Memory: 64 << 20,
+          NanoCpus: 5e8,
+          PidsLimit: 9,
+          CapDrop: ["ALL"],
+          ReadonlyRootfs: true,
+          Sysctls: { "net.core.somaxconn": "1" },
+          Ulimits: [{ Name: "nofile", Soft: 1, Hard: 2 }],
+          OomScoreAdj: 5,
+        },
+      ],
+    ];
+    for (const [config, hostConfig] of cases) {
+      validate(JSON.parse(JSON.stringify(toOciSpec(input(config, hostConfig)))));
+      expect(validate.errors ?? []).toEqual([]);
+    }
+  },
+);
+
+test("capabilities are Docker's fourteen, more or fewer as asked, and never more than the engine's own", () => {
+  const of = (hostConfig: HostConfig) => toOciSpec(input({}, hostConfig)).process.capabilities;
+  expect(of({}).bounding.length).toBe(14);
+  expect(of({}).inheritable).toEqual([]);
+  expect(of({ CapAdd: ["net_admin"] }).bounding).toContain("CAP_NET_ADMIN");
+  expect(of({ CapAdd: ["ALL"], CapDrop: ["CHOWN"] }).bounding).not.toContain("CAP_CHOWN");
+  expect(of({ CapDrop: ["ALL"], CapAdd: ["CAP_KILL"] }).bounding).toEqual(["CAP_KILL"]);
+  expect(of({ Privileged: true }).bounding).not.toContain("CAP_SYS_RESOURCE");
+});
+
+test("a plan enters namespaces and cgroups before it mounts, and drops its rights after the root has changed", () => {
+  const spec = toOciSpec(input({}, { Binds: [] }));
+  const ops = toLaunchPlan(spec, {
+    id: "x",
+    root: {
+      kind: "overlay",
+      lowerdirs: ["/l1", "/l0"],
+      upperdir: "/u",
+      workdir: "/w",
+      volatile: true,
+    },
+    mountPoint: "/m",
+    netnsFd: 10,
+    cgroupJoinFiles: ["/sys/fs/cgroup/cpu/berth/x/tasks"],
+    cgroupMounts: [{ directory: "cpu", option: "cpu" }],
+    seccompFilter: new Uint8Array(8),
+    stdin: { open: false, once: false },
+    exitFile: "/e",
+    lowerdirPlus: true,
+    init: false,
+  });
+  const order = ops.map((op) => op.name);
+  const at = (name: (typeof order)[number]) => order.indexOf(name);
+  const steps = [
+    "shim",
+    "join_ns",
+    "join_cgroup",
+    "unshare",
+    "propagation",
+    "root_mount",
+    "mask",
+    "pivot_root",
+    "workdir",
+    "bounding",
+    "seccomp",
+    "user",
+    "capabilities",
+    "exec",
+  ] as const;
+  expect(steps.map(at)).toEqual(steps.map(at).toSorted((a, b) => a - b));
+  expect(order.at(-1)).toBe("exec");
+  const root = ops.find((op) => op.name === "root_mount");
+  expect(root?.params).toEqual([
+    "lowerdir+=/l1",
+    "lowerdir+=/l0",
+    "upperdir=/u",
+    "workdir=/w",
+    "index=off",
+    "volatile",
+  ]);
+  expect(encodeRecords(planOps, ...ops).length).toBeGreaterThan(1000);
+});
+
+test("with no-new-privileges the filter comes last of all", () => {
+  const spec = toOciSpec(input({}, { SecurityOpt: ["no-new-privileges"] }));
+  expect(spec.process.noNewPrivileges).toBe(true);
+});
+
+test("the environment has PATH, HOSTNAME and HOME unless given; a bare name removes", () => {
+  expect(environmentOf({ Env: ["A=1", "HOSTNAME"] }, "h", "/root", true)).toEqual([
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "TERM=xterm",
+    "A=1",
+    "HOME=/root",
+  ]);
+});
+
+test("limits that contradict each other are refused in Docker's words", () => {
+  for (const [config, message] of [
+    [{ Memory: 1000 }, "Minimum memory limit allowed is 6MB"],
+    [
+      { Memory: 8 << 20, MemorySwap: 7 << 20 },
+      "Minimum memoryswap limit should be larger than memory limit",
+    ],
+    [{ NanoCpus: 3e9 }, "as there are only 2 CPUs available"],
+    [{ CpusetCpus: "0-5" }, "Requested CPUs are not available"],
+    [{ BlkioWeight: 5 }, "Range of blkio weight is from 10 to 1000"],
+  ] as const)
+    expect(() => checkResources(config, host)).toThrow(message);
+});
