@@ -110,8 +110,11 @@ const berthd = Bun.spawn(
   ],
   { stdin: "ignore", stdout: log, stderr: log },
 );
+// In a network namespace of its own, so that its bridge and rules are gone with it.
 const dockerd = Bun.spawn(
   [
+    "unshare",
+    "--net",
     "dockerd",
     "-H",
     dockerEnv.DOCKER_HOST,
@@ -217,13 +220,11 @@ async function commandLine(): Promise<void> {
   report("version --format {{.Client.Version}}", b, d, "docker against dockerd");
 }
 
-/** Private memory of a process in KiB. */
-function privateKib(pid: number): number {
+/** Private memory of a process in KiB: what it has written, or with `clean` the pages of its own program as well. */
+function privateKib(pid: number, clean = false): number {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
-  return [...text.matchAll(/^Private_\w+:\s+(\d+) kB/gm)].reduce(
-    (sum, match) => sum + Number(match[1]),
-    0,
-  );
+  const pattern = clean ? /^Private_\w+:\s+(\d+) kB/gm : /^Private_Dirty:\s+(\d+) kB/gm;
+  return [...text.matchAll(pattern)].reduce((sum, match) => sum + Number(match[1]), 0);
 }
 
 function pidsOf(pattern: RegExp): number[] {
@@ -243,9 +244,11 @@ async function memory(): Promise<void> {
   const kib = (value: number) => `${value.toFixed(0)} KiB`;
   await once(own("run", "-d", "--name", "mem", "busybox", "sleep", "1000"));
   await once(docker("run", "-d", "--name", "mem", "busybox", "busybox", "sleep", "1000"));
-  const shim = median(pidsOf(new RegExp(`^berth-shim ${directory}`)).map(privateKib));
+  const shim = median(
+    pidsOf(new RegExp(`^berth-shim ${directory}`)).map((pid) => privateKib(pid, true)),
+  );
   const containerdShim = median(
-    pidsOf(new RegExp(`containerd-shim.*${directory}`)).map(privateKib),
+    pidsOf(new RegExp(`containerd-shim.*${directory}`)).map((pid) => privateKib(pid, true)),
   );
   report(
     "private memory of a container's supervisor",
@@ -254,15 +257,17 @@ async function memory(): Promise<void> {
     "containerd-shim",
     kib,
   );
-  const idle = privateKib(berthd.pid);
-  const containerd = pidsOf(new RegExp(`^containerd.*${directory}`)).map(privateKib);
-  report(
-    "private memory of the daemon",
-    idle,
-    privateKib(dockerd.pid) + containerd.reduce((a, b) => a + b, 0),
-    "dockerd and containerd",
-    kib,
-  );
+  const containerd = pidsOf(new RegExp(`^containerd.*${directory}`));
+  for (const clean of [false, true]) {
+    const others = [dockerd.pid, ...containerd].reduce(
+      (sum, pid) => sum + privateKib(pid, clean),
+      0,
+    );
+    const what = clean
+      ? "the same with the clean pages of their programs"
+      : "private memory that the daemon has written";
+    report(what, privateKib(berthd.pid, clean), others, "dockerd and containerd", kib);
+  }
   await once(own("rm", "-f", "mem"));
   await once(docker("rm", "-f", "mem"));
 }

@@ -160,8 +160,43 @@ function checkPaths(dataRoot: string, execRoot: string, bridge: string | undefin
     throw bad(`invalid bridge name "${bridge}": at most 15 letters, digits, - and _`);
 }
 
-/** Parses arguments and the configuration file. Undefined when only help was asked for. Throws Faults "invalid". */
-export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | undefined {
+/** Typed access to the values of flags and of the configuration file. Throws Faults "invalid". */
+class Settings {
+  constructor(private readonly values: Values) {}
+
+  text(name: keyof typeof flags): string | undefined {
+    const value = this.values[name];
+    return typeof value === "string" ? value : undefined;
+  }
+
+  on(name: keyof typeof flags): boolean {
+    return this.values[name] === true;
+  }
+
+  list(name: keyof typeof flags): string[] {
+    return [this.values[name] ?? []].flat().map(String);
+  }
+
+  whole(name: keyof typeof flags, fallback: number): number {
+    const value = this.text(name);
+    if (value === undefined) return fallback;
+    if (!/^\d+$/.test(value)) throw bad(`invalid value "${value}" for --${name}`);
+    return Number(value);
+  }
+
+  pairs(name: keyof typeof flags): Map<string, string> {
+    return new Map(
+      this.list(name).map((item): [string, string] => {
+        const equals = item.indexOf("=");
+        if (equals <= 0) throw bad(`invalid value "${item}" for --${name}: it must be NAME=VALUE`);
+        return [item.slice(0, equals), item.slice(equals + 1)];
+      }),
+    );
+  }
+}
+
+/** What the arguments say over what the configuration file says. Undefined when only help was asked for. */
+function readSettings(argv: readonly string[]): Settings | undefined {
   let given: Values;
   try {
     given = parseArgs({
@@ -175,62 +210,63 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
   }
   if (given.help) return undefined;
   const file = typeof given["config-file"] === "string" ? given["config-file"] : undefined;
-  const values: Values = {
+  return new Settings({
     ...readConfig(file ?? "/etc/berth/daemon.json", file !== undefined),
     ...given,
-  };
-  const text = (name: keyof typeof flags) =>
-    typeof values[name] === "string" ? values[name] : undefined;
-  const list = (name: keyof typeof flags) => [values[name] ?? []].flat().map(String);
-  const whole = (name: keyof typeof flags, fallback: number) => {
-    const value = text(name);
-    if (value !== undefined && !/^\d+$/.test(value))
-      throw bad(`invalid value "${value}" for --${name}`);
-    return value === undefined ? fallback : Number(value);
-  };
-  const pairs = (name: keyof typeof flags) =>
-    new Map(
-      list(name).map((item): [string, string] => {
-        const equals = item.indexOf("=");
-        if (equals <= 0) throw bad(`invalid value "${item}" for --${name}: it must be NAME=VALUE`);
-        return [item.slice(0, equals), item.slice(equals + 1)];
-      }),
-    );
-  const level = values.debug === true ? "debug" : (text("log-level") ?? "info");
+  });
+}
+
+function logLevel(settings: Settings): LogLevel {
+  const level = settings.on("debug") ? "debug" : (settings.text("log-level") ?? "info");
   if (!["debug", "info", "warn", "error"].includes(level))
     throw bad(`invalid logging level: ${level}`);
-  const driver = text("storage-driver");
+  return level as LogLevel;
+}
+
+function storageDriver(settings: Settings): "overlay2" | "vfs" | undefined {
+  const driver = settings.text("storage-driver");
   if (driver !== undefined && driver !== "overlay2" && driver !== "vfs")
     throw bad(`unknown storage driver "${driver}": overlay2 and vfs are there`);
-  const dataRoot = text("data-root") ?? DEFAULT_DATA_ROOT;
-  const execRoot = text("exec-root") ?? "/run/berth";
-  const logOptions = pairs("log-opt");
+  return driver;
+}
+
+function runtimesOf(settings: Settings): Pick<DaemonOptions, "runtimes" | "defaultRuntime"> {
   const installed = Bun.which("runc");
   const runtimes = new Map([
     ...(installed === null ? [] : [["runc", installed] as const]),
-    ...pairs("add-runtime"),
+    ...settings.pairs("add-runtime"),
   ]);
-  checkPaths(dataRoot, execRoot, text("bridge"));
-  const defaultRuntime = text("default-runtime") ?? "berth";
+  const defaultRuntime = settings.text("default-runtime") ?? "berth";
   if (defaultRuntime !== "berth" && !runtimes.has(defaultRuntime))
     throw bad(`specified default runtime '${defaultRuntime}' does not exist`);
+  return { runtimes, defaultRuntime };
+}
+
+/** Parses arguments and the configuration file. Undefined when only help was asked for. Throws Faults "invalid". */
+export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | undefined {
+  const settings = readSettings(argv);
+  if (settings === undefined) return undefined;
+  const dataRoot = settings.text("data-root") ?? DEFAULT_DATA_ROOT;
+  const execRoot = settings.text("exec-root") ?? "/run/berth";
+  const hosts = settings.list("host");
+  const logOptions = settings.pairs("log-opt");
+  checkPaths(dataRoot, execRoot, settings.text("bridge"));
   return {
-    hosts: list("host").length > 0 ? list("host") : ["unix:///run/berth/berth.sock"],
+    hosts: hosts.length > 0 ? hosts : ["unix:///run/berth/berth.sock"],
     dataRoot,
     execRoot,
-    pidfile: text("pidfile") ?? `${execRoot}/berth.pid`,
-    bip: text("bip"),
-    bridge: text("bridge"),
-    mtu: whole("mtu", 1500),
-    storageDriver: driver,
-    logLevel: level as LogLevel,
-    group: text("group"),
-    runtimes,
-    defaultRuntime,
+    pidfile: settings.text("pidfile") ?? `${execRoot}/berth.pid`,
+    bip: settings.text("bip"),
+    bridge: settings.text("bridge"),
+    mtu: settings.whole("mtu", 1500),
+    storageDriver: storageDriver(settings),
+    logLevel: logLevel(settings),
+    group: settings.text("group"),
+    ...runtimesOf(settings),
     logMaxSize: parseSize(logOptions.get("max-size") ?? String(20 * MIB)),
     logMaxFiles: Number(logOptions.get("max-file") ?? 5) || 1,
-    idleTimeout: whole("idle-timeout", 0),
-    warmNetworks: whole("warm-networks", 4),
+    idleTimeout: settings.whole("idle-timeout", 0),
+    warmNetworks: settings.whole("warm-networks", 4),
   };
 }
 
