@@ -85,6 +85,11 @@ build(
     // Split and as bytecode: a command then parses nothing and loads only its own code (9 ms instead of 45).
     const shape = ["--compile", "--splitting", "--bytecode", "--format=esm"];
     const smaller = ["--minify-whitespace", "--minify-syntax"];
-    run([process.execPath, "build", ...shape, ...smaller, "src/main/cli.ts", "--outfile", out]);
+    // A bunfig.toml (which may name code to load) or .env where the user happens to stand is not berth's business.
+    const deaf = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
+    // A short command ends before compiled code pays off; src/main/cli.ts sets the usual policy for what lasts.
+    const patient = ["--compile-jit-policy=30"];
+    const entry = ["src/main/cli.ts", "--outfile", out];
+    run([process.execPath, "build", ...shape, ...smaller, ...deaf, ...patient, ...entry]);
   },
 );

@@ -7,6 +7,7 @@ import type { ContainerCreateResponse } from "../spec/engine-api.ts";
 import { createRequest } from "./container-options/request.ts";
 import type { Parsed } from "./flags.ts";
 import { err } from "./output.ts";
+import { consoleSize } from "./terminal.ts";
 
 function withTag(image: string): string {
   return /(:[^/]+|@.+)$/.test(image) ? image : `${image}:latest`;
@@ -40,7 +41,9 @@ function reserveIdFile(path: string): number | undefined {
 
 /** Creates the container of a command line, returns its id and what it was made from. */
 export async function createContainer(client: ApiClient, parsed: Parsed) {
-  const body = createRequest(parsed);
+  const request = createRequest(parsed);
+  const ConsoleSize = request.Tty ? consoleSize() : undefined;
+  const body = { ...request, HostConfig: { ...request.HostConfig, ConsoleSize } };
   const image = body.Image ?? "";
   const platform = parsed.text("platform");
   const pull = parsed.text("pull", "missing");

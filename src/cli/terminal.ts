@@ -39,6 +39,12 @@ export function terminalSize(fd: number): { rows: number; columns: number } | un
   return { rows: size[0] ?? 0, columns: size[1] ?? 0 };
 }
 
+/** The size of the terminal on stdout, or else on stdin, as the API has it: rows, columns. */
+export function consoleSize(): number[] | undefined {
+  const size = terminalSize(1) ?? terminalSize(0);
+  return size && [size.rows, size.columns];
+}
+
 /**
  * Puts the terminal in raw mode (as cfmakeraw(3)), returns what restores it. It is restored at exit too,
  * however the program ends short of SIGKILL.

@@ -17,6 +17,8 @@ export interface Done {
 export interface CommandOptions {
   readonly stdin?: string | Uint8Array;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where the command is called. */
+  readonly cwd?: string;
 }
 
 async function run(
@@ -28,6 +30,7 @@ async function run(
     stdin: options.stdin === undefined ? "ignore" : Buffer.from(options.stdin),
     stdout: "pipe",
     stderr: "pipe",
+    cwd: options.cwd ?? "/",
     env: {
       PATH: process.env.PATH ?? "/usr/bin:/bin:/usr/sbin:/sbin",
       HOME: "/nonexistent",
@@ -37,6 +40,62 @@ async function run(
   });
   const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   return { status: await child.exited, out, err };
+}
+
+/** A command on a terminal, as a person sees it. */
+export class TerminalSession {
+  #shown = "";
+  readonly #child: Bun.Subprocess;
+
+  constructor(argv: readonly string[], env: Record<string, string>) {
+    this.#child = Bun.spawn([...argv], {
+      cwd: "/",
+      env: { PATH: process.env.PATH ?? "", HOME: "/nonexistent", TERM: "xterm", ...env },
+      terminal: {
+        cols: 100,
+        rows: 30,
+        data: (_terminal, data) => {
+          this.#shown += new TextDecoder().decode(data);
+        },
+      },
+    });
+  }
+
+  /** What has been shown so far. */
+  get shown(): string {
+    return this.#shown;
+  }
+
+  type(text: string): void {
+    this.#child.terminal?.write(text);
+  }
+
+  resize(columns: number, rows: number): void {
+    this.#child.terminal?.resize(columns, rows);
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#child.kill(name);
+  }
+
+  /** Waits until the text is shown after what was there when `from` was taken; throws after ten seconds. */
+  async see(text: string | RegExp, from = 0): Promise<void> {
+    const deadline = Date.now() + 10_000;
+    for (;;) {
+      const now = this.#shown.slice(from);
+      if (typeof text === "string" ? now.includes(text) : text.test(now)) return;
+      if (Date.now() > deadline)
+        throw new Error(`${text} is not shown, but ${JSON.stringify(this.#shown)}`);
+      await Bun.sleep(10);
+    }
+  }
+
+  /** The exit status. */
+  async ended(): Promise<number> {
+    const status = await this.#child.exited;
+    this.#child.terminal?.close();
+    return status;
+  }
 }
 
 /** One daemon with its data. */
@@ -83,6 +142,16 @@ export class TestDaemon {
   /** The daemon's process. */
   get pid(): number {
     return this.child?.pid ?? 0;
+  }
+
+  /** Runs berth's command line on a terminal of 100 columns and 30 rows. */
+  onTerminal(...args: string[]): TerminalSession {
+    return new TerminalSession([executable, ...args], { BERTH_HOST: `unix://${this.socket}` });
+  }
+
+  /** The stock docker command line on such a terminal. */
+  dockerOnTerminal(...args: string[]): TerminalSession {
+    return new TerminalSession(["docker", ...args], { DOCKER_HOST: `unix://${this.socket}` });
   }
 
   /** What it has logged. */

@@ -5,7 +5,7 @@ import { type Command, ExitError } from "../command.ts";
 import { readEnvironment } from "../container-options/environment.ts";
 import { flag } from "../flags.ts";
 import { copyInput, copyOutput, followSize } from "../streams.ts";
-import { isTerminal, rawMode } from "../terminal.ts";
+import { consoleSize, isTerminal, rawMode } from "../terminal.ts";
 
 /** The command. */
 export const command: Command = {
@@ -30,7 +30,9 @@ export const command: Command = {
     const Tty = parsed.on("tty");
     const stdin = parsed.on("interactive") && !Detach;
     if (Tty && stdin && !isTerminal(0)) throw new ExitError(1, "the input device is not a TTY");
+    const ConsoleSize = Tty ? consoleSize() : undefined;
     const body = {
+      ConsoleSize,
       User: parsed.text("user"),
       Privileged: parsed.on("privileged"),
       Tty,
@@ -49,7 +51,7 @@ export const command: Command = {
       await client.json("POST", `${path}/start`, { body: { Detach, Tty } });
       return 0;
     }
-    const connection = await client.hijack(`${path}/start`, { body: { Detach, Tty } });
+    const connection = await client.hijack(`${path}/start`, { body: { Detach, Tty, ConsoleSize } });
     const ends: (() => void)[] = [];
     try {
       if (Tty && stdin) ends.push(rawMode(0));

@@ -1,0 +1,138 @@
+/** The command line as a person at a terminal, a script and a stranger's directory meet it. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { settledLeftover, takeCensus } from "../kits/census.ts";
+import { TestDaemon } from "../kits/daemon.ts";
+
+const before = takeCensus();
+const daemon = new TestDaemon();
+const executable = join(import.meta.dir, "../../dist/berth");
+
+beforeAll(async () => {
+  await daemon.start();
+});
+afterAll(async () => {
+  await daemon.destroy();
+  expect(await settledLeftover(before)).toEqual([]);
+});
+
+for (const client of ["berth", "docker"] as const) {
+  const terminal = (...args: string[]) =>
+    client === "berth" ? daemon.onTerminal(...args) : daemon.dockerOnTerminal(...args);
+
+  test(`${client}: a shell on a terminal knows its size, echoes, and gives its status`, async () => {
+    const session = terminal("run", "--rm", "-it", "busybox", "sh");
+    await session.see("# ");
+    session.type("stty size; tty\n");
+    await session.see("30 100");
+    await session.see("/dev/pts/0");
+    session.resize(80, 25);
+    await Bun.sleep(100);
+    session.type("stty size\n");
+    await session.see("25 80");
+    session.type("sleep 100\n");
+    await Bun.sleep(100);
+    session.type("\x03");
+    session.type("exit 7\n");
+    expect(await session.ended()).toBe(7);
+  });
+
+  test(`${client}: detach keys leave the container running, attach comes back to it`, async () => {
+    const name = `term-${client}`;
+    const session = terminal("run", "-it", "--name", name, "busybox", "sh");
+    await session.see("# ");
+    session.type("echo one$((1+1))\n");
+    await session.see("one2");
+    session.type("\x10\x11");
+    expect(await session.ended()).toBe(0);
+    expect((await daemon.berth("ps", "-q", "-f", `name=${name}`)).out).not.toBe("");
+    const again = terminal("attach", "--detach-keys", "ctrl-a,x", name);
+    await Bun.sleep(200);
+    again.type("echo three$((1+1))\n");
+    await again.see("three2");
+    again.type("\x01x");
+    await again.ended();
+    const exec = terminal("exec", "-it", name, "sh", "-c", "stty size; tty; exit 9");
+    await exec.see("30 100");
+    expect(await exec.ended()).toBe(9);
+    expect((await daemon.berth("rm", "-f", name)).status).toBe(0);
+  });
+}
+
+test("signals are passed on to the container", async () => {
+  const script = "trap 'echo got it; exit 3' TERM; echo ready; while :; do sleep 0.05; done";
+  const session = daemon.onTerminal("run", "--rm", "busybox", "sh", "-c", script);
+  await session.see("ready");
+  session.signal("SIGTERM");
+  await session.see("got it");
+  expect(await session.ended()).toBe(3);
+});
+
+test("a reader that goes away ends the command, not the daemon", async () => {
+  const done = Bun.spawnSync(
+    ["sh", "-c", `${executable} run --rm busybox sh -c 'yes | head -c 20000000' | head -n 1`],
+    { env: { PATH: process.env.PATH ?? "", BERTH_HOST: `unix://${daemon.socket}` } },
+  );
+  expect(done.stdout.toString()).toBe("y\n");
+  const deadline = Date.now() + 10_000;
+  while ((await daemon.berth("ps", "-aq")).out !== "" && Date.now() < deadline) await Bun.sleep(20);
+  expect((await daemon.berth("ps", "-aq")).out).toBe("");
+});
+
+test("--cidfile holds the id, and one that exists is not overwritten", async () => {
+  const file = join(daemon.directory, "cid");
+  const created = await daemon.berth("create", "--cidfile", file, "busybox", "true");
+  expect(readFileSync(file, "utf8")).toBe(created.out.trim());
+  const again = await daemon.berth("run", "--rm", "--cidfile", file, "busybox", "true");
+  expect(again.status).not.toBe(0);
+  expect(again.err).toContain("container ID file found");
+  expect((await daemon.berth("ps", "-aq")).out.trim().split("\n")).toHaveLength(1);
+});
+
+test("what lies in the current directory is neither loaded nor believed", async () => {
+  const cwd = join(daemon.directory, "stranger");
+  const mark = join(cwd, "mark");
+  mkdirSync(cwd);
+  writeFileSync(join(cwd, "bunfig.toml"), 'preload = ["./preload.ts"]\n');
+  writeFileSync(join(cwd, "preload.ts"), `require("node:fs").writeFileSync("${mark}", "");\n`);
+  writeFileSync(join(cwd, ".env"), "BERTH_HOST=unix:///nonexistent.sock\n");
+  writeFileSync(join(cwd, "tsconfig.json"), "{ broken");
+  writeFileSync(join(cwd, "package.json"), "{ broken");
+  const done = await daemon.berthWith(
+    { cwd, env: { BERTH_HOST: "", DOCKER_HOST: `unix://${daemon.socket}` } },
+    "ps",
+  );
+  expect([done.status, done.err]).toEqual([0, ""]);
+  expect(existsSync(mark)).toBe(false);
+});
+
+test("the first command starts a daemon, the next use it, and it goes when idle", async () => {
+  const here = join(daemon.directory, "on-demand");
+  mkdirSync(here);
+  // Mounts and network of their own: the host may have a berth daemon at the same places.
+  const script = `set -e
+    mkdir -p /run/berth /var/lib/berth
+    mount -t tmpfs t /run/berth; mount -t tmpfs t /var/lib/berth
+    ${executable} run --rm busybox echo one 2>${here}/err1
+    ${executable} run --rm busybox echo two 2>${here}/err2
+    cat /run/berth/berth.pid >${here}/pid
+    for i in $(seq 100); do
+      test -e /run/berth/berth.pid || break
+      sleep 0.1
+    done
+    ls -A /run/berth/c; test ! -e /run/berth/berth.sock && test ! -e /run/berth/berth.pid`;
+  const child = Bun.spawn(["unshare", "--mount", "--net", "sh", "-c", script], {
+    env: { PATH: process.env.PATH ?? "", BERTH_IDLE_TIMEOUT: "1" },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const out = await child.stdout.text();
+  expect([await child.exited, out, await child.stderr.text()]).toEqual([0, "one\ntwo\n", ""]);
+  expect(readFileSync(join(here, "err1"), "utf8")).toContain("starting a daemon");
+  expect(readFileSync(join(here, "err2"), "utf8")).toBe("");
+  const pid = readFileSync(join(here, "pid"), "utf8").trim();
+  for (let tries = 0; tries < 100 && existsSync(`/proc/${pid}`); tries++) await Bun.sleep(20);
+  expect(existsSync(`/proc/${pid}`)).toBe(false);
+  rmSync(here, { recursive: true });
+});
