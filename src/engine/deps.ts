@@ -1,6 +1,7 @@
 /**
  * What the engine's functions work with: small things, made by main and handed over as a whole.
  */
+import type { Trash } from "../base/trash.ts";
 import type { ImageStore } from "../images/index.ts";
 import type { Kernel } from "../kernel/index.ts";
 import type { Bridge, Resolver } from "../network/index.ts";
@@ -39,6 +40,8 @@ export interface EngineDeps {
   readonly volumes: VolumeStore;
   readonly bridge: Bridge;
   readonly resolver: Resolver;
+  /** For containers' files that are to be deleted. */
+  readonly trash: Trash;
   readonly database: ContainerDatabase;
   readonly registry: ContainerRegistry;
   readonly events: Events;

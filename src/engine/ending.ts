@@ -94,7 +94,7 @@ export async function removeContainer(
       : [],
   );
   deps.driver.remove(record.id);
-  rmSync(`${deps.settings.containersDirectory}/${record.id}`, { recursive: true, force: true });
+  deps.trash.discard(`${deps.settings.containersDirectory}/${record.id}`);
   deps.volumes.releaseAll(record.id);
   if (options.volumes) {
     for (const name of anonymous) {

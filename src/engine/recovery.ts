@@ -80,7 +80,7 @@ function sweepDirectories(deps: EngineDeps): void {
   const { registry, settings } = deps;
   for (const id of readdirSync(settings.containersDirectory))
     if (registry.find(id) === undefined)
-      rmSync(`${settings.containersDirectory}/${id}`, { recursive: true, force: true });
+      deps.trash.discard(`${settings.containersDirectory}/${id}`);
   for (const id of deps.driver.containers())
     if (registry.find(id) === undefined) deps.driver.remove(id);
   const running = new Set(
@@ -137,6 +137,7 @@ export async function recover(
   sweepDirectories(deps);
   await sweepCgroups(deps, deps.settings.cgroupParent);
   deps.driver.sweep();
+  deps.trash.empty();
   const ids = new Set(deps.registry.all().map((container) => container.id));
   deps.volumes.sweep(ids);
   deps.images.sweep(new Set(deps.registry.all().flatMap(({ record }) => record.chain)));

@@ -14,6 +14,7 @@ import {
 import { ApiServer } from "../api/index.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log, setLogLevel } from "../base/log.ts";
+import { Trash } from "../base/trash.ts";
 import {
   ContainerDatabase,
   ContainerRegistry,
@@ -131,6 +132,7 @@ async function construct(
     volumes,
     bridge,
     resolver: new Resolver(),
+    trash: new Trash(`${options.dataRoot}/trash`),
     database,
     registry: new ContainerRegistry(),
     events: new Events(),
@@ -284,6 +286,7 @@ async function shutDown(running: Running, kernel: Kernel): Promise<void> {
     .close(count + paused === 0)
     .catch((error) => log.warn("close the bridge", { error: messageOf(error) }));
   if (count + paused === 0) running.deps.cgroups.remove(running.deps.settings.cgroupParent);
+  await Promise.all([running.deps.trash.settled(), running.deps.driver.settled()]);
   await kernel.stop();
   running.deps.database.close();
 }

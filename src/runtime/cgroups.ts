@@ -5,12 +5,15 @@
  * The calls are synchronous: each is a few writes to kernel files, and a start does them in one go.
  */
 import {
+  closeSync,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmdirSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import type { OciResources } from "../spec/oci-runtime.ts";
@@ -35,6 +38,15 @@ interface Hierarchy {
   readonly controllers: readonly string[];
   /** The mount option that names it: "cpu,cpuacct" or "name=systemd". */
   readonly option: string;
+}
+
+function refused(file: string, value: string, error: unknown): Error {
+  return fault(
+    "failed",
+    "cgroup-write",
+    `cannot set ${file} to ${value}: ${messageOf(error)}`,
+    error,
+  );
 }
 
 /** The host's control groups. */
@@ -192,16 +204,33 @@ export class Cgroups {
   /** Writes limits; used at creation and to change a running container's. */
   apply(path: string, resources: OciResources): void {
     const writes = this.version === 1 ? v1Writes(resources) : v2Writes(resources);
-    for (const write of writes) this.write(path, write);
+    // The device rules are a dozen writes to the same file.
+    let open: { key: string; fd: number } | undefined;
+    try {
+      for (const write of writes) {
+        const key = `${write.controller}/${write.file}`;
+        if (open !== undefined && open.key !== key) {
+          closeSync(open.fd);
+          open = undefined;
+        }
+        const fd = open?.fd ?? this.open(path, write);
+        if (fd === undefined) continue;
+        open = { key, fd };
+        this.write(fd, write);
+      }
+    } finally {
+      if (open !== undefined) closeSync(open.fd);
+    }
   }
 
-  private write(path: string, { controller, file, value, optional }: ResourceWrite): void {
+  /** The descriptor of a file that is to be written; undefined when the host lacks it and can do without. */
+  private open(path: string, { controller, file, value, optional }: ResourceWrite) {
     const root =
       this.version === 2
         ? this.unified
         : this.hierarchies.find((h) => h.controllers.includes(controller))?.path;
     if (root === undefined) {
-      if (optional) return;
+      if (optional) return undefined;
       throw fault(
         "failed",
         "cgroup-controller",
@@ -209,15 +238,18 @@ export class Cgroups {
       );
     }
     try {
-      writeFileSync(`${root}${path}/${file}`, value);
+      return openSync(`${root}${path}/${file}`, "w");
     } catch (error) {
-      if (optional && errnoOf(error) === "ENOENT") return;
-      throw fault(
-        "failed",
-        "cgroup-write",
-        `cannot set ${file} to ${value}: ${messageOf(error)}`,
-        error,
-      );
+      if (optional && errnoOf(error) === "ENOENT") return undefined;
+      throw refused(file, value, error);
+    }
+  }
+
+  private write(fd: number, { file, value }: ResourceWrite): void {
+    try {
+      writeSync(fd, value);
+    } catch (error) {
+      throw refused(file, value, error);
     }
   }
 

@@ -77,4 +77,7 @@ export interface SnapshotDriver {
   directories(container: ContainerLayer): string[];
   /** Throws away what removals have left, and files that a crash left half-made. */
   sweep(): void;
+
+  /** Resolves when the files of what was removed are gone. */
+  settled(): Promise<void>;
 }

@@ -14,6 +14,7 @@ import {
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
+import { Trash } from "../base/trash.ts";
 import type {
   ContainerLayer,
   LayerInput,
@@ -45,13 +46,15 @@ async function* hashed(source: ByteStream, hash: Bun.CryptoHasher): ByteStream {
 abstract class Store implements SnapshotDriver {
   abstract readonly name: "overlay2" | "vfs";
   private counter = 0;
+  private readonly trash: Trash;
 
   constructor(
     protected readonly root: string,
     protected readonly kernel: Privileged,
   ) {
-    for (const name of ["layers", "containers", "trash", "new"])
+    for (const name of ["layers", "containers", "new"])
       mkdirSync(`${root}/${name}`, { recursive: true, mode: 0o700 });
+    this.trash = new Trash(`${root}/trash`);
     for (const name of initDirectories) mkdirSync(`${root}/init/${name}`, { recursive: true });
     for (const name of initFiles)
       if (!existsSync(`${root}/init/${name}`)) writeFileSync(`${root}/init/${name}`, "");
@@ -148,18 +151,16 @@ abstract class Store implements SnapshotDriver {
   }
 
   sweep(): void {
-    for (const name of ["trash", "new"]) {
-      for (const entry of readdirSync(`${this.root}/${name}`))
-        rmSync(`${this.root}/${name}/${entry}`, { recursive: true, force: true });
-    }
+    this.trash.empty();
+    for (const entry of readdirSync(`${this.root}/new`)) this.discard(`${this.root}/new/${entry}`);
   }
 
-  /** Takes a tree away at once, whatever its size, and deletes it after. */
+  settled(): Promise<void> {
+    return this.trash.settled();
+  }
+
   protected discard(path: string): void {
-    if (!existsSync(path)) return;
-    const grave = `${this.root}/trash/${process.pid}-${++this.counter}`;
-    renameSync(path, grave);
-    rmSync(grave, { recursive: true, force: true });
+    this.trash.discard(path);
   }
 }
 
