@@ -85,6 +85,8 @@ export class ApiServer {
   readonly http: Server;
   /** Requests that are being answered, for a daemon that wants to go when idle. */
   active = 0;
+  /** Requests since the start. */
+  requests = 0;
 
   constructor(
     private readonly ports: ApiPorts,
@@ -120,6 +122,7 @@ export class ApiServer {
     upgrade: Upgrade | undefined,
   ): Promise<void> {
     this.active++;
+    this.requests++;
     try {
       const reply = await this.route(request, response, upgrade);
       if (reply !== undefined) this.reply(response, upgrade, reply);

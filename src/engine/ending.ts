@@ -6,6 +6,7 @@ import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
+import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { ExitRecord } from "./exit-record.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
@@ -22,15 +23,24 @@ async function releaseCgroup(deps: EngineDeps, path: string): Promise<void> {
   log.warn("a cgroup cannot be removed; the next start of the daemon tries again", { path });
 }
 
+async function releaseNetwork(deps: EngineDeps, record: ContainerRecord): Promise<void> {
+  if (record.endpoint !== undefined) await deps.bridge.detach(record.endpoint);
+  record.endpoint = undefined;
+}
+
 /** Gives back the network and the cgroup. Fine when they are gone. */
 export async function releaseResources(deps: EngineDeps, container: Container): Promise<void> {
   const { record } = container;
-  const { endpoint } = record;
   await Promise.all([
     releaseCgroup(deps, cgroupPath(deps.settings, record)),
-    endpoint === undefined ? undefined : deps.bridge.detach(endpoint),
+    releaseNetwork(deps, record),
   ]);
-  record.endpoint = undefined;
+}
+
+/** Takes away what only this host sees of a container: its cgroup and the shim's directory. */
+async function releaseHost(deps: EngineDeps, { record }: Container): Promise<void> {
+  await releaseCgroup(deps, cgroupPath(deps.settings, record));
+  rmSync(runDirectory(deps.settings, record.id), { recursive: true, force: true });
 }
 
 /** What follows from the end of a container's process. Its waiters are told at once; the rest is done after. */
@@ -61,17 +71,26 @@ export function containerEnded(deps: EngineDeps, container: Container, exit: Exi
     record.id,
     attributesOf(record, { execDuration, exitCode: String(exit.status) }),
   );
-  container.cleaned = afterExit(deps, container);
+  container.cleaned = deps.registry.track(afterExit(deps, container));
   container.tellExit();
 }
 
 async function afterExit(deps: EngineDeps, container: Container): Promise<void> {
   try {
-    await releaseResources(deps, container);
-    rmSync(runDirectory(deps.settings, container.id), { recursive: true, force: true });
-    if (container.record.hostConfig.AutoRemove)
-      await removeContainer(deps, container, { volumes: true });
-    else deps.database.save(container.record);
+    if (container.record.hostConfig.AutoRemove) {
+      try {
+        await releaseNetwork(deps, container.record);
+        await removeContainer(deps, container, { volumes: true });
+      } finally {
+        // Whoever waits for the removal is answered before what nobody asks for is taken away.
+        await Bun.sleep(0);
+        await releaseHost(deps, container);
+      }
+    } else {
+      await releaseNetwork(deps, container.record);
+      await releaseHost(deps, container);
+      deps.database.save(container.record);
+    }
   } catch (error) {
     log.error("clean up after a container", { id: container.id, error });
   }

@@ -32,6 +32,7 @@ import { planOps } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
+import type { ContainerRecord } from "./container-record.ts";
 import { namespacesOf } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
 import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
@@ -57,6 +58,9 @@ export function profileOf(hostConfig: HostConfig): SeccompProfile | undefined {
 
 const filters = new Map<string, Promise<Uint8Array>>();
 
+/** What the shim is given of the network; without a record the namespace is on no bridge. */
+type Network = Omit<Endpoint, "record"> & Partial<Pick<Endpoint, "record">>;
+
 /** Compiles a filter once for each set of rules. */
 export function compiledFilter(
   deps: Pick<EngineDeps, "kernel">,
@@ -73,7 +77,7 @@ export function compiledFilter(
 }
 
 /** Writes the container's own hosts, hostname and resolv.conf; gives their paths, "" for those that are the host's. */
-function writeFiles(deps: EngineDeps, container: Container, endpoint: Endpoint | undefined) {
+function writeFiles(deps: EngineDeps, container: Container, network: Network | undefined) {
   const { config, hostConfig, id } = container.record;
   const directory = `${deps.settings.containersDirectory}/${id}`;
   const mode = hostConfig.NetworkMode ?? "bridge";
@@ -93,7 +97,7 @@ function writeFiles(deps: EngineDeps, container: Container, endpoint: Endpoint |
   };
   const extra = hostConfig.ExtraHosts ?? [];
   const hosts = hostsFor({
-    address: endpoint?.record.address,
+    address: network?.record?.address,
     hostname,
     domainname: config.Domainname ?? "",
     extra,
@@ -108,7 +112,7 @@ function writeFiles(deps: EngineDeps, container: Container, endpoint: Endpoint |
   writeFileSync(files.hostname, `${hostname}\n`);
   writeFileSync(
     files.resolvConf,
-    resolvConfFor(parseResolvConf(readHostResolvConf()), wishes, endpoint !== undefined),
+    resolvConfFor(parseResolvConf(readHostResolvConf()), wishes, network?.record !== undefined),
   );
   return files;
 }
@@ -117,7 +121,7 @@ function extrasOf(
   deps: EngineDeps,
   container: Container,
   spec: OciSpec,
-  endpoint: Endpoint | undefined,
+  network: Network | undefined,
   filter: Uint8Array | undefined,
 ): PlanExtras {
   const { record } = container;
@@ -133,7 +137,7 @@ function extrasOf(
     id: record.id,
     root,
     mountPoint: deps.settings.mountPoint,
-    ...(endpoint === undefined ? {} : { netnsFd: FIRST_HANDLE }),
+    ...(network === undefined ? {} : { netnsFd: FIRST_HANDLE }),
     cgroupJoinFiles: join.joinFiles,
     ...(join.into === undefined ? {} : { cgroupInto: join.into }),
     cgroupMounts: deps.cgroups.mounts,
@@ -142,7 +146,7 @@ function extrasOf(
     ...(logging === undefined ? {} : { log: { path: logPath(deps.settings, record), ...logging } }),
     exitFile: `${runDirectory(deps.settings, record.id)}/exit`,
     ...(join.oomFile === undefined ? {} : { oomFile: join.oomFile }),
-    ...(endpoint === undefined || hostConfig.Dns?.length
+    ...(network?.record === undefined || hostConfig.Dns?.length
       ? {}
       : { dns: { address: RESOLVER_ADDRESS, port: RESOLVER_PORT, upstreams: hostResolvers() } }),
     lowerdirPlus: deps.features.lowerdirPlus,
@@ -150,37 +154,39 @@ function extrasOf(
   };
 }
 
+/** A network namespace of the container's own, on the bridge or with nothing but a loopback. */
+async function networkOf(deps: EngineDeps, record: ContainerRecord): Promise<Network> {
+  const { config, hostConfig } = record;
+  if (hostConfig.NetworkMode !== "bridge" || config.NetworkDisabled === true)
+    return { netns: await deps.bridge.isolated(), claims: [] };
+  return deps.bridge.attach({
+    name: record.name,
+    ports: portWishes(config, hostConfig),
+    mac: record.macAddress,
+  });
+}
+
 /** Makes everything outside of the container and the plan for the inside. */
 async function prepare(
   deps: EngineDeps,
   container: Container,
-): Promise<{ plan: Uint8Array; endpoint: Endpoint | undefined }> {
+): Promise<{ plan: Uint8Array; network: Network | undefined }> {
   const { record } = container;
-  const { config, hostConfig } = record;
+  const { hostConfig } = record;
   const namespaces = namespacesOf(deps, record);
   const user = userInImage(deps, container);
   const layer = { id: record.id, chain: record.chain, volatile: false };
   for (const mount of record.mounts)
     if (mount.copyUp && mount.volume !== undefined && deps.volumes.isEmpty(mount.volume))
       copyUp(mount, deps.driver.directories(layer));
-  const wantsBridge =
-    namespaces.network === "own" &&
-    hostConfig.NetworkMode === "bridge" &&
-    config.NetworkDisabled !== true;
-  const endpoint = wantsBridge
-    ? await deps.bridge.attach({
-        name: record.name,
-        ports: portWishes(config, hostConfig),
-        mac: record.macAddress,
-      })
-    : undefined;
+  const network = namespaces.network === "own" ? await networkOf(deps, record) : undefined;
   try {
-    record.endpoint = endpoint?.record;
+    record.endpoint = network?.record;
     const spec = toOciSpec({
       record,
       user,
       rootPath: deps.settings.mountPoint,
-      files: writeFiles(deps, container, endpoint),
+      files: writeFiles(deps, container, network),
       namespaces,
       cgroupPath: cgroupPath(deps.settings, record),
       features: deps.features,
@@ -190,24 +196,28 @@ async function prepare(
     });
     const filter =
       spec.linux.seccomp === undefined ? undefined : await compiledFilter(deps, spec.linux.seccomp);
-    const extras = extrasOf(deps, container, spec, endpoint, filter);
+    const extras = extrasOf(deps, container, spec, network, filter);
     const runtime = deps.settings.runtimes.get(hostConfig.Runtime ?? "");
     const ops =
       runtime === undefined
         ? toLaunchPlan(spec, extras)
         : runcPlan(runtime, spec, extras, runDirectory(deps.settings, record.id), {
-            network: endpoint && `/proc/${deps.kernel.pid}/fd/${endpoint.netns}`,
+            network: network && `/proc/${deps.kernel.pid}/fd/${network.netns}`,
             host: `/proc/${process.pid}/ns/net`,
           });
-    return { plan: encodeRecords(planOps, ...ops), endpoint };
+    return { plan: encodeRecords(planOps, ...ops), network };
   } catch (error) {
-    await closeHandles(deps, endpoint);
+    await closeHandles(deps, network);
     throw error;
   }
 }
 
-async function closeHandles(deps: EngineDeps, endpoint: Endpoint | undefined): Promise<void> {
-  const handles: Handle[] = endpoint === undefined ? [] : [endpoint.netns, ...endpoint.claims];
+function handlesOf(network: Network | undefined): Handle[] {
+  return network === undefined ? [] : [network.netns, ...network.claims];
+}
+
+async function closeHandles(deps: EngineDeps, network: Network | undefined): Promise<void> {
+  const handles = handlesOf(network);
   await Promise.all(handles.map((handle) => deps.kernel.close(handle).catch(() => {})));
 }
 
@@ -273,15 +283,14 @@ async function launch(
   deps: EngineDeps,
   container: Container,
   plan: Uint8Array,
-  endpoint: Endpoint | undefined,
+  network: Network | undefined,
 ): Promise<void> {
   const directory = runDirectory(deps.settings, container.id);
   writeFileSync(`${directory}/plan`, plan, { mode: 0o600 });
-  const handles = endpoint === undefined ? [] : [endpoint.netns, ...endpoint.claims];
-  await deps.kernel.spawnShim(directory, handles);
+  await deps.kernel.spawnShim(directory, handlesOf(network));
   // An external runtime opens the namespace by the helper's descriptor; only after the start can that be closed.
   const external = deps.settings.runtimes.has(container.record.hostConfig.Runtime ?? "");
-  if (!external) void closeHandles(deps, endpoint);
+  if (!external) void closeHandles(deps, network);
   const socket = shimSocket(deps.settings, container.id);
   const [shim] = await Promise.all([
     connectShim(socket, followShim(deps, container)),
@@ -292,7 +301,7 @@ async function launch(
   container.waitingStreams.clear();
   container.shim = shim;
   container.record.state.pid = await shim.start();
-  if (external) setTimeout(() => void closeHandles(deps, endpoint), 2000);
+  if (external) setTimeout(() => void closeHandles(deps, network), 2000);
 }
 
 async function startNow(deps: EngineDeps, container: Container): Promise<void> {
@@ -309,15 +318,13 @@ async function startNow(deps: EngineDeps, container: Container): Promise<void> {
   if (state.status === "running") throw fault("not-modified", "already-started", "");
   await container.cleaned;
   mkdirSync(runDirectory(deps.settings, record.id), { recursive: true, mode: 0o700 });
-  let endpoint: Endpoint | undefined;
   try {
     const prepared = await prepare(deps, container);
-    endpoint = prepared.endpoint;
     container.stopping = false;
     Object.assign(state, { error: "", exitCode: 0, oomKilled: false });
     // Recorded before it happens: a daemon that is killed now finds the endpoint at its next start.
     deps.database.save(record);
-    await launch(deps, container, prepared.plan, endpoint);
+    await launch(deps, container, prepared.plan, prepared.network);
   } catch (error) {
     const explained = error instanceof LaunchFailure ? explain(error) : { error, exitCode: 128 };
     await failedStart(deps, container, explained.error, explained.exitCode);

@@ -6,6 +6,7 @@ import type { Container } from "./container.ts";
 
 /** All containers of this daemon. */
 export class ContainerRegistry {
+  private readonly ending = new Set<Promise<void>>();
   private readonly byId = new Map<string, Container>();
   private readonly byName = new Map<string, Container>();
 
@@ -70,5 +71,16 @@ export class ContainerRegistry {
 
   all(): Container[] {
     return [...this.byId.values()];
+  }
+
+  /** Remembers what goes on after a container's end, for `settled`. */
+  track(work: Promise<void>): Promise<void> {
+    this.ending.add(work);
+    return work.finally(() => this.ending.delete(work));
+  }
+
+  /** Resolves when nothing of an ended container is being taken away. */
+  async settled(): Promise<void> {
+    while (this.ending.size > 0) await Promise.allSettled(this.ending);
   }
 }

@@ -39,6 +39,7 @@ import {
 import { createDriver } from "../storage/index.ts";
 import { VolumeStore } from "../volumes/index.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
+import { releaseMemory } from "./idle-memory.ts";
 import {
   type DaemonOptions,
   daemonUsage,
@@ -48,6 +49,9 @@ import {
 import { imagesPort, networksPort, volumesPort } from "./ports.ts";
 import { systemPort } from "./system.ts";
 import { VERSION } from "./version.ts";
+
+/** After so long without a request the daemon counts as idle. */
+const QUIET_MS = 10_000;
 
 /** Holds a root for this process alone; the kernel lets go when the process ends, however that is. */
 function lockRoot(path: string): Database {
@@ -261,26 +265,40 @@ async function untilEnd(options: DaemonOptions, running: Running, kernel: Kernel
     log.error("berth-helper has ended; the daemon ends too, and containers go on: start it again");
     resolve(1);
   });
-  if (options.idleTimeout > 0) {
-    let idleSince = Date.now();
-    const timer = setInterval(() => {
-      const busy =
-        running.servers.some((server) => server.active > 0) ||
-        running.engine.counts().running + running.engine.counts().paused > 0;
-      if (busy) idleSince = Date.now();
-      else if (Date.now() - idleSince >= options.idleTimeout * 1000) {
-        clearInterval(timer);
-        log.info("idle: shutting down");
-        resolve(0);
-      }
-    }, 500);
-  }
-  return promise;
+  const watch = watchIdleness(options, running, () => {
+    log.info("idle: shutting down");
+    resolve(0);
+  });
+  const status = await promise;
+  clearInterval(watch);
+  return status;
+}
+
+/** Gives memory back some seconds after the last request; calls `end` when the daemon has been of no use for long enough. */
+function watchIdleness(options: DaemonOptions, running: Running, end: () => void) {
+  let idleSince = Date.now();
+  let quietSince = Date.now();
+  let requests = 0;
+  let released = false;
+  return setInterval(() => {
+    const now = Date.now();
+    const seen = running.servers.reduce((sum, server) => sum + server.requests, 0);
+    if (seen !== requests) {
+      [quietSince, requests, released] = [now, seen, false];
+    } else if (!released && now - quietSince >= QUIET_MS) {
+      released = true;
+      releaseMemory();
+    }
+    const { running: count, paused } = running.engine.counts();
+    if (count + paused > 0 || running.servers.some((server) => server.active > 0)) idleSince = now;
+    else if (options.idleTimeout > 0 && now - idleSince >= options.idleTimeout * 1000) end();
+  }, 500);
 }
 
 async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const server of running.servers) server.http.close();
   for (const socket of running.sockets) rmSync(socket, { force: true });
+  await running.deps.registry.settled();
   const { running: count, paused } = running.engine.counts();
   await running.deps.bridge
     .close(count + paused === 0)

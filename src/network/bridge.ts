@@ -100,11 +100,16 @@ function macOf(address: string): string {
   return ["02", "42", ...bytes].join(":");
 }
 
+/** How many empty namespaces are held ready at most: few containers are on no network. */
+const MAX_EMPTY = 2;
+
 /** One bridge network. */
 export class Bridge {
   private index = 0;
   private seq = 1;
   private readonly ready: Prepared[] = [];
+  /** Namespaces with nothing but a loopback that is up. */
+  private readonly empty: Handle[] = [];
   private filling: Promise<void> | undefined;
   private closed = false;
   private readonly pool: AddressPool;
@@ -230,16 +235,51 @@ export class Bridge {
     return answers;
   }
 
+  private get wanting(): boolean {
+    const { warm } = this.options;
+    return (
+      !this.closed && (this.ready.length < warm || this.empty.length < Math.min(warm, MAX_EMPTY))
+    );
+  }
+
   private refill(): void {
-    if (this.filling !== undefined || this.closed || this.ready.length >= this.options.warm) return;
-    this.filling = (async () => {
-      while (!this.closed && this.ready.length < this.options.warm)
-        this.ready.push(await this.prepare());
-    })()
+    if (this.filling !== undefined || !this.wanting) return;
+    this.filling = this.fill()
       .catch((error) => log.warn("cannot prepare a network namespace", { error: messageOf(error) }))
       .finally(() => {
         this.filling = undefined;
       });
+  }
+
+  private async fill(): Promise<void> {
+    while (this.wanting) {
+      if (this.ready.length < this.options.warm) this.ready.push(await this.prepare());
+      else this.empty.push(await this.makeEmpty());
+    }
+  }
+
+  private async makeEmpty(): Promise<Handle> {
+    const netns = await this.kernel.newNetns();
+    try {
+      await this.send(netns, [setUp(LOOPBACK)]);
+      return netns;
+    } catch (error) {
+      await this.kernel.close(netns).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** A network namespace that is on no network; the caller closes it. */
+  async isolated(): Promise<Handle> {
+    const ready = this.empty.shift();
+    if (ready === undefined) return this.makeEmpty();
+    this.refillSoon();
+    return ready;
+  }
+
+  /** Not at once: the container's own start comes first. */
+  private refillSoon(): void {
+    setTimeout(() => this.refill(), 20);
   }
 
   private async prepare(address = this.pool.allocate(), mac = macOf(address)): Promise<Prepared> {
@@ -294,8 +334,7 @@ export class Bridge {
     if (mac !== undefined) return this.prepare(this.pool.allocate(), mac);
     const ready = this.ready.shift();
     if (ready === undefined) return this.prepare();
-    // Not at once: the container's own start comes first.
-    setTimeout(() => this.refill(), 20);
+    this.refillSoon();
     return ready;
   }
 
@@ -392,7 +431,8 @@ export class Bridge {
   async close(remove: boolean): Promise<void> {
     this.closed = true;
     await this.filling;
-    for (const { netns } of this.ready.splice(0)) await this.kernel.close(netns).catch(() => {});
+    const held = [...this.ready.splice(0).map(({ netns }) => netns), ...this.empty.splice(0)];
+    for (const netns of held) await this.kernel.close(netns).catch(() => {});
     if (!remove) return;
     await this.send(0, [deleteLink(this.index)]).catch((error) =>
       log.warn("remove the bridge", { error: messageOf(error) }),
