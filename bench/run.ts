@@ -350,7 +350,7 @@ async function logging(): Promise<void> {
   );
   const b = await logCpu(own, () => [
     berthd.pid,
-    ...pidsOf(new RegExp(`^berth-(shim|helper) .*${directory}`)),
+    ...pidsOf(new RegExp(`^(berth-shim |\\S*/berth-helper).*${directory}`)),
   ]);
   const d = await logCpu(docker, () => [
     dockerd.pid,
