@@ -40,6 +40,9 @@ export type ContainersPort = Pick<
   | "logs"
   | "inspect"
   | "list"
+  | "update"
+  | "top"
+  | "prune"
 >;
 
 /** Images. */

@@ -127,6 +127,29 @@ export function timeOf(query: URLSearchParams, name: string): number | undefined
   return parsed;
 }
 
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A filter's moment: a time, or how long ago as Go writes it ("1h30m"). Throws a Fault "invalid" for anything else. */
+export function untilOf(filters: QueryFilters): number | undefined {
+  const [text, ...more] = filters.until ?? [];
+  if (text === undefined) return undefined;
+  if (more.length > 0) throw fault("invalid", "filter", "more than one until filter specified");
+  if (/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) {
+    const ago = [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h)/g)].reduce(
+      (sum, [, count, unit = ""]) => sum + Number(count) * (units[unit] ?? 0),
+      0,
+    );
+    return Date.now() - ago;
+  }
+  return timeOf(new URLSearchParams({ until: text }), "until");
+}
+
+/** Throws a Fault "invalid" for a filter that is not one of `known`. */
+export function checkFilters(filters: QueryFilters, known: readonly string[]): void {
+  for (const key of Object.keys(filters))
+    if (!known.includes(key)) throw fault("invalid", "filter", `invalid filter '${key}'`);
+}
+
 /** The same with nanoseconds kept, as RFC 3339 text in UTC; empty when absent. */
 export function preciseTimeOf(query: URLSearchParams, name: string): string {
   const ms = timeOf(query, name);

@@ -167,6 +167,9 @@ export const createBody: z.ZodType<CreateBody> = z
     networking: (networking ?? {}) as NetworkingConfig,
   })) as unknown as z.ZodType<CreateBody>;
 
+/** The body of /containers/{id}/update. */
+export const updateBody = hostConfig.partial() as unknown as z.ZodType<HostConfig>;
+
 /** The body of /containers/{id}/exec. */
 export const execBody = z
   .object({

@@ -124,6 +124,21 @@ export const routes: readonly Route[] = [
     () => import("./commands/port.ts"),
   ),
   ...spellings(
+    single("top"),
+    "Display the running processes of a container",
+    () => import("./commands/top.ts"),
+  ),
+  ...spellings(
+    single("update"),
+    "Update configuration of one or more containers",
+    () => import("./commands/update.ts"),
+  ),
+  ...spellings(
+    "container prune",
+    "Remove all stopped containers",
+    () => import("./commands/container-prune.ts"),
+  ),
+  ...spellings(
     "tag, image tag",
     "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
     () => import("./commands/tag.ts"),

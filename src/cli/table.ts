@@ -8,13 +8,13 @@ import { out } from "./output.ts";
 /** A row: what each field of a template says. A function is a method with arguments. */
 export type Row = Readonly<Record<string, unknown>>;
 
-/** Lines of cells split by tabs, aligned. Like Docker's, every line's last cell is not padded. */
-export function align(lines: readonly string[]): string {
+/** Lines of cells split by tabs, aligned in columns of at least `least` characters. Like Docker's, every line's last cell is not padded. */
+export function align(lines: readonly string[], least = 10): string {
   const rows = lines.map((line) => line.split("\t"));
   const widths: number[] = [];
   for (const row of rows)
     row.slice(0, -1).forEach((cell, at) => {
-      widths[at] = Math.max(widths[at] ?? 0, [...cell].length + 3, 10);
+      widths[at] = Math.max(widths[at] ?? 0, [...cell].length + 3, least);
     });
   const pad = (cell: string, at: number) =>
     cell + " ".repeat(Math.max(0, (widths[at] ?? 0) - [...cell].length));

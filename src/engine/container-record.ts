@@ -5,7 +5,14 @@ import type { EndpointRecord } from "../network/index.ts";
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
 
 /** The states that the API names. */
-export type Status = "created" | "running" | "paused" | "exited" | "dead" | "removing";
+export type Status =
+  | "created"
+  | "running"
+  | "paused"
+  | "restarting"
+  | "exited"
+  | "dead"
+  | "removing";
 
 /** A mount, resolved at creation. */
 export interface MountRecord {
@@ -49,7 +56,8 @@ export interface ContainerRecord {
   readonly chain: readonly string[];
   /** The image's configuration merged with what the user asked for. */
   readonly config: ContainerConfig;
-  readonly hostConfig: HostConfig;
+  /** Limits and the restart policy may be changed later. */
+  hostConfig: HostConfig;
   readonly mounts: readonly MountRecord[];
   readonly state: StateRecord;
   /** Present from just before the network is attached until it has been detached. */
@@ -57,6 +65,8 @@ export interface ContainerRecord {
   /** The MAC address that was asked for. */
   readonly macAddress?: string | undefined;
   restartCount: number;
+  /** A user has stopped it since its last start: "unless-stopped" then leaves it alone. */
+  stoppedByUser?: boolean;
   /** True once a user has started it by hand since the daemon stopped it. */
   hasBeenStarted: boolean;
 }

@@ -52,6 +52,11 @@ export class Container {
     return status === "running" || status === "paused";
   }
 
+  /** It has ended and waits for its next start by its restart policy. */
+  get restarting(): boolean {
+    return this.record.state.status === "restarting";
+  }
+
   /** Runs `work` once all earlier work on this container is done. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
     const next = this.turn.then(work, work);
@@ -63,7 +68,8 @@ export class Container {
   wait(condition: WaitCondition): Promise<ExitStatus> {
     const { promise, resolve } = Promise.withResolvers<ExitStatus>();
     if (condition === "removed") this.removalWaiters.add(resolve);
-    else if (condition === "not-running" && !this.running) resolve(this.exitStatus());
+    else if (condition === "not-running" && !this.running && !this.restarting)
+      resolve(this.exitStatus());
     else this.exitWaiters.add(resolve);
     return promise;
   }

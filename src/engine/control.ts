@@ -31,6 +31,16 @@ function notRunning(container: Container): Error {
   return fault("conflict", "not-running", `container ${container.id} is not running`);
 }
 
+/** Throws a Fault "conflict" for a container between two runs. */
+export function checkNotRestarting(container: Container): void {
+  if (container.restarting)
+    throw fault(
+      "conflict",
+      "restarting",
+      `Container ${container.id} is restarting, wait until the container is running`,
+    );
+}
+
 async function send(container: Container, signal: number): Promise<void> {
   const errno = (await container.shim?.signal(0, signal)) ?? 3;
   if (errno !== 0 && errno !== 3)
@@ -53,11 +63,14 @@ async function stopNow(
   container: Container,
   options: StopOptions,
 ): Promise<void> {
+  if (container.restarting) return callOff(deps, container);
   if (!container.running) throw fault("not-modified", "already-stopped", "");
   const { config } = container.record;
   const signal = signalNumber(options.signal || config.StopSignal || "SIGTERM");
   const seconds = options.timeout ?? config.StopTimeout ?? DEFAULT_TIMEOUT_S;
   container.stopping = true;
+  container.record.stoppedByUser = true;
+  deps.database.save(container.record);
   const gone = container.wait("next-exit");
   if (container.record.state.status === "paused") unpauseNow(deps, container);
   await send(container, signal);
@@ -87,6 +100,16 @@ async function stopNow(
   deps.events.emit("container", "stop", container.id, attributesOf(container.record));
 }
 
+/** Ends the wait for the next start. */
+function callOff(deps: EngineDeps, container: Container): void {
+  deps.restarts.cancel(container);
+  container.record.state.status = "exited";
+  container.record.stoppedByUser = true;
+  container.tellExit();
+  deps.database.save(container.record);
+  deps.events.emit("container", "stop", container.id, attributesOf(container.record));
+}
+
 /** Stops a container: its stop signal, and SIGKILL after the time-out. "not-modified" when it does not run. */
 export function stopContainer(
   deps: EngineDeps,
@@ -102,7 +125,7 @@ export async function restartContainer(
   container: Container,
   options: StopOptions,
 ): Promise<void> {
-  if (container.running) await stopContainer(deps, container, options);
+  if (container.running || container.restarting) await stopContainer(deps, container, options);
   await startContainer(deps, container);
   deps.events.emit("container", "restart", container.id, attributesOf(container.record));
 }
@@ -114,12 +137,21 @@ export async function killContainer(
   signalText: string,
 ): Promise<void> {
   const signal = signalNumber(signalText || "SIGKILL");
+  if (container.restarting) return callOff(deps, container);
   if (!container.running)
     throw fault(
       "conflict",
       "not-running",
       `cannot kill container: ${container.id}: container ${container.id} is not running`,
     );
+  // A signal that means the end is the user's wish; no restart policy works against it.
+  if (
+    signal === SIGKILL ||
+    signal === signalNumber(container.record.config.StopSignal || "SIGTERM")
+  )
+    container.stopping = true;
+  container.record.stoppedByUser = true;
+  deps.database.save(container.record);
   const gone = container.wait("next-exit");
   if (signal === SIGKILL && container.record.state.status === "paused") unpauseNow(deps, container);
   await send(container, signal);
@@ -134,6 +166,7 @@ export async function killContainer(
 
 /** Freezes every process. */
 export async function pauseContainer(deps: EngineDeps, container: Container): Promise<void> {
+  checkNotRestarting(container);
   if (!container.running) throw notRunning(container);
   if (container.record.state.status === "paused")
     throw fault("conflict", "paused", `container ${container.id} is already paused`);
@@ -200,12 +233,13 @@ export async function deleteContainer(
   container: Container,
   options: { readonly force: boolean; readonly volumes: boolean },
 ): Promise<void> {
-  if (container.running) {
+  if (container.restarting && options.force) callOff(deps, container);
+  if (container.running || container.restarting) {
     if (!options.force) {
       const how =
         container.record.state.status === "paused"
           ? "container is paused and must be unpaused first"
-          : "container is running: stop the container before removing or force remove";
+          : `container is ${container.record.state.status}: stop the container before removing or force remove`;
       throw fault(
         "conflict",
         "remove-running",

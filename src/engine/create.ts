@@ -13,7 +13,7 @@ import { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { devicesOf, namespaceChoice, readProfile, resourceHostOf } from "./host.ts";
-import { makeMounts, wantedMounts } from "./mounts.ts";
+import { inheritedMounts, makeMounts, wantedMounts } from "./mounts.ts";
 import { checkName, makeUpName, newId } from "./names.ts";
 import { securityOption } from "./oci.ts";
 import { checkResources } from "./oci-resources.ts";
@@ -94,6 +94,29 @@ function checkConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: Host
   checkHostConfig(deps, config, hostConfig);
 }
 
+/** Throws a Fault "invalid" for a restart policy that there is not. */
+export function checkRestartPolicy({ RestartPolicy }: HostConfig): void {
+  const { Name = "", MaximumRetryCount = 0 } = RestartPolicy ?? {};
+  if (Name !== "" && !["no", "always", "unless-stopped", "on-failure"].includes(Name))
+    throw fault(
+      "invalid",
+      "restart-policy",
+      `invalid restart policy: unknown policy '${String(Name)}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+    );
+  if (MaximumRetryCount !== 0 && Name !== "on-failure")
+    throw fault(
+      "invalid",
+      "restart-policy",
+      "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+    );
+  if (MaximumRetryCount < 0)
+    throw fault(
+      "invalid",
+      "restart-policy",
+      "invalid restart policy: maximum retry count cannot be negative",
+    );
+}
+
 function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: HostConfig): void {
   checkResources(hostConfig, resourceHostOf(deps));
   capabilitiesOf(hostConfig, deps.features.capabilities);
@@ -110,15 +133,7 @@ function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: 
     if (mode?.startsWith("container:")) deps.registry.get(mode.slice(10));
   if (NetworkMode === "host" && config.Hostname && hostConfig.UTSMode === "host")
     throw fault("invalid", "hostname-conflict", "conflicting options: hostname and the UTS mode");
-  if (
-    RestartPolicy?.Name &&
-    !["no", "always", "unless-stopped", "on-failure"].includes(RestartPolicy.Name)
-  )
-    throw fault(
-      "invalid",
-      "restart-policy",
-      `invalid restart policy: unknown policy '${String(RestartPolicy.Name)}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
-    );
+  checkRestartPolicy(hostConfig);
   if (hostConfig.AutoRemove && RestartPolicy?.Name && RestartPolicy.Name !== "no")
     throw fault(
       "invalid",
@@ -154,6 +169,8 @@ function completeHostConfig(hostConfig: HostConfig): HostConfig {
         ? "bridge"
         : hostConfig.NetworkMode,
     IpcMode: hostConfig.IpcMode || "private",
+    // Without a word about swap, Docker grants as much of it as of memory.
+    MemorySwap: hostConfig.MemorySwap || 2 * (hostConfig.Memory ?? 0),
     CgroupnsMode: hostConfig.CgroupnsMode || "private",
     ShmSize: hostConfig.ShmSize || 64 << 20,
     Runtime: hostConfig.Runtime || "berth",
@@ -209,7 +226,11 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   if (input.name !== undefined) deps.registry.checkFree(checkName(input.name));
   const config = mergeConfig(input.config, image);
   checkConfig(deps, config, input.hostConfig);
-  const wanted = wantedMounts(config, input.hostConfig);
+  const inherited = inheritedMounts(
+    input.hostConfig.VolumesFrom ?? [],
+    (reference) => deps.registry.get(reference).record.mounts,
+  );
+  const wanted = wantedMounts(config, input.hostConfig, inherited);
   const id = newId();
   const name =
     input.name === undefined

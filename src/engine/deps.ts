@@ -11,6 +11,7 @@ import type { VolumeStore } from "../volumes/index.ts";
 import type { ContainerDatabase } from "./database.ts";
 import type { Events } from "./events.ts";
 import type { ContainerRegistry } from "./registry.ts";
+import type { Restarts } from "./restarts.ts";
 
 /** Where things are and what the daemon was told. */
 export interface EngineSettings {
@@ -45,4 +46,5 @@ export interface EngineDeps {
   readonly database: ContainerDatabase;
   readonly registry: ContainerRegistry;
   readonly events: Events;
+  readonly restarts: Restarts;
 }

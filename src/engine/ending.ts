@@ -10,6 +10,7 @@ import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { ExitRecord } from "./exit-record.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
+import { policyHolds } from "./restarts.ts";
 
 const CGROUP_TRIES = 200;
 
@@ -73,6 +74,16 @@ export function containerEnded(deps: EngineDeps, container: Container, exit: Exi
   );
   container.cleaned = deps.registry.track(afterExit(deps, container));
   container.tellExit();
+  const ranMs = exit.finished - Date.parse(record.state.startedAt);
+  if (!container.stopping && policyHolds(record, record.stoppedByUser === true))
+    restartLater(deps, container, ranMs);
+}
+
+function restartLater(deps: EngineDeps, container: Container, ranMs: number): void {
+  container.record.state.status = "restarting";
+  container.record.restartCount++;
+  deps.database.save(container.record);
+  deps.restarts.schedule(container, ranMs);
 }
 
 async function afterExit(deps: EngineDeps, container: Container): Promise<void> {

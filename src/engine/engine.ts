@@ -5,7 +5,12 @@
 import { existsSync } from "node:fs";
 import { fault } from "../base/errors.ts";
 import type { AttachedStream, StreamHandlers } from "../runtime/index.ts";
-import type { ContainerInspectResponse, ContainerSummary } from "../spec/engine-api.ts";
+import type {
+  ContainerInspectResponse,
+  ContainerSummary,
+  ContainerTopResponse,
+  HostConfig,
+} from "../spec/engine-api.ts";
 import type { Container, ExitStatus, WaitCondition } from "./container.ts";
 import {
   deleteContainer,
@@ -25,7 +30,10 @@ import { type ContainerFilters, filterContainers } from "./filters.ts";
 import { startContainer } from "./launch.ts";
 import { type LogEntry, type LogQuery, readLogs } from "./logs.ts";
 import { logPath, logSettings } from "./places.ts";
+import { processesOf } from "./processes.ts";
+import { type PruneChoice, type Pruned, pruneContainers } from "./prune.ts";
 import { attachContainer, type StreamChoice } from "./streams.ts";
+import { updateContainer } from "./update.ts";
 import { inspectContainer, summaryOfContainer } from "./views.ts";
 
 /** Which containers to list. */
@@ -111,6 +119,18 @@ export class Engine {
     return attachContainer(this.deps, this.get(reference), choice, handlers);
   }
 
+  update(reference: string, change: HostConfig): Promise<{ Warnings: string[] }> {
+    return updateContainer(this.deps, this.get(reference), change);
+  }
+
+  top(reference: string, psArguments: string): Promise<ContainerTopResponse> {
+    return processesOf(this.deps, this.get(reference), psArguments);
+  }
+
+  prune(choice: PruneChoice): Promise<Pruned> {
+    return pruneContainers(this.deps, choice);
+  }
+
   createExec(reference: string, config: ExecConfig): string {
     return this.execs.create(this.get(reference), config);
   }
@@ -159,7 +179,10 @@ export class Engine {
       (reference) => registry.get(reference),
       imageOf,
     )
-      .filter((container) => query.all || byState || query.limit > 0 || container.running)
+      .filter(
+        (container) =>
+          query.all || byState || query.limit > 0 || container.running || container.restarting,
+      )
       .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
     const shown = query.limit > 0 ? found.slice(0, query.limit) : found;
     return shown.map((container) =>

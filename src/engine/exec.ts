@@ -14,6 +14,7 @@ import { planOps } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
+import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInRunning } from "./host.ts";
 import { compiledFilter, profileOf } from "./launch.ts";
@@ -64,6 +65,7 @@ export class Execs {
 
   /** Notes an exec; nothing runs yet. Throws Faults when the container does not run or the command is empty. */
   create(container: Container, config: ExecConfig): string {
+    checkNotRestarting(container);
     if (!container.running)
       throw fault("conflict", "not-running", `container ${container.id} is not running`);
     if (container.record.state.status === "paused")

@@ -304,7 +304,7 @@ async function launch(
   if (external) setTimeout(() => void closeHandles(deps, network), 2000);
 }
 
-async function startNow(deps: EngineDeps, container: Container): Promise<void> {
+async function startNow(deps: EngineDeps, container: Container, again: boolean): Promise<void> {
   const { record } = container;
   const { state } = record;
   if (container.removed || state.status === "removing")
@@ -315,7 +315,10 @@ async function startNow(deps: EngineDeps, container: Container): Promise<void> {
     );
   if (state.status === "paused")
     throw fault("conflict", "paused", "cannot start a paused container, try unpause instead");
-  if (state.status === "running") throw fault("not-modified", "already-started", "");
+  if (state.status === "running" || (state.status === "restarting" && !again))
+    throw fault("not-modified", "already-started", "");
+  // A restart that was called off while it waited for its turn.
+  if (again && state.status !== "restarting") return;
   await container.cleaned;
   mkdirSync(runDirectory(deps.settings, record.id), { recursive: true, mode: 0o700 });
   try {
@@ -332,6 +335,7 @@ async function startNow(deps: EngineDeps, container: Container): Promise<void> {
   }
   Object.assign(state, { status: "running", startedAt: new Date().toISOString(), finishedAt: "" });
   record.hasBeenStarted = true;
+  record.stoppedByUser = false;
   deps.database.save(record);
   deps.events.emit("container", "start", record.id, attributesOf(record));
   const early = container.earlyExit;
@@ -348,6 +352,7 @@ async function failedStart(
   container.shim?.close();
   container.shim = undefined;
   container.earlyExit = undefined;
+  if (container.restarting) record.state.status = "exited";
   Object.assign(record.state, { error: messageOf(error), exitCode, pid: 0 });
   container.endWaitingStreams();
   await releaseResources(deps, container);
@@ -361,5 +366,13 @@ async function failedStart(
 
 /** Starts a container. Throws Faults in Docker's words; a container that runs already is "not-modified". */
 export function startContainer(deps: EngineDeps, container: Container): Promise<void> {
-  return container.exclusively(() => startNow(deps, container));
+  return container.exclusively(async () => {
+    container.record.restartCount = container.restarting ? container.record.restartCount : 0;
+    await startNow(deps, container, false);
+  });
+}
+
+/** Starts a container whose restart policy wants it; nothing if that has been called off. */
+export function startAgain(deps: EngineDeps, container: Container): Promise<void> {
+  return container.exclusively(() => startNow(deps, container, true));
 }

@@ -151,8 +151,34 @@ function fromTmpfs(target: string, options: string): WantedMount {
   };
 }
 
+/** "CONTAINER[:ro|:rw]": what a container mounts, for another. `mountsOf` throws when there is no such container. */
+export function inheritedMounts(
+  volumesFrom: readonly string[],
+  mountsOf: (reference: string) => readonly MountRecord[],
+): WantedMount[] {
+  return volumesFrom.flatMap((spec) => {
+    const [reference = "", mode = "", ...rest] = spec.split(":");
+    if (reference === "" || rest.length > 0) throw bad(`invalid volumes-from: ${spec}`);
+    if (!["", "ro", "rw", "z", "Z"].includes(mode))
+      throw bad(`invalid mode: "${mode}" in volumes-from ${spec}`);
+    return mountsOf(reference)
+      .filter(({ type }) => type !== "tmpfs")
+      .map(({ volume, ...mount }) => ({
+        ...mount,
+        ...(volume === undefined ? {} : { volumeName: volume }),
+        readOnly: mount.readOnly || mode === "ro",
+        copyUp: false,
+        makeSource: false,
+      }));
+  });
+}
+
 /** Every mount that is wanted. Identical binds are one; two sources for one target are an error in Docker's words. */
-export function wantedMounts(config: ContainerConfig, hostConfig: HostConfig): WantedMount[] {
+export function wantedMounts(
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  inherited: readonly WantedMount[] = [],
+): WantedMount[] {
   const explicit = [
     ...[...new Set(hostConfig.Binds ?? [])].map(parseBind),
     ...(hostConfig.Mounts ?? []).map(fromMount),
@@ -165,10 +191,13 @@ export function wantedMounts(config: ContainerConfig, hostConfig: HostConfig): W
     if (seen.has(target)) throw bad(`Duplicate mount point: ${target}`);
     seen.add(target);
   }
+  // What the user names comes before what another container has, and that before the image's wishes.
+  const others = new Map(inherited.map((mount) => [mount.target, mount]));
+  for (const target of seen) others.delete(target);
   const anonymous = Object.keys(config.Volumes ?? {})
     .map((target) => parseBind(target))
-    .filter(({ target }) => !seen.has(target));
-  return [...explicit, ...anonymous];
+    .filter(({ target }) => !seen.has(target) && !others.has(target));
+  return [...others.values(), ...explicit, ...anonymous];
 }
 
 /** Makes what the mounts need on the host and gives their records; notes the container as user of its volumes. */

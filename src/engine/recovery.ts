@@ -12,6 +12,7 @@ import type { EngineDeps } from "./deps.ts";
 import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
 import { readExitRecord } from "./exit-record.ts";
 import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
+import { policyHolds } from "./restarts.ts";
 import { followShim } from "./supervision.ts";
 
 /** Records that a crash left in the middle of something are those with an endpoint or a running state. */
@@ -19,6 +20,7 @@ function unfinished(record: ContainerRecord): boolean {
   return (
     record.state.status === "running" ||
     record.state.status === "paused" ||
+    record.state.status === "restarting" ||
     record.endpoint !== undefined
   );
 }
@@ -71,9 +73,26 @@ async function settle(deps: EngineDeps, container: Container): Promise<void> {
     deps.database.save(record);
     return;
   }
+  if (record.state.status === "restarting" && recorded === undefined) {
+    await releaseResources(deps, container);
+    rmSync(directory, { recursive: true, force: true });
+    deps.restarts.schedule(container, 0);
+    return;
+  }
   record.state.status = "running";
   containerEnded(deps, container, recorded ?? { status: 137, oomKills: 0, finished: Date.now() });
   await container.cleaned;
+}
+
+/** Starts what a restart policy wants to run, as after a boot of the host: "always" even when a user had stopped it. */
+function restartIfWanted(deps: EngineDeps, container: Container): void {
+  const { record } = container;
+  const byUser = record.stoppedByUser === true;
+  if (record.state.status !== "exited" || !policyHolds(record, byUser)) return;
+  if (record.hostConfig.RestartPolicy?.Name === "on-failure" && byUser) return;
+  record.state.status = "restarting";
+  deps.database.save(record);
+  deps.restarts.schedule(container, 0);
 }
 
 function sweepDirectories(deps: EngineDeps): void {
@@ -124,6 +143,7 @@ export async function recover(
       if (!(await takeOver(deps, container))) await settle(deps, container);
     }),
   );
+  for (const container of deps.registry.all()) restartIfWanted(deps, container);
   for (const container of deps.registry.all())
     if (
       !container.running &&

@@ -89,6 +89,12 @@ export async function attachContainer(
       "paused",
       `container ${container.id} is paused: unpause the container before attach`,
     );
+  if (container.restarting)
+    throw fault(
+      "conflict",
+      "restarting",
+      `You cannot attach to a restarting container, wait until the container is running`,
+    );
   const streams = streamMask({ ...choice, stdin: choice.stdin && config.OpenStdin === true });
   if (container.running)
     return attachShim(shimSocket(deps.settings, container.id), streams, handlers);

@@ -26,6 +26,8 @@ export function statusText(record: ContainerRecord, now = Date.now()): string {
   const { status, startedAt, finishedAt, exitCode } = record.state;
   if (status === "running") return `Up ${humanDuration(now - Date.parse(startedAt))}`;
   if (status === "paused") return `Up ${humanDuration(now - Date.parse(startedAt))} (Paused)`;
+  if (status === "restarting")
+    return `Restarting (${exitCode}) ${humanDuration(now - Date.parse(finishedAt))} ago`;
   if (status === "removing") return "Removal In Progress";
   if (status === "dead") return "Dead";
   if (startedAt === "") return "Created";
@@ -138,9 +140,9 @@ export function inspectContainer(
     Args: args,
     State: {
       Status: state.status,
-      Running: container.running,
+      Running: container.running || container.restarting,
       Paused: state.status === "paused",
-      Restarting: false,
+      Restarting: container.restarting,
       OOMKilled: state.oomKilled,
       Dead: state.status === "dead",
       Pid: state.pid,

@@ -24,7 +24,9 @@ import {
   type EngineSettings,
   Events,
   liveEndpoints,
+  Restarts,
   recover,
+  startAgain,
 } from "../engine/index.ts";
 import { ImageStore } from "../images/index.ts";
 import { type Kernel, startKernel } from "../kernel/index.ts";
@@ -140,6 +142,7 @@ async function construct(
     database,
     registry: new ContainerRegistry(),
     events: new Events(),
+    restarts: new Restarts((container) => startAgain(deps, container)),
   };
   await recover(deps, records);
   // The filter that nearly every container has is compiled before the first asks for it.
@@ -289,14 +292,15 @@ function watchIdleness(options: DaemonOptions, running: Running, end: () => void
       released = true;
       releaseMemory();
     }
-    const { running: count, paused } = running.engine.counts();
-    if (count + paused > 0 || running.servers.some((server) => server.active > 0)) idleSince = now;
+    const inUse = running.deps.registry.all().some((one) => one.running || one.restarting);
+    if (inUse || running.servers.some((server) => server.active > 0)) idleSince = now;
     else if (options.idleTimeout > 0 && now - idleSince >= options.idleTimeout * 1000) end();
   }, 500);
 }
 
 async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const server of running.servers) server.http.close();
+  running.deps.restarts.close();
   for (const socket of running.sockets) rmSync(socket, { force: true });
   await running.deps.registry.settled();
   const { running: count, paused } = running.engine.counts();

@@ -223,6 +223,18 @@ export class Cgroups {
     }
   }
 
+  /** Changes a running container's limits: only what `resources` names. */
+  update(path: string, resources: OciResources): void {
+    const { limit, swap } = resources.memory ?? {};
+    if (this.version === 1 && limit !== undefined && swap !== undefined) {
+      // Memory may never be above memory and swap together, not for a moment: what grows is raised from above.
+      const memory = this.hierarchies.find((h) => h.controllers.includes("memory"))?.path ?? "";
+      const now = Number(readFileSync(`${memory}${path}/memory.memsw.limit_in_bytes`, "utf8"));
+      if (swap < 0 || swap > now) this.apply(path, { memory: { swap } });
+    }
+    this.apply(path, resources);
+  }
+
   /** The descriptor of a file that is to be written; undefined when the host lacks it and can do without. */
   private open(path: string, { controller, file, value, optional }: ResourceWrite) {
     const root =

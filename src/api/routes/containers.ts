@@ -2,9 +2,9 @@
  * /containers: everything but attach, logs and exec.
  */
 import { fault } from "../../base/errors.ts";
-import { boolean, filters, integer, parseJson } from "../request.ts";
+import { boolean, checkFilters, filters, integer, parseJson, untilOf } from "../request.ts";
 import { noContent, ok, type Route } from "../route.ts";
-import { createBody } from "../schemas.ts";
+import { createBody, updateBody } from "../schemas.ts";
 
 const conditions = new Set(["", "not-running", "next-exit", "removed"]);
 
@@ -132,6 +132,34 @@ export const containerRoutes: readonly Route[] = [
       const status = await waiting;
       response.end(JSON.stringify({ StatusCode: status.code }));
       return undefined;
+    },
+  },
+  {
+    method: "POST",
+    path: "/containers/:id/update",
+    async handle(context, { containers }) {
+      const change = parseJson(await context.body(), updateBody);
+      return ok(await containers.update(context.params.id ?? "", change));
+    },
+  },
+  {
+    method: "GET",
+    path: "/containers/:id/top",
+    handle: async ({ params, query }, { containers }) =>
+      ok(await containers.top(params.id ?? "", query.get("ps_args") || "-ef")),
+  },
+  {
+    method: "POST",
+    path: "/containers/prune",
+    async handle({ query }, { containers }) {
+      const wanted = filters(query);
+      checkFilters(wanted, ["until", "label", "label!"]);
+      const choice = {
+        until: untilOf(wanted),
+        labels: wanted.label ?? [],
+        withoutLabels: wanted["label!"] ?? [],
+      };
+      return ok(await containers.prune(choice));
     },
   },
   {
