@@ -802,6 +802,7 @@ enum helper_code {
   HELPER_READ_IN_ROOT = 11,
   HELPER_SECCOMP = 12,
   HELPER_PROBE_MOUNT = 13,
+  HELPER_DEVICE_FILTER = 14,
   HELPER_SECCOMP_RULE = 64,
   HELPER_OK = 128,
   HELPER_ERROR = 129,
@@ -992,6 +993,19 @@ static inline bool helper_probe_mount_read(struct helper_probe_mount *out, const
   out->type = wire_get_str(&r);
   out->params = wire_get_strs(&r);
   out->target = wire_get_str(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → load an eBPF program (struct bpf_insn[]) of type CGROUP_DEVICE and attach it to a version-2 cgroup */
+struct helper_device_filter {
+  uint32_t id;
+  const char *cgroup;
+  struct wire_bytes program;
+};
+static inline bool helper_device_filter_read(struct helper_device_filter *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->cgroup = wire_get_str(&r);
+  out->program = wire_get_bytes(&r);
   return !r.bad && r.at == r.end;
 }
 /* a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped */

@@ -34,6 +34,7 @@ static const handler handlers[] = {
     [HELPER_READ_IN_ROOT] = handle_read_in_root,
     [HELPER_SECCOMP] = handle_seccomp,
     [HELPER_PROBE_MOUNT] = handle_probe_mount,
+    [HELPER_DEVICE_FILTER] = handle_device_filter,
 };
 
 int fail(struct answer *out, int error, const char *format, ...) {

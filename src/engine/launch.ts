@@ -19,6 +19,7 @@ import {
   attachShim,
   connectShim,
   defaultSeccompProfile,
+  deviceFilter,
   LaunchFailure,
   type PlanExtras,
   parseSeccompProfile,
@@ -197,6 +198,9 @@ async function prepare(
     const filter =
       spec.linux.seccomp === undefined ? undefined : await compiledFilter(deps, spec.linux.seccomp);
     const extras = extrasOf(deps, container, spec, network, filter);
+    const devices = deviceFilter(spec.linux.resources.devices ?? []);
+    if (extras.cgroupInto !== undefined && devices !== undefined)
+      await deps.kernel.filterDevices(extras.cgroupInto, devices);
     const runtime = deps.settings.runtimes.get(hostConfig.Runtime ?? "");
     const ops =
       runtime === undefined

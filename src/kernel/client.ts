@@ -245,6 +245,10 @@ class HelperKernel implements Kernel {
     await this.channel.request({ name: "probe_mount", type, params, target });
   }
 
+  async filterDevices(cgroup: string, program: Uint8Array): Promise<void> {
+    await this.channel.request({ name: "device_filter", cgroup, program });
+  }
+
   async stop(): Promise<void> {
     // Unreferenced so far, so that it keeps nobody alive; now its end is what is waited for.
     this.child.ref();

@@ -84,6 +84,8 @@ export interface Kernel {
   ): Promise<Uint8Array>;
   /** Tries a mount in a throw-away namespace; rejects with the kernel's refusal. */
   probeMount(type: string, params: readonly string[], target: string): Promise<void>;
+  /** Attaches a program (struct bpf_insn[] of type CGROUP_DEVICE) to a version-2 cgroup, for as long as that lives. */
+  filterDevices(cgroup: string, program: Uint8Array): Promise<void>;
   /** The helper's process id. */
   readonly pid: number;
   /** Resolves when the helper has gone, for whatever reason. */

@@ -40,6 +40,14 @@ interface Hierarchy {
   readonly option: string;
 }
 
+function lacking(controller: string, file: string): Error {
+  return fault(
+    "failed",
+    "cgroup-controller",
+    `the host has no ${controller} cgroup controller, which ${file} needs`,
+  );
+}
+
 function refused(file: string, value: string, error: unknown): Error {
   return fault(
     "failed",
@@ -243,16 +251,14 @@ export class Cgroups {
         : this.hierarchies.find((h) => h.controllers.includes(controller))?.path;
     if (root === undefined) {
       if (optional) return undefined;
-      throw fault(
-        "failed",
-        "cgroup-controller",
-        `the host has no ${controller} cgroup controller, which ${file} needs`,
-      );
+      throw lacking(controller, file);
     }
     try {
-      return openSync(`${root}${path}/${file}`, "w");
+      return openSync(`${root}${path}/${file}`, "r+");
     } catch (error) {
-      if (optional && errnoOf(error) === "ENOENT") return undefined;
+      const missing = errnoOf(error) === "ENOENT";
+      if (optional && missing) return undefined;
+      if (missing && !this.has(controller)) throw lacking(controller, file);
       throw refused(file, value, error);
     }
   }

@@ -1,8 +1,10 @@
 /**
  * runtime: OCI configuration → launch plan → a running process, and its control group. Knows neither images nor HTTP.
  */
+
 export { capabilityList, capabilityMask, capabilityNames } from "./capabilities.ts";
 export { type CgroupJoin, Cgroups } from "./cgroups.ts";
+export { deviceFilter } from "./device-filter.ts";
 export { type HostFeatures, probeFeatures } from "./features.ts";
 export {
   type ExecExtras,

@@ -456,6 +456,15 @@ export const helperFrames = {
       target: "str",
     },
   ),
+  device_filter: kind(
+    14,
+    "→ load an eBPF program (struct bpf_insn[]) of type CGROUP_DEVICE and attach it to a version-2 cgroup",
+    {
+      id: "u32",
+      cgroup: "str",
+      program: "bytes",
+    },
+  ),
   seccomp_rule: kind(
     64,
     "a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped",

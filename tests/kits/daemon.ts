@@ -104,7 +104,11 @@ export class TestDaemon {
   readonly socket = `${this.directory}/s`;
   private child: Bun.Subprocess | undefined;
 
-  constructor(private readonly flags: readonly string[] = []) {}
+  /** `within`: a command that runs the daemon in the end, in its own process; it gets the daemon's command line. */
+  constructor(
+    private readonly flags: readonly string[] = [],
+    private readonly within: readonly string[] = [],
+  ) {}
 
   /** Starts it and waits until it answers. */
   async start(): Promise<this> {
@@ -118,7 +122,7 @@ export class TestDaemon {
       `${this.directory}/exec`,
       ...this.flags,
     ];
-    this.child = Bun.spawn([executable, "daemon", ...flags], {
+    this.child = Bun.spawn([...this.within, executable, "daemon", ...flags], {
       stdin: "ignore",
       stdout: log,
       stderr: log,

@@ -1,0 +1,70 @@
+/** A host with control groups of version 2 only: what a daemon finds that sees no others. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { settledLeftover, takeCensus } from "../kits/census.ts";
+import { TestDaemon } from "../kits/daemon.ts";
+
+const before = takeCensus();
+/** A mount namespace in which /sys/fs/cgroup is version 2 and nothing else. */
+const onlyUnified = `
+  mount --make-rprivate /
+  for at in $(awk '$5 ~ "^/sys/fs/cgroup" { print $5 }' /proc/self/mountinfo | sort -r); do
+    umount -l "$at"
+  done
+  mount -t cgroup2 none /sys/fs/cgroup
+  exec "$@"`;
+const daemon = new TestDaemon([], ["unshare", "--mount", "sh", "-c", onlyUnified, "sh"]);
+
+beforeAll(async () => {
+  await daemon.start();
+});
+afterAll(async () => {
+  await daemon.destroy();
+  expect(await settledLeftover(before)).toEqual([]);
+});
+
+test("a container is in a cgroup of its own, and sees that as the root", async () => {
+  const name = "two";
+  await daemon.berth("run", "-d", "--name", name, "busybox", "sleep", "1000");
+  const { out } = await daemon.berth(
+    "exec",
+    name,
+    "sh",
+    "-c",
+    "mount; cat /sys/fs/cgroup/cgroup.procs",
+  );
+  expect(out).toMatch(/cgroup2? on \/sys\/fs\/cgroup type cgroup2 \(ro,/);
+  expect(out.split("\n")).toContain("1");
+  expect((await daemon.berth("pause", name)).status).toBe(0);
+  expect((await daemon.berth("ps", "--format", "{{.Status}}")).out).toContain("(Paused)");
+  expect((await daemon.berth("unpause", name)).status).toBe(0);
+  expect((await daemon.berth("rm", "-f", name)).status).toBe(0);
+});
+
+test("devices are guarded although version 2 has no file for them", async () => {
+  const probe = [
+    "head -c 1 /dev/zero >/dev/null && echo zero",
+    "mknod /disk b 254 0 && echo made",
+    "head -c 1 /disk 2>&1",
+    "mknod /kmsg c 1 11; head -c 1 /kmsg 2>&1",
+  ].join("; ");
+  const { out } = await daemon.berth("run", "--rm", "busybox", "sh", "-c", probe);
+  expect(out).toBe(
+    "zero\nmade\nhead: /disk: Operation not permitted\nhead: /kmsg: Operation not permitted\n",
+  );
+  const grant = ["run", "--rm", "--device", "/dev/fuse:/dev/fuse:r", "busybox", "sh", "-c"];
+  const read = await daemon.berth(...grant, "exec 3</dev/fuse");
+  expect([read.status, read.err]).toEqual([0, ""]);
+  const write = await daemon.berth(...grant, "exec 3>/dev/fuse");
+  expect([write.status, write.err]).toEqual([
+    1,
+    expect.stringContaining("Operation not permitted"),
+  ]);
+});
+
+test("a limit without its controller is refused by name", async () => {
+  const done = await daemon.berth("run", "--rm", "--cpu-shares", "512", "busybox", "true");
+  expect([done.status, done.err]).toEqual([
+    125,
+    expect.stringContaining("no cpu cgroup controller"),
+  ]);
+});
