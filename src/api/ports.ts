@@ -43,6 +43,8 @@ export type ContainersPort = Pick<
   | "update"
   | "top"
   | "prune"
+  | "stats"
+  | "statsStream"
 >;
 
 /** Images. */

@@ -14,6 +14,18 @@ export function humanSize(bytes: number, digits = 3): string {
   return `${Number(size.toPrecision(digits))}${sizeUnits[unit]}`;
 }
 
+/** A size with four significant digits, powers of 1024: 1.234MiB. */
+export function binarySize(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+  let size = bytes;
+  let unit = 0;
+  while (size >= 1024 && unit < units.length - 1) {
+    size /= 1024;
+    unit++;
+  }
+  return `${Number(size.toPrecision(4))}${units[unit]}`;
+}
+
 /** A duration in seconds as Docker says it: About a minute, 3 hours. */
 export function humanDuration(seconds: number): string {
   const minutes = Math.floor(seconds / 60);

@@ -129,6 +129,11 @@ export const routes: readonly Route[] = [
     () => import("./commands/top.ts"),
   ),
   ...spellings(
+    single("stats"),
+    "Display a live stream of container(s) resource usage statistics",
+    () => import("./commands/stats.ts"),
+  ),
+  ...spellings(
     single("update"),
     "Update configuration of one or more containers",
     () => import("./commands/update.ts"),

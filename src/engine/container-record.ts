@@ -33,6 +33,23 @@ export interface MountRecord {
   readonly copyUp: boolean;
 }
 
+/** One result of a health check. Times in ISO 8601. */
+export interface ProbeRecord {
+  readonly start: string;
+  readonly end: string;
+  /** -1: it did not end by itself. */
+  readonly exitCode: number;
+  readonly output: string;
+}
+
+/** What the health checks have found since the last start. */
+export interface HealthRecord {
+  readonly status: "starting" | "healthy" | "unhealthy";
+  readonly failingStreak: number;
+  /** The newest last. */
+  readonly log: readonly ProbeRecord[];
+}
+
 /** How a container stands. Times in ISO 8601; empty when it never came to that. */
 export interface StateRecord {
   status: Status;
@@ -42,6 +59,8 @@ export interface StateRecord {
   oomKilled: boolean;
   startedAt: string;
   finishedAt: string;
+  /** Present once it has been started with a health check. */
+  health?: HealthRecord | undefined;
 }
 
 /** A container. What may change after creation is not readonly. */

@@ -171,6 +171,7 @@ export async function pauseContainer(deps: EngineDeps, container: Container): Pr
   if (container.record.state.status === "paused")
     throw fault("conflict", "paused", `container ${container.id} is already paused`);
   deps.cgroups.freeze(cgroupPath(deps.settings, container.record));
+  deps.health.end(container);
   container.record.state.status = "paused";
   deps.database.save(container.record);
   deps.events.emit("container", "pause", container.id, attributesOf(container.record));
@@ -179,6 +180,7 @@ export async function pauseContainer(deps: EngineDeps, container: Container): Pr
 function unpauseNow(deps: EngineDeps, container: Container): void {
   deps.cgroups.thaw(cgroupPath(deps.settings, container.record));
   container.record.state.status = "running";
+  deps.health.begin(container, false);
   deps.database.save(container.record);
   deps.events.emit("container", "unpause", container.id, attributesOf(container.record));
 }

@@ -12,6 +12,7 @@ import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engi
 import { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
+import { checkHealthConfig } from "./health.ts";
 import { devicesOf, namespaceChoice, readProfile, resourceHostOf } from "./host.ts";
 import { inheritedMounts, makeMounts, wantedMounts } from "./mounts.ts";
 import { checkName, makeUpName, newId } from "./names.ts";
@@ -91,6 +92,7 @@ function checkConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: Host
   if (config.StopSignal) signalNumber(config.StopSignal);
   if (config.MacAddress && !isMac(config.MacAddress))
     throw fault("invalid", "mac-address", `invalid MAC address: ${config.MacAddress}`);
+  checkHealthConfig(config.Healthcheck);
   checkHostConfig(deps, config, hostConfig);
 }
 

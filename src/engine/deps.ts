@@ -10,6 +10,7 @@ import type { SnapshotDriver } from "../storage/index.ts";
 import type { VolumeStore } from "../volumes/index.ts";
 import type { ContainerDatabase } from "./database.ts";
 import type { Events } from "./events.ts";
+import type { HealthMonitor } from "./health.ts";
 import type { ContainerRegistry } from "./registry.ts";
 import type { Restarts } from "./restarts.ts";
 
@@ -47,4 +48,5 @@ export interface EngineDeps {
   readonly registry: ContainerRegistry;
   readonly events: Events;
   readonly restarts: Restarts;
+  readonly health: HealthMonitor;
 }

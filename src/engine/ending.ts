@@ -54,6 +54,9 @@ export function containerEnded(deps: EngineDeps, container: Container, exit: Exi
   }
   container.earlyExit = undefined;
   container.shim = undefined;
+  deps.health.end(container);
+  const { health } = record.state;
+  if (health !== undefined) record.state.health = { ...health, status: "unhealthy" };
   Object.assign(record.state, {
     status: "exited",
     pid: 0,

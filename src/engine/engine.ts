@@ -7,6 +7,7 @@ import { fault } from "../base/errors.ts";
 import type { AttachedStream, StreamHandlers } from "../runtime/index.ts";
 import type {
   ContainerInspectResponse,
+  ContainerStatsResponse,
   ContainerSummary,
   ContainerTopResponse,
   HostConfig,
@@ -25,13 +26,14 @@ import {
 } from "./control.ts";
 import { type Created, type CreateInput, createContainer } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
-import { type ExecConfig, Execs } from "./exec.ts";
+import type { ExecConfig, Execs } from "./exec.ts";
 import { type ContainerFilters, filterContainers } from "./filters.ts";
 import { startContainer } from "./launch.ts";
 import { type LogEntry, type LogQuery, readLogs } from "./logs.ts";
 import { logPath, logSettings } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type PruneChoice, type Pruned, pruneContainers } from "./prune.ts";
+import { comparedSample, sampleOf, samples } from "./stats.ts";
 import { attachContainer, type StreamChoice } from "./streams.ts";
 import { updateContainer } from "./update.ts";
 import { inspectContainer, summaryOfContainer } from "./views.ts";
@@ -53,11 +55,10 @@ export interface OpenLog {
 
 /** Containers. References are names, ids and short ids; all methods throw Faults in Docker's words. */
 export class Engine {
-  readonly execs: Execs;
-
-  constructor(private readonly deps: EngineDeps) {
-    this.execs = new Execs(deps);
-  }
+  constructor(
+    private readonly deps: EngineDeps,
+    readonly execs: Execs,
+  ) {}
 
   /** Finds a container. */
   get(reference: string): Container {
@@ -125,6 +126,19 @@ export class Engine {
 
   top(reference: string, psArguments: string): Promise<ContainerTopResponse> {
     return processesOf(this.deps, this.get(reference), psArguments);
+  }
+
+  /** One sample of what a container uses; with `compared` after a second, so that it says how busy the processors were. */
+  async stats(reference: string, compared: boolean): Promise<ContainerStatsResponse> {
+    const container = this.get(reference);
+    return compared
+      ? comparedSample(this.deps, container)
+      : sampleOf(this.deps, container, undefined);
+  }
+
+  /** A sample a second. */
+  statsStream(reference: string, signal: AbortSignal): AsyncGenerator<ContainerStatsResponse> {
+    return samples(this.deps, this.get(reference), signal);
   }
 
   prune(choice: PruneChoice): Promise<Pruned> {

@@ -46,6 +46,9 @@ export interface ExecState {
   started: boolean;
   pid: number;
   exitCode: number | undefined;
+  /** Resolves with the exit code. */
+  readonly exited: Promise<number>;
+  readonly tellExit: (status: number) => void;
 }
 
 /** The execs of this daemon's life. */
@@ -86,8 +89,11 @@ export class Execs {
         throw fault("invalid", "nul-byte", "an argument, variable or path has a NUL byte");
     const id = newId();
     this.counter = this.counter >= 0x7fffffff ? 1 : this.counter + 1;
+    const { promise: exited, resolve: tellExit } = Promise.withResolvers<number>();
     this.byId.set(id, {
       id,
+      exited,
+      tellExit,
       container,
       config,
       number: this.counter,
@@ -186,6 +192,7 @@ export class Execs {
       if (exec.container !== container || exec.number !== number) continue;
       exec.running = false;
       exec.exitCode = status;
+      exec.tellExit(status);
       container.execs.delete(exec.id);
       this.deps.events.emit(
         "container",

@@ -78,7 +78,7 @@ function tests(
       Object.keys(record.config.ExposedPorts ?? {}).includes(
         value.includes("/") ? value : `${value}/tcp`,
       ),
-    health: (_container, value) => value === "none",
+    health: ({ record }, value) => value === (record.state.health?.status ?? "none"),
     "is-task": (_container, value) => /^(false|0)$/i.test(value),
   };
 }

@@ -1,18 +1,18 @@
 /**
  * engine: containers and execs, from creation to removal, across the daemon's own restarts. Knows neither HTTP nor argv.
  */
+export { assembleEngine, type EngineParts } from "./assembly.ts";
 export type { ExitStatus, WaitCondition } from "./container.ts";
 export type { ContainerRecord } from "./container-record.ts";
 export type { Created, CreateInput } from "./create.ts";
 export { ContainerDatabase } from "./database.ts";
 export type { EngineDeps, EngineSettings } from "./deps.ts";
-export { Engine, type ListQuery, type OpenLog } from "./engine.ts";
+export type { Engine, ListQuery, OpenLog } from "./engine.ts";
 export { type EngineEvent, Events } from "./events.ts";
 export type { ExecConfig, ExecState } from "./exec.ts";
-export { compiledFilter, startAgain } from "./launch.ts";
+export { compiledFilter } from "./launch.ts";
 export type { LogEntry, LogQuery } from "./logs.ts";
 export { liveEndpoints, recover } from "./recovery.ts";
 export { ContainerRegistry } from "./registry.ts";
-export { Restarts } from "./restarts.ts";
 export type { StreamChoice } from "./streams.ts";
 export { BRIDGE_ID } from "./views.ts";

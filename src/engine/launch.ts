@@ -342,6 +342,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   record.stoppedByUser = false;
   deps.database.save(record);
   deps.events.emit("container", "start", record.id, attributesOf(record));
+  deps.health.begin(container, true);
   const early = container.earlyExit;
   if (early !== undefined) containerEnded(deps, container, early);
 }

@@ -55,6 +55,7 @@ async function takeOver(deps: EngineDeps, container: Container): Promise<boolean
     });
     if (state.startedAt === "") state.startedAt = new Date().toISOString();
     deps.database.save(container.record);
+    if (state.status === "running") deps.health.begin(container, false);
     return true;
   } catch (error) {
     log.debug("no shim", { id: container.id, error: messageOf(error) });

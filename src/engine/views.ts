@@ -5,6 +5,7 @@ import type {
   ContainerInspectResponse,
   ContainerSummary,
   EndpointSettings,
+  Health,
   MountPoint,
   NetworkSettings,
 } from "../spec/engine-api.ts";
@@ -21,10 +22,30 @@ export const BRIDGE_ID = new Bun.CryptoHasher("sha256")
   .update("berth default bridge")
   .digest("hex");
 
+function healthText({ state: { health } }: ContainerRecord): string {
+  if (health === undefined) return "";
+  return health.status === "starting" ? " (health: starting)" : ` (${health.status})`;
+}
+
+function healthOf({ health }: ContainerRecord["state"]): Health | undefined {
+  if (health === undefined) return undefined;
+  return {
+    Status: health.status,
+    FailingStreak: health.failingStreak,
+    Log: health.log.map(({ start, end, exitCode, output }) => ({
+      Start: start,
+      End: end,
+      ExitCode: exitCode,
+      Output: output,
+    })),
+  };
+}
+
 /** "Up 3 minutes (Paused)", "Exited (0) 2 hours ago", "Created". */
 export function statusText(record: ContainerRecord, now = Date.now()): string {
   const { status, startedAt, finishedAt, exitCode } = record.state;
-  if (status === "running") return `Up ${humanDuration(now - Date.parse(startedAt))}`;
+  if (status === "running")
+    return `Up ${humanDuration(now - Date.parse(startedAt))}${healthText(record)}`;
   if (status === "paused") return `Up ${humanDuration(now - Date.parse(startedAt))} (Paused)`;
   if (status === "restarting")
     return `Restarting (${exitCode}) ${humanDuration(now - Date.parse(finishedAt))} ago`;
@@ -150,6 +171,7 @@ export function inspectContainer(
       Error: state.error,
       StartedAt: state.startedAt || ZERO_TIME,
       FinishedAt: state.finishedAt || ZERO_TIME,
+      ...(state.health === undefined ? {} : { Health: healthOf(state) }),
     },
     Image: record.image,
     ResolvConfPath: shared ? "" : `${files}/resolv.conf`,

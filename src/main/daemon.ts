@@ -16,17 +16,16 @@ import { fault, messageOf } from "../base/errors.ts";
 import { log, setLogLevel } from "../base/log.ts";
 import { Trash } from "../base/trash.ts";
 import {
+  assembleEngine,
   ContainerDatabase,
   ContainerRegistry,
   compiledFilter,
-  Engine,
+  type Engine,
   type EngineDeps,
   type EngineSettings,
   Events,
   liveEndpoints,
-  Restarts,
   recover,
-  startAgain,
 } from "../engine/index.ts";
 import { ImageStore } from "../images/index.ts";
 import { type Kernel, startKernel } from "../kernel/index.ts";
@@ -105,7 +104,7 @@ async function construct(
   options: DaemonOptions,
   kernel: Kernel,
   names: { bridge: string; cgroup: string },
-): Promise<EngineDeps> {
+): Promise<{ deps: EngineDeps; engine: Engine }> {
   const settings = makeSettings(options, names.cgroup);
   const features = await probeFeatures(kernel, `${options.dataRoot}/probe`);
   const name = options.storageDriver ?? (features.overlay ? "overlay2" : "vfs");
@@ -128,7 +127,7 @@ async function construct(
     { name: names.bridge, bip: options.bip, mtu: options.mtu, warm: options.warmNetworks },
     live,
   );
-  const deps: EngineDeps = {
+  const { deps, engine } = assembleEngine({
     settings,
     kernel,
     cgroups: Cgroups.detect(),
@@ -142,15 +141,14 @@ async function construct(
     database,
     registry: new ContainerRegistry(),
     events: new Events(),
-    restarts: new Restarts((container) => startAgain(deps, container)),
-  };
+  });
   await recover(deps, records);
   // The filter that nearly every container has is compiled before the first asks for it.
   const usual = new Set(capabilityList(0xa80425fbn));
   compiledFilter(deps, resolveSeccomp(defaultSeccompProfile, usual, features.seccomp)).catch(
     (error) => log.warn("compile the default seccomp filter", { error }),
   );
-  return deps;
+  return { deps, engine };
 }
 
 function groupId(name: string): number {
@@ -225,10 +223,9 @@ interface Running {
 
 async function serve(
   options: DaemonOptions,
-  deps: EngineDeps,
+  { deps, engine }: { deps: EngineDeps; engine: Engine },
   bridgeName: string,
 ): Promise<Running> {
-  const engine = new Engine(deps);
   const ports = {
     containers: engine,
     images: imagesPort(deps),

@@ -18,6 +18,7 @@ import {
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import type { OciResources } from "../spec/oci-runtime.ts";
 import { type ResourceWrite, v1Writes, v2Writes } from "./cgroup-resources.ts";
+import { type CgroupUsage, readControl, usageV1, usageV2 } from "./cgroup-stats.ts";
 
 /** A container's cgroup, as the launch plan needs it. */
 export interface CgroupJoin {
@@ -269,6 +270,16 @@ export class Cgroups {
     } catch (error) {
       throw refused(file, value, error);
     }
+  }
+
+  /** What the cgroup has used; zeros for what the host does not count. */
+  usage(path: string): CgroupUsage {
+    if (this.version === 2)
+      return usageV2((_, file) => readControl(`${this.unified}${path}/${file}`));
+    return usageV1((controller, file) => {
+      const root = this.hierarchies.find((h) => h.controllers.includes(controller))?.path;
+      return root === undefined ? "" : readControl(`${root}${path}/${file}`);
+    });
   }
 
   /** The processes in a cgroup and below it; none when it is gone. */

@@ -3,7 +3,7 @@
  */
 import { fault } from "../../base/errors.ts";
 import { boolean, checkFilters, filters, integer, parseJson, untilOf } from "../request.ts";
-import { noContent, ok, type Route } from "../route.ts";
+import { jsonLines, noContent, ok, type Route } from "../route.ts";
 import { createBody, updateBody } from "../schemas.ts";
 
 const conditions = new Set(["", "not-running", "next-exit", "removed"]);
@@ -147,6 +147,24 @@ export const containerRoutes: readonly Route[] = [
     path: "/containers/:id/top",
     handle: async ({ params, query }, { containers }) =>
       ok(await containers.top(params.id ?? "", query.get("ps_args") || "-ef")),
+  },
+  {
+    method: "GET",
+    path: "/containers/:id/stats",
+    async handle(context, { containers }) {
+      const { params, query, response, signal } = context;
+      const id = params.id ?? "";
+      if (!boolean(query, "stream", true))
+        return ok(await containers.stats(id, !boolean(query, "one-shot")));
+      const samples = containers.statsStream(id, signal);
+      const write = jsonLines(context);
+      for await (const sample of samples) {
+        if (signal.aborted) break;
+        write(sample);
+      }
+      response.end();
+      return undefined;
+    },
   },
   {
     method: "POST",

@@ -1,0 +1,131 @@
+/**
+ * `berth stats`.
+ */
+import type { ApiClient } from "../../client/index.ts";
+import type { ContainerStatsResponse, ContainerSummary } from "../../spec/engine-api.ts";
+import type { Command } from "../command.ts";
+import { describeError } from "../failure.ts";
+import { flag, type Parsed } from "../flags.ts";
+import { binarySize, humanSize } from "../human.ts";
+import { out } from "../output.ts";
+import { type Row, writeList } from "../table.ts";
+
+const headings = {
+  Container: "CONTAINER",
+  ID: "CONTAINER ID",
+  Name: "NAME",
+  CPUPerc: "CPU %",
+  MemUsage: "MEM USAGE / LIMIT",
+  MemPerc: "MEM %",
+  NetIO: "NET I/O",
+  BlockIO: "BLOCK I/O",
+  PIDs: "PIDS",
+};
+const table =
+  "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";
+
+/** Processor time as a percentage of one processor. */
+export function cpuPercent(stats: ContainerStatsResponse): number {
+  const used = (when: ContainerStatsResponse["cpu_stats"]) => when?.cpu_usage?.total_usage ?? 0;
+  const delta = used(stats.cpu_stats) - used(stats.precpu_stats);
+  const system =
+    (stats.cpu_stats?.system_cpu_usage ?? 0) - (stats.precpu_stats?.system_cpu_usage ?? 0);
+  if (delta <= 0 || system <= 0) return 0;
+  return (delta / system) * (stats.cpu_stats?.online_cpus ?? 1) * 100;
+}
+
+/** Memory without the page cache that can be dropped at once, as Docker counts. */
+export function memoryUsage({ memory_stats: memory }: ContainerStatsResponse): number {
+  const usage = memory?.usage ?? 0;
+  const cache = memory?.stats?.total_inactive_file ?? memory?.stats?.inactive_file ?? 0;
+  return cache < usage ? usage - cache : usage;
+}
+
+function rowOf(name: string, stats: ContainerStatsResponse | undefined, whole: boolean): Row {
+  const id = stats?.id ?? "";
+  const head = {
+    Container: name,
+    ID: whole ? id : id.slice(0, 12),
+    Name: (stats?.name ?? "").replace(/^\//, ""),
+  };
+  if (stats?.memory_stats?.usage === undefined || stats.memory_stats.usage === null)
+    return {
+      ...head,
+      CPUPerc: "--",
+      MemUsage: "-- / --",
+      MemPerc: "--",
+      NetIO: "--",
+      BlockIO: "--",
+      PIDs: "--",
+    };
+  const networks = Object.values(stats.networks ?? {});
+  const sum = (values: readonly (number | undefined)[]) =>
+    values.reduce<number>((total, value) => total + (value ?? 0), 0);
+  const io = (op: string) =>
+    sum(
+      (stats.blkio_stats?.io_service_bytes_recursive ?? [])
+        .filter((row) => row?.op?.toLowerCase() === op)
+        .map((row) => row?.value),
+    );
+  const usage = memoryUsage(stats);
+  const limit = stats.memory_stats.limit ?? 0;
+  const received = sum(networks.map((network) => network?.rx_bytes));
+  const sent = sum(networks.map((network) => network?.tx_bytes));
+  return {
+    ...head,
+    CPUPerc: `${cpuPercent(stats).toFixed(2)}%`,
+    MemUsage: `${binarySize(usage)} / ${binarySize(limit)}`,
+    MemPerc: `${(limit === 0 ? 0 : (usage / limit) * 100).toFixed(2)}%`,
+    NetIO: `${humanSize(received)} / ${humanSize(sent)}`,
+    BlockIO: `${humanSize(io("read"))} / ${humanSize(io("write"))}`,
+    PIDs: String(stats.pids_stats?.current ?? 0),
+  };
+}
+
+async function namesOf(client: ApiClient, parsed: Parsed): Promise<string[]> {
+  if (parsed.args.length > 0) return [...parsed.args];
+  const query = { all: parsed.on("all") || undefined };
+  const list = await client.json<ContainerSummary[]>("GET", "/containers/json", { query });
+  return list.flatMap(({ Id }) => (Id ? [Id] : []));
+}
+
+async function collect(client: ApiClient, parsed: Parsed): Promise<Row[]> {
+  const names = await namesOf(client, parsed);
+  const named = parsed.args.length > 0;
+  const found = await Promise.allSettled(
+    names.map((name) =>
+      client.json<ContainerStatsResponse>("GET", `/containers/${encodeURIComponent(name)}/stats`, {
+        query: { stream: false },
+      }),
+    ),
+  );
+  return found.flatMap((result, index) => {
+    const name = names[index] ?? "";
+    if (result.status === "fulfilled") return [rowOf(name, result.value, parsed.on("no-trunc"))];
+    // One that was listed and has gone since is no error.
+    if (named) throw new Error(describeError(result.reason));
+    return [];
+  });
+}
+
+/** The command. */
+export const command: Command = {
+  usage: "[OPTIONS] [CONTAINER...]",
+  short: "Display a live stream of container(s) resource usage statistics",
+  args: [0, Number.POSITIVE_INFINITY],
+  flags: [
+    flag("all", "a", "bool", "Show all containers (default shows just running)"),
+    flag("format", "", "string", "Format output using a custom template"),
+    flag("no-stream", "", "bool", "Disable streaming stats and only pull the first result"),
+    flag("no-trunc", "", "bool", "Do not truncate output"),
+  ],
+  async run({ client }, parsed) {
+    const format = parsed.text("format");
+    for (;;) {
+      const rows = await collect(client, parsed);
+      if (!parsed.on("no-stream")) out("\x1b[2J\x1b[H");
+      writeList(rows, { format, table, headings });
+      if (parsed.on("no-stream")) return 0;
+    }
+  },
+};

@@ -1,0 +1,35 @@
+/**
+ * Joins the engine's own parts, each of which is told of the others by functions only.
+ */
+import { attributesOf } from "./attributes.ts";
+import type { Container } from "./container.ts";
+import type { EngineDeps } from "./deps.ts";
+import { Engine } from "./engine.ts";
+import { Execs } from "./exec.ts";
+import { HealthMonitor } from "./health.ts";
+import { startAgain } from "./launch.ts";
+import { runProbe } from "./probe.ts";
+import { Restarts } from "./restarts.ts";
+
+/** What the engine is given; the rest of its dependencies are parts of itself. */
+export type EngineParts = Omit<EngineDeps, "restarts" | "health">;
+
+/** Makes the engine. */
+export function assembleEngine(parts: EngineParts): { deps: EngineDeps; engine: Engine } {
+  const deps: EngineDeps = {
+    ...parts,
+    restarts: new Restarts((container) => startAgain(deps, container)),
+    health: new HealthMonitor({
+      probe: (container, check) => runProbe(execs, container, check),
+      changed: (container, status) => healthChanged(deps, container, status),
+    }),
+  };
+  const execs = new Execs(deps);
+  return { deps, engine: new Engine(deps, execs) };
+}
+
+function healthChanged(deps: EngineDeps, { record }: Container, status: string | undefined): void {
+  deps.database.save(record);
+  if (status !== undefined)
+    deps.events.emit("container", `health_status: ${status}`, record.id, attributesOf(record));
+}

@@ -1,0 +1,85 @@
+/**
+ * One run of a health check's command, as an exec.
+ */
+import { messageOf } from "../base/errors.ts";
+import type { Container } from "./container.ts";
+import type { ProbeRecord } from "./container-record.ts";
+import type { Execs } from "./exec.ts";
+import type { HealthCheck } from "./health.ts";
+
+const OUTPUT_MAX = 4096;
+const FRAME_HEAD = 8;
+const SIGKILL = 9;
+
+/** The data of Docker's frames (stream, length, data), cut to what a result keeps. */
+export function framedText(chunks: readonly Uint8Array[]): string {
+  const bytes = Buffer.concat(chunks);
+  const parts: Uint8Array[] = [];
+  for (let at = 0; at + FRAME_HEAD <= bytes.length; ) {
+    const length = bytes.readUInt32BE(at + 4);
+    parts.push(bytes.subarray(at + FRAME_HEAD, at + FRAME_HEAD + length));
+    at += FRAME_HEAD + length;
+  }
+  return Buffer.concat(parts).subarray(0, OUTPUT_MAX).toString("utf8");
+}
+
+/** Runs the check's command. What keeps it from running is a failed probe, with the reason as its output. */
+export async function runProbe(
+  execs: Execs,
+  container: Container,
+  check: HealthCheck,
+): Promise<ProbeRecord> {
+  const start = new Date().toISOString();
+  const chunks: Uint8Array[] = [];
+  let held = 0;
+  const ended = (exitCode: number, output: string): ProbeRecord => ({
+    start,
+    end: new Date().toISOString(),
+    exitCode,
+    output,
+  });
+  try {
+    const id = execs.create(container, {
+      args: check.args,
+      tty: false,
+      streams: { stdin: false, stdout: true, stderr: true },
+      env: [],
+      user: "",
+      workingDirectory: "",
+      privileged: false,
+      detachKeys: "",
+    });
+    const exec = execs.get(id);
+    const drained = Promise.withResolvers<void>();
+    const stream = await execs.start(exec, undefined, {
+      data: (chunk) => {
+        if (held < OUTPUT_MAX * 2) chunks.push(chunk.slice());
+        held += chunk.length;
+      },
+      end: () => drained.resolve(),
+      drain: () => {},
+    });
+    const timer = setTimeout(() => {
+      void container.shim?.signal(exec.number, SIGKILL);
+    }, check.timeout);
+    const began = performance.now();
+    const status = await Promise.race([
+      exec.exited,
+      container.wait("next-exit").then(() => undefined),
+    ]);
+    clearTimeout(timer);
+    const late = performance.now() - began >= check.timeout;
+    // A child that the command has left behind may keep the output open.
+    await Promise.race([drained.promise, Bun.sleep(100)]);
+    stream.close();
+    const output = framedText(chunks);
+    if (late)
+      return ended(
+        -1,
+        `Health check exceeded timeout (${check.timeout}ms)${output === "" ? "" : `: ${output}`}`,
+      );
+    return status === undefined ? ended(-1, "the container has ended") : ended(status, output);
+  } catch (error) {
+    return ended(-1, messageOf(error));
+  }
+}

@@ -1,0 +1,129 @@
+/** Health checks and statistics, through both command lines. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { settledLeftover, takeCensus } from "../kits/census.ts";
+import { TestDaemon } from "../kits/daemon.ts";
+
+const before = takeCensus();
+const daemon = new TestDaemon();
+
+beforeAll(async () => {
+  await daemon.start();
+});
+afterAll(async () => {
+  await daemon.destroy();
+  expect(await settledLeftover(before)).toEqual([]);
+});
+
+async function inspect(name: string, format: string): Promise<string> {
+  return (await daemon.berth("inspect", "--format", format, name)).out.trim();
+}
+
+async function until(name: string, format: string, wanted: string): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  while ((await inspect(name, format)) !== wanted) {
+    if (Date.now() > deadline)
+      throw new Error(`${format} of ${name} is ${await inspect(name, format)}, not ${wanted}`);
+    await Bun.sleep(20);
+  }
+}
+
+describe.each(["berth", "docker"] as const)("%s", (client) => {
+  const run = (...args: string[]) => daemon[client](...args);
+  const status = "{{.State.Health.Status}}";
+
+  test("a check makes a container healthy, unhealthy and healthy again", async () => {
+    await run(
+      ...["run", "-d", "--name", "sick", "--health-cmd", "cat /ok", "--health-interval", "100ms"],
+      ...["--health-retries", "2", "busybox", "sh", "-c", "echo fine > /ok; sleep 1000"],
+    );
+    await until("sick", status, "healthy");
+    expect((await run("ps", "--format", "{{.Status}}")).out).toContain("(healthy)");
+    expect((await run("ps", "-q", "--filter", "health=healthy")).out).not.toBe("");
+    expect(await inspect("sick", "{{(index .State.Health.Log 0).Output}}")).toBe("fine");
+    await run("exec", "sick", "rm", "/ok");
+    await until("sick", status, "unhealthy");
+    const codes = await inspect("sick", "{{range .State.Health.Log}}{{.ExitCode}} {{end}}");
+    expect(codes).toMatch(/ ?1 1$/);
+    await run("exec", "sick", "sh", "-c", "echo back > /ok");
+    await until("sick", status, "healthy");
+    const events = await run(
+      "events",
+      "--since",
+      "1m",
+      "--until",
+      "0s",
+      "--filter",
+      "container=sick",
+    );
+    const told = [...events.out.matchAll(/health_status: (\w+)/g)].map(([, word]) => word);
+    expect(told).toEqual(["healthy", "unhealthy", "healthy"]);
+    expect((await run("rm", "-f", "sick")).status).toBe(0);
+  });
+
+  test("a check that takes too long fails, and its process is gone", async () => {
+    await run(
+      ...["run", "-d", "--name", "slow", "--health-cmd", "sleep 77", "--health-interval", "100ms"],
+      ...["--health-timeout", "200ms", "--health-retries", "1", "busybox", "sleep", "1000"],
+    );
+    await until("slow", status, "unhealthy");
+    expect(await inspect("slow", "{{(index .State.Health.Log 0).Output}}")).toContain(
+      "exceeded timeout (200ms)",
+    );
+    expect(await inspect("slow", "{{(index .State.Health.Log 0).ExitCode}}")).toBe("-1");
+    await run("pause", "slow");
+    expect((await run("rm", "-f", "slow")).status).toBe(0);
+  });
+
+  test("stats tell processor, memory, network and processes", async () => {
+    await run(
+      "run",
+      "-d",
+      "--name",
+      "busy",
+      "-m",
+      "64m",
+      "busybox",
+      "sh",
+      "-c",
+      "while :; do :; done",
+    );
+    const format = "{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}";
+    const { out } = await run("stats", "--no-stream", "--format", format, "busy");
+    const match = /^busy ([\d.]+)% [\d.]+(?:KiB|MiB|B) \/ 64MiB 1\n$/.exec(out);
+    expect(out).toMatch(/^busy/);
+    expect(Number(match?.[1])).toBeGreaterThan(30);
+    await run("rm", "-f", "busy");
+    await run("create", "--name", "idle", "busybox", "true");
+    expect((await run("stats", "--no-stream", "-a")).out).toMatch(
+      client === "berth" ? /idle +-- +-- \/ --/ : /idle +0\.00% +0B \/ 0B/,
+    );
+    await run("rm", "idle");
+  });
+});
+
+test("checks go on after the daemon's own restart", async () => {
+  await daemon.berth(
+    ...["run", "-d", "--name", "goes-on", "--health-cmd", "test -e /ok"],
+    ...["--health-interval", "100ms", "--health-retries", "1", "busybox", "sleep", "1000"],
+  );
+  await until("goes-on", "{{.State.Health.Status}}", "unhealthy");
+  await daemon.kill();
+  await daemon.start();
+  expect(await inspect("goes-on", "{{.State.Health.Status}}")).toBe("unhealthy");
+  await daemon.berth("exec", "goes-on", "touch", "/ok");
+  await until("goes-on", "{{.State.Health.Status}}", "healthy");
+  await daemon.berth("rm", "-f", "goes-on");
+});
+
+test("a sample at once is in milliseconds what a scheduler asks for", async () => {
+  await daemon.berth("run", "-d", "--name", "sampled", "busybox", "sleep", "1000");
+  const { status, text } = await daemon.api("GET", "/containers/sampled/stats?stream=0&one-shot=1");
+  const sample = JSON.parse(text);
+  expect(status).toBe(200);
+  expect(sample.cpu_stats.cpu_usage.total_usage).toBeGreaterThan(0);
+  expect(sample.cpu_stats.system_cpu_usage).toBeGreaterThan(sample.cpu_stats.cpu_usage.total_usage);
+  expect(sample.memory_stats.limit).toBeGreaterThan(sample.memory_stats.usage);
+  expect(sample.networks.eth0.rx_bytes).toBeGreaterThanOrEqual(0);
+  expect(sample.pids_stats.current).toBe(1);
+  await daemon.berth("rm", "-f", "sampled");
+});
