@@ -60,6 +60,15 @@ static void settle(const struct stdio_pair *pipes) {
   sys_close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 }
 
+/*
+ * In a new process of the shim's: closes what would keep others waiting for a shim that is dead. Its own end of the status
+ * socket tells the child of the shim's end, even when that came before PR_SET_PDEATHSIG; the listening socket refuses.
+ */
+static void leave_shim(int ours) {
+  close(ours);
+  close(LISTENER_FD);
+}
+
 static int status_sockets(int *ours, int *theirs) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) return -errno;
@@ -86,6 +95,7 @@ int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t le
   if (plan->pid_namespace >= 0 && setns(plan->pid_namespace, CLONE_NEWPID) < 0) return -errno;
   *pid = clone_child(plan->shim.clone_flags, pidfd, cgroup);
   if (*pid == 0) {
+    leave_shim(*status);
     settle(pipes);
     run_plan(ops, length, theirs, false);
   }
@@ -141,7 +151,10 @@ int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length,
   int result = status_sockets(status, &theirs);
   if (result < 0) return result;
   *helper = fork();
-  if (*helper == 0) go_between(plan, ops, length, container_pidfd, theirs, pipes);
+  if (*helper == 0) {
+    leave_shim(*status);
+    go_between(plan, ops, length, container_pidfd, theirs, pipes);
+  }
   int error = errno;
   close(theirs);
   close_theirs(pipes);

@@ -5,6 +5,7 @@ import {
   linkSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -143,9 +144,7 @@ interface Running {
   readonly closed: Promise<void>;
 }
 
-async function prepare(spec: OciSpec, more: Partial<PlanExtras> = {}): Promise<Running> {
-  const rundir = `${dir}/run${++count}`;
-  mkdirSync(rundir);
+function planOf(rundir: string, spec: OciSpec, more: Partial<PlanExtras> = {}): Uint8Array {
   const ops = toLaunchPlan(spec, {
     id: `c${count}`,
     root: { kind: "bind", path: spec.root.path },
@@ -159,7 +158,13 @@ async function prepare(spec: OciSpec, more: Partial<PlanExtras> = {}): Promise<R
     init: false,
     ...more,
   });
-  writeFileSync(`${rundir}/plan`, encodeRecords(planOps, ...ops));
+  return encodeRecords(planOps, ...ops);
+}
+
+async function prepare(spec: OciSpec, more: Partial<PlanExtras> = {}): Promise<Running> {
+  const rundir = `${dir}/run${++count}`;
+  mkdirSync(rundir);
+  writeFileSync(`${rundir}/plan`, planOf(rundir, spec, more));
   const shimPid = await kernel.spawnShim(rundir, []);
   const events: string[] = [];
   const { promise: closed, resolve } = Promise.withResolvers<void>();
@@ -393,6 +398,39 @@ test("kill -9 of the shim takes the container along", async () => {
   await run.closed;
   while (existsSync(`/proc/${pid}`)) await Bun.sleep(2);
   expect(run.events).toEqual([]);
+});
+
+/** Processes that carry a run directory in their command line: a shim, and its child before it has executed anything. */
+function processesOf(rundir: string): string[] {
+  return readdirSync("/proc").filter((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      return readFileSync(`/proc/${name}/cmdline`, "utf8").includes(rundir);
+    } catch {
+      return false;
+    }
+  });
+}
+
+test("kill -9 of the shim at any moment of the launch leaves no process, and nobody waits", async () => {
+  for (let round = 0; round < 150; round++) {
+    const rundir = `${dir}/killed-${round}`;
+    mkdirSync(rundir);
+    writeFileSync(`${rundir}/plan`, planOf(rundir, specOf(processOf(["sleep", "1000"]))));
+    const pid = await kernel.spawnShim(rundir, []);
+    // Between the shim's first instruction and the moment in which it would wait for the start.
+    const until = performance.now() + Math.random() * 4;
+    while (performance.now() < until);
+    process.kill(pid, "SIGKILL");
+    const connected = connectShim(`${rundir}/shim.sock`, { event: () => {}, closed: () => {} });
+    await connected.then(
+      (shim) => shim.close(),
+      () => {},
+    );
+    const deadline = Date.now() + 5000;
+    while (processesOf(rundir).length > 0 && Date.now() < deadline) await Bun.sleep(2);
+    expect(processesOf(rundir)).toEqual([]);
+  }
 });
 
 test("a shim whose controller goes away before the start gives up; one that runs goes on", async () => {
