@@ -45,6 +45,9 @@ export type ContainersPort = Pick<
   | "prune"
   | "stats"
   | "statsStream"
+  | "changes"
+  | "export"
+  | "commit"
 >;
 
 /** Images. */

@@ -167,6 +167,9 @@ export const createBody: z.ZodType<CreateBody> = z
     networking: (networking ?? {}) as NetworkingConfig,
   })) as unknown as z.ZodType<CreateBody>;
 
+/** The body of /commit: fields of the new image's configuration. */
+export const commitBody = z.object(config.partial().shape) as unknown as z.ZodType<ContainerConfig>;
+
 /** The body of /containers/{id}/update. */
 export const updateBody = hostConfig.partial() as unknown as z.ZodType<HostConfig>;
 

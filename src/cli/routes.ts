@@ -134,6 +134,21 @@ export const routes: readonly Route[] = [
     () => import("./commands/stats.ts"),
   ),
   ...spellings(
+    single("diff"),
+    "Inspect changes to files or directories on a container's filesystem",
+    () => import("./commands/diff.ts"),
+  ),
+  ...spellings(
+    single("commit"),
+    "Create a new image from a container's changes",
+    () => import("./commands/commit.ts"),
+  ),
+  ...spellings(
+    single("export"),
+    "Export a container's filesystem as a tar archive",
+    () => import("./commands/export.ts"),
+  ),
+  ...spellings(
     single("update"),
     "Update configuration of one or more containers",
     () => import("./commands/update.ts"),

@@ -3,6 +3,7 @@
  * function that does the work.
  */
 import { existsSync } from "node:fs";
+import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import type { AttachedStream, StreamHandlers } from "../runtime/index.ts";
 import type {
@@ -10,6 +11,7 @@ import type {
   ContainerStatsResponse,
   ContainerSummary,
   ContainerTopResponse,
+  FilesystemChange,
   HostConfig,
 } from "../spec/engine-api.ts";
 import type { Container, ExitStatus, WaitCondition } from "./container.ts";
@@ -27,6 +29,7 @@ import {
 import { type Created, type CreateInput, createContainer } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { ExecConfig, Execs } from "./exec.ts";
+import { type CommitRequest, changesIn, commitContainer, exportContainer } from "./filesystem.ts";
 import { type ContainerFilters, filterContainers } from "./filters.ts";
 import { startContainer } from "./launch.ts";
 import { type LogEntry, type LogQuery, readLogs } from "./logs.ts";
@@ -139,6 +142,18 @@ export class Engine {
   /** A sample a second. */
   statsStream(reference: string, signal: AbortSignal): AsyncGenerator<ContainerStatsResponse> {
     return samples(this.deps, this.get(reference), signal);
+  }
+
+  changes(reference: string): Promise<FilesystemChange[]> {
+    return changesIn(this.deps, this.get(reference));
+  }
+
+  export(reference: string): ByteStream {
+    return exportContainer(this.deps, this.get(reference));
+  }
+
+  commit(reference: string, request: CommitRequest): Promise<string> {
+    return commitContainer(this.deps, this.get(reference), request);
   }
 
   prune(choice: PruneChoice): Promise<Pruned> {

@@ -143,7 +143,8 @@ export class ImageDatabase {
     return new Set(rows.flatMap((row) => JSON.parse(row.blobs) as string[]));
   }
 
-  private blobsOf(id: string): string[] {
+  /** The blobs that an image needs. */
+  blobsOf(id: string): string[] {
     const row = this.db
       .query<{ blobs: string }, [string]>("SELECT blobs FROM images WHERE id = ?")
       .get(id);

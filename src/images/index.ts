@@ -2,5 +2,11 @@
  * images: the content store, names, loading, importing and removing. Knows nothing of containers beyond who uses what.
  */
 export type { ImageDocument, ImageRecord } from "./model.ts";
-export { ImageStore, type ImageStoreOptions, type ImageUsers, type RemovalStep } from "./store.ts";
+export {
+  type CommitOptions,
+  ImageStore,
+  type ImageStoreOptions,
+  type ImageUsers,
+  type RemovalStep,
+} from "./store.ts";
 export { type Filters, filterImages, historyOf, inspectOf, summaryOf } from "./views.ts";

@@ -39,6 +39,17 @@ export interface RemovalStep {
   readonly Deleted?: string;
 }
 
+/** What a commit says of the new image. */
+export interface CommitOptions {
+  readonly config: ImageConfig;
+  readonly createdBy: string;
+  readonly reference?: string | undefined;
+  readonly author?: string | undefined;
+  readonly comment?: string | undefined;
+  /** Dockerfile instructions. */
+  readonly changes?: readonly string[] | undefined;
+}
+
 /** The whole form of a reference with a tag: the key in the database. */
 function wholeTag(reference: Reference): string {
   return `${reference.domain}/${reference.path}:${reference.tag ?? "latest"}`;
@@ -239,6 +250,49 @@ export class ImageStore {
         };
         const id = await this.content.put(new TextEncoder().encode(JSON.stringify(document)));
         this.data.add({ id, document, size, blobs: [id, spooled.digest] });
+        if (reference !== undefined) this.data.setTag(wholeTag(reference), id);
+        this.resolved.clear();
+        return id;
+      } finally {
+        rmSync(spooled.path, { force: true });
+      }
+    });
+  }
+
+  /** Makes an image of another (or of nothing) and one more layer. `config` is the whole of the new image's. */
+  async commit(parent: ImageRecord, layer: ByteStream, options: CommitOptions): Promise<string> {
+    const reference =
+      options.reference === undefined ? undefined : parseReference(options.reference);
+    const config = applyChanges(options.config, options.changes ?? []);
+    return this.oneAtATime(async () => {
+      const spooled = await this.content.ingest(layer);
+      try {
+        const diffIds = [...parent.document.rootfs.diff_ids, spooled.digest];
+        const chain = chainIds(diffIds);
+        const chainId = chain.at(-1) ?? "";
+        const size = await this.unpack(spooled, chainId, parent.chain.at(-1), spooled.digest);
+        this.content.commit(spooled);
+        const created = new Date().toISOString();
+        const history = {
+          created,
+          created_by: options.createdBy,
+          ...(options.author ? { author: options.author } : {}),
+          ...(options.comment ? { comment: options.comment } : {}),
+        };
+        const document: ImageDocument = {
+          ...parent.document,
+          created,
+          ...(options.author ? { author: options.author } : {}),
+          config,
+          rootfs: { type: "layers", diff_ids: diffIds },
+          history: [...(parent.document.history ?? []), history],
+        };
+        const id = await this.content.put(new TextEncoder().encode(JSON.stringify(document)));
+        const inherited = this.data
+          .blobsOf(parent.id)
+          .filter((digest) => digest !== parent.id && digest !== parent.manifest);
+        const blobs = [id, ...inherited, spooled.digest];
+        this.data.add({ id, document, size: parent.size + size, blobs });
         if (reference !== undefined) this.data.setTag(wholeTag(reference), id);
         this.resolved.clear();
         return id;

@@ -2,6 +2,7 @@
  * What a snapshot driver promises. Drivers keep layers and containers' writable directories on disk; none ever mounts.
  */
 import type { ByteStream } from "../base/compression.ts";
+import type { Change } from "./changes.ts";
 
 /** The privileged calls that unpacking needs. */
 export interface Privileged {
@@ -75,6 +76,12 @@ export interface SnapshotDriver {
   readFile(container: ContainerLayer, path: string, max: number): Uint8Array | undefined;
   /** The layers' directories, the uppermost first, as a stopped container sees them: for copying content up. */
   directories(container: ContainerLayer): string[];
+  /** What a container has changed, in order. A running container may change more meanwhile. */
+  changes(container: ContainerLayer): AsyncGenerator<Change>;
+  /** The changes as a layer's archive. */
+  packChanges(container: ContainerLayer): ByteStream;
+  /** The container's whole file system as an archive, without what is mounted in it. */
+  packTree(container: ContainerLayer): ByteStream;
   /** Throws away what removals have left, and files that a crash left half-made. */
   sweep(): void;
 

@@ -15,6 +15,7 @@ import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { Trash } from "../base/trash.ts";
+import { type Change, changesOf } from "./changes.ts";
 import type {
   ContainerLayer,
   LayerInput,
@@ -25,6 +26,8 @@ import type {
 } from "./driver.ts";
 import { Extractor } from "./extract.ts";
 import { readMerged } from "./merged.ts";
+import { packChanges, packTree } from "./pack.ts";
+import { closeAll, openRoot, walkMerged } from "./tree.ts";
 
 /** Files and directories that the engine mounts over: below every layer, so that they never show in a diff. */
 const initFiles = ["etc/hosts", "etc/hostname", "etc/resolv.conf", ".dockerenv", "dev/console"];
@@ -141,6 +144,38 @@ abstract class Store implements SnapshotDriver {
     this.discard(this.container(id));
   }
 
+  async *changes(container: ContainerLayer): AsyncGenerator<Change> {
+    const { upper, lowers, whole } = this.comparison(container);
+    const open: number[] = [];
+    try {
+      for (const path of [upper, ...lowers]) if (existsSync(path)) open.push(openRoot(path));
+      const [first, ...rest] = open;
+      if (first === undefined) return;
+      yield* changesOf(this.kernel, { upper: first, lowers: rest, path: "", whole });
+    } finally {
+      closeAll(open);
+    }
+  }
+
+  packChanges(container: ContainerLayer): ByteStream {
+    return packChanges(this.kernel, this.changes(container));
+  }
+
+  async *packTree(container: ContainerLayer): ByteStream {
+    const open = this.directories(container).map(openRoot);
+    try {
+      yield* packTree(this.kernel, walkMerged(this.kernel, open));
+    } finally {
+      closeAll(open);
+    }
+  }
+
+  /** What tells a container's changes: `whole` when `upper` is everything, not only the difference. */
+  protected abstract comparison(container: ContainerLayer): {
+    readonly upper: string;
+    readonly lowers: readonly string[];
+    readonly whole: boolean;
+  };
   abstract prepare(container: ContainerLayer): RootMount;
   abstract mountOf(container: ContainerLayer): RootMount;
   abstract usage(id: string): Usage;
@@ -222,6 +257,11 @@ export class OverlayDriver extends Store {
     );
   }
 
+  protected comparison(container: ContainerLayer) {
+    const upper = `${this.container(container.id)}/upper`;
+    return { upper, lowers: this.lowers(container), whole: false };
+  }
+
   private lowers(container: ContainerLayer): string[] {
     return [
       ...container.chain.map((chainId) => this.layer(chainId)).reverse(),
@@ -263,6 +303,12 @@ export class VfsDriver extends Store {
 
   directories(container: ContainerLayer): string[] {
     return [`${this.container(container.id)}/root`];
+  }
+
+  protected comparison(container: ContainerLayer) {
+    const top = container.chain.at(-1);
+    const lower = top === undefined ? `${this.root}/init` : this.layer(top);
+    return { upper: `${this.container(container.id)}/root`, lowers: [lower], whole: true };
   }
 
   private copy(from: string, to: string): void {

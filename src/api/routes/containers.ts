@@ -4,7 +4,7 @@
 import { fault } from "../../base/errors.ts";
 import { boolean, checkFilters, filters, integer, parseJson, untilOf } from "../request.ts";
 import { jsonLines, noContent, ok, type Route } from "../route.ts";
-import { createBody, updateBody } from "../schemas.ts";
+import { commitBody, createBody, updateBody } from "../schemas.ts";
 
 const conditions = new Set(["", "not-running", "next-exit", "removed"]);
 
@@ -164,6 +164,29 @@ export const containerRoutes: readonly Route[] = [
       }
       response.end();
       return undefined;
+    },
+  },
+  {
+    method: "GET",
+    path: "/containers/:id/changes",
+    handle: async ({ params }, { containers }) => ok(await containers.changes(params.id ?? "")),
+  },
+  {
+    method: "POST",
+    path: "/commit",
+    async handle(context, { containers }) {
+      const { query } = context;
+      const repository = query.get("repo") ?? "";
+      const tag = query.get("tag") ?? "";
+      const Id = await containers.commit(query.get("container") ?? "", {
+        config: parseJson(await context.body(), commitBody),
+        reference: repository === "" ? undefined : tag === "" ? repository : `${repository}:${tag}`,
+        author: query.get("author") ?? "",
+        comment: query.get("comment") ?? "",
+        changes: query.getAll("changes").flatMap((text) => text.split("\n").filter(Boolean)),
+        pause: boolean(query, "pause", true),
+      });
+      return { status: 201, json: { Id } };
     },
   },
   {

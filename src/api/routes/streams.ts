@@ -143,8 +143,25 @@ async function execStart(
   return undefined;
 }
 
+async function exportTo(context: Context, containers: ContainersPort): Promise<undefined> {
+  const { response, signal } = context;
+  const archive = containers.export(context.params.id ?? "");
+  response.writeHead(200, { "Content-Type": "application/octet-stream" });
+  for await (const chunk of archive) {
+    if (signal.aborted) break;
+    if (!response.write(chunk)) await roomIn(context);
+  }
+  response.end();
+  return undefined;
+}
+
 /** The routes. */
 export const streamRoutes: readonly Route[] = [
+  {
+    method: "GET",
+    path: "/containers/:id/export",
+    handle: (context, { containers }) => exportTo(context, containers),
+  },
   {
     method: "GET",
     path: "/containers/:id/logs",

@@ -1,0 +1,160 @@
+/**
+ * Walking directories that are merged, as the kernel's overlay merges them, without mounting anything.
+ *
+ * A container may be running and changing what is walked. Every step is taken from an open directory to a name in it and
+ * follows no link, so that no change can lead the walk out of the tree.
+ */
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from "node:fs";
+import { errnoOf } from "../base/errors.ts";
+import type { Privileged } from "./driver.ts";
+
+const O_NOFOLLOW = 0o400000;
+const O_DIRECTORY = 0o200000;
+const O_NONBLOCK = 0o4000;
+const O_CLOEXEC = 0o2000000;
+const OPAQUE = "trusted.overlay.opaque";
+
+/** A name in an open directory. */
+export class Place {
+  constructor(
+    readonly directory: number,
+    readonly name: string,
+    readonly info: Stats,
+  ) {}
+
+  /** For calls that do not follow a link in the last component. */
+  get path(): string {
+    return `/proc/self/fd/${this.directory}/${this.name}`;
+  }
+
+  /** The same for another process, while this one lives. */
+  get pathForOthers(): string {
+    return `/proc/${process.pid}/fd/${this.directory}/${this.name}`;
+  }
+
+  get isWhiteout(): boolean {
+    return this.info.isCharacterDevice() && this.info.rdev === 0;
+  }
+
+  /** Opens the file for reading; the caller closes it. */
+  open(): number {
+    return openSync(this.path, O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  }
+
+  openDirectory(): number {
+    return openSync(this.path, O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+  }
+
+  readLink(): string {
+    return readlinkSync(this.path);
+  }
+}
+
+/** Looks a name up in an open directory; undefined when it is not there. */
+export function placeIn(directory: number, name: string): Place | undefined {
+  const info = lstatSync(`/proc/self/fd/${directory}/${name}`, { throwIfNoEntry: false });
+  return info && new Place(directory, name, info);
+}
+
+/** Opens a directory by its path on the host. */
+export function openRoot(path: string): number {
+  return openSync(path, O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+}
+
+/** The names in an open directory, sorted by their bytes. */
+export function namesIn(directory: number): string[] {
+  return readdirSync(`/proc/self/fd/${directory}`).sort((a, b) =>
+    Buffer.compare(Buffer.from(a), Buffer.from(b)),
+  );
+}
+
+/** True when an open directory hides what is below it in lower layers. */
+export async function isOpaque(kernel: Privileged, directory: number): Promise<boolean> {
+  const xattrs = await kernel.xattrs(`/proc/${process.pid}/fd/${directory}/.`);
+  return xattrs.get(OPAQUE)?.[0] === 0x79;
+}
+
+/** A name under merged directories. */
+export interface Merged {
+  readonly top: Place;
+  /** For a directory: every place that it is merged from, the uppermost first. */
+  readonly all: readonly Place[];
+}
+
+/** What a name means under directories, the uppermost first; undefined when it is not there or taken away. */
+export function mergedIn(directories: readonly number[], name: string): Merged | undefined {
+  const all: Place[] = [];
+  for (const directory of directories) {
+    const place = placeIn(directory, name);
+    if (place === undefined) continue;
+    if (place.isWhiteout) break;
+    if (!place.info.isDirectory()) return all.length === 0 ? { top: place, all: [] } : merged(all);
+    all.push(place);
+  }
+  return merged(all);
+}
+
+function merged(all: readonly Place[]): Merged | undefined {
+  const [top] = all;
+  return top && { top, all };
+}
+
+/** Opens what a directory is merged from, down to the first that is opaque. The caller closes the descriptors. */
+export async function openMerged(kernel: Privileged, { all }: Merged): Promise<number[]> {
+  const open: number[] = [];
+  try {
+    for (const [index, place] of all.entries()) {
+      const directory = place.openDirectory();
+      open.push(directory);
+      if (index < all.length - 1 && (await isOpaque(kernel, directory))) break;
+    }
+    return open;
+  } catch (error) {
+    closeAll(open);
+    throw error;
+  }
+}
+
+/** Closes descriptors. */
+export function closeAll(descriptors: readonly number[]): void {
+  for (const descriptor of descriptors) closeSync(descriptor);
+}
+
+/** An entry of a walk. */
+export interface TreeEntry {
+  /** From the root of the walk, without a leading slash. */
+  readonly path: string;
+  readonly place: Place;
+}
+
+/** Everything below merged directories, each directory before what is in it, names in the order of their bytes. */
+export async function* walkMerged(
+  kernel: Privileged,
+  directories: readonly number[],
+  prefix = "",
+): AsyncGenerator<TreeEntry> {
+  const names = new Set(
+    directories.flatMap((directory) => readdirSync(`/proc/self/fd/${directory}`)),
+  );
+  const sorted = [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  for (const name of sorted) {
+    const found = mergedIn(directories, name);
+    if (found === undefined) continue;
+    const path = prefix === "" ? name : `${prefix}/${name}`;
+    yield { path, place: found.top };
+    if (!found.top.info.isDirectory()) continue;
+    let below: number[];
+    try {
+      below = await openMerged(kernel, found);
+    } catch (error) {
+      // A running container has removed it in between.
+      if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") continue;
+      throw error;
+    }
+    try {
+      yield* walkMerged(kernel, below, path);
+    } finally {
+      closeAll(below);
+    }
+  }
+}
