@@ -54,6 +54,13 @@ void unwatch(int fd) { epoll_ctl(epoll_fd, EPOLL_CTL_DEL, fd, NULL); }
 
 static uint32_t index_of(const struct process *process) { return (uint32_t)(process - processes); }
 
+/* Before anybody is told of the end: who hears of it may start the next shim in the same directory at once. */
+static void remove_socket(void) {
+  char path[4200];
+  snprintf(path, sizeof path, "%s/shim.sock", run_directory);
+  unlink(path);
+}
+
 /* Ends without a record: the container never ran. */
 _Noreturn static void give_up(void) {
   struct process *container = &processes[0];
@@ -61,9 +68,7 @@ _Noreturn static void give_up(void) {
     sys_pidfd_send_signal(container->pidfd, SIGKILL);
     waitpid(container->pid, NULL, 0);
   }
-  char path[4200];
-  snprintf(path, sizeof path, "%s/shim.sock", run_directory);
-  unlink(path);
+  remove_socket();
   _exit(0);
 }
 
@@ -239,6 +244,7 @@ static void finish(void) {
   uint64_t finished_ns = (uint64_t)finished.tv_sec * 1000000000u + (uint64_t)finished.tv_nsec;
   log_flush(true);
   write_exit_record(code, signal, kills, finished_ns);
+  remove_socket();
   for (int i = 0; i < MAX_CONNECTIONS; i++) {
     struct connection *connection = &connections[i];
     if (connection->role == ROLE_CONTROL) {
@@ -248,9 +254,6 @@ static void finish(void) {
     connection->closing = true;
     if (connection->queued == 0) drop_connection(connection);
   }
-  char path[4200];
-  snprintf(path, sizeof path, "%s/shim.sock", run_directory);
-  unlink(path);
 }
 
 static void exec_gone(struct process *process) {

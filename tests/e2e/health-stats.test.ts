@@ -32,32 +32,33 @@ describe.each(["berth", "docker"] as const)("%s", (client) => {
   const status = "{{.State.Health.Status}}";
 
   test("a check makes a container healthy, unhealthy and healthy again", async () => {
+    const sick = `sick-${client}`;
     await run(
-      ...["run", "-d", "--name", "sick", "--health-cmd", "cat /ok", "--health-interval", "100ms"],
+      ...["run", "-d", "--name", sick, "--health-cmd", "cat /ok", "--health-interval", "100ms"],
       ...["--health-retries", "2", "busybox", "sh", "-c", "echo fine > /ok; sleep 1000"],
     );
-    await until("sick", status, "healthy");
+    await until(sick, status, "healthy");
     expect((await run("ps", "--format", "{{.Status}}")).out).toContain("(healthy)");
     expect((await run("ps", "-q", "--filter", "health=healthy")).out).not.toBe("");
-    expect(await inspect("sick", "{{(index .State.Health.Log 0).Output}}")).toBe("fine");
-    await run("exec", "sick", "rm", "/ok");
-    await until("sick", status, "unhealthy");
-    const codes = await inspect("sick", "{{range .State.Health.Log}}{{.ExitCode}} {{end}}");
+    expect(await inspect(sick, "{{(index .State.Health.Log 0).Output}}")).toBe("fine");
+    await run("exec", sick, "rm", "/ok");
+    await until(sick, status, "unhealthy");
+    const codes = await inspect(sick, "{{range .State.Health.Log}}{{.ExitCode}} {{end}}");
     expect(codes).toMatch(/ ?1 1$/);
-    await run("exec", "sick", "sh", "-c", "echo back > /ok");
-    await until("sick", status, "healthy");
+    await run("exec", sick, "sh", "-c", "echo back > /ok");
+    await until(sick, status, "healthy");
     const events = await run(
       "events",
       "--since",
       "1m",
       "--until",
-      "0s",
+      new Date().toISOString(),
       "--filter",
-      "container=sick",
+      `container=${sick}`,
     );
     const told = [...events.out.matchAll(/health_status: (\w+)/g)].map(([, word]) => word);
     expect(told).toEqual(["healthy", "unhealthy", "healthy"]);
-    expect((await run("rm", "-f", "sick")).status).toBe(0);
+    expect((await run("rm", "-f", sick)).status).toBe(0);
   });
 
   test("a check that takes too long fails, and its process is gone", async () => {
