@@ -48,6 +48,8 @@ export type ContainersPort = Pick<
   | "changes"
   | "export"
   | "commit"
+  | "statPath"
+  | "copyOut"
 >;
 
 /** Images. */

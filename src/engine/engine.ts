@@ -26,6 +26,7 @@ import {
   stopContainer,
   unpauseContainer,
 } from "./control.ts";
+import { copyOut, type PathStat, statPath } from "./copying.ts";
 import { type Created, type CreateInput, createContainer } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { ExecConfig, Execs } from "./exec.ts";
@@ -154,6 +155,14 @@ export class Engine {
 
   commit(reference: string, request: CommitRequest): Promise<string> {
     return commitContainer(this.deps, this.get(reference), request);
+  }
+
+  statPath(reference: string, path: string): Promise<PathStat> {
+    return statPath(this.deps, this.get(reference), path);
+  }
+
+  copyOut(reference: string, path: string): Promise<{ stat: PathStat; archive: ByteStream }> {
+    return copyOut(this.deps, this.get(reference), path);
   }
 
   prune(choice: PruneChoice): Promise<Pruned> {

@@ -3,6 +3,7 @@
  */
 import type { ByteStream } from "../base/compression.ts";
 import type { Change } from "./changes.ts";
+import type { ContainerView, Found, ViewMount } from "./view.ts";
 
 /** The privileged calls that unpacking needs. */
 export interface Privileged {
@@ -80,6 +81,10 @@ export interface SnapshotDriver {
   changes(container: ContainerLayer): AsyncGenerator<Change>;
   /** The changes as a layer's archive. */
   packChanges(container: ContainerLayer): ByteStream;
+  /** The container's file system with what is mounted over it, to look paths up in. */
+  view(container: ContainerLayer, mounts: readonly ViewMount[]): ContainerView;
+  /** What a look-up has found as an archive, called `name` in it. */
+  packFound(found: Found, name: string): ByteStream;
   /** The container's whole file system as an archive, without what is mounted in it. */
   packTree(container: ContainerLayer): ByteStream;
   /** Throws away what removals have left, and files that a crash left half-made. */

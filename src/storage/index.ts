@@ -12,3 +12,4 @@ export type {
 } from "./driver.ts";
 export { resolveMerged } from "./merged.ts";
 export { createDriver } from "./store.ts";
+export type { ContainerView, Found, ViewMount } from "./view.ts";

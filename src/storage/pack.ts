@@ -8,7 +8,8 @@ import type { TarEntry, TarType } from "../base/tar.ts";
 import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
 import type { Change } from "./changes.ts";
 import type { Privileged } from "./driver.ts";
-import type { Place, TreeEntry } from "./tree.ts";
+import { type Place, type TreeEntry, walkMerged } from "./tree.ts";
+import type { Found } from "./view.ts";
 
 const CHUNK = 1 << 20;
 
@@ -112,6 +113,16 @@ async function* contents(fd: number, size: number): ByteStream {
 export async function* packTree(kernel: Privileged, entries: AsyncIterable<TreeEntry>): ByteStream {
   const packer = new Packer(kernel);
   for await (const { path, place } of entries) yield* packer.entry(path, place);
+  yield tarEnd();
+}
+
+/** An archive of what a path means, under another name. */
+export async function* packFound(kernel: Privileged, found: Found, name: string): ByteStream {
+  const packer = new Packer(kernel);
+  const prefix = name === "/" ? "/" : `${name}/`;
+  if (found.place !== undefined) yield* packer.entry(name, found.place);
+  for await (const { path, place } of walkMerged(kernel, found.directories))
+    yield* packer.entry(`${prefix}${path}`, place);
   yield tarEnd();
 }
 

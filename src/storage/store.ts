@@ -26,8 +26,9 @@ import type {
 } from "./driver.ts";
 import { Extractor } from "./extract.ts";
 import { readMerged } from "./merged.ts";
-import { packChanges, packTree } from "./pack.ts";
+import { packChanges, packFound, packTree } from "./pack.ts";
 import { closeAll, openRoot, walkMerged } from "./tree.ts";
+import { ContainerView, type Found, type ViewMount } from "./view.ts";
 
 /** Files and directories that the engine mounts over: below every layer, so that they never show in a diff. */
 const initFiles = ["etc/hosts", "etc/hostname", "etc/resolv.conf", ".dockerenv", "dev/console"];
@@ -168,6 +169,14 @@ abstract class Store implements SnapshotDriver {
     } finally {
       closeAll(open);
     }
+  }
+
+  view(container: ContainerLayer, mounts: readonly ViewMount[]): ContainerView {
+    return new ContainerView(this.kernel, this.directories(container), mounts);
+  }
+
+  packFound(found: Found, name: string): ByteStream {
+    return packFound(this.kernel, found, name);
   }
 
   /** What tells a container's changes: `whole` when `upper` is everything, not only the difference. */

@@ -1,6 +1,6 @@
 /** A container's file system from outside: diff, export, commit; with both drivers and both command lines. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, readlinkSync } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
 
@@ -157,6 +157,49 @@ describe.each([
     await run("rm", "-f", "busy");
     await run("rmi", "of-busy");
   });
+});
+
+test("cp takes files and trees out, running or not, and leads nobody out by links", async () => {
+  const daemon = daemons.overlay2;
+  const target = `${daemon.directory}/copied`;
+  mkdirSync(target);
+  const make = `${script}; echo v > /vol/f; ln -s /etc/new /abs; ln -s ../../../../../etc/hostname /up; ln -s loop /loop`;
+  await daemon.berth("run", "--name", "source", "-v", "/vol", "busybox", "sh", "-c", make);
+  const copy = async (from: string, to: string, ...flags: string[]) => {
+    const done = await daemon.docker("cp", ...flags, `source:${from}`, `${target}/${to}`);
+    return done.status === 0 ? "" : done.err;
+  };
+  for (const round of ["stopped", "running"]) {
+    if (round === "running") {
+      await daemon.berth("rm", "-f", "source");
+      await daemon.berth(
+        ...["run", "-d", "--name", "source", "-v", "/vol", "busybox", "sh", "-c"],
+        `${make}; echo done; sleep 1000`,
+      );
+      while (!(await daemon.berth("logs", "source")).out.includes("done")) await Bun.sleep(10);
+    }
+    expect(await copy("/etc/new", `${round}-file`)).toBe("");
+    expect(readFileSync(`${target}/${round}-file`, "utf8")).toBe("new\n");
+    expect(await copy("/made", `${round}-made`)).toBe("");
+    expect(readFileSync(`${target}/${round}-made/two`, "utf8")).toBe("x\n");
+    expect(await copy("/made/.", `${round}-inside`)).toBe("");
+    expect(readlinkSync(`${target}/${round}-inside/link`)).toBe("../etc/new");
+    expect(await copy("/vol/f", `${round}-volume`)).toBe("");
+    expect(readFileSync(`${target}/${round}-volume`, "utf8")).toBe("v\n");
+    expect(await copy("/abs", `${round}-link`)).toBe("");
+    expect(readlinkSync(`${target}/${round}-link`)).toBe("/etc/new");
+    expect(await copy("/abs", `${round}-followed`, "-L")).toBe("");
+    expect(readFileSync(`${target}/${round}-followed`, "utf8")).toBe("new\n");
+    // The container's own hostname file (empty below the mount), never the host's.
+    expect(await copy("/up", `${round}-up`, "-L")).toBe("");
+    expect(readFileSync(`${target}/${round}-up`, "utf8")).toBe("");
+    expect(await copy("/nothing", "x")).toContain("Could not find the file /nothing");
+    expect(await copy("/etc/group", "x")).toContain("Could not find the file /etc/group");
+    expect(await copy("/loop/x", "x")).not.toBe("");
+  }
+  const into = await daemon.docker("cp", `${target}/running-file`, "source:/etc/x");
+  expect([into.status, into.err]).toEqual([1, expect.stringContaining("cannot copy into")]);
+  await daemon.berth("rm", "-f", "-v", "source");
 });
 
 test("a directory that was replaced shows what is gone from it", async () => {

@@ -155,8 +155,61 @@ async function exportTo(context: Context, containers: ContainersPort): Promise<u
   return undefined;
 }
 
+const STAT_HEADER = "X-Docker-Container-Path-Stat";
+
+function pathOf(query: URLSearchParams): string {
+  const path = query.get("path") ?? "";
+  if (path === "")
+    throw fault("invalid", "no-path", "Bad parameter: missing query parameter: path");
+  if (path.includes("\0")) throw fault("invalid", "nul-byte", "the path has a NUL byte");
+  return path;
+}
+
+async function statArchive(context: Context, containers: ContainersPort): Promise<undefined> {
+  const { params, query, response } = context;
+  const stat = await containers.statPath(params.id ?? "", pathOf(query));
+  const header = Buffer.from(JSON.stringify(stat)).toString("base64");
+  response.writeHead(200, { [STAT_HEADER]: header });
+  response.end();
+  return undefined;
+}
+
+async function copyOut(context: Context, containers: ContainersPort): Promise<undefined> {
+  const { params, query, response, signal } = context;
+  const { stat, archive } = await containers.copyOut(params.id ?? "", pathOf(query));
+  const header = Buffer.from(JSON.stringify(stat)).toString("base64");
+  response.writeHead(200, { "Content-Type": "application/x-tar", [STAT_HEADER]: header });
+  for await (const chunk of archive) {
+    if (signal.aborted) break;
+    if (!response.write(chunk)) await roomIn(context);
+  }
+  response.end();
+  return undefined;
+}
+
 /** The routes. */
 export const streamRoutes: readonly Route[] = [
+  {
+    method: "HEAD",
+    path: "/containers/:id/archive",
+    handle: (context, { containers }) => statArchive(context, containers),
+  },
+  {
+    method: "GET",
+    path: "/containers/:id/archive",
+    handle: (context, { containers }) => copyOut(context, containers),
+  },
+  {
+    method: "PUT",
+    path: "/containers/:id/archive",
+    handle() {
+      throw fault(
+        "unsupported",
+        "copy-in",
+        "berth cannot copy into a container yet: use a volume, or exec with the data on its input",
+      );
+    },
+  },
   {
     method: "GET",
     path: "/containers/:id/export",
