@@ -37,10 +37,21 @@ const proxied = [
   "SIGCONT",
 ] as const;
 
+/** After so many signals that mean the end, the command ends, whatever the container does. */
+const INSISTENCE = 3;
+
 /** Passes signals on from now on; returns what ends that. */
 export function proxySignals(send: (signal: string) => Promise<unknown>): () => void {
+  let insisted = 0;
   const handlers = proxied.map((signal) => {
-    const handler = () => void send(signal.slice(3)).catch(() => {});
+    const handler = () => {
+      if (signal === "SIGINT" || signal === "SIGTERM") insisted++;
+      if (insisted >= INSISTENCE) {
+        err(`got ${INSISTENCE} SIGTERM/SIGINTs, forcefully exiting\n`);
+        process.exit(1);
+      }
+      void send(signal.slice(3)).catch(() => {});
+    };
     process.on(signal, handler);
     return [signal, handler] as const;
   });

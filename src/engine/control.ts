@@ -220,7 +220,12 @@ export async function renameContainer(
     );
   deps.registry.checkFree(name);
   deps.registry.rename(container, name);
-  deps.database.save(container.record);
+  try {
+    deps.database.insist(container.record);
+  } catch (error) {
+    deps.registry.rename(container, oldName);
+    throw error;
+  }
   deps.events.emit(
     "container",
     "rename",

@@ -248,7 +248,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
       chain: record.chain,
       volatile: record.hostConfig.AutoRemove === true,
     });
-    deps.database.save(record);
+    deps.database.insist(record);
     deps.registry.add(new Container(record));
     deps.events.emit("container", "create", id, {
       ...config.Labels,

@@ -3,11 +3,18 @@
  * daemon; it does not wait for the disk.
  */
 import { Database } from "bun:sqlite";
+import { fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 import type { ContainerRecord } from "./container-record.ts";
+
+const RETRY_MS = 1000;
 
 /** The stored containers. */
 export class ContainerDatabase {
   private readonly db: Database;
+  /** What could not be written yet; undefined: to be removed. */
+  private readonly late = new Map<string, ContainerRecord | undefined>();
+  private timer: ReturnType<typeof setInterval> | undefined;
   private readonly put;
   private readonly drop;
 
@@ -22,12 +29,51 @@ export class ContainerDatabase {
     this.drop = this.db.prepare<null, [string]>("DELETE FROM containers WHERE id = ?");
   }
 
+  /** Stores a record. Throws a Fault "failed" when it cannot be written: what is told to a user then must not be done. */
+  insist(record: ContainerRecord): void {
+    try {
+      this.put.run(record.id, JSON.stringify(record));
+      this.late.delete(record.id);
+    } catch (error) {
+      throw fault(
+        "failed",
+        "database-write",
+        `cannot store the state of container ${record.id}: ${messageOf(error)}`,
+        error,
+      );
+    }
+  }
+
+  /** Stores what has happened already. A full disk does not undo it: it is tried again until there is room. */
   save(record: ContainerRecord): void {
-    this.put.run(record.id, JSON.stringify(record));
+    this.attempt(record.id, record);
   }
 
   remove(id: string): void {
-    this.drop.run(id);
+    this.attempt(id, undefined);
+  }
+
+  private attempt(id: string, record: ContainerRecord | undefined): void {
+    try {
+      if (record === undefined) this.drop.run(id);
+      else this.put.run(id, JSON.stringify(record));
+      this.late.delete(id);
+    } catch (error) {
+      if (this.late.size === 0)
+        log.error("the database cannot be written; trying again until it can", {
+          error: messageOf(error),
+        });
+      this.late.set(id, record);
+      this.timer ??= setInterval(() => this.catchUp(), RETRY_MS);
+    }
+  }
+
+  private catchUp(): void {
+    for (const [id, record] of this.late) this.attempt(id, record);
+    if (this.late.size > 0) return;
+    clearInterval(this.timer);
+    this.timer = undefined;
+    log.info("the database can be written again");
   }
 
   all(): ContainerRecord[] {
@@ -36,6 +82,8 @@ export class ContainerDatabase {
   }
 
   close(): void {
+    clearInterval(this.timer);
+    if (this.late.size > 0) this.catchUp();
     this.db.close();
   }
 }

@@ -330,7 +330,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
     container.stopping = false;
     Object.assign(state, { error: "", exitCode: 0, oomKilled: false });
     // Recorded before it happens: a daemon that is killed now finds the endpoint at its next start.
-    deps.database.save(record);
+    deps.database.insist(record);
     await launch(deps, container, prepared.plan, prepared.network);
   } catch (error) {
     const explained = error instanceof LaunchFailure ? explain(error) : { error, exitCode: 128 };

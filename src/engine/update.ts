@@ -99,7 +99,7 @@ export async function updateContainer(
               MaximumRetryCount: policy.MaximumRetryCount ?? 0,
             },
           };
-    deps.database.save(record);
+    deps.database.insist(record);
     deps.events.emit("container", "update", container.id, attributesOf(record));
     return { Warnings: [] };
   });

@@ -69,6 +69,20 @@ test("signals are passed on to the container", async () => {
   expect(await session.ended()).toBe(3);
 });
 
+test("three signals end the command itself, whatever the container does with them", async () => {
+  const script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+  const session = daemon.onTerminal("run", "--rm", "--name", "deaf", "busybox", "sh", "-c", script);
+  await session.see("ready");
+  for (let i = 0; i < 3; i++) {
+    session.signal("SIGTERM");
+    await Bun.sleep(50);
+  }
+  expect(await session.ended()).toBe(1);
+  expect(session.shown).toContain("forcefully exiting");
+  expect((await daemon.berth("ps", "-q", "-f", "name=deaf")).out).not.toBe("");
+  await daemon.berth("rm", "-f", "deaf");
+});
+
 test("a reader that goes away ends the command, not the daemon", async () => {
   const done = Bun.spawnSync(
     ["sh", "-c", `${executable} run --rm busybox sh -c 'yes | head -c 20000000' | head -n 1`],
