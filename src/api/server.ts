@@ -12,6 +12,7 @@ import type { Context, Reply, Route } from "./route.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { streamRoutes } from "./routes/streams.ts";
+import { swarmRoutes } from "./routes/swarm.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { statusOf } from "./status.ts";
 
@@ -98,6 +99,7 @@ export class ApiServer {
       ...streamRoutes,
       ...imageRoutes,
       ...systemRoutes,
+      ...swarmRoutes,
     ])
       this.router.on(route.method, route.path, () => {}, route);
     const serverHeader = `Berth/${version} (linux)`;

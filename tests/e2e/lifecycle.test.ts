@@ -131,6 +131,20 @@ describe.each(["berth", "docker"] as const)("%s", (client) => {
   });
 });
 
+test("a daemon in no swarm says so as Docker's does", async () => {
+  for (const command of ["service ls", "node ls", "secret ls", "config ls", "stack ls"]) {
+    const done = await daemon.docker(...command.split(" "));
+    expect([command, done.status, done.err]).toEqual([
+      command,
+      1,
+      expect.stringContaining("This node is not a swarm manager"),
+    ]);
+  }
+  expect((await daemon.docker("swarm", "leave")).status).toBe(1);
+  expect((await daemon.docker("swarm", "init")).err).toContain("berth has no swarm mode");
+  expect((await daemon.docker("plugin", "ls")).status).toBe(0);
+});
+
 test("restart policies hold across the daemon's end, however it ends", async () => {
   await daemon.berth(
     "run",
