@@ -40,6 +40,8 @@ export class Container {
   earlyExit: ExitRecord | undefined;
   /** Is told when an exec has ended, by its number with the shim. */
   execExited: ((number: number, status: number) => void) | undefined;
+  /** Is told that the container has ended, and every exec with it. */
+  endExecs: (() => void) | undefined;
 
   constructor(readonly record: ContainerRecord) {}
 

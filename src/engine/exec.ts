@@ -51,6 +51,9 @@ export interface ExecState {
   readonly tellExit: (status: number) => void;
 }
 
+/** The status of what SIGKILL has ended. */
+const KILLED = 137;
+
 /** The execs of this daemon's life. */
 export class Execs {
   private readonly byId = new Map<string, ExecState>();
@@ -104,6 +107,7 @@ export class Execs {
     });
     container.execs.add(id);
     container.execExited = (number, status) => this.ended(container, number, status);
+    container.endExecs = () => this.abandon(container);
     this.deps.events.emit(
       "container",
       `exec_create: ${config.args.join(" ")}`,
@@ -202,6 +206,14 @@ export class Execs {
       );
       // Inspect may still ask for the status; not for ever.
       setTimeout(() => this.byId.delete(exec.id), 300_000).unref();
+    }
+  }
+
+  /** What runs in a container ends with it. */
+  private abandon(container: Container): void {
+    for (const id of container.execs) {
+      const exec = this.byId.get(id);
+      if (exec?.running) this.ended(container, exec.number, KILLED);
     }
   }
 

@@ -63,10 +63,7 @@ export async function runProbe(
       void container.shim?.signal(exec.number, SIGKILL);
     }, check.timeout);
     const began = performance.now();
-    const status = await Promise.race([
-      exec.exited,
-      container.wait("next-exit").then(() => undefined),
-    ]);
+    const status = await exec.exited;
     clearTimeout(timer);
     const late = performance.now() - began >= check.timeout;
     // A child that the command has left behind may keep the output open.
@@ -78,7 +75,7 @@ export async function runProbe(
         -1,
         `Health check exceeded timeout (${check.timeout}ms)${output === "" ? "" : `: ${output}`}`,
       );
-    return status === undefined ? ended(-1, "the container has ended") : ended(status, output);
+    return ended(status, output);
   } catch (error) {
     return ended(-1, messageOf(error));
   }

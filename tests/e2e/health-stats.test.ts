@@ -102,6 +102,18 @@ describe.each(["berth", "docker"] as const)("%s", (client) => {
   });
 });
 
+test("an exec ends with its container, also in what inspect says of it", async () => {
+  await daemon.berth("run", "-d", "--name", "mortal", "busybox", "sleep", "1000");
+  const made = await daemon.api("POST", "/containers/mortal/exec", { Cmd: ["sleep", "1000"] });
+  const id = JSON.parse(made.text).Id;
+  await daemon.api("POST", `/exec/${id}/start`, { Detach: true });
+  expect(JSON.parse((await daemon.api("GET", `/exec/${id}/json`)).text).Running).toBe(true);
+  await daemon.berth("kill", "mortal");
+  const { Running, ExitCode } = JSON.parse((await daemon.api("GET", `/exec/${id}/json`)).text);
+  expect([Running, ExitCode]).toEqual([false, 137]);
+  await daemon.berth("rm", "mortal");
+});
+
 test("checks go on after the daemon's own restart", async () => {
   await daemon.berth(
     ...["run", "-d", "--name", "goes-on", "--health-cmd", "test -e /ok"],
