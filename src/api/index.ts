@@ -1,5 +1,13 @@
 /**
  * api: the Docker Engine API over HTTP. Sees its own ports; makes no decision about containers.
  */
-export type { ApiPorts, ImagesPort, NetworksPort, SystemPort, VolumesPort } from "./ports.ts";
+export type {
+  ApiPorts,
+  DiskPort,
+  ImagesPort,
+  NetworksPort,
+  PruneWish,
+  SystemPort,
+  VolumesPort,
+} from "./ports.ts";
 export { API_VERSION, ApiServer, MIN_API_VERSION } from "./server.ts";

@@ -97,6 +97,29 @@ export interface SystemPort {
   version(): SystemVersion;
 }
 
+/** What images and volumes to remove. */
+export interface PruneWish {
+  /** Images without a name only, or anonymous volumes only. */
+  readonly onlyNameless: boolean;
+  /** Made before this, in milliseconds since 1970. */
+  readonly until: number | undefined;
+  readonly labels: readonly string[];
+  readonly withoutLabels: readonly string[];
+}
+
+/** The disk: what takes room, and taking it back. */
+export interface DiskPort {
+  usage(): Promise<unknown>;
+  pruneImages(wish: PruneWish): {
+    readonly ImagesDeleted: readonly ImageDeleteResponseItem[];
+    readonly SpaceReclaimed: number;
+  };
+  pruneVolumes(wish: PruneWish): {
+    readonly VolumesDeleted: readonly string[];
+    readonly SpaceReclaimed: number;
+  };
+}
+
 /** Everything. */
 export interface ApiPorts {
   readonly containers: ContainersPort;
@@ -104,6 +127,7 @@ export interface ApiPorts {
   readonly volumes: VolumesPort;
   readonly networks: NetworksPort;
   readonly system: SystemPort;
+  readonly disk: DiskPort;
   readonly events: Pick<Events, "recent" | "listen" | "emit">;
 }
 

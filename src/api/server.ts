@@ -10,6 +10,7 @@ import type { ApiPorts } from "./ports.ts";
 import { readBody } from "./request.ts";
 import type { Context, Reply, Route } from "./route.ts";
 import { containerRoutes } from "./routes/containers.ts";
+import { diskRoutes } from "./routes/disk.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { swarmRoutes } from "./routes/swarm.ts";
@@ -100,6 +101,7 @@ export class ApiServer {
       ...imageRoutes,
       ...systemRoutes,
       ...swarmRoutes,
+      ...diskRoutes,
     ])
       this.router.on(route.method, route.path, () => {}, route);
     const serverHeader = `Berth/${version} (linux)`;

@@ -399,6 +399,11 @@ export class ImageStore {
     return steps;
   }
 
+  /** Bytes of file content in a layer. */
+  layerSize(chainId: string): number {
+    return this.data.layerSize(chainId);
+  }
+
   /** Deletes what nothing refers to: blobs, layers and half-made files that a crash has left. */
   sweep(inUse: ReadonlySet<string>): void {
     this.content.sweep(this.data.allBlobs());

@@ -76,8 +76,8 @@ function repoDigests(image: ImageRecord): string[] {
   return [...names].map((name) => `${name}@${image.manifest}`);
 }
 
-/** A row of the list. `containers` counts those made from the image. */
-export function summaryOf(image: ImageRecord, containers: number): ImageSummary {
+/** A row of the list. `containers` counts those made from the image; a shared size of -1 was not counted. */
+export function summaryOf(image: ImageRecord, containers: number, sharedSize = -1): ImageSummary {
   return {
     Id: image.id,
     ParentId: "",
@@ -85,7 +85,7 @@ export function summaryOf(image: ImageRecord, containers: number): ImageSummary 
     RepoDigests: repoDigests(image),
     Created: Math.floor(createdMs(image) / 1000),
     Size: image.size,
-    SharedSize: -1,
+    SharedSize: sharedSize,
     Labels: { ...image.document.config?.Labels },
     Containers: containers,
   };

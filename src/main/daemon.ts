@@ -40,6 +40,7 @@ import {
 import { createDriver } from "../storage/index.ts";
 import { VolumeStore } from "../volumes/index.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
+import { diskPort } from "./disk.ts";
 import { releaseMemory } from "./idle-memory.ts";
 import {
   type DaemonOptions,
@@ -232,6 +233,7 @@ async function serve(
     volumes: volumesPort(deps),
     networks: networksPort(deps, bridgeName, new Date().toISOString()),
     system: systemPort(options, engine, deps, daemonId(options.dataRoot)),
+    disk: diskPort(engine, deps),
     events: deps.events,
   };
   const servers: ApiServer[] = [];

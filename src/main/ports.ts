@@ -8,7 +8,8 @@ import { filterImages, historyOf, type ImageUsers, inspectOf, summaryOf } from "
 import type { Network, Volume } from "../spec/engine-api.ts";
 import type { VolumeRecord } from "../volumes/index.ts";
 
-function usersOf(registry: ContainerRegistry): ImageUsers {
+/** Which containers use which image. */
+export function imageUsers(registry: ContainerRegistry): ImageUsers {
   const all = registry.all();
   return {
     of: (id) =>
@@ -23,7 +24,7 @@ function usersOf(registry: ContainerRegistry): ImageUsers {
 export function imagesPort({ images, driver, registry }: EngineDeps): ImagesPort {
   return {
     list(filters) {
-      const users = usersOf(registry);
+      const users = imageUsers(registry);
       return filterImages(images.list(), filters, (name) => images.resolve(name)).map((image) =>
         summaryOf(image, users.of(image.id).length),
       );
@@ -36,14 +37,15 @@ export function imagesPort({ images, driver, registry }: EngineDeps): ImagesPort
     tag: (source, target) => {
       images.tag(source, target);
     },
-    remove: (name, force) => images.remove(name, force, usersOf(registry)),
+    remove: (name, force) => images.remove(name, force, imageUsers(registry)),
     load: (archive) => images.load(archive),
     importTar: (archive, options) => images.importTar(archive, options),
     pull: (name) => images.pull(name),
   };
 }
 
-function volumeOf(record: VolumeRecord): Volume {
+/** A volume as the API shows it. */
+export function volumeOf(record: VolumeRecord): Volume {
   return {
     Name: record.name,
     Driver: "local",

@@ -11,5 +11,5 @@ export type {
   Usage,
 } from "./driver.ts";
 export { resolveMerged } from "./merged.ts";
-export { createDriver } from "./store.ts";
+export { createDriver, usageOf } from "./store.ts";
 export type { ContainerView, Found, ViewMount } from "./view.ts";

@@ -208,7 +208,8 @@ abstract class Store implements SnapshotDriver {
   }
 }
 
-function usageOf(path: string): Usage {
+/** Bytes and entries of a tree on the host, each file once however many names it has. */
+export function usageOf(path: string): Usage {
   let [bytes, inodes] = [0, 0];
   const seen = new Set<number>();
   const walk = (directory: string): void => {

@@ -1,0 +1,96 @@
+/**
+ * What takes room on the disk, and taking it back: images, containers and volumes together.
+ */
+import type { DiskPort, PruneWish } from "../api/index.ts";
+import type { Engine, EngineDeps } from "../engine/index.ts";
+import { type ImageRecord, summaryOf } from "../images/index.ts";
+import { usageOf } from "../storage/index.ts";
+import { imageUsers, volumeOf } from "./ports.ts";
+
+const ANONYMOUS = "com.docker.volume.anonymous";
+
+function labelHolds(labels: Readonly<Record<string, string>>, want: string): boolean {
+  const equals = want.indexOf("=");
+  if (equals < 0) return want in labels;
+  return labels[want.slice(0, equals)] === want.slice(equals + 1);
+}
+
+function chosen(wish: PruneWish, labels: Readonly<Record<string, string>>, made: number): boolean {
+  return (
+    (wish.until === undefined || made < wish.until) &&
+    wish.labels.every((want) => labelHolds(labels, want)) &&
+    !wish.withoutLabels.some((want) => labelHolds(labels, want))
+  );
+}
+
+/** The port over the engine's parts. */
+export function diskPort(engine: Engine, deps: EngineDeps): DiskPort {
+  const { images, volumes, registry } = deps;
+  const layersSize = () => {
+    const layers = new Set(images.list().flatMap(({ chain }) => chain));
+    return [...layers].reduce((sum, layer) => sum + images.layerSize(layer), 0);
+  };
+  const sharedSizes = (all: readonly ImageRecord[]) => {
+    const users = new Map<string, number>();
+    for (const { chain } of all)
+      for (const layer of chain) users.set(layer, (users.get(layer) ?? 0) + 1);
+    return (image: ImageRecord) =>
+      image.chain
+        .filter((layer) => (users.get(layer) ?? 0) > 1)
+        .reduce((sum, layer) => sum + images.layerSize(layer), 0);
+  };
+  return {
+    async usage() {
+      const all = images.list();
+      const shared = sharedSizes(all);
+      const users = imageUsers(registry);
+      return {
+        LayersSize: layersSize(),
+        Images: all.map((image) => summaryOf(image, users.of(image.id).length, shared(image))),
+        Containers: engine.list({ all: true, limit: 0, filters: {}, size: true }),
+        Volumes: volumes.list().map((volume) => ({
+          ...volumeOf(volume),
+          UsageData: {
+            Size: usageOf(volume.mountpoint).bytes,
+            RefCount: volumes.users(volume.name).length,
+          },
+        })),
+        BuildCache: [],
+      };
+    },
+    pruneImages(wish) {
+      const before = layersSize();
+      const users = imageUsers(registry);
+      const ImagesDeleted = images
+        .list()
+        .filter((image) => users.of(image.id).length === 0)
+        .filter((image) => !wish.onlyNameless || image.tags.length === 0)
+        .filter(({ document }) =>
+          chosen(wish, document.config?.Labels ?? {}, Date.parse(document.created ?? "") || 0),
+        )
+        .flatMap((image) => {
+          const names = image.tags.length === 0 ? [image.id] : image.tags;
+          return names.flatMap((name) => images.remove(name, false, users));
+        });
+      const SpaceReclaimed = before - layersSize();
+      deps.events.emit("image", "prune", "", { reclaimed: String(SpaceReclaimed) });
+      return { ImagesDeleted, SpaceReclaimed };
+    },
+    pruneVolumes(wish) {
+      const VolumesDeleted: string[] = [];
+      let SpaceReclaimed = 0;
+      for (const volume of volumes.list()) {
+        if (volumes.users(volume.name).length > 0) continue;
+        if (wish.onlyNameless && !(ANONYMOUS in volume.labels)) continue;
+        if (!chosen(wish, volume.labels, volume.created)) continue;
+        const { bytes } = usageOf(volume.mountpoint);
+        volumes.remove(volume.name);
+        deps.events.emit("volume", "destroy", volume.name, { driver: "local" });
+        VolumesDeleted.push(volume.name);
+        SpaceReclaimed += bytes;
+      }
+      deps.events.emit("volume", "prune", "", { reclaimed: String(SpaceReclaimed) });
+      return { VolumesDeleted, SpaceReclaimed };
+    },
+  };
+}
