@@ -1,5 +1,5 @@
 /**
- * `./bench`: berth beside dockerd and runc in one run, on this machine. Prints a table and writes bench/RESULTS.md.
+ * `bench/run`: berth beside dockerd and runc in one run, on this machine. Prints a table and writes bench/RESULTS.md.
  *
  * Each comparison alternates between its candidates, so that what else the machine does falls on all alike; medians are
  * compared. dockerd gets its own socket, roots and bridge address, and is stopped again.
@@ -366,7 +366,7 @@ function results(): string {
     .join("\n");
   return `# Results
 
-Written by \`./bench\` on ${new Date().toISOString().slice(0, 10)}: ${cpu.length} cores (${cpu[0]?.model.trim()}), Linux ${release()}. Medians of ${rounds} alternating
+Written by \`bench/run\` on ${new Date().toISOString().slice(0, 10)}: ${cpu.length} cores (${cpu[0]?.model.trim()}), Linux ${release()}. Medians of ${rounds} alternating
 runs (parallel starts and log: of 3; memory and processor time: one). The last column says how many times the other's figure is berth's.
 
 | what | berth | other | ratio |

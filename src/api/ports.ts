@@ -1,6 +1,7 @@
 /**
  * What the API needs from the rest of the daemon; main supplies it.
  */
+import type { Selection } from "../base/selection.ts";
 import type { Engine, EngineEvent, Events } from "../engine/index.ts";
 import type {
   ImageDeleteResponseItem,
@@ -98,13 +99,9 @@ export interface SystemPort {
 }
 
 /** What images and volumes to remove. */
-export interface PruneWish {
+export interface PruneWish extends Selection {
   /** Images without a name only, or anonymous volumes only. */
   readonly onlyNameless: boolean;
-  /** Made before this, in milliseconds since 1970. */
-  readonly until: number | undefined;
-  readonly labels: readonly string[];
-  readonly withoutLabels: readonly string[];
 }
 
 /** The disk: what takes room, and taking it back. */

@@ -4,6 +4,7 @@
 import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
 import { fault, messageOf } from "../base/errors.ts";
+import type { Selection } from "../base/selection.ts";
 import type { QueryFilters } from "./ports.ts";
 
 const BODY_MAX = 8 << 20;
@@ -130,7 +131,7 @@ export function timeOf(query: URLSearchParams, name: string): number | undefined
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** A filter's moment: a time, or how long ago as Go writes it ("1h30m"). Throws a Fault "invalid" for anything else. */
-export function untilOf(filters: QueryFilters): number | undefined {
+function untilOf(filters: QueryFilters): number | undefined {
   const [text, ...more] = filters.until ?? [];
   if (text === undefined) return undefined;
   if (more.length > 0) throw fault("invalid", "filter", "more than one until filter specified");
@@ -144,8 +145,25 @@ export function untilOf(filters: QueryFilters): number | undefined {
   return timeOf(new URLSearchParams({ until: text }), "until");
 }
 
+/** What a prune's filters select. `more`: keys that mean something else. Throws a Fault "invalid" for other filters. */
+export function selectionOf(filters: QueryFilters, more: readonly string[] = []): Selection {
+  checkFilters(filters, ["until", "label", "label!", ...more]);
+  return {
+    until: untilOf(filters),
+    labels: filters.label ?? [],
+    withoutLabels: filters["label!"] ?? [],
+  };
+}
+
+/** "repo:tag" of a query that names an image to be; undefined when it names none. */
+export function newReference(query: URLSearchParams): string | undefined {
+  const [repository, tag] = [query.get("repo") ?? "", query.get("tag") ?? ""];
+  if (repository === "") return undefined;
+  return tag === "" ? repository : `${repository}:${tag}`;
+}
+
 /** Throws a Fault "invalid" for a filter that is not one of `known`. */
-export function checkFilters(filters: QueryFilters, known: readonly string[]): void {
+function checkFilters(filters: QueryFilters, known: readonly string[]): void {
   for (const key of Object.keys(filters))
     if (!known.includes(key)) throw fault("invalid", "filter", `invalid filter '${key}'`);
 }

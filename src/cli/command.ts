@@ -1,7 +1,7 @@
 /**
  * What a command is, and what it is given to work with.
  */
-import type { ApiClient } from "../client/index.ts";
+import type { ApiClient, Query } from "../client/index.ts";
 import type { Flag, Parsed } from "./flags.ts";
 
 /** What a command works with. */
@@ -57,4 +57,18 @@ export async function forEachName(
     }
   }
   return status;
+}
+
+/** Asks for an action on each container, and prints the name of each that it was done to. */
+export function actOnEach(
+  client: ApiClient,
+  names: readonly string[],
+  action: string,
+  query: Query = {},
+): Promise<number> {
+  return forEachName(names, async (name) => {
+    const { out } = await import("./output.ts");
+    await client.json("POST", `/containers/${encodeURIComponent(name)}/${action}`, { query });
+    out(`${name}\n`);
+  });
 }

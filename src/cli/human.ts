@@ -26,23 +26,6 @@ export function binarySize(bytes: number): string {
   return `${Number(size.toPrecision(4))}${units[unit]}`;
 }
 
-/** A duration in seconds as Docker says it: About a minute, 3 hours. */
-export function humanDuration(seconds: number): string {
-  const minutes = Math.floor(seconds / 60);
-  const hours = Math.round(seconds / 3600);
-  if (seconds < 1) return "Less than a second";
-  if (Math.floor(seconds) === 1) return "1 second";
-  if (seconds < 60) return `${Math.floor(seconds)} seconds`;
-  if (minutes === 1) return "About a minute";
-  if (minutes < 60) return `${minutes} minutes`;
-  if (hours === 1) return "About an hour";
-  if (hours < 48) return `${hours} hours`;
-  if (hours < 24 * 7 * 2) return `${Math.floor(hours / 24)} days`;
-  if (hours < 24 * 30 * 2) return `${Math.floor(hours / 24 / 7)} weeks`;
-  if (hours < 24 * 365 * 2) return `${Math.floor(hours / 24 / 30)} months`;
-  return `${Math.floor(seconds / 3600 / 24 / 365)} years`;
-}
-
 /** A local time as Go prints it by default: 2026-11-24 08:00:00 +0000 UTC. */
 export function goTime(seconds: number): string {
   const date = new Date(seconds * 1000);

@@ -59,6 +59,11 @@ export class Container {
     return this.record.state.status === "restarting";
   }
 
+  /** It runs, or will again by its restart policy: what Docker's API calls running. */
+  get alive(): boolean {
+    return this.running || this.restarting;
+  }
+
   /** Runs `work` once all earlier work on this container is done. */
   exclusively<T>(work: () => Promise<T>): Promise<T> {
     const next = this.turn.then(work, work);
@@ -70,8 +75,7 @@ export class Container {
   wait(condition: WaitCondition): Promise<ExitStatus> {
     const { promise, resolve } = Promise.withResolvers<ExitStatus>();
     if (condition === "removed") this.removalWaiters.add(resolve);
-    else if (condition === "not-running" && !this.running && !this.restarting)
-      resolve(this.exitStatus());
+    else if (condition === "not-running" && !this.alive) resolve(this.exitStatus());
     else this.exitWaiters.add(resolve);
     return promise;
   }

@@ -125,7 +125,7 @@ export async function restartContainer(
   container: Container,
   options: StopOptions,
 ): Promise<void> {
-  if (container.running || container.restarting) await stopContainer(deps, container, options);
+  if (container.alive) await stopContainer(deps, container, options);
   await startContainer(deps, container);
   deps.events.emit("container", "restart", container.id, attributesOf(container.record));
 }
@@ -241,7 +241,7 @@ export async function deleteContainer(
   options: { readonly force: boolean; readonly volumes: boolean },
 ): Promise<void> {
   if (container.restarting && options.force) callOff(deps, container);
-  if (container.running || container.restarting) {
+  if (container.alive) {
     if (!options.force) {
       const how =
         container.record.state.status === "paused"

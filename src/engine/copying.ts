@@ -8,6 +8,7 @@ import type { ContainerView, Found } from "../storage/index.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
+import { layerOf } from "./places.ts";
 
 /** What is at a path, as the header X-Docker-Container-Path-Stat has it. */
 export interface PathStat {
@@ -47,7 +48,7 @@ function viewOf(deps: EngineDeps, { record }: Container): ContainerView {
   const mounts = record.mounts
     .filter(({ type }) => type !== "tmpfs")
     .map(({ target, source }) => ({ target, source }));
-  return deps.driver.view({ id: record.id, chain: record.chain, volatile: false }, mounts);
+  return deps.driver.view(layerOf(record), mounts);
 }
 
 async function findOrThrow(

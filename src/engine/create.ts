@@ -20,6 +20,7 @@ import { securityOption } from "./oci.ts";
 import { checkResources } from "./oci-resources.ts";
 import { capabilitiesOf } from "./oci-security.ts";
 import { portWishes } from "./ports.ts";
+import { checkRestartPolicy } from "./restarts.ts";
 import { signalNumber } from "./signals.ts";
 
 /** What a user asks for. */
@@ -94,29 +95,6 @@ function checkConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: Host
     throw fault("invalid", "mac-address", `invalid MAC address: ${config.MacAddress}`);
   checkHealthConfig(config.Healthcheck);
   checkHostConfig(deps, config, hostConfig);
-}
-
-/** Throws a Fault "invalid" for a restart policy that there is not. */
-export function checkRestartPolicy({ RestartPolicy }: HostConfig): void {
-  const { Name = "", MaximumRetryCount = 0 } = RestartPolicy ?? {};
-  if (Name !== "" && !["no", "always", "unless-stopped", "on-failure"].includes(Name))
-    throw fault(
-      "invalid",
-      "restart-policy",
-      `invalid restart policy: unknown policy '${String(Name)}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
-    );
-  if (MaximumRetryCount !== 0 && Name !== "on-failure")
-    throw fault(
-      "invalid",
-      "restart-policy",
-      "invalid restart policy: maximum retry count can only be used with 'on-failure'",
-    );
-  if (MaximumRetryCount < 0)
-    throw fault(
-      "invalid",
-      "restart-policy",
-      "invalid restart policy: maximum retry count cannot be negative",
-    );
 }
 
 function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: HostConfig): void {

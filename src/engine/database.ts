@@ -32,8 +32,7 @@ export class ContainerDatabase {
   /** Stores a record. Throws a Fault "failed" when it cannot be written: what is told to a user then must not be done. */
   insist(record: ContainerRecord): void {
     try {
-      this.put.run(record.id, JSON.stringify(record));
-      this.late.delete(record.id);
+      this.write(record.id, record);
     } catch (error) {
       throw fault(
         "failed",
@@ -53,11 +52,16 @@ export class ContainerDatabase {
     this.attempt(id, undefined);
   }
 
+  /** undefined: removes it. */
+  private write(id: string, record: ContainerRecord | undefined): void {
+    if (record === undefined) this.drop.run(id);
+    else this.put.run(id, JSON.stringify(record));
+    this.late.delete(id);
+  }
+
   private attempt(id: string, record: ContainerRecord | undefined): void {
     try {
-      if (record === undefined) this.drop.run(id);
-      else this.put.run(id, JSON.stringify(record));
-      this.late.delete(id);
+      this.write(id, record);
     } catch (error) {
       if (this.late.size === 0)
         log.error("the database cannot be written; trying again until it can", {

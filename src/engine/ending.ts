@@ -29,19 +29,15 @@ async function releaseNetwork(deps: EngineDeps, record: ContainerRecord): Promis
   record.endpoint = undefined;
 }
 
-/** Gives back the network and the cgroup. Fine when they are gone. */
-export async function releaseResources(deps: EngineDeps, container: Container): Promise<void> {
-  const { record } = container;
-  await Promise.all([
-    releaseCgroup(deps, cgroupPath(deps.settings, record)),
-    releaseNetwork(deps, record),
-  ]);
-}
-
 /** Takes away what only this host sees of a container: its cgroup and the shim's directory. */
-async function releaseHost(deps: EngineDeps, { record }: Container): Promise<void> {
+async function releaseHost(deps: EngineDeps, record: ContainerRecord): Promise<void> {
   await releaseCgroup(deps, cgroupPath(deps.settings, record));
   rmSync(runDirectory(deps.settings, record.id), { recursive: true, force: true });
+}
+
+/** Gives back everything that a run holds: network, cgroup, the shim's directory. Fine when they are gone. */
+export async function releaseResources(deps: EngineDeps, { record }: Container): Promise<void> {
+  await Promise.all([releaseNetwork(deps, record), releaseHost(deps, record)]);
 }
 
 /** What follows from the end of a container's process. Its waiters are told at once; the rest is done after. */
@@ -99,11 +95,10 @@ async function afterExit(deps: EngineDeps, container: Container): Promise<void> 
       } finally {
         // Whoever waits for the removal is answered before what nobody asks for is taken away.
         await Bun.sleep(0);
-        await releaseHost(deps, container);
+        await releaseHost(deps, container.record);
       }
     } else {
-      await releaseNetwork(deps, container.record);
-      await releaseHost(deps, container);
+      await releaseResources(deps, container);
       deps.database.save(container.record);
     }
   } catch (error) {

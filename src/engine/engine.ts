@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
+import type { Selection } from "../base/selection.ts";
 import type { AttachedStream, StreamHandlers } from "../runtime/index.ts";
 import type {
   ContainerInspectResponse,
@@ -36,7 +37,7 @@ import { startContainer } from "./launch.ts";
 import { type LogEntry, type LogQuery, readLogs } from "./logs.ts";
 import { logPath, logSettings } from "./places.ts";
 import { processesOf } from "./processes.ts";
-import { type PruneChoice, type Pruned, pruneContainers } from "./prune.ts";
+import { type Pruned, pruneContainers } from "./prune.ts";
 import { comparedSample, sampleOf, samples } from "./stats.ts";
 import { attachContainer, type StreamChoice } from "./streams.ts";
 import { updateContainer } from "./update.ts";
@@ -165,8 +166,8 @@ export class Engine {
     return copyOut(this.deps, this.get(reference), path);
   }
 
-  prune(choice: PruneChoice): Promise<Pruned> {
-    return pruneContainers(this.deps, choice);
+  prune(selection: Selection): Promise<Pruned> {
+    return pruneContainers(this.deps, selection);
   }
 
   createExec(reference: string, config: ExecConfig): string {
@@ -217,10 +218,7 @@ export class Engine {
       (reference) => registry.get(reference),
       imageOf,
     )
-      .filter(
-        (container) =>
-          query.all || byState || query.limit > 0 || container.running || container.restarting,
-      )
+      .filter((container) => query.all || byState || query.limit > 0 || container.alive)
       .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
     const shown = query.limit > 0 ? found.slice(0, query.limit) : found;
     return shown.map((container) =>

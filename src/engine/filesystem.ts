@@ -3,18 +3,13 @@
  */
 import type { ByteStream } from "../base/compression.ts";
 import type { ContainerConfig, FilesystemChange, ImageConfig } from "../spec/engine-api.ts";
-import type { ContainerLayer } from "../storage/index.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
-import { cgroupPath } from "./places.ts";
+import { cgroupPath, layerOf } from "./places.ts";
 
 const kinds = { modified: 0, added: 1, deleted: 2 } as const;
-
-function layerOf({ record }: Container): ContainerLayer {
-  return { id: record.id, chain: record.chain, volatile: false };
-}
 
 /** What the container has changed beside its image. */
 export async function changesIn(
@@ -22,14 +17,14 @@ export async function changesIn(
   container: Container,
 ): Promise<FilesystemChange[]> {
   const found: FilesystemChange[] = [];
-  for await (const { path, kind } of deps.driver.changes(layerOf(container)))
+  for await (const { path, kind } of deps.driver.changes(layerOf(container.record)))
     found.push({ Path: `/${path}`, Kind: kinds[kind] });
   return found;
 }
 
 /** The container's whole file system as a tar archive, without what is mounted in it. */
 export async function* exportContainer(deps: EngineDeps, container: Container): ByteStream {
-  yield* deps.driver.packTree(layerOf(container));
+  yield* deps.driver.packTree(layerOf(container.record));
   deps.events.emit("container", "export", container.id, attributesOf(container.record));
 }
 
@@ -75,14 +70,18 @@ export async function commitContainer(
   const freeze = request.pause && record.state.status === "running";
   if (freeze) deps.cgroups.freeze(cgroupPath(deps.settings, record));
   try {
-    const id = await deps.images.commit(parent, deps.driver.packChanges(layerOf(container)), {
-      config,
-      createdBy: (record.config.Cmd ?? []).join(" "),
-      reference: request.reference,
-      author: request.author || undefined,
-      comment: request.comment || undefined,
-      changes: request.changes,
-    });
+    const id = await deps.images.commit(
+      parent,
+      deps.driver.packChanges(layerOf(container.record)),
+      {
+        config,
+        createdBy: (record.config.Cmd ?? []).join(" "),
+        reference: request.reference,
+        author: request.author || undefined,
+        comment: request.comment || undefined,
+        changes: request.changes,
+      },
+    );
     const more = { comment: request.comment, imageID: id, imageRef: request.reference ?? "" };
     deps.events.emit("container", "commit", record.id, attributesOf(record, more));
     return id;

@@ -2,6 +2,7 @@
  * Filters of the container list: pure.
  */
 import { fault } from "../base/errors.ts";
+import { labelHolds } from "../base/selection.ts";
 import type { Container } from "./container.ts";
 
 /** Each key with its accepted values. */
@@ -32,11 +33,6 @@ const known = new Set([
   "status",
   "volume",
 ]);
-
-function labelHolds(labels: Readonly<Record<string, string>>, want: string): boolean {
-  const [key = "", ...value] = want.split("=");
-  return key in labels && (value.length === 0 || labels[key] === value.join("="));
-}
 
 function nameHolds(name: string, pattern: string): boolean {
   try {

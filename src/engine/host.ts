@@ -2,6 +2,7 @@
  * Looking things up on the host for a container: devices, users, namespaces of other containers.
  */
 import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { deviceNumbers } from "../base/device-number.ts";
 import { fault } from "../base/errors.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciDevice } from "../spec/oci-runtime.ts";
@@ -10,14 +11,10 @@ import type { EngineDeps } from "./deps.ts";
 import type { NamespaceChoice, ResolvedUser } from "./oci.ts";
 import type { ResourceHost } from "./oci-resources.ts";
 import type { GrantedDevice } from "./oci-security.ts";
+import { layerOf } from "./places.ts";
 import { resolveUser } from "./users.ts";
 
 const PASSWD_MAX = 4 << 20;
-
-/** The kernel's split of a device number (makedev(3)). */
-function numbersOf(rdev: number): { major: number; minor: number } {
-  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
-}
 
 /** What limits are checked against, on this host. */
 export function resourceHostOf(deps: Pick<EngineDeps, "features" | "cgroups">): ResourceHost {
@@ -28,7 +25,7 @@ export function resourceHostOf(deps: Pick<EngineDeps, "features" | "cgroups">): 
       const info = statSync(path, { throwIfNoEntry: false });
       if (info === undefined || !info.isBlockDevice())
         throw fault("invalid", "no-such-device", `${path} is no block device of this host`);
-      return numbersOf(info.rdev);
+      return deviceNumbers(info.rdev);
     },
   };
 }
@@ -39,7 +36,7 @@ function nodeAt(host: string, inside: string): OciDevice | undefined {
   return {
     type: info.isBlockDevice() ? "b" : "c",
     path: inside,
-    ...numbersOf(info.rdev),
+    ...deviceNumbers(info.rdev),
     fileMode: info.mode & 0o777,
     uid: info.uid,
     gid: info.gid,
@@ -95,7 +92,7 @@ export function devicesOf(config: HostConfig): GrantedDevice[] {
 /** Looks a container's user up in its own files while it is not running. */
 export function userInImage(deps: EngineDeps, container: Container): ResolvedUser {
   const { record } = container;
-  const layer = { id: record.id, chain: record.chain, volatile: false };
+  const layer = layerOf(record);
   const read = (path: string) =>
     new TextDecoder().decode(deps.driver.readFile(layer, path, PASSWD_MAX) ?? new Uint8Array(0));
   return resolveUser(

@@ -2,7 +2,7 @@
  * Starting a container. What can fail comes in the order in which it can be undone; whatever happens, a container that did
  * not start has no network, cgroup or run directory.
  */
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle } from "../kernel/index.ts";
@@ -40,7 +40,7 @@ import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
 import { devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
 import { copyUp } from "./mounts.ts";
 import { securityOption, toOciSpec } from "./oci.ts";
-import { cgroupPath, logPath, logSettings, runDirectory, shimSocket } from "./places.ts";
+import { cgroupPath, layerOf, logPath, logSettings, runDirectory, shimSocket } from "./places.ts";
 import { portWishes } from "./ports.ts";
 import { readHostResolvConf } from "./resolv-conf.ts";
 import { runcPlan } from "./runc.ts";
@@ -176,7 +176,7 @@ async function prepare(
   const { hostConfig } = record;
   const namespaces = namespacesOf(deps, record);
   const user = userInImage(deps, container);
-  const layer = { id: record.id, chain: record.chain, volatile: false };
+  const layer = layerOf(record);
   for (const mount of record.mounts)
     if (mount.copyUp && mount.volume !== undefined && deps.volumes.isEmpty(mount.volume))
       copyUp(mount, deps.driver.directories(layer));
@@ -361,7 +361,6 @@ async function failedStart(
   Object.assign(record.state, { error: messageOf(error), exitCode, pid: 0 });
   container.endWaitingStreams();
   await releaseResources(deps, container);
-  rmSync(runDirectory(deps.settings, record.id), { recursive: true, force: true });
   deps.database.save(record);
   if (record.hostConfig.AutoRemove)
     await removeContainer(deps, container, { volumes: true }).catch((reason) =>

@@ -1,12 +1,18 @@
 /**
  * Where a container's things are: pure.
  */
+import type { ContainerLayer } from "../storage/index.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
 
 /** The shim's run directory. Part of the id is enough, and keeps the socket's path short (unix(7): 107 bytes). */
 export function runDirectory(settings: EngineSettings, id: string): string {
   return `${settings.runDirectory}/${id.slice(0, 32)}`;
+}
+
+/** The container's writable layer, for looking at it: what it gives up for speed matters to its mount only. */
+export function layerOf(record: ContainerRecord): ContainerLayer {
+  return { id: record.id, chain: record.chain, volatile: false };
 }
 
 /** The shim's socket. */

@@ -3,18 +3,9 @@
  */
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { isSelected, type Selection } from "../base/selection.ts";
 import { deleteContainer } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
-
-/** Which of them. */
-export interface PruneChoice {
-  /** Created before this, in milliseconds since 1970. */
-  readonly until: number | undefined;
-  /** "key" or "key=value": all must hold. */
-  readonly labels: readonly string[];
-  /** None of these may hold. */
-  readonly withoutLabels: readonly string[];
-}
 
 /** What went, as the API says it. */
 export interface Pruned {
@@ -23,23 +14,14 @@ export interface Pruned {
   readonly SpaceReclaimed: number;
 }
 
-function holds(labels: Readonly<Record<string, string>>, want: string): boolean {
-  const equals = want.indexOf("=");
-  if (equals < 0) return want in labels;
-  return labels[want.slice(0, equals)] === want.slice(equals + 1);
-}
-
 /** Removes what is stopped and chosen; what cannot be removed is left and logged. */
-export async function pruneContainers(deps: EngineDeps, choice: PruneChoice): Promise<Pruned> {
+export async function pruneContainers(deps: EngineDeps, selection: Selection): Promise<Pruned> {
   const ContainersDeleted: string[] = [];
   let SpaceReclaimed = 0;
   for (const container of deps.registry.all()) {
     const { record } = container;
-    const labels = record.config.Labels ?? {};
-    if (container.running || container.restarting || record.state.status === "removing") continue;
-    if (choice.until !== undefined && Date.parse(record.created) >= choice.until) continue;
-    if (!choice.labels.every((want) => holds(labels, want))) continue;
-    if (choice.withoutLabels.some((want) => holds(labels, want))) continue;
+    if (container.alive || record.state.status === "removing") continue;
+    if (!isSelected(selection, record.config.Labels ?? {}, Date.parse(record.created))) continue;
     try {
       const { bytes } = deps.driver.usage(record.id);
       await deleteContainer(deps, container, { force: false, volumes: false });

@@ -70,13 +70,11 @@ async function settle(deps: EngineDeps, container: Container): Promise<void> {
   const recorded = readExitRecord(directory);
   if (record.state.status === "created" && recorded === undefined) {
     await releaseResources(deps, container);
-    rmSync(directory, { recursive: true, force: true });
     deps.database.save(record);
     return;
   }
   if (record.state.status === "restarting" && recorded === undefined) {
     await releaseResources(deps, container);
-    rmSync(directory, { recursive: true, force: true });
     deps.restarts.schedule(container, 0);
     return;
   }

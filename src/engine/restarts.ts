@@ -1,8 +1,9 @@
 /**
  * Restart policies: whether a container that has ended begins again, and after how long.
  */
-import { messageOf } from "../base/errors.ts";
+import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import type { HostConfig } from "../spec/engine-api.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 
@@ -10,6 +11,29 @@ const FIRST_DELAY_MS = 100;
 const LONGEST_DELAY_MS = 60_000;
 /** A run of this length was a good one: the delay begins anew. */
 const GOOD_RUN_MS = 10_000;
+
+/** Throws a Fault "invalid" for a restart policy that there is not. */
+export function checkRestartPolicy({ RestartPolicy }: HostConfig): void {
+  const { Name = "", MaximumRetryCount = 0 } = RestartPolicy ?? {};
+  if (Name !== "" && !["no", "always", "unless-stopped", "on-failure"].includes(Name))
+    throw fault(
+      "invalid",
+      "restart-policy",
+      `invalid restart policy: unknown policy '${String(Name)}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'`,
+    );
+  if (MaximumRetryCount !== 0 && Name !== "on-failure")
+    throw fault(
+      "invalid",
+      "restart-policy",
+      "invalid restart policy: maximum retry count can only be used with 'on-failure'",
+    );
+  if (MaximumRetryCount < 0)
+    throw fault(
+      "invalid",
+      "restart-policy",
+      "invalid restart policy: maximum retry count cannot be negative",
+    );
+}
 
 /** Whether the policy wants a container that has ended to run again. `byUser`: somebody has stopped it. */
 export function policyHolds(record: ContainerRecord, byUser: boolean): boolean {

@@ -5,11 +5,11 @@ import { fault } from "../base/errors.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
-import { checkRestartPolicy } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
 import { resourceHostOf } from "./host.ts";
 import { checkResources, resourcesOf } from "./oci-resources.ts";
 import { cgroupPath } from "./places.ts";
+import { checkRestartPolicy } from "./restarts.ts";
 
 const limits = [
   "BlkioWeight",

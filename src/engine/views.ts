@@ -1,6 +1,7 @@
 /**
  * Containers as the API shows them: list and inspect. Pure but for the clock.
  */
+import { humanDuration } from "../base/durations.ts";
 import type {
   ContainerInspectResponse,
   ContainerSummary,
@@ -12,7 +13,6 @@ import type {
 import type { Container } from "./container.ts";
 import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
-import { humanDuration } from "./durations.ts";
 import { logPath, logSettings } from "./places.ts";
 import { portList, portMap } from "./ports.ts";
 
@@ -44,15 +44,14 @@ function healthOf({ health }: ContainerRecord["state"]): Health | undefined {
 /** "Up 3 minutes (Paused)", "Exited (0) 2 hours ago", "Created". */
 export function statusText(record: ContainerRecord, now = Date.now()): string {
   const { status, startedAt, finishedAt, exitCode } = record.state;
-  if (status === "running")
-    return `Up ${humanDuration(now - Date.parse(startedAt))}${healthText(record)}`;
-  if (status === "paused") return `Up ${humanDuration(now - Date.parse(startedAt))} (Paused)`;
-  if (status === "restarting")
-    return `Restarting (${exitCode}) ${humanDuration(now - Date.parse(finishedAt))} ago`;
+  const since = (time: string) => humanDuration((now - Date.parse(time)) / 1000);
+  if (status === "running") return `Up ${since(startedAt)}${healthText(record)}`;
+  if (status === "paused") return `Up ${since(startedAt)} (Paused)`;
+  if (status === "restarting") return `Restarting (${exitCode}) ${since(finishedAt)} ago`;
   if (status === "removing") return "Removal In Progress";
   if (status === "dead") return "Dead";
   if (startedAt === "") return "Created";
-  return `Exited (${exitCode}) ${humanDuration(now - Date.parse(finishedAt))} ago`;
+  return `Exited (${exitCode}) ${since(finishedAt)} ago`;
 }
 
 function mountPoint(mount: MountRecord): MountPoint {
@@ -161,7 +160,7 @@ export function inspectContainer(
     Args: args,
     State: {
       Status: state.status,
-      Running: container.running || container.restarting,
+      Running: container.alive,
       Paused: state.status === "paused",
       Restarting: container.restarting,
       OOMKilled: state.oomKilled,

@@ -2,6 +2,7 @@
  * Images as the API shows them: list, inspect, history. Pure.
  */
 import { fault } from "../base/errors.ts";
+import { labelHolds } from "../base/selection.ts";
 import type { ImageHistoryResponseItem, ImageInspect, ImageSummary } from "../spec/engine-api.ts";
 import { familiarName, parseReference } from "../spec/reference.ts";
 import type { ImageRecord } from "./model.ts";
@@ -34,16 +35,6 @@ function namedLike(image: ImageRecord, globs: readonly string[]): ImageRecord | 
   return tags.length === 0 ? undefined : { ...image, tags };
 }
 
-function matchesLabels(
-  labels: Readonly<Record<string, string>>,
-  wanted: readonly string[],
-): boolean {
-  return wanted.every((want) => {
-    const [key = "", ...value] = want.split("=");
-    return key in labels && (value.length === 0 || labels[key] === value.join("="));
-  });
-}
-
 /** The images that pass the filters, the newest first. Throws a Fault "invalid" for a filter that there is not. */
 export function filterImages(
   images: readonly ImageRecord[],
@@ -64,7 +55,9 @@ export function filterImages(
     .flatMap((image) =>
       filters.reference === undefined ? image : (namedLike(image, filters.reference) ?? []),
     )
-    .filter((image) => matchesLabels(image.document.config?.Labels ?? {}, filters.label ?? []))
+    .filter(({ document }) =>
+      (filters.label ?? []).every((want) => labelHolds(document.config?.Labels ?? {}, want)),
+    )
     .filter((image) => before?.every((time) => createdMs(image) < time) ?? true)
     .filter((image) => since?.every((time) => createdMs(image) > time) ?? true)
     .sort((a, b) => createdMs(b) - createdMs(a));

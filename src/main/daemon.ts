@@ -291,7 +291,7 @@ function watchIdleness(options: DaemonOptions, running: Running, end: () => void
       released = true;
       releaseMemory();
     }
-    const inUse = running.deps.registry.all().some((one) => one.running || one.restarting);
+    const inUse = running.deps.registry.all().some((one) => one.alive);
     if (inUse || running.servers.some((server) => server.active > 0)) idleSince = now;
     else if (options.idleTimeout > 0 && now - idleSince >= options.idleTimeout * 1000) end();
   }, 500);

@@ -1,27 +1,14 @@
 /**
  * What takes room on the disk, and taking it back: images, containers and volumes together.
  */
-import type { DiskPort, PruneWish } from "../api/index.ts";
+import type { DiskPort } from "../api/index.ts";
+import { isSelected } from "../base/selection.ts";
 import type { Engine, EngineDeps } from "../engine/index.ts";
 import { type ImageRecord, summaryOf } from "../images/index.ts";
 import { usageOf } from "../storage/index.ts";
 import { imageUsers, volumeOf } from "./ports.ts";
 
 const ANONYMOUS = "com.docker.volume.anonymous";
-
-function labelHolds(labels: Readonly<Record<string, string>>, want: string): boolean {
-  const equals = want.indexOf("=");
-  if (equals < 0) return want in labels;
-  return labels[want.slice(0, equals)] === want.slice(equals + 1);
-}
-
-function chosen(wish: PruneWish, labels: Readonly<Record<string, string>>, made: number): boolean {
-  return (
-    (wish.until === undefined || made < wish.until) &&
-    wish.labels.every((want) => labelHolds(labels, want)) &&
-    !wish.withoutLabels.some((want) => labelHolds(labels, want))
-  );
-}
 
 /** The port over the engine's parts. */
 export function diskPort(engine: Engine, deps: EngineDeps): DiskPort {
@@ -66,7 +53,7 @@ export function diskPort(engine: Engine, deps: EngineDeps): DiskPort {
         .filter((image) => users.of(image.id).length === 0)
         .filter((image) => !wish.onlyNameless || image.tags.length === 0)
         .filter(({ document }) =>
-          chosen(wish, document.config?.Labels ?? {}, Date.parse(document.created ?? "") || 0),
+          isSelected(wish, document.config?.Labels ?? {}, Date.parse(document.created ?? "") || 0),
         )
         .flatMap((image) => {
           const names = image.tags.length === 0 ? [image.id] : image.tags;
@@ -82,7 +69,7 @@ export function diskPort(engine: Engine, deps: EngineDeps): DiskPort {
       for (const volume of volumes.list()) {
         if (volumes.users(volume.name).length > 0) continue;
         if (wish.onlyNameless && !(ANONYMOUS in volume.labels)) continue;
-        if (!chosen(wish, volume.labels, volume.created)) continue;
+        if (!isSelected(wish, volume.labels, volume.created)) continue;
         const { bytes } = usageOf(volume.mountpoint);
         volumes.remove(volume.name);
         deps.events.emit("volume", "destroy", volume.name, { driver: "local" });

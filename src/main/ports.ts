@@ -3,6 +3,7 @@
  */
 import type { ImagesPort, NetworksPort, VolumesPort } from "../api/index.ts";
 import { fault } from "../base/errors.ts";
+import { labelHolds } from "../base/selection.ts";
 import { BRIDGE_ID, type ContainerRegistry, type EngineDeps } from "../engine/index.ts";
 import { filterImages, historyOf, type ImageUsers, inspectOf, summaryOf } from "../images/index.ts";
 import type { Network, Volume } from "../spec/engine-api.ts";
@@ -66,12 +67,7 @@ export function volumesPort({ volumes }: EngineDeps): VolumesPort {
         driver: (_volume, value) => value === "local",
         dangling: (volume, value) =>
           /^(true|1)$/i.test(value) === (volumes.users(volume.name).length === 0),
-        label: (volume, value) => {
-          const [key = "", ...rest] = value.split("=");
-          return (
-            key in volume.labels && (rest.length === 0 || volume.labels[key] === rest.join("="))
-          );
-        },
+        label: (volume, value) => labelHolds(volume.labels, value),
       };
       for (const key of Object.keys(filters))
         if (tests[key] === undefined) throw fault("invalid", "filter", `invalid filter '${key}'`);

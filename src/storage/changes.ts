@@ -32,9 +32,7 @@ function same(a: Stats, b: Stats): boolean {
 /** The changes of a directory and below it, in order; a directory comes before what is in it when something in it changed. */
 export async function* changesOf(kernel: Privileged, level: Level): AsyncGenerator<Change> {
   const { upper, lowers, path, whole } = level;
-  const names = new Set(namesIn(upper));
-  if (whole) for (const lower of lowers) for (const name of namesIn(lower)) names.add(name);
-  for (const name of [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))) {
+  for (const name of namesIn(whole ? [upper, ...lowers] : [upper])) {
     const place = placeIn(upper, name);
     const below = mergedIn(lowers, name);
     const at = path === "" ? name : `${path}/${name}`;

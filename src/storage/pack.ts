@@ -3,6 +3,7 @@
  */
 import { closeSync, fstatSync, readSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
+import { deviceNumbers } from "../base/device-number.ts";
 import { errnoOf } from "../base/errors.ts";
 import type { TarEntry, TarType } from "../base/tar.ts";
 import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
@@ -21,11 +22,6 @@ function typeOf({ info }: Place): TarType | undefined {
   if (info.isBlockDevice()) return "block";
   // A socket means nothing to anybody else.
   return info.isFIFO() ? "fifo" : undefined;
-}
-
-/** The kernel's split of a device number (makedev(3)). */
-function deviceNumbers(rdev: number): { major: number; minor: number } {
-  return { major: (rdev >>> 8) & 0xfff, minor: (rdev & 0xff) | ((rdev >>> 12) & 0xfff00) };
 }
 
 /** Writes entries one after the other. */

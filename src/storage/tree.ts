@@ -61,11 +61,10 @@ export function openRoot(path: string): number {
   return openSync(path, O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
 }
 
-/** The names in an open directory, sorted by their bytes. */
-export function namesIn(directory: number): string[] {
-  return readdirSync(`/proc/self/fd/${directory}`).sort((a, b) =>
-    Buffer.compare(Buffer.from(a), Buffer.from(b)),
-  );
+/** The names in open directories, each once, sorted by their bytes. */
+export function namesIn(directories: readonly number[]): string[] {
+  const names = new Set(directories.flatMap((one) => readdirSync(`/proc/self/fd/${one}`)));
+  return [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
 /** True when an open directory hides what is below it in lower layers. */
@@ -133,11 +132,7 @@ export async function* walkMerged(
   directories: readonly number[],
   prefix = "",
 ): AsyncGenerator<TreeEntry> {
-  const names = new Set(
-    directories.flatMap((directory) => readdirSync(`/proc/self/fd/${directory}`)),
-  );
-  const sorted = [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  for (const name of sorted) {
+  for (const name of namesIn(directories)) {
     const found = mergedIn(directories, name);
     if (found === undefined) continue;
     const path = prefix === "" ? name : `${prefix}/${name}`;

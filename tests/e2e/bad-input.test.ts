@@ -1,18 +1,8 @@
 /** Requests that make no sense get a 4xx with a message, never a 500, and the daemon goes on. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { settledLeftover, takeCensus } from "../kits/census.ts";
-import { TestDaemon } from "../kits/daemon.ts";
+import { expect, test } from "bun:test";
+import { daemonOfFile } from "../kits/daemon.ts";
 
-const before = takeCensus();
-const daemon = new TestDaemon();
-
-beforeAll(async () => {
-  await daemon.start();
-});
-afterAll(async () => {
-  await daemon.destroy();
-  expect(await settledLeftover(before)).toEqual([]);
-});
+const daemon = daemonOfFile();
 
 /** Values that fields do not expect. */
 const oddities: readonly unknown[] = [

@@ -1,9 +1,7 @@
 /** A host with control groups of version 2 only: what a daemon finds that sees no others. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { settledLeftover, takeCensus } from "../kits/census.ts";
-import { TestDaemon } from "../kits/daemon.ts";
+import { expect, test } from "bun:test";
+import { daemonOfFile } from "../kits/daemon.ts";
 
-const before = takeCensus();
 /** A mount namespace in which /sys/fs/cgroup is version 2 and nothing else. */
 const onlyUnified = `
   mount --make-rprivate /
@@ -12,15 +10,7 @@ const onlyUnified = `
   done
   mount -t cgroup2 none /sys/fs/cgroup
   exec "$@"`;
-const daemon = new TestDaemon([], ["unshare", "--mount", "sh", "-c", onlyUnified, "sh"]);
-
-beforeAll(async () => {
-  await daemon.start();
-});
-afterAll(async () => {
-  await daemon.destroy();
-  expect(await settledLeftover(before)).toEqual([]);
-});
+const daemon = daemonOfFile([], ["unshare", "--mount", "sh", "-c", onlyUnified, "sh"]);
 
 test("a container is in a cgroup of its own, and sees that as the root", async () => {
   const name = "two";

@@ -1,21 +1,11 @@
 /** The command line as a person at a terminal, a script and a stranger's directory meet it. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { settledLeftover, takeCensus } from "../kits/census.ts";
-import { TestDaemon } from "../kits/daemon.ts";
+import { daemonOfFile } from "../kits/daemon.ts";
 
-const before = takeCensus();
-const daemon = new TestDaemon();
+const daemon = daemonOfFile();
 const executable = join(import.meta.dir, "../../dist/berth");
-
-beforeAll(async () => {
-  await daemon.start();
-});
-afterAll(async () => {
-  await daemon.destroy();
-  expect(await settledLeftover(before)).toEqual([]);
-});
 
 for (const client of ["berth", "docker"] as const) {
   const terminal = (...args: string[]) =>

@@ -1,18 +1,8 @@
 /** What takes room and taking it back, with the stock command line: named volumes stay unless they are asked for. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { settledLeftover, takeCensus } from "../kits/census.ts";
-import { TestDaemon } from "../kits/daemon.ts";
+import { expect, test } from "bun:test";
+import { daemonOfFile } from "../kits/daemon.ts";
 
-const before = takeCensus();
-const daemon = new TestDaemon();
-
-beforeAll(async () => {
-  await daemon.start();
-});
-afterAll(async () => {
-  await daemon.destroy();
-  expect(await settledLeftover(before)).toEqual([]);
-});
+const daemon = daemonOfFile();
 
 const docker = (...args: string[]) => daemon.docker(...args);
 const lines = (text: string) => text.split("\n").filter(Boolean).sort();

@@ -1,19 +1,9 @@
 /** What a book's first chapters teach, by berth's own command line and by the stock docker. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { settledLeftover, takeCensus } from "../kits/census.ts";
-import { type CommandOptions, type Done, TestDaemon } from "../kits/daemon.ts";
+import { type CommandOptions, type Done, daemonOfFile } from "../kits/daemon.ts";
 
-const before = takeCensus();
-const daemon = new TestDaemon();
-
-beforeAll(async () => {
-  await daemon.start();
-});
-afterAll(async () => {
-  await daemon.destroy();
-  expect(await settledLeftover(before)).toEqual([]);
-});
+const daemon = daemonOfFile();
 
 const clients: [string, (options: CommandOptions, ...args: string[]) => Promise<Done>][] = [
   ["berth", (options, ...args) => daemon.berthWith(options, ...args)],

@@ -1,31 +1,12 @@
 /** Health checks and statistics, through both command lines. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { settledLeftover, takeCensus } from "../kits/census.ts";
-import { TestDaemon } from "../kits/daemon.ts";
+import { describe, expect, test } from "bun:test";
+import { daemonOfFile } from "../kits/daemon.ts";
 
-const before = takeCensus();
-const daemon = new TestDaemon();
+const daemon = daemonOfFile();
 
-beforeAll(async () => {
-  await daemon.start();
-});
-afterAll(async () => {
-  await daemon.destroy();
-  expect(await settledLeftover(before)).toEqual([]);
-});
-
-async function inspect(name: string, format: string): Promise<string> {
-  return (await daemon.berth("inspect", "--format", format, name)).out.trim();
-}
-
-async function until(name: string, format: string, wanted: string): Promise<void> {
-  const deadline = Date.now() + 15_000;
-  while ((await inspect(name, format)) !== wanted) {
-    if (Date.now() > deadline)
-      throw new Error(`${format} of ${name} is ${await inspect(name, format)}, not ${wanted}`);
-    await Bun.sleep(20);
-  }
-}
+const inspect = (name: string, format: string) => daemon.inspect(name, format);
+const until = (name: string, format: string, wanted: string | RegExp) =>
+  daemon.until(name, format, wanted);
 
 describe.each(["berth", "docker"] as const)("%s", (client) => {
   const run = (...args: string[]) => daemon[client](...args);

@@ -1,20 +1,10 @@
 /** What a container can see and do, and what it cannot. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { settledLeftover, takeCensus } from "../kits/census.ts";
-import { TestDaemon } from "../kits/daemon.ts";
+import { expect, test } from "bun:test";
+import { daemonOfFile } from "../kits/daemon.ts";
 
-const before = takeCensus();
-const daemon = new TestDaemon();
+const daemon = daemonOfFile();
 const sh = async (script: string, ...flags: string[]) =>
   (await daemon.berth("run", "--rm", ...flags, "busybox", "sh", "-c", script)).out;
-
-beforeAll(async () => {
-  await daemon.start();
-});
-afterAll(async () => {
-  await daemon.destroy();
-  expect(await settledLeftover(before)).toEqual([]);
-});
 
 test("fourteen capabilities by default, none inheritable; more and fewer as asked, all only with --privileged", async () => {
   const caps = (...flags: string[]) =>

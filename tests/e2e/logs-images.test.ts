@@ -1,19 +1,9 @@
 /** Logs in all their forms, archives of images, other runtimes, and daemons side by side. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { appendFileSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { settledLeftover, takeCensus } from "../kits/census.ts";
-import { TestDaemon } from "../kits/daemon.ts";
+import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 
-const before = takeCensus();
-const daemon = new TestDaemon();
-
-beforeAll(async () => {
-  await daemon.start();
-});
-afterAll(async () => {
-  await daemon.destroy();
-  expect(await settledLeftover(before)).toEqual([]);
-});
+const daemon = daemonOfFile();
 
 test("following a log goes on across rotations and ends with the container", async () => {
   const script =

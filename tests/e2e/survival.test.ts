@@ -1,19 +1,9 @@
 /** The daemon, shims, PID 1 and clients killed: containers go on, nothing is lost or left over. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
-import { settledLeftover, takeCensus } from "../kits/census.ts";
-import { TestDaemon } from "../kits/daemon.ts";
+import { daemonOfFile } from "../kits/daemon.ts";
 
-const before = takeCensus();
-const daemon = new TestDaemon();
-
-beforeAll(async () => {
-  await daemon.start();
-});
-afterAll(async () => {
-  await daemon.destroy();
-  expect(await settledLeftover(before)).toEqual([]);
-});
+const daemon = daemonOfFile();
 
 const field = async (template: string, name: string) =>
   (await daemon.berth("inspect", "-f", template, name)).out.trim();

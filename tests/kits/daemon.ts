@@ -1,8 +1,10 @@
 /**
  * A daemon of a test's own: the built executable on its own roots, socket and bridge, beside any other.
  */
+import { afterAll, beforeAll, expect } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { settledLeftover, takeCensus } from "./census.ts";
 
 const executable = join(import.meta.dir, "../../dist/berth");
 
@@ -181,6 +183,22 @@ export class TestDaemon {
     return run(["docker", ...args], { DOCKER_HOST: `unix://${this.socket}` }, options);
   }
 
+  /** A field of a container, by a template. */
+  async inspect(name: string, format: string): Promise<string> {
+    return (await this.berth("inspect", "--format", format, name)).out.trim();
+  }
+
+  /** Waits until a field of a container is as wanted; throws after fifteen seconds. */
+  async until(name: string, format: string, wanted: string | RegExp): Promise<void> {
+    const deadline = Date.now() + 15_000;
+    for (;;) {
+      const now = await this.inspect(name, format);
+      if (typeof wanted === "string" ? now === wanted : wanted.test(now)) return;
+      if (Date.now() > deadline) throw new Error(`${format} of ${name} is ${now}, not ${wanted}`);
+      await Bun.sleep(20);
+    }
+  }
+
   /** One request to the API. */
   async api(
     method: string,
@@ -217,4 +235,18 @@ export class TestDaemon {
     await this.stop();
     rmSync(this.directory, { recursive: true, force: true });
   }
+}
+
+/** A daemon for the tests of one file, started before and destroyed after them; then the census must be clean. */
+export function daemonOfFile(...options: ConstructorParameters<typeof TestDaemon>): TestDaemon {
+  const before = takeCensus();
+  const daemon = new TestDaemon(...options);
+  beforeAll(async () => {
+    await daemon.start();
+  });
+  afterAll(async () => {
+    await daemon.destroy();
+    expect(await settledLeftover(before)).toEqual([]);
+  });
+  return daemon;
 }

@@ -2,7 +2,7 @@
  * /containers: everything but attach, logs and exec.
  */
 import { fault } from "../../base/errors.ts";
-import { boolean, checkFilters, filters, integer, parseJson, untilOf } from "../request.ts";
+import { boolean, filters, integer, newReference, parseJson, selectionOf } from "../request.ts";
 import { jsonLines, noContent, ok, type Route } from "../route.ts";
 import { commitBody, createBody, updateBody } from "../schemas.ts";
 
@@ -176,11 +176,9 @@ export const containerRoutes: readonly Route[] = [
     path: "/commit",
     async handle(context, { containers }) {
       const { query } = context;
-      const repository = query.get("repo") ?? "";
-      const tag = query.get("tag") ?? "";
       const Id = await containers.commit(query.get("container") ?? "", {
         config: parseJson(await context.body(), commitBody),
-        reference: repository === "" ? undefined : tag === "" ? repository : `${repository}:${tag}`,
+        reference: newReference(query),
         author: query.get("author") ?? "",
         comment: query.get("comment") ?? "",
         changes: query.getAll("changes").flatMap((text) => text.split("\n").filter(Boolean)),
@@ -192,16 +190,8 @@ export const containerRoutes: readonly Route[] = [
   {
     method: "POST",
     path: "/containers/prune",
-    async handle({ query }, { containers }) {
-      const wanted = filters(query);
-      checkFilters(wanted, ["until", "label", "label!"]);
-      const choice = {
-        until: untilOf(wanted),
-        labels: wanted.label ?? [],
-        withoutLabels: wanted["label!"] ?? [],
-      };
-      return ok(await containers.prune(choice));
-    },
+    handle: async ({ query }, { containers }) =>
+      ok(await containers.prune(selectionOf(filters(query)))),
   },
   {
     method: "DELETE",

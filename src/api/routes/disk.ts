@@ -2,20 +2,17 @@
  * What takes room, and taking it back.
  */
 import type { PruneWish } from "../ports.ts";
-import { checkFilters, filters, untilOf } from "../request.ts";
+import { filters, selectionOf } from "../request.ts";
 import { ok, type Route } from "../route.ts";
 
 function wishOf(query: URLSearchParams, key: "dangling" | "all"): PruneWish {
   const wanted = filters(query);
-  checkFilters(wanted, [key, "until", "label", "label!"]);
   const word = wanted[key]?.[0];
   const isTrue = word !== undefined && /^(true|1)$/i.test(word);
   return {
     // Images: the nameless only, unless told otherwise. Volumes: the anonymous only, unless all are wanted.
     onlyNameless: key === "dangling" ? word === undefined || isTrue : !isTrue,
-    until: untilOf(wanted),
-    labels: wanted.label ?? [],
-    withoutLabels: wanted["label!"] ?? [],
+    ...selectionOf(wanted, [key]),
   };
 }
 

@@ -3,7 +3,7 @@
  */
 import { fault } from "../../base/errors.ts";
 import type { ApiPorts, Bytes } from "../ports.ts";
-import { boolean, filters } from "../request.ts";
+import { boolean, filters, newReference } from "../request.ts";
 import { type Context, jsonLines, ok, type Reply, type Route } from "../route.ts";
 import { statusOf } from "../status.ts";
 
@@ -37,9 +37,7 @@ async function create(context: Context, { images, events }: ApiPorts): Promise<u
         "import-url",
         `cannot import from ${source}: fetch it and import the file`,
       );
-    const repository = query.get("repo") ?? "";
-    const reference =
-      repository === "" ? undefined : tag === "" ? repository : `${repository}:${tag}`;
+    const reference = newReference(query);
     const id = await images.importTar(request as unknown as Bytes, {
       reference,
       message: query.get("message") || undefined,

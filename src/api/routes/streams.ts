@@ -41,11 +41,20 @@ async function logs(context: Context, containers: ContainersPort): Promise<undef
   response.writeHead(200, { "Content-Type": type });
   response.flushHeaders();
   const formatter = new LogFormatter(log.tty, boolean(query, "timestamps"));
-  for await (const entry of log.entries) {
-    if (signal.aborted) break;
-    if (!response.write(formatter.format(entry))) await roomIn(context);
+  return sendAll(context, log.entries, (entry) => formatter.format(entry));
+}
+
+/** Answers with everything that comes, at the client's pace, until there is no more or the client is gone. */
+async function sendAll<T>(
+  context: Context,
+  source: AsyncIterable<T>,
+  bytesOf: (item: T) => Uint8Array,
+): Promise<undefined> {
+  for await (const item of source) {
+    if (context.signal.aborted) break;
+    if (!context.response.write(bytesOf(item))) await roomIn(context);
   }
-  response.end();
+  context.response.end();
   return undefined;
 }
 
@@ -144,18 +153,16 @@ async function execStart(
 }
 
 async function exportTo(context: Context, containers: ContainersPort): Promise<undefined> {
-  const { response, signal } = context;
+  const { response } = context;
   const archive = containers.export(context.params.id ?? "");
   response.writeHead(200, { "Content-Type": "application/octet-stream" });
-  for await (const chunk of archive) {
-    if (signal.aborted) break;
-    if (!response.write(chunk)) await roomIn(context);
-  }
-  response.end();
-  return undefined;
+  return sendAll(context, archive, (chunk) => chunk);
 }
 
-const STAT_HEADER = "X-Docker-Container-Path-Stat";
+function statHeader(stat: unknown): Record<string, string> {
+  const value = Buffer.from(JSON.stringify(stat)).toString("base64");
+  return { "X-Docker-Container-Path-Stat": value };
+}
 
 function pathOf(query: URLSearchParams): string {
   const path = query.get("path") ?? "";
@@ -168,23 +175,16 @@ function pathOf(query: URLSearchParams): string {
 async function statArchive(context: Context, containers: ContainersPort): Promise<undefined> {
   const { params, query, response } = context;
   const stat = await containers.statPath(params.id ?? "", pathOf(query));
-  const header = Buffer.from(JSON.stringify(stat)).toString("base64");
-  response.writeHead(200, { [STAT_HEADER]: header });
+  response.writeHead(200, statHeader(stat));
   response.end();
   return undefined;
 }
 
 async function copyOut(context: Context, containers: ContainersPort): Promise<undefined> {
-  const { params, query, response, signal } = context;
+  const { params, query, response } = context;
   const { stat, archive } = await containers.copyOut(params.id ?? "", pathOf(query));
-  const header = Buffer.from(JSON.stringify(stat)).toString("base64");
-  response.writeHead(200, { "Content-Type": "application/x-tar", [STAT_HEADER]: header });
-  for await (const chunk of archive) {
-    if (signal.aborted) break;
-    if (!response.write(chunk)) await roomIn(context);
-  }
-  response.end();
-  return undefined;
+  response.writeHead(200, { "Content-Type": "application/x-tar", ...statHeader(stat) });
+  return sendAll(context, archive, (chunk) => chunk);
 }
 
 /** The routes. */

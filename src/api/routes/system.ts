@@ -2,6 +2,7 @@
  * The daemon itself, volumes, networks and events.
  */
 import { fault } from "../../base/errors.ts";
+import { labelHolds } from "../../base/selection.ts";
 import type { ApiPorts, EngineEvent, QueryFilters } from "../ports.ts";
 import { boolean, filters, parseJson, timeOf } from "../request.ts";
 import { type Context, jsonLines, noContent, ok, type Route } from "../route.ts";
@@ -21,10 +22,7 @@ function eventPasses(event: EngineEvent, wanted: QueryFilters): boolean {
     image: (value) =>
       attributes.image === value ||
       (event.Type === "image" && (id === value || attributes.name === value)),
-    label: (value) => {
-      const [key = "", ...rest] = value.split("=");
-      return key in attributes && (rest.length === 0 || attributes[key] === rest.join("="));
-    },
+    label: (value) => labelHolds(attributes, value),
     scope: (value) => event.scope === value,
     daemon: () => event.Type === "daemon",
   };

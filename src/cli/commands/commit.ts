@@ -4,6 +4,7 @@
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
+import { splitTag } from "../reference.ts";
 
 /** The command. */
 export const command: Command = {
@@ -18,13 +19,12 @@ export const command: Command = {
   ],
   async run({ client }, parsed) {
     const [container = "", reference = ""] = parsed.args;
-    // A colon after the last slash begins the tag; before it, a port.
-    const colon = reference.indexOf(":", reference.lastIndexOf("/") + 1);
+    const { repository, tag } = splitTag(reference);
     const { Id } = await client.json<{ Id: string }>("POST", "/commit", {
       query: {
         container,
-        repo: (colon < 0 ? reference : reference.slice(0, colon)) || undefined,
-        tag: colon < 0 ? undefined : reference.slice(colon + 1),
+        repo: repository || undefined,
+        tag,
         author: parsed.text("author") || undefined,
         comment: parsed.text("message") || undefined,
         changes: parsed.all("change"),

@@ -1,10 +1,11 @@
 /**
  * `berth history`.
  */
+import { humanDuration } from "../../base/durations.ts";
 import type { ImageHistoryResponseItem } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
-import { ellipsis, humanDuration, humanSize } from "../human.ts";
+import { ellipsis, humanSize } from "../human.ts";
 import { out } from "../output.ts";
 import { writeList } from "../table.ts";
 

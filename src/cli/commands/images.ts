@@ -1,11 +1,12 @@
 /**
  * `berth images`.
  */
+import { humanDuration } from "../../base/durations.ts";
 import type { ImageSummary } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag } from "../flags.ts";
-import { goTime, humanDuration, humanSize } from "../human.ts";
+import { goTime, humanSize } from "../human.ts";
 import { out } from "../output.ts";
 import { type Row, writeList } from "../table.ts";
 

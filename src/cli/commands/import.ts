@@ -5,6 +5,7 @@ import { existsSync } from "node:fs";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
+import { splitTag } from "../reference.ts";
 
 /** The command. */
 export const command: Command = {
@@ -21,11 +22,11 @@ export const command: Command = {
     const remote = /^https?:\/\//.test(source);
     if (!remote && source !== "-" && !existsSync(source))
       throw new Error(`open ${source}: no such file or directory`);
-    const colon = target.indexOf(":", target.lastIndexOf("/") + 1);
+    const { repository, tag } = splitTag(target);
     const query = {
       fromSrc: remote ? source : "-",
-      repo: colon < 0 ? target || undefined : target.slice(0, colon),
-      tag: colon < 0 ? undefined : target.slice(colon + 1),
+      repo: target === "" ? undefined : repository,
+      tag,
       message: parsed.text("message") || undefined,
       changes: parsed.all("change"),
     };

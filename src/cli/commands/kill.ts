@@ -1,9 +1,8 @@
 /**
  * `berth kill`.
  */
-import { type Command, forEachName } from "../command.ts";
+import { actOnEach, type Command } from "../command.ts";
 import { flag } from "../flags.ts";
-import { out } from "../output.ts";
 
 /** The command. */
 export const command: Command = {
@@ -13,9 +12,6 @@ export const command: Command = {
   flags: [flag("signal", "s", "string", "Signal to send to the container")],
   run({ client }, parsed) {
     const query = { signal: parsed.text("signal") || undefined };
-    return forEachName(parsed.args, async (name) => {
-      await client.json("POST", `/containers/${encodeURIComponent(name)}/kill`, { query });
-      out(`${name}\n`);
-    });
+    return actOnEach(client, parsed.args, "kill", query);
   },
 };

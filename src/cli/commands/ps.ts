@@ -1,11 +1,12 @@
 /**
  * `berth ps`.
  */
+import { humanDuration } from "../../base/durations.ts";
 import type { ContainerSummary, Port } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag } from "../flags.ts";
-import { ellipsis, goTime, humanDuration, humanSize } from "../human.ts";
+import { ellipsis, goTime, humanSize } from "../human.ts";
 import { out } from "../output.ts";
 import { type Row, writeList } from "../table.ts";
 

@@ -5,6 +5,7 @@ import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
 import { showProgress } from "../progress.ts";
+import { splitTag } from "../reference.ts";
 
 /** The command. */
 export const command: Command = {
@@ -17,11 +18,8 @@ export const command: Command = {
   ],
   async run({ client }, parsed) {
     const [name = ""] = parsed.args;
-    const colon = name.indexOf(":", name.lastIndexOf("/") + 1);
-    const query =
-      colon < 0
-        ? { fromImage: name, tag: "latest" }
-        : { fromImage: name.slice(0, colon), tag: name.slice(colon + 1) };
+    const { repository: fromImage, tag = "latest" } = splitTag(name);
+    const query = { fromImage, tag };
     const response = await client.request("POST", "/images/create", { query });
     await showProgress(response.values(), parsed.on("quiet") ? () => {} : out);
     out(`${name}\n`);

@@ -2,6 +2,7 @@
  * `berth tag`.
  */
 import type { Command } from "../command.ts";
+import { splitTag } from "../reference.ts";
 
 /** The command. */
 export const command: Command = {
@@ -10,9 +11,7 @@ export const command: Command = {
   args: [2, 2],
   flags: [],
   async run({ client }, { args: [source, target = ""] }) {
-    const colon = target.indexOf(":", target.lastIndexOf("/") + 1);
-    const [repo, tag] =
-      colon < 0 ? [target, undefined] : [target.slice(0, colon), target.slice(colon + 1)];
+    const { repository: repo, tag } = splitTag(target);
     await client.json("POST", `/images/${source}/tag`, { query: { repo, tag } });
     return 0;
   },

@@ -1,8 +1,7 @@
 /**
  * `berth unpause`.
  */
-import { type Command, forEachName } from "../command.ts";
-import { out } from "../output.ts";
+import { actOnEach, type Command } from "../command.ts";
 
 /** The command. */
 export const command: Command = {
@@ -11,9 +10,6 @@ export const command: Command = {
   args: [1, Number.POSITIVE_INFINITY],
   flags: [],
   run({ client }, parsed) {
-    return forEachName(parsed.args, async (name) => {
-      await client.json("POST", `/containers/${encodeURIComponent(name)}/unpause`);
-      out(`${name}\n`);
-    });
+    return actOnEach(client, parsed.args, "unpause");
   },
 };

@@ -2,14 +2,13 @@
  * Durations in Docker's words: pure.
  */
 
-/** "Less than a second", "5 seconds", "About a minute", "3 hours", "2 weeks" …, from milliseconds. */
-export function humanDuration(ms: number): string {
-  const seconds = Math.floor(ms / 1000);
+/** A duration in seconds as Docker says it: About a minute, 3 hours. */
+export function humanDuration(seconds: number): string {
   const minutes = Math.floor(seconds / 60);
   const hours = Math.round(seconds / 3600);
   if (seconds < 1) return "Less than a second";
-  if (seconds === 1) return "1 second";
-  if (seconds < 60) return `${seconds} seconds`;
+  if (Math.floor(seconds) === 1) return "1 second";
+  if (seconds < 60) return `${Math.floor(seconds)} seconds`;
   if (minutes === 1) return "About a minute";
   if (minutes < 60) return `${minutes} minutes`;
   if (hours === 1) return "About an hour";

@@ -1,0 +1,13 @@
+/**
+ * References as a user writes them, taken apart for the API: nothing is checked here.
+ */
+
+/** "repository[:tag]". A colon after the last slash begins the tag; one before it, a port. */
+export function splitTag(reference: string): {
+  readonly repository: string;
+  readonly tag: string | undefined;
+} {
+  const colon = reference.indexOf(":", reference.lastIndexOf("/") + 1);
+  if (colon < 0) return { repository: reference, tag: undefined };
+  return { repository: reference.slice(0, colon), tag: reference.slice(colon + 1) };
+}
