@@ -803,6 +803,7 @@ enum helper_code {
   HELPER_SECCOMP = 12,
   HELPER_PROBE_MOUNT = 13,
   HELPER_DEVICE_FILTER = 14,
+  HELPER_DETACHED_MOUNT = 15,
   HELPER_SECCOMP_RULE = 64,
   HELPER_OK = 128,
   HELPER_ERROR = 129,
@@ -1006,6 +1007,19 @@ static inline bool helper_device_filter_read(struct helper_device_filter *out, c
   out->id = wire_get_u32(&r);
   out->cgroup = wire_get_str(&r);
   out->program = wire_get_bytes(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → fsopen/fsconfig/fsmount of a mount that no namespace has; value: its handle */
+struct helper_detached_mount {
+  uint32_t id;
+  const char *type;
+  struct wire_list params;
+};
+static inline bool helper_detached_mount_read(struct helper_detached_mount *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->type = wire_get_str(&r);
+  out->params = wire_get_strs(&r);
   return !r.bad && r.at == r.end;
 }
 /* a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped */

@@ -81,27 +81,44 @@ int handle_read_in_root(struct answer *out, const uint8_t *body, size_t length) 
   return fail(out, EFBIG, "%s is larger than %zu bytes", request.path, most);
 }
 
-/* In the child: a private mount namespace that vanishes with it. Gives an errno. */
-static int try_mount(const struct helper_probe_mount *request) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return errno;
-  int fs = (int)syscall(SYS_fsopen, request->type, 1 /* FSOPEN_CLOEXEC */);
-  if (fs < 0) return errno;
-  struct wire_list params = request->params;
-  for (uint32_t i = 0; i < request->params.count; i++) {
+/* Makes a mount that is attached nowhere; gives its descriptor, or a negative errno. */
+static int make_mount(const char *type, struct wire_list params) {
+  scoped_fd int fs = (int)syscall(SYS_fsopen, type, 1 /* FSOPEN_CLOEXEC */);
+  if (fs < 0) return -errno;
+  uint32_t count = params.count;
+  for (uint32_t i = 0; i < count; i++) {
     char *param = strdup(wire_next_str(&params));
-    if (param == NULL) return ENOMEM;
+    if (param == NULL) return -ENOMEM;
     char *equals = strchr(param, '=');
     /* "lowerdir+=/x" sets the key "lowerdir+". */
     if (equals != NULL) *equals = '\0';
     long r = equals != NULL ? syscall(SYS_fsconfig, fs, 1 /* SET_STRING */, param, equals + 1, 0)
                             : syscall(SYS_fsconfig, fs, 0 /* SET_FLAG */, param, NULL, 0);
+    int error = errno;
     free(param);
-    if (r < 0) return errno;
+    if (r < 0) return -error;
   }
-  if (syscall(SYS_fsconfig, fs, 6 /* CMD_CREATE */, NULL, NULL, 0) < 0) return errno;
+  if (syscall(SYS_fsconfig, fs, 6 /* CMD_CREATE */, NULL, NULL, 0) < 0) return -errno;
   int mnt = (int)syscall(SYS_fsmount, fs, 1 /* FSMOUNT_CLOEXEC */, 0);
-  if (mnt < 0) return errno;
+  return mnt < 0 ? -errno : mnt;
+}
+
+/* A mount that no namespace has: it is reached by its descriptor alone, and goes with it. */
+int handle_detached_mount(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_detached_mount request;
+  if (!helper_detached_mount_read(&request, body, length)) return fail(out, EPROTO, "detached_mount");
+  int mnt = make_mount(request.type, request.params);
+  if (mnt < 0) return fail(out, -mnt, "mount of %s", request.type);
+  out->value = (uint64_t)mnt;
+  return 0;
+}
+
+/* In the child: a private mount namespace that vanishes with it. Gives an errno. */
+static int try_mount(const struct helper_probe_mount *request) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return errno;
+  int mnt = make_mount(request->type, request->params);
+  if (mnt < 0) return -mnt;
   if (request->target[0] == '\0') return 0;
   long r = syscall(SYS_move_mount, mnt, "", AT_FDCWD, request->target, 4 /* F_EMPTY_PATH */);
   return r < 0 ? errno : 0;

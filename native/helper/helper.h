@@ -55,6 +55,7 @@ int handle_get_xattrs(struct answer *out, const uint8_t *body, size_t length);
 int handle_read_in_root(struct answer *out, const uint8_t *body, size_t length);
 int handle_device_filter(struct answer *out, const uint8_t *body, size_t length);
 int handle_probe_mount(struct answer *out, const uint8_t *body, size_t length);
+int handle_detached_mount(struct answer *out, const uint8_t *body, size_t length);
 
 int handle_seccomp(struct answer *out, const uint8_t *body, size_t length);
 #endif

@@ -35,6 +35,7 @@ static const handler handlers[] = {
     [HELPER_SECCOMP] = handle_seccomp,
     [HELPER_PROBE_MOUNT] = handle_probe_mount,
     [HELPER_DEVICE_FILTER] = handle_device_filter,
+    [HELPER_DETACHED_MOUNT] = handle_detached_mount,
 };
 
 int fail(struct answer *out, int error, const char *format, ...) {

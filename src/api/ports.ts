@@ -51,6 +51,7 @@ export type ContainersPort = Pick<
   | "commit"
   | "statPath"
   | "copyOut"
+  | "copyIn"
 >;
 
 /** Images. */

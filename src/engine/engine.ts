@@ -27,6 +27,7 @@ import {
   stopContainer,
   unpauseContainer,
 } from "./control.ts";
+import { type CopyInRequest, copyIn } from "./copy-in.ts";
 import { copyOut, type PathStat, statPath } from "./copying.ts";
 import { type Created, type CreateInput, createContainer } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -164,6 +165,10 @@ export class Engine {
 
   copyOut(reference: string, path: string): Promise<{ stat: PathStat; archive: ByteStream }> {
     return copyOut(this.deps, this.get(reference), path);
+  }
+
+  copyIn(reference: string, request: CopyInRequest, archive: ByteStream): Promise<void> {
+    return copyIn(this.deps, this.get(reference), request, archive);
   }
 
   prune(selection: Selection): Promise<Pruned> {

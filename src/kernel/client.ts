@@ -245,6 +245,11 @@ class HelperKernel implements Kernel {
     await this.channel.request({ name: "probe_mount", type, params, target });
   }
 
+  async mountDetached(type: string, params: readonly string[]): Promise<Handle> {
+    const { value } = await this.channel.request({ name: "detached_mount", type, params });
+    return Number(value);
+  }
+
   async filterDevices(cgroup: string, program: Uint8Array): Promise<void> {
     await this.channel.request({ name: "device_filter", cgroup, program });
   }

@@ -84,6 +84,11 @@ export interface Kernel {
   ): Promise<Uint8Array>;
   /** Tries a mount in a throw-away namespace; rejects with the kernel's refusal. */
   probeMount(type: string, params: readonly string[], target: string): Promise<void>;
+  /**
+   * Makes a mount that no namespace has, by the parameters of fsconfig(2) ("key=value" or "flag"). It is reached at
+   * /proc/`pid`/fd/HANDLE, and goes when the handle and whatever was opened in it is closed.
+   */
+  mountDetached(type: string, params: readonly string[]): Promise<Handle>;
   /** Attaches a program (struct bpf_insn[] of type CGROUP_DEVICE) to a version-2 cgroup, for as long as that lives. */
   filterDevices(cgroup: string, program: Uint8Array): Promise<void>;
   /** The helper's process id. */

@@ -9,6 +9,7 @@ export { deviceFilter } from "./device-filter.ts";
 export { type HostFeatures, probeFeatures } from "./features.ts";
 export {
   type ExecExtras,
+  overlayParams,
   type PlanExtras,
   type PlanRoot,
   toExecPlan,

@@ -159,15 +159,24 @@ function namespaceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   return ops;
 }
 
-function rootOps(extras: PlanExtras): PlanOp[] {
-  const { root, mountPoint } = extras;
-  if (root.kind === "bind")
-    return [{ name: "root_bind", source: root.path, attrs: 0n, target: mountPoint }];
-  const lower = extras.lowerdirPlus
+/** An overlay mount's parameters as fsconfig(2) takes them; `lowerdirPlus`: the kernel takes lower layers one by one. */
+export function overlayParams(
+  root: Extract<PlanRoot, { kind: "overlay" }>,
+  lowerdirPlus: boolean,
+): string[] {
+  const lower = lowerdirPlus
     ? root.lowerdirs.map((path) => `lowerdir+=${path}`)
     : [`lowerdir=${root.lowerdirs.map((path) => path.replace(/[\\:,]/g, "\\$&")).join(":")}`];
   const params = [...lower, `upperdir=${root.upperdir}`, `workdir=${root.workdir}`, "index=off"];
   if (root.volatile) params.push("volatile");
+  return params;
+}
+
+function rootOps(extras: PlanExtras): PlanOp[] {
+  const { root, mountPoint } = extras;
+  if (root.kind === "bind")
+    return [{ name: "root_bind", source: root.path, attrs: 0n, target: mountPoint }];
+  const params = overlayParams(root, extras.lowerdirPlus);
   return [
     {
       name: "root_mount",

@@ -465,6 +465,15 @@ export const helperFrames = {
       program: "bytes",
     },
   ),
+  detached_mount: kind(
+    15,
+    "→ fsopen/fsconfig/fsmount of a mount that no namespace has; value: its handle",
+    {
+      id: "u32",
+      type: "str",
+      params: "strs",
+    },
+  ),
   seccomp_rule: kind(
     64,
     "a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped",

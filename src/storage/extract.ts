@@ -1,27 +1,25 @@
 /**
- * Unpacking one layer's archive into a directory. No link of the archive is followed out of it: every path is resolved
- * component by component inside the target, by this process alone, before anything is made there.
+ * Unpacking an archive into a directory: a layer's into one that is its own, a user's into a container that may be running.
+ * No link is followed out of the tree, and every path is walked component by component inside it.
  */
 import {
-  chmodSync,
   closeSync,
   fchmodSync,
   fchownSync,
   futimesSync,
   lchownSync,
   linkSync,
-  lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
-  readlinkSync,
-  rmSync,
   symlinkSync,
   writeSync,
 } from "node:fs";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import type { TarEntry, TarReader } from "../base/tar.ts";
 import type { Privileged } from "./driver.ts";
+import { components, TargetTree } from "./target.ts";
+import { pathForOthers, pathIn, placeIn } from "./tree.ts";
 
 const WHITEOUT = ".wh.";
 const OPAQUE = ".wh..wh..opq";
@@ -30,44 +28,50 @@ const S_IFBLK = 0o060000;
 const S_IFIFO = 0o010000;
 /** O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC */
 const NEW_FILE = 0o1 | 0o100 | 0o200 | 0o400000 | 0o2000000;
-const MAX_LINKS = 40;
 const MAX_PATH = 4096;
 
-/** How a driver represents what a layer takes away. */
-export type Whiteouts = "overlay" | "apply";
+/** How an archive is taken. */
+export interface ExtractOptions {
+  /** What the archive's whiteouts become: marks of the overlay, removals, or files like any other. */
+  readonly whiteouts: "overlay" | "apply" | "keep";
+  /** The directory in the tree that the archive is unpacked into: a plain path as TargetTree.resolve gives it. */
+  readonly base?: string;
+  /** Owns everything, instead of whom the archive names. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  /** Refuse to put a directory in the place of something else, and the other way round. */
+  readonly keepKinds?: boolean;
+}
 
 function refuse(entry: TarEntry, why: string): Error {
   return fault(
     "invalid",
-    "layer-entry",
+    "archive-entry",
     `archive entry ${JSON.stringify(entry.path)} is refused: ${why}`,
   );
 }
 
-/** The components of a path; ".." goes up but never above the root. */
-function components(path: string): string[] {
-  const out: string[] = [];
-  for (const name of path.split("/")) {
-    if (name === "" || name === ".") continue;
-    if (name === "..") out.pop();
-    else out.push(name);
-  }
-  return out;
+/** Where an entry goes: an open directory and a name in it. */
+interface Spot {
+  readonly parent: string;
+  readonly directory: number;
+  readonly name: string;
 }
 
-/** Unpacks into one directory. */
+/** Unpacks into one tree. */
 export class Extractor {
-  /** Directories inside the target that are known to be real ones. */
-  private readonly known = new Set<string>([""]);
-  private readonly directoryTimes: [string, number][] = [];
+  private readonly directoryTimes = new Map<string, number>();
+  private readonly base: readonly string[];
   /** Bytes of file content. */
   size = 0;
 
+  /** The tree stays the caller's. */
   constructor(
-    private readonly target: string,
+    private readonly tree: TargetTree,
     private readonly kernel: Privileged,
-    private readonly whiteouts: Whiteouts,
-  ) {}
+    private readonly options: ExtractOptions,
+  ) {
+    this.base = components(options.base ?? "");
+  }
 
   /** Unpacks every entry. Throws a Fault "invalid" that names the entry when one is not to be unpacked. */
   async extract(reader: TarReader): Promise<void> {
@@ -77,7 +81,7 @@ export class Extractor {
       } catch (error) {
         const code = errnoOf(error);
         if (error instanceof Error && "kind" in error) throw error;
-        if (code === "ENOSPC" || code === "EDQUOT" || code === "EIO")
+        if (code === "ENOSPC" || code === "EDQUOT" || code === "EIO" || code === "EROFS")
           throw fault(
             "failed",
             "layer-write",
@@ -87,7 +91,16 @@ export class Extractor {
         throw refuse(entry, messageOf(error));
       }
     }
-    for (const [path, mtime] of this.directoryTimes.reverse()) lutimesSync(path, mtime, mtime);
+    for (const [path, mtime] of [...this.directoryTimes].reverse()) this.setTime(path, mtime);
+  }
+
+  private setTime(path: string, mtime: number): void {
+    try {
+      futimesSync(this.tree.directory(path), mtime, mtime);
+    } catch (error) {
+      // A later entry, or the container that is unpacked into, has replaced it.
+      if (!["ENOENT", "ENOTDIR", "ELOOP"].includes(errnoOf(error) ?? "")) throw error;
+    }
   }
 
   private async add(entry: TarEntry, reader: TarReader): Promise<void> {
@@ -100,60 +113,58 @@ export class Extractor {
     const names = components(entry.path);
     const name = names.pop();
     if (name === undefined) {
-      if (entry.type === "directory") chmodSync(this.target, entry.mode);
+      // A layer says what its root is like; what a user copies leaves the place as it is.
+      if (entry.type === "directory" && this.options.whiteouts !== "keep")
+        fchmodSync(this.tree.directory(this.base.join("/")), entry.mode);
       return;
     }
     if (Buffer.byteLength(name) > 255) throw refuse(entry, "its name is too long");
-    const parent = this.directory(names, entry);
-    const directory = parent === "" ? this.target : `${this.target}/${parent}`;
-    if (name === OPAQUE) return this.opaque(directory);
-    if (name.startsWith(WHITEOUT))
-      return this.whiteout(directory, name.slice(WHITEOUT.length), entry);
-    const path = `${directory}/${name}`;
-    const relative = parent === "" ? name : `${parent}/${name}`;
-    this.clear(path, relative, entry.type === "directory");
-    await this.make(entry, path, relative, reader);
+    const parent = this.tree.resolve(this.base, names, true);
+    const spot = { parent, directory: this.tree.directory(parent), name };
+    if (this.options.whiteouts !== "keep") {
+      if (name === OPAQUE) return this.opaque(spot);
+      if (name.startsWith(WHITEOUT)) return this.whiteout(spot, entry);
+    }
+    this.clear(entry, spot);
+    await this.make(entry, spot, reader);
   }
 
-  private async make(
-    entry: TarEntry,
-    path: string,
-    relative: string,
-    reader: TarReader,
-  ): Promise<void> {
+  private async make(entry: TarEntry, spot: Spot, reader: TarReader): Promise<void> {
+    const path = pathIn(spot.directory, spot.name);
+    const { uid, gid } = this.options.owner ?? entry;
     switch (entry.type) {
       case "file":
         await this.file(entry, path, reader);
         break;
       case "directory":
-        if (!this.known.has(relative)) mkdirSync(path, 0o700);
-        this.known.add(relative);
-        lchownSync(path, entry.uid, entry.gid);
-        chmodSync(path, entry.mode);
-        this.directoryTimes.push([path, entry.mtime]);
+        this.directory(entry, spot);
         break;
       case "symlink":
         symlinkSync(entry.linkPath, path);
-        lchownSync(path, entry.uid, entry.gid);
+        lchownSync(path, uid, gid);
         lutimesSync(path, entry.mtime, entry.mtime);
         break;
       case "hardlink":
-        this.hardlink(entry, path);
+        this.hardlink(entry, spot);
         return;
       default: {
         const kind = { char: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO }[entry.type];
-        await this.kernel.mknod(path, kind | (entry.mode & 0o7777), entry.major, entry.minor);
-        lchownSync(path, entry.uid, entry.gid);
+        const mode = kind | (entry.mode & 0o7777);
+        const node = pathForOthers(spot.directory, spot.name);
+        await this.kernel.mknod(node, mode, entry.major, entry.minor);
+        lchownSync(path, uid, gid);
         lutimesSync(path, entry.mtime, entry.mtime);
       }
     }
     for (const [name, value] of entry.xattrs) {
       // The engine's own marks are never taken from an archive.
-      if (!name.startsWith("trusted.")) await this.kernel.setXattr(path, name, value);
+      if (!name.startsWith("trusted."))
+        await this.kernel.setXattr(pathForOthers(spot.directory, spot.name), name, value);
     }
   }
 
   private async file(entry: TarEntry, path: string, reader: TarReader): Promise<void> {
+    const { uid, gid } = this.options.owner ?? entry;
     const fd = openSync(path, NEW_FILE, 0o600);
     try {
       const write = (piece: Uint8Array) => {
@@ -161,7 +172,7 @@ export class Extractor {
       };
       for (let piece = reader.ready(); piece !== undefined; piece = reader.ready()) write(piece);
       for await (const piece of reader.data()) write(piece);
-      fchownSync(fd, entry.uid, entry.gid);
+      fchownSync(fd, uid, gid);
       fchmodSync(fd, entry.mode);
       futimesSync(fd, entry.mtime, entry.mtime);
     } finally {
@@ -170,86 +181,81 @@ export class Extractor {
     this.size += entry.size;
   }
 
-  private hardlink(entry: TarEntry, path: string): void {
+  private directory(entry: TarEntry, { parent, directory, name }: Spot): void {
+    const { uid, gid } = this.options.owner ?? entry;
+    const path = parent === "" ? name : `${parent}/${name}`;
+    if (placeIn(directory, name) === undefined && !this.tree.isMounted(path))
+      mkdirSync(pathIn(directory, name), 0o700);
+    const made = this.tree.directory(path);
+    fchownSync(made, uid, gid);
+    fchmodSync(made, entry.mode);
+    this.directoryTimes.set(path, entry.mtime);
+  }
+
+  private hardlink(entry: TarEntry, spot: Spot): void {
     const names = components(entry.linkPath);
     const name = names.pop();
     if (name === undefined) throw refuse(entry, "it links to nothing");
-    const parent = this.directory(names, entry, false);
-    const source = parent === "" ? `${this.target}/${name}` : `${this.target}/${parent}/${name}`;
-    const info = lstatSync(source, { throwIfNoEntry: false });
-    if (info === undefined)
+    const parent = this.tree.resolve(this.base, names, false);
+    const source = placeIn(this.tree.directory(parent), name);
+    if (source === undefined)
       throw refuse(entry, `its target ${JSON.stringify(entry.linkPath)} is not in the archive`);
-    if (info.isDirectory()) throw refuse(entry, "it links to a directory");
-    linkSync(source, path);
+    if (source.info.isDirectory()) throw refuse(entry, "it links to a directory");
+    linkSync(source.path, pathIn(this.tree.directory(spot.parent), spot.name));
   }
 
-  /** The real directory (relative to the target) that a list of names leads to; makes what is missing. */
-  private directory(names: readonly string[], entry: TarEntry, make = true): string {
-    const whole = names.join("/");
-    if (this.known.has(whole)) return whole;
-    const rest = [...names];
-    let at = "";
-    for (let links = 0; rest.length > 0; ) {
-      const name = rest.shift() ?? "";
-      const next = at === "" ? name : `${at}/${name}`;
-      if (this.known.has(next)) {
-        at = next;
-        continue;
-      }
-      const path = `${this.target}/${next}`;
-      const info = lstatSync(path, { throwIfNoEntry: false });
-      if (info?.isSymbolicLink()) {
-        if (++links > MAX_LINKS) throw refuse(entry, "too many levels of symbolic links");
-        const link = readlinkSync(path);
-        const base = link.startsWith("/") ? [] : at.split("/").filter(Boolean);
-        rest.unshift(...components([...base, link].join("/")));
-        at = "";
-        continue;
-      }
-      if (info === undefined) {
-        if (!make) throw refuse(entry, `there is no ${JSON.stringify(next)}`);
-        mkdirSync(path, 0o755);
-      } else if (!info.isDirectory())
-        throw refuse(entry, `${JSON.stringify(next)} is not a directory`);
-      this.known.add(next);
-      at = next;
-    }
-    return at;
-  }
-
-  /** Makes room for an entry that an earlier one of the archive (or, with vfs, a lower layer) has in its place. */
-  private clear(path: string, relative: string, keepDirectory: boolean): void {
-    const info = lstatSync(path, { throwIfNoEntry: false });
-    if (info === undefined) return;
-    if (info.isDirectory() && keepDirectory) {
-      this.known.add(relative);
-      return;
-    }
-    rmSync(path, { recursive: true });
-    for (const known of this.known)
-      if (known === relative || known.startsWith(`${relative}/`)) this.known.delete(known);
-  }
-
-  private async opaque(directory: string): Promise<void> {
-    if (this.whiteouts === "overlay") {
-      await this.kernel.setXattr(
-        directory,
-        "trusted.overlay.opaque",
-        new TextEncoder().encode("y"),
+  /** Makes room for an entry that an earlier one, or what was there before, has in its place. */
+  private clear(entry: TarEntry, { parent, directory, name }: Spot): void {
+    const isDirectory = entry.type === "directory";
+    const path = parent === "" ? name : `${parent}/${name}`;
+    if (!isDirectory && this.tree.isMounted(path)) throw refuse(entry, "device or resource busy");
+    const before = placeIn(directory, name);
+    if (before === undefined) return;
+    const wasDirectory = before.info.isDirectory();
+    if (wasDirectory && isDirectory) return;
+    if (this.options.keepKinds && wasDirectory !== isDirectory)
+      throw fault(
+        "invalid",
+        "overwrite-kind",
+        isDirectory
+          ? `cannot overwrite non-directory "/${path}" with directory "${entry.path}"`
+          : `cannot overwrite directory "/${path}" with non-directory "${entry.path}"`,
       );
+    this.tree.remove(parent, name);
+  }
+
+  private async opaque({ parent, directory }: Spot): Promise<void> {
+    if (this.options.whiteouts === "overlay") {
+      const value = new TextEncoder().encode("y");
+      await this.kernel.setXattr(pathForOthers(directory, "."), "trusted.overlay.opaque", value);
       return;
     }
     // What this layer itself has put there comes after its opaque mark by the specification's own advice.
-    rmSync(directory, { recursive: true });
-    mkdirSync(directory, 0o755);
+    this.tree.empty(parent);
   }
 
-  private async whiteout(directory: string, name: string, entry: TarEntry): Promise<void> {
-    if (name === "" || name === "." || name === "..") throw refuse(entry, "it takes away nothing");
-    const path = `${directory}/${name}`;
-    rmSync(path, { recursive: true, force: true });
-    this.known.clear();
-    this.known.add("");
-    if (this.whiteouts === "overlay") await this.kernel.mknod(path, S_IFCHR, 0, 0);
+  private async whiteout({ parent, directory, name }: Spot, entry: TarEntry): Promise<void> {
+    const gone = name.slice(WHITEOUT.length);
+    if (gone === "" || gone === "." || gone === "..") throw refuse(entry, "it takes away nothing");
+    this.tree.remove(parent, gone);
+    if (this.options.whiteouts === "overlay")
+      await this.kernel.mknod(pathForOthers(directory, gone), S_IFCHR, 0, 0);
+  }
+}
+
+/** Unpacks a layer into a directory of its own; gives the bytes of its files' contents. */
+export async function extractLayer(
+  reader: TarReader,
+  root: number,
+  kernel: Privileged,
+  whiteouts: "overlay" | "apply",
+): Promise<number> {
+  const tree = new TargetTree(root);
+  try {
+    const extractor = new Extractor(tree, kernel, { whiteouts });
+    await extractor.extract(reader);
+    return extractor.size;
+  } finally {
+    tree.close();
   }
 }

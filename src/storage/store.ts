@@ -3,6 +3,7 @@
  * any file system. What they share (places, atomic appearance, removal) is here once.
  */
 import {
+  closeSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -24,7 +25,7 @@ import type {
   SnapshotDriver,
   Usage,
 } from "./driver.ts";
-import { Extractor } from "./extract.ts";
+import { extractLayer } from "./extract.ts";
 import { readMerged } from "./merged.ts";
 import { packChanges, packFound, packTree } from "./pack.ts";
 import { closeAll, openRoot, walkMerged } from "./tree.ts";
@@ -105,12 +106,11 @@ abstract class Store implements SnapshotDriver {
     try {
       this.begin(scratch, parent);
       const reader = new TarReader(hashed(tar, hash));
-      const extractor = new Extractor(
-        scratch,
-        this.kernel,
-        this.name === "vfs" ? "apply" : "overlay",
+      const root = openRoot(scratch);
+      const whiteouts = this.name === "vfs" ? "apply" : "overlay";
+      const size = await extractLayer(reader, root, this.kernel, whiteouts).finally(() =>
+        closeSync(root),
       );
-      await extractor.extract(reader);
       await reader.drain();
       const diffId = `sha256:${hash.digest("hex")}`;
       const target = this.layer(chainOf(diffId));
@@ -118,7 +118,7 @@ abstract class Store implements SnapshotDriver {
       Bun.spawnSync(["sync", "-f", scratch]);
       if (existsSync(target)) this.discard(scratch);
       else renameSync(scratch, target);
-      return { diffId, size: extractor.size };
+      return { diffId, size };
     } catch (error) {
       this.discard(scratch);
       throw error;

@@ -14,6 +14,21 @@ const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const OPAQUE = "trusted.overlay.opaque";
 
+/** The path of a name in an open directory, for calls that do not follow a link in the last component. */
+export function pathIn(directory: number, name: string): string {
+  return `/proc/self/fd/${directory}/${name}`;
+}
+
+/** The same for another process, while this one lives. */
+export function pathForOthers(directory: number, name: string): string {
+  return `/proc/${process.pid}/fd/${directory}/${name}`;
+}
+
+/** Opens a directory in an open directory; ENOTDIR or ELOOP when it is something else. The caller closes it. */
+export function openDirectoryIn(directory: number, name: string): number {
+  return openSync(pathIn(directory, name), O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+}
+
 /** A name in an open directory. */
 export class Place {
   constructor(
@@ -24,12 +39,12 @@ export class Place {
 
   /** For calls that do not follow a link in the last component. */
   get path(): string {
-    return `/proc/self/fd/${this.directory}/${this.name}`;
+    return pathIn(this.directory, this.name);
   }
 
   /** The same for another process, while this one lives. */
   get pathForOthers(): string {
-    return `/proc/${process.pid}/fd/${this.directory}/${this.name}`;
+    return pathForOthers(this.directory, this.name);
   }
 
   get isWhiteout(): boolean {
@@ -42,7 +57,7 @@ export class Place {
   }
 
   openDirectory(): number {
-    return openSync(this.path, O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+    return openDirectoryIn(this.directory, this.name);
   }
 
   readLink(): string {
@@ -52,7 +67,7 @@ export class Place {
 
 /** Looks a name up in an open directory; undefined when it is not there. */
 export function placeIn(directory: number, name: string): Place | undefined {
-  const info = lstatSync(`/proc/self/fd/${directory}/${name}`, { throwIfNoEntry: false });
+  const info = lstatSync(pathIn(directory, name), { throwIfNoEntry: false });
   return info && new Place(directory, name, info);
 }
 

@@ -187,6 +187,19 @@ async function copyOut(context: Context, containers: ContainersPort): Promise<un
   return sendAll(context, archive, (chunk) => chunk);
 }
 
+async function copyIn(context: Context, containers: ContainersPort): Promise<undefined> {
+  const { params, query, request, response } = context;
+  const how = {
+    path: pathOf(query),
+    noOverwriteDirNonDir: boolean(query, "noOverwriteDirNonDir"),
+    copyUIDGID: boolean(query, "copyUIDGID"),
+  };
+  await containers.copyIn(params.id ?? "", how, request);
+  response.writeHead(200);
+  response.end();
+  return undefined;
+}
+
 /** The routes. */
 export const streamRoutes: readonly Route[] = [
   {
@@ -202,13 +215,7 @@ export const streamRoutes: readonly Route[] = [
   {
     method: "PUT",
     path: "/containers/:id/archive",
-    handle() {
-      throw fault(
-        "unsupported",
-        "copy-in",
-        "berth cannot copy into a container yet: use a volume, or exec with the data on its input",
-      );
-    },
+    handle: (context, { containers }) => copyIn(context, containers),
   },
   {
     method: "GET",

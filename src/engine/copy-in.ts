@@ -1,0 +1,160 @@
+/**
+ * Copying into a container. A running one is reached through its init process, so that files land where it sees them; a
+ * stopped one through a mount of its layers that no namespace has, which nothing survives.
+ */
+import { closeSync, openSync, readFileSync, realpathSync } from "node:fs";
+import { type ByteStream, decompress } from "../base/compression.ts";
+import { errnoOf, fault } from "../base/errors.ts";
+import { TarReader } from "../base/tar.ts";
+import { overlayParams } from "../runtime/index.ts";
+import { Extractor, TargetTree, type TreeMount } from "../storage/index.ts";
+import { attributesOf } from "./attributes.ts";
+import type { Container } from "./container.ts";
+import type { EngineDeps } from "./deps.ts";
+import { userInImage, userInRunning } from "./host.ts";
+import { layerOf } from "./places.ts";
+
+const O_DIRECTORY = 0o200000;
+const O_CLOEXEC = 0o2000000;
+/** What the engine mounts over files of every container: they are not to be replaced. */
+const ownFiles = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
+/** How an archive is copied in. */
+export interface CopyInRequest {
+  /** A directory in the container. */
+  readonly path: string;
+  /** Refuse to put a directory in the place of something else, and the other way round. */
+  readonly noOverwriteDirNonDir: boolean;
+  /** Everything belongs to the container's user afterwards, not to whom the archive names. */
+  readonly copyUIDGID: boolean;
+}
+
+/** Opens the root of a container that runs; undefined when it has just ended. */
+function openRunning({ record }: Container): number | undefined {
+  try {
+    const process = openSync(`/proc/${record.state.pid}`, O_DIRECTORY | O_CLOEXEC);
+    try {
+      // The descriptor stays with this process, so that whoever gets its number next is not taken for it.
+      const cgroups = readFileSync(`/proc/self/fd/${process}/cgroup`, "utf8");
+      if (!cgroups.includes(record.id)) return undefined;
+      return openSync(`/proc/self/fd/${process}/root/`, O_DIRECTORY | O_CLOEXEC);
+    } finally {
+      closeSync(process);
+    }
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === "ENOENT" || code === "ESRCH") return undefined;
+    throw error;
+  }
+}
+
+async function withStopped<T>(
+  deps: EngineDeps,
+  { record }: Container,
+  work: (root: number) => Promise<T>,
+): Promise<T> {
+  const mount = deps.driver.mountOf(layerOf(record));
+  const open = (path: string) => openSync(path, O_DIRECTORY | O_CLOEXEC);
+  const handle =
+    mount.kind === "overlay"
+      ? await deps.kernel.mountDetached("overlay", overlayParams(mount, deps.features.lowerdirPlus))
+      : undefined;
+  try {
+    const root = open(
+      mount.kind === "overlay" ? `/proc/${deps.kernel.pid}/fd/${handle}/` : mount.path,
+    );
+    try {
+      return await work(root);
+    } finally {
+      closeSync(root);
+    }
+  } finally {
+    if (handle !== undefined) await deps.kernel.close(handle);
+  }
+}
+
+/** What stands over the container's files. A running container's tree leads there by itself. */
+function mountsOf({ record }: Container, running: boolean): TreeMount[] {
+  const source = (path: string) => (running || path === "" ? undefined : realpathSync(path));
+  return [
+    ...record.mounts.map((one) => ({ target: one.target, source: source(one.source) })),
+    ...ownFiles.map((target) => ({ target, source: undefined })),
+  ];
+}
+
+/** Refuses what the user has made read-only. `path`: plain, without a leading slash. */
+function checkWritable({ record }: Container, path: string): void {
+  const over = record.mounts
+    .filter(({ target }) => `/${path}/`.startsWith(`${target}/`))
+    .sort((a, b) => b.target.length - a.target.length)[0];
+  if (over?.readOnly)
+    throw fault("forbidden", "read-only-volume", "mounted volume is marked read-only");
+  if (over === undefined && record.hostConfig.ReadonlyRootfs)
+    throw fault("forbidden", "read-only-root", "container rootfs is marked read-only");
+}
+
+function resolveDirectory(tree: TargetTree, container: Container, path: string): string {
+  try {
+    return tree.resolve(
+      [],
+      path.split("/").filter((name) => name !== "" && name !== "."),
+      false,
+    );
+  } catch (error) {
+    const code = errnoOf(error);
+    if (code === "ENOENT")
+      throw fault(
+        "not-found",
+        "no-such-path",
+        `Could not find the file ${path} in container ${container.id}`,
+      );
+    if (code === "ENOTDIR")
+      throw fault("invalid", "not-a-directory", "extraction point is not a directory");
+    if (code === "ELOOP") throw fault("invalid", "not-a-directory", `${path}: too many links`);
+    throw error;
+  }
+}
+
+/**
+ * Unpacks an archive (plain or compressed) into a directory of a container. Throws Faults "not-found" when there is no such
+ * directory, "invalid" for a damaged archive or what may not be replaced, "forbidden" for what is read-only.
+ */
+export async function copyIn(
+  deps: EngineDeps,
+  container: Container,
+  request: CopyInRequest,
+  archive: ByteStream,
+): Promise<void> {
+  const into = async (root: number, running: boolean): Promise<void> => {
+    const tree = new TargetTree(root, mountsOf(container, running));
+    try {
+      const base = resolveDirectory(tree, container, request.path);
+      checkWritable(container, base);
+      const { User = "" } = container.record.config;
+      const user = running ? userInRunning(deps, container, User) : userInImage(deps, container);
+      const owner = request.copyUIDGID ? await user : undefined;
+      const reader = new TarReader(await decompress(archive));
+      const keepKinds = request.noOverwriteDirNonDir;
+      const options = { whiteouts: "keep", base, owner, keepKinds } as const;
+      await new Extractor(tree, deps.kernel, options).extract(reader);
+      await reader.drain();
+    } finally {
+      tree.close();
+    }
+  };
+  const root = container.running ? openRunning(container) : undefined;
+  if (root !== undefined) await into(root, true).finally(() => closeSync(root));
+  // Its layers must not be mounted twice: no start comes in between.
+  else
+    await container.exclusively(async () => {
+      await container.cleaned;
+      await withStopped(deps, container, (stopped) => into(stopped, false));
+    });
+  const more = { path: request.path };
+  deps.events.emit(
+    "container",
+    "extract-to-dir",
+    container.id,
+    attributesOf(container.record, more),
+  );
+}
