@@ -149,6 +149,11 @@ export const routes: readonly Route[] = [
     () => import("./commands/export.ts"),
   ),
   ...spellings(
+    single("cp"),
+    "Copy files/folders between a container and the local filesystem",
+    () => import("./commands/cp.ts"),
+  ),
+  ...spellings(
     single("update"),
     "Update configuration of one or more containers",
     () => import("./commands/update.ts"),

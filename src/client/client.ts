@@ -115,7 +115,10 @@ export class ApiClient {
       // A refusal may come before the body is sent; the answer then says more than the write's failure.
       sending.catch(() => {});
       const head = await readHead(connection);
-      if (head) return new ApiResponse(connection, head, (c) => this.#idle.push(c));
+      if (head) {
+        const answer = { ...head, bodiless: method === "HEAD" };
+        return new ApiResponse(connection, answer, (c) => this.#idle.push(c));
+      }
       connection.close();
       if (!kept) {
         await sending;

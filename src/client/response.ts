@@ -19,6 +19,8 @@ export class ApiError extends Error {
 export interface ResponseHead {
   readonly status: number;
   readonly headers: ReadonlyMap<string, string>;
+  /** The answer to HEAD: its headers speak of a body that does not come. */
+  readonly bodiless?: boolean;
 }
 
 /** Reads a head; undefined when the connection ended before its first byte. */
@@ -54,7 +56,8 @@ async function* bodyOf(
 ): AsyncGenerator<Uint8Array> {
   const length = head.headers.get("content-length");
   const chunked = head.headers.get("transfer-encoding")?.toLowerCase() === "chunked";
-  if (head.status === 204 || head.status === 304 || (!chunked && length === "0")) return whole();
+  if (head.bodiless || head.status === 204 || head.status === 304 || (!chunked && length === "0"))
+    return whole();
   const decoder = chunked ? new ChunkedDecoder() : undefined;
   let left = length === undefined ? Number.POSITIVE_INFINITY : Number(length);
   for (;;) {

@@ -2,14 +2,15 @@
  * Copying into a container. A running one is reached through its init process, so that files land where it sees them; a
  * stopped one through a mount of its layers that no namespace has, which nothing survives.
  */
-import { closeSync, openSync, readFileSync, realpathSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, realpathSync } from "node:fs";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { errnoOf, fault } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { overlayParams } from "../runtime/index.ts";
-import { Extractor, TargetTree, type TreeMount } from "../storage/index.ts";
+import { Extractor, TargetTree, type TreeMount } from "../tree/index.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
+import { noSuchPath } from "./copying.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInImage, userInRunning } from "./host.ts";
 import { layerOf } from "./places.ts";
@@ -23,6 +24,8 @@ const ownFiles = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 export interface CopyInRequest {
   /** A directory in the container. */
   readonly path: string;
+  /** The container as the user has called it. */
+  readonly asked: string;
   /** Refuse to put a directory in the place of something else, and the other way round. */
   readonly noOverwriteDirNonDir: boolean;
   /** Everything belongs to the container's user afterwards, not to whom the archive names. */
@@ -75,7 +78,11 @@ async function withStopped<T>(
 
 /** What stands over the container's files. A running container's tree leads there by itself. */
 function mountsOf({ record }: Container, running: boolean): TreeMount[] {
-  const source = (path: string) => (running || path === "" ? undefined : realpathSync(path));
+  const source = (path: string) => {
+    if (running || path === "") return undefined;
+    if (existsSync(path)) return realpathSync(path);
+    throw fault("invalid", "mount", `bind source path does not exist: ${path}`);
+  };
   return [
     ...record.mounts.map((one) => ({ target: one.target, source: source(one.source) })),
     ...ownFiles.map((target) => ({ target, source: undefined })),
@@ -93,7 +100,7 @@ function checkWritable({ record }: Container, path: string): void {
     throw fault("forbidden", "read-only-root", "container rootfs is marked read-only");
 }
 
-function resolveDirectory(tree: TargetTree, container: Container, path: string): string {
+function resolveDirectory(tree: TargetTree, { path, asked }: CopyInRequest): string {
   try {
     return tree.resolve(
       [],
@@ -102,12 +109,7 @@ function resolveDirectory(tree: TargetTree, container: Container, path: string):
     );
   } catch (error) {
     const code = errnoOf(error);
-    if (code === "ENOENT")
-      throw fault(
-        "not-found",
-        "no-such-path",
-        `Could not find the file ${path} in container ${container.id}`,
-      );
+    if (code === "ENOENT") throw noSuchPath(path, asked);
     if (code === "ENOTDIR")
       throw fault("invalid", "not-a-directory", "extraction point is not a directory");
     if (code === "ELOOP") throw fault("invalid", "not-a-directory", `${path}: too many links`);
@@ -128,7 +130,7 @@ export async function copyIn(
   const into = async (root: number, running: boolean): Promise<void> => {
     const tree = new TargetTree(root, mountsOf(container, running));
     try {
-      const base = resolveDirectory(tree, container, request.path);
+      const base = resolveDirectory(tree, request);
       checkWritable(container, base);
       const { User = "" } = container.record.config;
       const user = running ? userInRunning(deps, container, User) : userInImage(deps, container);

@@ -1,7 +1,7 @@
 /**
  * Copying out of a container, running or not.
  */
-import type { Stats } from "node:fs";
+import { existsSync, realpathSync, type Stats } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import type { ContainerView, Found } from "../storage/index.ts";
@@ -46,23 +46,23 @@ function baseOf(path: string): string {
 
 function viewOf(deps: EngineDeps, { record }: Container): ContainerView {
   const mounts = record.mounts
-    .filter(({ type }) => type !== "tmpfs")
-    .map(({ target, source }) => ({ target, source }));
+    .filter(({ type, source }) => type !== "tmpfs" && existsSync(source))
+    .map(({ target, source }) => ({ target, source: realpathSync(source) }));
   return deps.driver.view(layerOf(record), mounts);
 }
 
-async function findOrThrow(
-  view: ContainerView,
-  container: Container,
-  path: string,
-  follow: boolean,
-): Promise<Found> {
-  const found = await view.find(path, follow);
-  if (found !== undefined) return found;
-  throw fault(
+async function findOrThrow(view: ContainerView, path: string, asked: string): Promise<Found> {
+  const found = await view.find(path, false);
+  if (found === undefined) throw noSuchPath(path, asked);
+  return found;
+}
+
+/** `asked`: the container as the user has called it. */
+export function noSuchPath(path: string, asked: string): Error {
+  return fault(
     "not-found",
     "no-such-path",
-    `Could not find the file ${path} in container ${container.id}`,
+    `Could not find the file ${path} in container ${asked}`,
   );
 }
 
@@ -97,9 +97,10 @@ export async function statPath(
   deps: EngineDeps,
   container: Container,
   path: string,
+  asked: string,
 ): Promise<PathStat> {
   const view = viewOf(deps, container);
-  const found = await findOrThrow(view, container, path, false);
+  const found = await findOrThrow(view, path, asked);
   try {
     return await statOf(view, found, path);
   } finally {
@@ -112,9 +113,10 @@ export async function copyOut(
   deps: EngineDeps,
   container: Container,
   path: string,
+  asked: string,
 ): Promise<{ stat: PathStat; archive: ByteStream }> {
   const view = viewOf(deps, container);
-  const found = await findOrThrow(view, container, path, false);
+  const found = await findOrThrow(view, path, asked);
   try {
     const stat = await statOf(view, found, path);
     const archive = async function* () {

@@ -160,15 +160,19 @@ export class Engine {
   }
 
   statPath(reference: string, path: string): Promise<PathStat> {
-    return statPath(this.deps, this.get(reference), path);
+    return statPath(this.deps, this.get(reference), path, reference);
   }
 
   copyOut(reference: string, path: string): Promise<{ stat: PathStat; archive: ByteStream }> {
-    return copyOut(this.deps, this.get(reference), path);
+    return copyOut(this.deps, this.get(reference), path, reference);
   }
 
-  copyIn(reference: string, request: CopyInRequest, archive: ByteStream): Promise<void> {
-    return copyIn(this.deps, this.get(reference), request, archive);
+  copyIn(
+    reference: string,
+    request: Omit<CopyInRequest, "asked">,
+    archive: ByteStream,
+  ): Promise<void> {
+    return copyIn(this.deps, this.get(reference), { ...request, asked: reference }, archive);
   }
 
   prune(selection: Selection): Promise<Pruned> {

@@ -2,8 +2,16 @@
  * What a container has changed: its writable directory beside the layers below.
  */
 import type { Stats } from "node:fs";
-import type { Privileged } from "./driver.ts";
-import { closeAll, isOpaque, mergedIn, namesIn, openMerged, type Place, placeIn } from "./tree.ts";
+import type { Privileged } from "../tree/index.ts";
+import {
+  closeAll,
+  isOpaque,
+  mergedIn,
+  namesIn,
+  openMerged,
+  type Place,
+  placeIn,
+} from "../tree/index.ts";
 
 /** One change. */
 export interface Change {

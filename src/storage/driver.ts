@@ -5,13 +5,6 @@ import type { ByteStream } from "../base/compression.ts";
 import type { Change } from "./changes.ts";
 import type { ContainerView, Found, ViewMount } from "./view.ts";
 
-/** The privileged calls that unpacking needs. */
-export interface Privileged {
-  mknod(path: string, mode: number, major: number, minor: number): Promise<void>;
-  setXattr(path: string, name: string, value: Uint8Array): Promise<void>;
-  xattrs(path: string): Promise<ReadonlyMap<string, Uint8Array>>;
-}
-
 /** How a container's root is mounted; plain data for the launch plan. */
 export type RootMount =
   | {

@@ -5,13 +5,10 @@
 export type {
   ContainerLayer,
   LayerInput,
-  Privileged,
   RootMount,
   SnapshotDriver,
   Usage,
 } from "./driver.ts";
-export { type ExtractOptions, Extractor } from "./extract.ts";
 export { resolveMerged } from "./merged.ts";
 export { createDriver, usageOf } from "./store.ts";
-export { TargetTree, type TreeMount } from "./target.ts";
 export type { ContainerView, Found, ViewMount } from "./view.ts";

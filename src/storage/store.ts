@@ -16,19 +16,18 @@ import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { Trash } from "../base/trash.ts";
+import {
+  closeAll,
+  extractLayer,
+  openRoot,
+  type Privileged,
+  packTree,
+  walkMerged,
+} from "../tree/index.ts";
 import { type Change, changesOf } from "./changes.ts";
-import type {
-  ContainerLayer,
-  LayerInput,
-  Privileged,
-  RootMount,
-  SnapshotDriver,
-  Usage,
-} from "./driver.ts";
-import { extractLayer } from "./extract.ts";
+import type { ContainerLayer, LayerInput, RootMount, SnapshotDriver, Usage } from "./driver.ts";
 import { readMerged } from "./merged.ts";
-import { packChanges, packFound, packTree } from "./pack.ts";
-import { closeAll, openRoot, walkMerged } from "./tree.ts";
+import { packChanges, packFound } from "./pack.ts";
 import { ContainerView, type Found, type ViewMount } from "./view.ts";
 
 /** Files and directories that the engine mounts over: below every layer, so that they never show in a diff. */

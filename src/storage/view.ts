@@ -5,8 +5,16 @@
 import { lstatSync } from "node:fs";
 import { basename, dirname } from "node:path/posix";
 import { errnoOf } from "../base/errors.ts";
-import type { Privileged } from "./driver.ts";
-import { closeAll, type Merged, mergedIn, openMerged, openRoot, Place } from "./tree.ts";
+import type { Privileged } from "../tree/index.ts";
+import {
+  closeAll,
+  type Merged,
+  mergedIn,
+  openMerged,
+  openRoot,
+  Place,
+  type WalkMounts,
+} from "../tree/index.ts";
 
 const MAX_LINKS = 40;
 
@@ -26,6 +34,8 @@ export interface Found {
   readonly place: Place | undefined;
   /** For a directory: what it is merged from, opened; empty for anything else. */
   readonly directories: readonly number[];
+  /** What is mounted below it. */
+  readonly mounts: WalkMounts;
   close(): void;
 }
 
@@ -52,11 +62,13 @@ export class ContainerView {
     const open: number[] = [];
     try {
       const at = await this.walk(path, follow, open);
-      if (at !== undefined)
+      const isDirectory = at?.found === undefined || at.directories.length > 0;
+      if (at !== undefined && (isDirectory || !/\/\.?$/.test(path)))
         return {
           path: `/${at.trail.join("/")}`,
           place: at.found?.top,
           directories: at.directories,
+          mounts: this.mountsBelow(at.trail),
           close: () => closeAll(open),
         };
       closeAll(open);
@@ -116,6 +128,23 @@ export class ContainerView {
     const directories = found.all.length === 0 ? [] : await openMerged(this.kernel, found);
     open.push(...directories);
     return { trail, found, directories };
+  }
+
+  private mountsBelow(trail: readonly string[]): WalkMounts {
+    const inContainer = (path: string) => `/${[...trail, path].filter(Boolean).join("/")}`;
+    return {
+      namesIn: (path) =>
+        this.mounts
+          .filter(({ target }) => dirname(target) === inContainer(path))
+          .map(({ target }) => basename(target)),
+      at: (path) => {
+        const mount = this.mounts.find(({ target }) => target === inContainer(path));
+        if (mount === undefined) return undefined;
+        const open: number[] = [];
+        const { found } = this.mounted([], mount.source, open);
+        return found && { found, close: () => closeAll(open) };
+      },
+    };
   }
 
   /** What the host has at a mount's source; bind mounts may be files. */

@@ -5,7 +5,7 @@
  */
 import { closeSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
-import { openDirectoryIn, openRoot, pathIn, placeIn } from "./tree.ts";
+import { openDirectoryIn, openRoot, pathIn, placeIn } from "./walk.ts";
 
 const MAX_LINKS = 40;
 /** Open directories at most: an archive names the same few again and again. */

@@ -6,7 +6,13 @@
  */
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
-import type { Privileged } from "./driver.ts";
+
+/** The calls that a JavaScript runtime cannot make. Paths are never followed in their last component. */
+export interface Privileged {
+  mknod(path: string, mode: number, major: number, minor: number): Promise<void>;
+  setXattr(path: string, name: string, value: Uint8Array): Promise<void>;
+  xattrs(path: string): Promise<ReadonlyMap<string, Uint8Array>>;
+}
 
 const O_NOFOLLOW = 0o400000;
 const O_DIRECTORY = 0o200000;
@@ -76,9 +82,10 @@ export function openRoot(path: string): number {
   return openSync(path, O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
 }
 
-/** The names in open directories, each once, sorted by their bytes. */
-export function namesIn(directories: readonly number[]): string[] {
+/** The names in open directories and more, each once, sorted by their bytes. */
+export function namesIn(directories: readonly number[], more: readonly string[] = []): string[] {
   const names = new Set(directories.flatMap((one) => readdirSync(`/proc/self/fd/${one}`)));
+  for (const name of more) names.add(name);
   return [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 
@@ -141,30 +148,55 @@ export interface TreeEntry {
   readonly place: Place;
 }
 
-/** Everything below merged directories, each directory before what is in it, names in the order of their bytes. */
+/** What is mounted over a tree that is walked. */
+export interface WalkMounts {
+  /** The names in a directory of the walk that something is mounted at. */
+  namesIn(path: string): readonly string[];
+  /** What is mounted at a path of the walk; whoever asks closes it. */
+  at(path: string): { readonly found: Merged; close(): void } | undefined;
+}
+
+/**
+ * Everything below merged directories, each directory before what is in it, names in the order of their bytes. `path`:
+ * where in the walk the directories are, without a leading slash.
+ */
 export async function* walkMerged(
   kernel: Privileged,
   directories: readonly number[],
-  prefix = "",
+  mounts?: WalkMounts,
+  path = "",
 ): AsyncGenerator<TreeEntry> {
-  for (const name of namesIn(directories)) {
-    const found = mergedIn(directories, name);
-    if (found === undefined) continue;
-    const path = prefix === "" ? name : `${prefix}/${name}`;
-    yield { path, place: found.top };
-    if (!found.top.info.isDirectory()) continue;
-    let below: number[];
+  for (const name of namesIn(directories, mounts?.namesIn(path))) {
+    const inner = path === "" ? name : `${path}/${name}`;
+    const mount = mounts?.at(inner);
     try {
-      below = await openMerged(kernel, found);
-    } catch (error) {
-      // A running container has removed it in between.
-      if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") continue;
-      throw error;
-    }
-    try {
-      yield* walkMerged(kernel, below, path);
+      const found = mount?.found ?? mergedIn(directories, name);
+      if (found === undefined) continue;
+      yield { path: inner, place: found.top };
+      if (found.top.info.isDirectory()) yield* walkInto(kernel, found, mounts, inner);
     } finally {
-      closeAll(below);
+      mount?.close();
     }
+  }
+}
+
+async function* walkInto(
+  kernel: Privileged,
+  found: Merged,
+  mounts: WalkMounts | undefined,
+  path: string,
+): AsyncGenerator<TreeEntry> {
+  let below: number[];
+  try {
+    below = await openMerged(kernel, found);
+  } catch (error) {
+    // A running container has removed it in between.
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return;
+    throw error;
+  }
+  try {
+    yield* walkMerged(kernel, below, mounts, path);
+  } finally {
+    closeAll(below);
   }
 }

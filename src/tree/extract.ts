@@ -17,9 +17,8 @@ import {
 } from "node:fs";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import type { TarEntry, TarReader } from "../base/tar.ts";
-import type { Privileged } from "./driver.ts";
 import { components, TargetTree } from "./target.ts";
-import { pathForOthers, pathIn, placeIn } from "./tree.ts";
+import { type Privileged, pathForOthers, pathIn, placeIn } from "./walk.ts";
 
 const WHITEOUT = ".wh.";
 const OPAQUE = ".wh..wh..opq";

@@ -1,0 +1,205 @@
+/**
+ * `berth cp`.
+ */
+import { isAbsolute, join } from "node:path/posix";
+import { type ByteStream, decompress } from "../../base/compression.ts";
+import { ApiError } from "../../client/index.ts";
+import type { Command, Context } from "../command.ts";
+import { counted, packLocal, renameEntries, unpackLocal } from "../copy-local.ts";
+import {
+  absolute,
+  type CopyInfo,
+  localDestination,
+  localSource,
+  planCopy,
+  rebaseOf,
+  splitArgument,
+  splitEntry,
+} from "../copy-paths.ts";
+import { flag } from "../flags.ts";
+import { humanSize } from "../human.ts";
+import { err, out } from "../output.ts";
+import { isTerminal } from "../terminal.ts";
+
+/** Bits of Go's os.FileMode. */
+const MODE_DIRECTORY = 2 ** 31;
+const MODE_SYMLINK = 2 ** 27;
+/** Devices, pipes, sockets and what else is no file. */
+const MODE_IRREGULAR = 2 ** 26 + 2 ** 25 + 2 ** 24 + 2 ** 21 + 2 ** 19;
+
+interface PathStat {
+  readonly mode: number;
+  readonly linkTarget: string;
+}
+
+interface CopyOptions {
+  readonly followLink: boolean;
+  readonly copyUIDGID: boolean;
+  readonly quiet: boolean;
+}
+
+const has = (mode: number, bits: number) => Number(BigInt(mode) & BigInt(bits)) !== 0;
+
+function statFrom(headers: ReadonlyMap<string, string>): PathStat {
+  const text = headers.get("x-docker-container-path-stat") ?? "";
+  return JSON.parse(Buffer.from(text, "base64").toString("utf8"));
+}
+
+function archivePath(container: string): string {
+  return `/containers/${encodeURIComponent(container)}/archive`;
+}
+
+/** What is in a container at a path; undefined when nothing is. */
+async function statIn(
+  { client }: Context,
+  container: string,
+  path: string,
+): Promise<PathStat | undefined> {
+  try {
+    const response = await client.request("HEAD", archivePath(container), { query: { path } });
+    await response.text();
+    return statFrom(response.head.headers);
+  } catch (error) {
+    // What there is against it, the copy itself will say.
+    if (error instanceof ApiError) return undefined;
+    throw error;
+  }
+}
+
+/** Says how much was copied, on a terminal also meanwhile. */
+async function reporting(
+  options: CopyOptions,
+  header: string,
+  target: string,
+  work: (count: (bytes: number) => void) => Promise<void>,
+): Promise<void> {
+  let copied = 0;
+  const timer =
+    options.quiet || !isTerminal(2)
+      ? undefined
+      : setInterval(() => err(`\r\x1b[2K${header} - ${humanSize(copied)}`), 200);
+  try {
+    await work((bytes) => {
+      copied += bytes;
+    });
+  } finally {
+    clearInterval(timer);
+    if (timer !== undefined) err("\r\x1b[2K");
+  }
+  if (!options.quiet) err(`Successfully copied ${humanSize(copied)} to ${target}\n`);
+}
+
+async function destinationIn(context: Context, container: string, path: string): Promise<CopyInfo> {
+  let at = path;
+  let stat = await statIn(context, container, at);
+  if (stat !== undefined && has(stat.mode, MODE_SYMLINK)) {
+    const { linkTarget } = stat;
+    at = isAbsolute(linkTarget) ? linkTarget : join(splitEntry(at).directory, linkTarget);
+    stat = await statIn(context, container, at);
+  }
+  if (stat !== undefined && has(stat.mode, MODE_IRREGULAR))
+    throw new Error(`destination "${container}:${path}" must be a directory or a regular file`);
+  const isDirectory = stat !== undefined && has(stat.mode, MODE_DIRECTORY);
+  return { path: at, exists: stat !== undefined, isDirectory, rebase: "" };
+}
+
+async function copyTo(
+  context: Context,
+  from: string,
+  container: string,
+  path: string,
+  options: CopyOptions,
+): Promise<void> {
+  const destination = await destinationIn(context, container, path);
+  const put = async (directory: string, stream: ByteStream) => {
+    const { copyUIDGID } = options;
+    const query = {
+      path: directory,
+      noOverwriteDirNonDir: true,
+      ...(copyUIDGID && { copyUIDGID }),
+    };
+    const response = await context.client.request("PUT", archivePath(container), { query, stream });
+    await response.text();
+  };
+  if (from === "-") {
+    if (!destination.isDirectory)
+      throw new Error(`destination "${container}:${path}" must be a directory`);
+    return put(destination.path, Bun.stdin.stream() as unknown as ByteStream);
+  }
+  const source = localSource(absolute(from), options.followLink);
+  const plan = planCopy(source, destination);
+  await reporting(options, "Copying to container", `${container}:${destination.path}`, (count) =>
+    put(plan.directory, counted(renameEntries(packLocal(source), plan.rename), count)),
+  );
+}
+
+async function copyFrom(
+  context: Context,
+  container: string,
+  path: string,
+  to: string,
+  options: CopyOptions,
+): Promise<void> {
+  const destination = to === "-" ? undefined : localDestination(absolute(to));
+  let [from, rebase] = [path, ""];
+  if (options.followLink) {
+    const stat = await statIn(context, container, path);
+    if (stat !== undefined && has(stat.mode, MODE_SYMLINK)) {
+      const { linkTarget: link } = stat;
+      const target = isAbsolute(link) ? link : join(splitEntry(path).directory, link);
+      ({ path: from, rebase } = rebaseOf(path, target));
+    }
+  }
+  const query = { path: from };
+  const response = await context.client.request("GET", archivePath(container), { query });
+  if (destination === undefined) {
+    for await (const piece of response.pieces()) out(piece);
+    return;
+  }
+  const isDirectory = has(statFrom(response.head.headers).mode, MODE_DIRECTORY);
+  const source = { path: from, exists: true, isDirectory, rebase };
+  const plan = planCopy(source, destination);
+  await reporting(options, "Copying from container", absolute(to), async (count) => {
+    const archive = await decompress(counted(response.pieces(), count));
+    const name = splitEntry(from).name;
+    const own = rebase === "" ? archive : renameEntries(archive, { from: name, to: rebase });
+    await unpackLocal(renameEntries(own, plan.rename), plan.directory);
+  });
+}
+
+/** The command. */
+export const command: Command = {
+  usage:
+    "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tberth cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+  short: "Copy files/folders between a container and the local filesystem",
+  args: [2, 2],
+  flags: [
+    flag("archive", "a", "bool", "Archive mode (copy all uid/gid information)"),
+    flag("follow-link", "L", "bool", "Always follow symbol link in SRC_PATH"),
+    flag(
+      "quiet",
+      "q",
+      "bool",
+      "Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached",
+    ),
+  ],
+  async run(context, parsed) {
+    const [from = "", to = ""] = parsed.args;
+    if (from === "") throw new Error("source can not be empty");
+    if (to === "") throw new Error("destination can not be empty");
+    const [source, destination] = [splitArgument(from), splitArgument(to)];
+    const options = {
+      followLink: parsed.on("follow-link"),
+      copyUIDGID: parsed.on("archive"),
+      quiet: parsed.has("quiet") ? parsed.on("quiet") : !isTerminal(1),
+    };
+    if (source.container !== "" && destination.container !== "")
+      throw new Error("copying between containers is not supported");
+    if (source.container !== "")
+      await copyFrom(context, source.container, source.path, destination.path, options);
+    else if (destination.container !== "")
+      await copyTo(context, source.path, destination.container, destination.path, options);
+    else throw new Error("must specify at least one container source");
+    return 0;
+  },
+};

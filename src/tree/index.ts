@@ -1,0 +1,22 @@
+/**
+ * tree: directory trees, walked, packed and unpacked from descriptor to descriptor, so that nobody who changes them meanwhile
+ * leads anybody out of them.
+ */
+export { type ExtractOptions, Extractor, extractLayer } from "./extract.ts";
+export { Packer, packTree } from "./pack.ts";
+export { components, TargetTree, type TreeMount } from "./target.ts";
+export {
+  closeAll,
+  isOpaque,
+  type Merged,
+  mergedIn,
+  namesIn,
+  openMerged,
+  openRoot,
+  Place,
+  type Privileged,
+  placeIn,
+  type TreeEntry,
+  type WalkMounts,
+  walkMerged,
+} from "./walk.ts";
