@@ -15,6 +15,8 @@ export interface Context {
   body(): Promise<Uint8Array>;
   /** Takes the connection over, once. */
   hijack(tty: boolean): Hijacked;
+  /** The same for a WebSocket. Throws a Fault "invalid" when the request is no handshake. */
+  hijackWebSocket(tty: boolean): Hijacked;
   /** Ends when the client goes away. */
   readonly signal: AbortSignal;
 }

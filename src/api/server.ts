@@ -2,6 +2,7 @@
  * The HTTP server: versions, routing, errors, and taking connections over.
  */
 import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import findMyWay from "find-my-way";
 import { fault } from "../base/errors.ts";
@@ -16,6 +17,7 @@ import { streamRoutes } from "./routes/streams.ts";
 import { swarmRoutes } from "./routes/swarm.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { statusOf } from "./status.ts";
+import { hijackWebSocket, noWebSocket, webSocketAcceptance } from "./websocket.ts";
 
 /** The newest API version that is spoken, and the oldest. */
 export const API_VERSION = "1.51";
@@ -60,10 +62,36 @@ function checkVersion(path: string): string {
   return rest;
 }
 
-/** A connection that asked for an upgrade: its socket, and what has been read of it. */
-interface Upgrade {
-  readonly socket: Duplex;
-  readonly head: Uint8Array;
+/** A connection that asked for an upgrade. It is taken over, or answered as if it had not asked. */
+class Upgrade {
+  private use: "none" | "taken" | "answered" = "none";
+
+  /** `head`: what has been read of the socket. */
+  constructor(
+    readonly socket: Duplex,
+    readonly head: Uint8Array,
+  ) {}
+
+  /** The socket carries something other than HTTP by now. */
+  get taken(): boolean {
+    return this.use === "taken";
+  }
+
+  /** The socket, free of HTTP. */
+  take(): Duplex {
+    this.use = "taken";
+    return this.socket;
+  }
+
+  /** Joins the answer with the socket. Not before it is needed: a socket that has had an answer tells nobody of its end. */
+  answerWith(response: ServerResponse): ServerResponse {
+    if (this.use !== "none") return response;
+    this.use = "answered";
+    response.shouldKeepAlive = false;
+    response.assignSocket(this.socket as Socket);
+    response.once("finish", () => this.socket.end());
+    return response;
+  }
 }
 
 function send(response: ServerResponse, reply: Reply): void {
@@ -105,16 +133,20 @@ export class ApiServer {
     ])
       this.router.on(route.method, route.path, () => {}, route);
     const serverHeader = `Berth/${version} (linux)`;
-    this.http = createServer((request, response) => {
+    const prepare = (response: ServerResponse) => {
       response.setHeader("Api-Version", API_VERSION);
       response.setHeader("Ostype", "linux");
       response.setHeader("Server", serverHeader);
+    };
+    this.http = createServer((request, response) => {
+      prepare(response);
       void this.answer(request, response, undefined);
     });
     this.http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
       socket.on("error", () => {});
       const response = new ServerResponse(request);
-      void this.answer(request, response, { socket, head });
+      prepare(response);
+      void this.answer(request, response, new Upgrade(socket, head));
     });
     this.http.keepAliveTimeout = 60_000;
     this.http.requestTimeout = 0;
@@ -129,26 +161,19 @@ export class ApiServer {
     this.requests++;
     try {
       const reply = await this.route(request, response, upgrade);
-      if (reply !== undefined) this.reply(response, upgrade, reply);
+      if (reply !== undefined) send(upgrade?.answerWith(response) ?? response, reply);
     } catch (error) {
       const { status, message } = statusOf(error, `${request.method} ${request.url}`);
-      this.reply(response, upgrade, status === 304 ? { status } : { status, json: { message } });
+      if (upgrade?.taken) upgrade.socket.destroy();
+      else if (response.headersSent) response.destroy();
+      else
+        send(
+          upgrade?.answerWith(response) ?? response,
+          status === 304 ? { status } : { status, json: { message } },
+        );
     } finally {
       this.active--;
     }
-  }
-
-  /** An answer on a connection that asked for an upgrade and does not get it is written by hand. */
-  private reply(response: ServerResponse, upgrade: Upgrade | undefined, reply: Reply): void {
-    if (upgrade === undefined) {
-      if (response.headersSent) response.destroy();
-      else send(response, reply);
-      return;
-    }
-    const text = reply.json === undefined ? "" : `${JSON.stringify(reply.json)}\n`;
-    upgrade.socket.end(
-      `HTTP/1.1 ${reply.status} Status\r\nContent-Type: application/json\r\nApi-Version: ${API_VERSION}\r\nContent-Length: ${Buffer.byteLength(text)}\r\nConnection: close\r\n\r\n${text}`,
-    );
   }
 
   private async route(
@@ -173,14 +198,21 @@ export class ApiServer {
       params: decoded(found.params),
       query: new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1)),
       request,
-      response,
+      get response() {
+        return upgrade?.answerWith(response) ?? response;
+      },
       signal: abort.signal,
       // Bun gives the body to the request even when the connection is to be taken over.
       body: () => readBody(request),
       hijack: (tty) =>
         upgrade === undefined
           ? hijackResponse(request, response, tty)
-          : hijackSocket(upgrade.socket, upgrade.head, tty),
+          : hijackSocket(upgrade.take(), upgrade.head, tty),
+      hijackWebSocket: (tty) => {
+        const accept = webSocketAcceptance(request.headers);
+        if (upgrade === undefined) throw noWebSocket();
+        return hijackWebSocket(upgrade.take(), upgrade.head, accept, tty);
+      },
     };
     return (found.store as Route).handle(context, this.ports);
   }

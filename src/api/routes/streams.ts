@@ -3,7 +3,7 @@
  */
 import { fault } from "../../base/errors.ts";
 import { DetachWatcher, parseDetachKeys } from "../detach-keys.ts";
-import { joinStreams } from "../hijack.ts";
+import { type Hijacked, joinStreams } from "../hijack.ts";
 import { LogFormatter } from "../log-stream.ts";
 import type { ContainersPort } from "../ports.ts";
 import { boolean, integer, parseJson, preciseTimeOf } from "../request.ts";
@@ -66,7 +66,11 @@ async function roomIn({ response, signal }: Context): Promise<void> {
   await promise;
 }
 
-async function attach(context: Context, containers: ContainersPort): Promise<undefined> {
+async function attach(
+  context: Context,
+  containers: ContainersPort,
+  takeOver: (tty: boolean) => Hijacked,
+): Promise<undefined> {
   const { params, query } = context;
   const container = containers.get(params.id ?? "");
   const tty = container.record.config.Tty === true;
@@ -83,7 +87,7 @@ async function attach(context: Context, containers: ContainersPort): Promise<und
       "paused",
       `container ${container.id} is paused: unpause the container before attach`,
     );
-  const client = context.hijack(tty);
+  const client = takeOver(tty);
   if (replay) {
     const past = containers.logs(
       container.id,
@@ -230,7 +234,12 @@ export const streamRoutes: readonly Route[] = [
   {
     method: "POST",
     path: "/containers/:id/attach",
-    handle: (context, { containers }) => attach(context, containers),
+    handle: (context, { containers }) => attach(context, containers, context.hijack),
+  },
+  {
+    method: "GET",
+    path: "/containers/:id/attach/ws",
+    handle: (context, { containers }) => attach(context, containers, context.hijackWebSocket),
   },
   {
     method: "POST",
