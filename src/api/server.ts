@@ -5,7 +5,7 @@ import { createServer, type IncomingMessage, type Server, ServerResponse } from 
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import findMyWay from "find-my-way";
-import { fault } from "../base/errors.ts";
+import { errnoOf, fault } from "../base/errors.ts";
 import { hijackResponse, hijackSocket } from "./hijack.ts";
 import type { ApiPorts } from "./ports.ts";
 import { readBody } from "./request.ts";
@@ -163,6 +163,8 @@ export class ApiServer {
       const reply = await this.route(request, response, upgrade);
       if (reply !== undefined) send(upgrade?.answerWith(response) ?? response, reply);
     } catch (error) {
+      // Who went in the middle of a request wants no answer to it.
+      if (errnoOf(error) === "ECONNRESET" && !request.complete) return;
       const { status, message } = statusOf(error, `${request.method} ${request.url}`);
       if (upgrade?.taken) upgrade.socket.destroy();
       else if (response.headersSent) response.destroy();

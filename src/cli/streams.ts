@@ -2,9 +2,18 @@
  * The streams of a container or an exec on this program's own: input in, output out, signals and the
  * terminal's size passed on.
  */
+import { createReadStream } from "node:fs";
 import { type Connection, Demultiplexer } from "../client/index.ts";
 import { err, out } from "./output.ts";
 import { terminalSize } from "./terminal.ts";
+
+/** A file's bytes, whatever kind of file it is; "-" is the standard input. */
+export function inputFrom(path: string): AsyncIterable<Uint8Array> {
+  const options = { highWaterMark: 256 * 1024 };
+  return path === "-"
+    ? createReadStream("", { ...options, fd: 0, autoClose: false })
+    : createReadStream(path, options);
+}
 
 /** Copies output until it ends. */
 export async function copyOutput(connection: Connection, tty: boolean): Promise<void> {

@@ -91,6 +91,9 @@ test("an image is imported, named, listed, run, and removed", async () => {
 });
 
 test("a hostile or broken archive is refused by name, and nothing of it stays", async () => {
+  // A device is a file like any other.
+  const empty = await daemon.berth("load", "-i", "/dev/null");
+  expect([empty.status, empty.err]).toEqual([1, expect.stringContaining("it is empty")]);
   const bad = await daemon.berthWith({ stdin: "x".repeat(4096) }, "load");
   expect(bad.status).toBe(1);
   expect(bad.err).toContain("no tar archive");

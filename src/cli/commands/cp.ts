@@ -19,6 +19,7 @@ import {
 import { flag } from "../flags.ts";
 import { humanSize } from "../human.ts";
 import { err, out } from "../output.ts";
+import { inputFrom } from "../streams.ts";
 import { isTerminal } from "../terminal.ts";
 
 /** Bits of Go's os.FileMode. */
@@ -124,7 +125,7 @@ async function copyTo(
   if (from === "-") {
     if (!destination.isDirectory)
       throw new Error(`destination "${container}:${path}" must be a directory`);
-    return put(destination.path, Bun.stdin.stream() as unknown as ByteStream);
+    return put(destination.path, inputFrom("-"));
   }
   const source = localSource(absolute(from), options.followLink);
   const plan = planCopy(source, destination);

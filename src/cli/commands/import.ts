@@ -6,6 +6,7 @@ import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
 import { splitTag } from "../reference.ts";
+import { inputFrom } from "../streams.ts";
 
 /** The command. */
 export const command: Command = {
@@ -30,10 +31,7 @@ export const command: Command = {
       message: parsed.text("message") || undefined,
       changes: parsed.all("change"),
     };
-    const stream = (source === "-"
-      ? Bun.stdin
-      : Bun.file(source)
-    ).stream() as unknown as AsyncIterable<Uint8Array>;
+    const stream = inputFrom(source);
     const response = await client.request(
       "POST",
       "/images/create",

@@ -6,6 +6,7 @@ import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
 import { showProgress } from "../progress.ts";
+import { inputFrom } from "../streams.ts";
 import { isTerminal } from "../terminal.ts";
 
 /** The command. */
@@ -26,7 +27,7 @@ export const command: Command = {
       throw new Error(`open ${path}: no such file or directory`);
     const response = await client.request("POST", "/images/load", {
       query: { quiet: parsed.on("quiet"), platform: parsed.text("platform") || undefined },
-      stream: (path === "" ? Bun.stdin : Bun.file(path)).stream(),
+      stream: inputFrom(path || "-"),
     });
     await showProgress(response.values(), out);
     return 0;
