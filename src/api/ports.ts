@@ -52,6 +52,7 @@ export type ContainersPort = Pick<
   | "statPath"
   | "copyOut"
   | "copyIn"
+  | "removeLink"
 >;
 
 /** Images. */

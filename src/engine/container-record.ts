@@ -14,6 +14,14 @@ export type Status =
   | "dead"
   | "removing";
 
+/** A link to another container. */
+export interface LinkRecord {
+  readonly id: string;
+  /** As it was called when the link was made. */
+  readonly name: string;
+  readonly alias: string;
+}
+
 /** A mount, resolved at creation. */
 export interface MountRecord {
   readonly type: "bind" | "volume" | "tmpfs";
@@ -78,6 +86,8 @@ export interface ContainerRecord {
   /** Limits and the restart policy may be changed later. */
   hostConfig: HostConfig;
   readonly mounts: readonly MountRecord[];
+  /** Other containers that it knows by aliases (--link). */
+  links?: readonly LinkRecord[] | undefined;
   readonly state: StateRecord;
   /** Present from just before the network is attached until it has been detached. */
   endpoint?: EndpointRecord | undefined;

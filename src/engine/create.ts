@@ -14,12 +14,13 @@ import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { checkHealthConfig } from "./health.ts";
 import { devicesOf, namespaceChoice, readProfile, resourceHostOf } from "./host.ts";
+import { linksFor } from "./links.ts";
 import { inheritedMounts, makeMounts, wantedMounts } from "./mounts.ts";
 import { checkName, makeUpName, newId } from "./names.ts";
 import { securityOption } from "./oci.ts";
 import { checkResources } from "./oci-resources.ts";
 import { capabilitiesOf } from "./oci-security.ts";
-import { portWishes } from "./ports.ts";
+import { eachExposed, portWishes } from "./ports.ts";
 import { checkRestartPolicy } from "./restarts.ts";
 import { signalNumber } from "./signals.ts";
 
@@ -59,10 +60,17 @@ export function mergeConfig(user: ContainerConfig, image: ImageRecord): Containe
     WorkingDir: user.WorkingDir || base.WorkingDir || "",
     Labels: { ...base.Labels, ...user.Labels },
     Volumes: { ...base.Volumes, ...user.Volumes },
-    ExposedPorts: { ...base.ExposedPorts, ...user.ExposedPorts },
+    ExposedPorts: eachExposed({ ...base.ExposedPorts, ...user.ExposedPorts }),
     StopSignal: user.StopSignal || base.StopSignal || undefined,
     Healthcheck: user.Healthcheck ?? base.Healthcheck,
   };
+}
+
+/** A container that a request speaks of. That there is none is a mistake in the request, and not what it asks for missing. */
+function named(deps: EngineDeps, reference: string): Container {
+  const found = deps.registry.lookUp(reference);
+  if (found !== undefined) return found;
+  throw fault("invalid", "other-container", `No such container: ${reference}`);
 }
 
 const networkModes = /^(|default|bridge|none|host|container:.+)$/;
@@ -107,10 +115,10 @@ function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: 
     parseSeccompProfile(readProfile(profile));
   const { NetworkMode = "", RestartPolicy, LogConfig, Runtime } = hostConfig;
   if (!networkModes.test(NetworkMode))
-    throw fault("not-found", "no-such-network", `network ${NetworkMode} not found`);
+    throw fault("invalid", "no-such-network", `network ${NetworkMode} not found`);
   // Throws when the other container is missing; that it runs is asked for at the start.
   for (const mode of [NetworkMode, hostConfig.PidMode, hostConfig.IpcMode])
-    if (mode?.startsWith("container:")) deps.registry.get(mode.slice(10));
+    if (mode?.startsWith("container:")) named(deps, mode.slice(10));
   if (NetworkMode === "host" && config.Hostname && hostConfig.UTSMode === "host")
     throw fault("invalid", "hostname-conflict", "conflicting options: hostname and the UTS mode");
   checkRestartPolicy(hostConfig);
@@ -144,6 +152,7 @@ function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: 
 function completeHostConfig(hostConfig: HostConfig): HostConfig {
   return {
     ...hostConfig,
+    Links: undefined,
     NetworkMode:
       !hostConfig.NetworkMode || hostConfig.NetworkMode === "default"
         ? "bridge"
@@ -206,9 +215,10 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   if (input.name !== undefined) deps.registry.checkFree(checkName(input.name));
   const config = mergeConfig(input.config, image);
   checkConfig(deps, config, input.hostConfig);
+  const links = linksFor(deps.registry, input.hostConfig);
   const inherited = inheritedMounts(
     input.hostConfig.VolumesFrom ?? [],
-    (reference) => deps.registry.get(reference).record.mounts,
+    (reference) => named(deps, reference).record.mounts,
   );
   const wanted = wantedMounts(config, input.hostConfig, inherited);
   const id = newId();
@@ -219,7 +229,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   const directory = `${deps.settings.containersDirectory}/${id}`;
   try {
     const mounts = makeMounts(wanted, deps.volumes, id);
-    const record = recordOf(id, name, image, config, input, mounts);
+    const record = { ...recordOf(id, name, image, config, input, mounts), links };
     mkdirSync(directory, { mode: 0o700 });
     deps.driver.prepare({
       id,

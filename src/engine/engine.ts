@@ -35,6 +35,7 @@ import type { ExecConfig, Execs } from "./exec.ts";
 import { type CommitRequest, changesIn, commitContainer, exportContainer } from "./filesystem.ts";
 import { type ContainerFilters, filterContainers } from "./filters.ts";
 import { startContainer } from "./launch.ts";
+import { linksShown, namesByLinks, removeLink } from "./links.ts";
 import { type LogEntry, type LogQuery, readLogs } from "./logs.ts";
 import { logPath, logSettings } from "./places.ts";
 import { processesOf } from "./processes.ts";
@@ -175,6 +176,10 @@ export class Engine {
     return copyIn(this.deps, this.get(reference), { ...request, asked: reference }, archive);
   }
 
+  removeLink(reference: string): void {
+    removeLink(this.deps, reference);
+  }
+
   prune(selection: Selection): Promise<Pruned> {
     return pruneContainers(this.deps, selection);
   }
@@ -207,7 +212,9 @@ export class Engine {
 
   inspect(reference: string, size: boolean): ContainerInspectResponse {
     const container = this.get(reference);
-    const shown = inspectContainer(container, this.deps.settings, this.deps.driver.name);
+    const found = inspectContainer(container, this.deps.settings, this.deps.driver.name);
+    const Links = linksShown(this.deps.registry, container.record);
+    const shown = { ...found, HostConfig: { ...found.HostConfig, Links } };
     return size ? { ...shown, ...this.sizeOf(container) } : shown;
   }
 
@@ -230,11 +237,11 @@ export class Engine {
       .filter((container) => query.all || byState || query.limit > 0 || container.alive)
       .sort((a, b) => (a.record.created < b.record.created ? 1 : -1));
     const shown = query.limit > 0 ? found.slice(0, query.limit) : found;
-    return shown.map((container) =>
-      query.size
-        ? { ...summaryOfContainer(container), ...this.sizeOf(container) }
-        : summaryOfContainer(container),
-    );
+    const otherNames = namesByLinks(registry);
+    return shown.map((container) => {
+      const summary = summaryOfContainer(container, otherNames.get(container.id) ?? []);
+      return query.size ? { ...summary, ...this.sizeOf(container) } : summary;
+    });
   }
 
   /** How many containers there are in each state. */

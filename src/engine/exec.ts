@@ -18,6 +18,7 @@ import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInRunning } from "./host.ts";
 import { compiledFilter, profileOf } from "./launch.ts";
+import { linkEnvironment } from "./links.ts";
 import { newId } from "./names.ts";
 import { environmentOf, processOf } from "./oci.ts";
 import { cgroupPath, shimSocket } from "./places.ts";
@@ -166,6 +167,7 @@ export class Execs {
       record.config.Hostname ?? "",
       user.home,
       config.tty,
+      linkEnvironment(deps, record),
     );
     const cwd = config.workingDirectory || record.config.WorkingDir || "/";
     const process = processOf(record, user, deps.features, {

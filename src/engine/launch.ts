@@ -9,7 +9,6 @@ import type { Handle } from "../kernel/index.ts";
 import {
   type Endpoint,
   hostResolvers,
-  hostsFor,
   parseResolvConf,
   RESOLVER_ADDRESS,
   RESOLVER_PORT,
@@ -38,6 +37,7 @@ import { namespacesOf } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
 import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
 import { devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
+import { hostsText, linkEnvironment, linkedTo, tellLinking } from "./links.ts";
 import { copyUp } from "./mounts.ts";
 import { securityOption, toOciSpec } from "./oci.ts";
 import { cgroupPath, layerOf, logPath, logSettings, runDirectory, shimSocket } from "./places.ts";
@@ -57,6 +57,8 @@ export function profileOf(hostConfig: HostConfig): SeccompProfile | undefined {
     : parseSeccompProfile(readProfile(value));
 }
 
+/** How long a start waits for other containers that are about to start. */
+const OTHERS_MS = 5000;
 const filters = new Map<string, Promise<Uint8Array>>();
 
 /** What the shim is given of the network; without a record the namespace is on no bridge. */
@@ -96,14 +98,7 @@ function writeFiles(deps: EngineDeps, container: Container, network: Network | u
     hostname: `${directory}/hostname`,
     resolvConf: `${directory}/resolv.conf`,
   };
-  const extra = hostConfig.ExtraHosts ?? [];
-  const hosts = hostsFor({
-    address: network?.record?.address,
-    hostname,
-    domainname: config.Domainname ?? "",
-    extra,
-    gateway: deps.bridge.gateway,
-  });
+  const hosts = hostsText(deps, container.record, network?.record?.address);
   const wishes = {
     servers: hostConfig.Dns ?? [],
     search: hostConfig.DnsSearch ?? [],
@@ -167,6 +162,18 @@ async function networkOf(deps: EngineDeps, record: ContainerRecord): Promise<Net
   });
 }
 
+/** Containers that a container needs may be about to start by their restart policies, as after a boot: waits a while. */
+async function othersStarted(deps: EngineDeps, record: ContainerRecord): Promise<void> {
+  const { NetworkMode, PidMode, IpcMode } = record.hostConfig;
+  const joined = [NetworkMode, PidMode, IpcMode].flatMap((mode) =>
+    mode?.startsWith("container:") ? [deps.registry.lookUp(mode.slice(10))] : [],
+  );
+  const linked = (record.links ?? []).map(({ id }) => deps.registry.find(id));
+  const needed = [...joined, ...linked];
+  for (const end = Date.now() + OTHERS_MS; Date.now() < end; await Bun.sleep(20))
+    if (!needed.some((other) => other?.restarting)) return;
+}
+
 /** Makes everything outside of the container and the plan for the inside. */
 async function prepare(
   deps: EngineDeps,
@@ -174,6 +181,8 @@ async function prepare(
 ): Promise<{ plan: Uint8Array; network: Network | undefined }> {
   const { record } = container;
   const { hostConfig } = record;
+  await othersStarted(deps, record);
+  linkedTo(deps, record);
   const namespaces = namespacesOf(deps, record);
   const user = userInImage(deps, container);
   const layer = layerOf(record);
@@ -194,6 +203,7 @@ async function prepare(
       resourceHost: resourceHostOf(deps),
       seccomp: profileOf(hostConfig),
       devices: devicesOf(hostConfig),
+      linkEnvironment: linkEnvironment(deps, record),
     });
     const filter =
       spec.linux.seccomp === undefined ? undefined : await compiledFilter(deps, spec.linux.seccomp);
@@ -341,6 +351,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   record.hasBeenStarted = true;
   record.stoppedByUser = false;
   deps.database.save(record);
+  tellLinking(deps, container);
   deps.events.emit("container", "start", record.id, attributesOf(record));
   deps.health.begin(container, true);
   const early = container.earlyExit;

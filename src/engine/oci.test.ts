@@ -55,6 +55,7 @@ function input(
     features,
     resourceHost: host,
     seccomp: defaultSeccompProfile,
+    linkEnvironment: [],
     devices: [],
     ...more,
   };

@@ -52,6 +52,8 @@ export interface SpecInput {
   /** undefined: unconfined. */
   readonly seccomp: SeccompProfile | undefined;
   readonly devices: readonly GrantedDevice[];
+  /** Variables of links; what the container says itself goes over them. */
+  readonly linkEnvironment: readonly string[];
 }
 
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -62,6 +64,7 @@ export function environmentOf(
   hostname: string,
   home: string,
   tty: boolean,
+  links: readonly string[] = [],
 ): string[] {
   const env = new Map<string, string>();
   const put = (item: string) => {
@@ -72,7 +75,7 @@ export function environmentOf(
   put(DEFAULT_PATH);
   put(`HOSTNAME=${hostname}`);
   if (tty) put("TERM=xterm");
-  for (const item of config.Env ?? []) put(item);
+  for (const item of [...links, ...(config.Env ?? [])]) put(item);
   if (!env.has("HOME")) put(`HOME=${home}`);
   return [...env.values()];
 }
@@ -298,7 +301,13 @@ export function toOciSpec(input: SpecInput): OciSpec {
   const process = processOf(record, input.user, features, {
     args,
     tty: config.Tty === true,
-    env: environmentOf(config, hostname, input.user.home, config.Tty === true),
+    env: environmentOf(
+      config,
+      hostname,
+      input.user.home,
+      config.Tty === true,
+      input.linkEnvironment,
+    ),
     cwd: config.WorkingDir || "/",
     size: hostConfig.ConsoleSize ?? undefined,
   });

@@ -1,9 +1,11 @@
 /**
  * Published ports: from the API's maps to wishes for the network. Pure.
  */
+
 import { fault } from "../base/errors.ts";
 import { type PortWish, type PublishedPort, parseIpv4 } from "../network/index.ts";
 import type { ContainerConfig, HostConfig, Port, PortMap } from "../spec/engine-api.ts";
+import { exposedPorts } from "../spec/exposed-ports.ts";
 
 function parsePort(text: string): { port: number; protocol: PortWish["protocol"] } {
   const match = /^(\d{1,5})(?:\/(tcp|udp|sctp))?$/.exec(text);
@@ -23,15 +25,22 @@ function hostRange(text: string): [number, number] {
   return [first, last];
 }
 
+/** Ports as a client or an image declares them, each by itself. Throws a Fault "invalid" in Docker's words. */
+export function eachExposed(declared: ContainerConfig["ExposedPorts"]): Record<string, object> {
+  const keys = Object.keys(declared ?? {}).flatMap((key) => {
+    const ports = exposedPorts(key);
+    if (ports === undefined) throw fault("invalid", "port", `invalid port specification: "${key}"`);
+    return ports;
+  });
+  return Object.fromEntries(keys.map((key) => [key, {}]));
+}
+
 /** The ports that a container wants published. Throws Faults "invalid" in Docker's words. */
 export function portWishes(config: ContainerConfig, hostConfig: HostConfig): PortWish[] {
   const bindings: PortMap = { ...hostConfig.PortBindings };
-  for (const exposed of Object.keys(config.ExposedPorts ?? {})) {
-    const range = /^(\d+)-(\d+)(\/\w+)?$/.exec(exposed);
-    if (range === null) parsePort(exposed);
-    if (hostConfig.PublishAllPorts && range === null && !bindings[exposed]?.length)
-      bindings[exposed] = [{ HostIp: "", HostPort: "" }];
-  }
+  if (hostConfig.PublishAllPorts)
+    for (const exposed of Object.keys(config.ExposedPorts ?? {}))
+      if (!bindings[exposed]?.length) bindings[exposed] = [{ HostIp: "", HostPort: "" }];
   return Object.entries(bindings).flatMap(([text, list]) => {
     const { port, protocol } = parsePort(text);
     return (list ?? []).map(({ HostIp = "", HostPort = "" }): PortWish => {
@@ -49,8 +58,7 @@ export function portWishes(config: ContainerConfig, hostConfig: HostConfig): Por
 /** Published ports as inspect shows them; exposed ones that are not published are null. */
 export function portMap(config: ContainerConfig, published: readonly PublishedPort[]): PortMap {
   const map: PortMap = {};
-  for (const exposed of Object.keys(config.ExposedPorts ?? {}))
-    map[exposed.includes("/") ? exposed : `${exposed}/tcp`] = null;
+  for (const exposed of Object.keys(config.ExposedPorts ?? {})) map[exposed] = null;
   for (const { protocol, containerPort, hostAddress, hostPort } of published) {
     const key = `${containerPort}/${protocol}`;
     map[key] = [...(map[key] ?? []), { HostIp: hostAddress, HostPort: String(hostPort) }];

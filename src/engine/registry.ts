@@ -43,9 +43,28 @@ export class ContainerRegistry {
       );
   }
 
+  /** The same as `get`, but gives undefined when there is none. */
+  lookUp(reference: string): Container | undefined {
+    try {
+      return this.get(reference);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** By "linking/alias". */
+  private byLink(reference: string): Container | undefined {
+    const [name = "", alias] = reference.replace(/^\//, "").split("/");
+    const links = alias === undefined ? undefined : this.byName.get(name)?.record.links;
+    return this.byId.get(links?.find((link) => link.alias === alias)?.id ?? "");
+  }
+
   /** Finds by whole id, name or unambiguous beginning of an id. Throws a Fault "not-found" in Docker's words. */
   get(reference: string): Container {
-    const exact = this.byId.get(reference) ?? this.byName.get(reference.replace(/^\//, ""));
+    const exact =
+      this.byId.get(reference) ??
+      this.byName.get(reference.replace(/^\//, "")) ??
+      this.byLink(reference);
     if (exact !== undefined) return exact;
     if (/^[0-9a-f]{1,63}$/.test(reference)) {
       let found: Container | undefined;

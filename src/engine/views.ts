@@ -117,14 +117,17 @@ function commandOf(record: ContainerRecord): { path: string; args: string[] } {
   return { path, args };
 }
 
-/** A row of the list. */
-export function summaryOfContainer(container: Container): ContainerSummary {
+/** A row of the list. `otherNames`: those that links give it. */
+export function summaryOfContainer(
+  container: Container,
+  otherNames: readonly string[],
+): ContainerSummary {
   const { record } = container;
   const { path, args } = commandOf(record);
   const status = record.state.status;
   return {
     Id: record.id,
-    Names: [`/${record.name}`],
+    Names: [`/${record.name}`, ...otherNames],
     Image: record.config.Image ?? "",
     ImageID: record.image,
     Command: [

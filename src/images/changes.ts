@@ -3,6 +3,7 @@
  */
 import { fault } from "../base/errors.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
+import { exposedPorts } from "../spec/exposed-ports.ts";
 
 type Mutable = { -readonly [K in keyof ImageConfig]: ImageConfig[K] };
 
@@ -77,12 +78,10 @@ const instructions: Readonly<Record<string, (config: Mutable, text: string) => v
   },
   EXPOSE: (config, text) => {
     for (const word of words(text)) {
-      if (!/^\d+(-\d+)?(\/(tcp|udp|sctp))?$/.test(word))
-        throw bad("EXPOSE", `invalid port ${word}`);
-      config.ExposedPorts = {
-        ...config.ExposedPorts,
-        [word.includes("/") ? word : `${word}/tcp`]: {},
-      };
+      const ports = exposedPorts(word);
+      if (ports === undefined) throw bad("EXPOSE", `invalid port ${word}`);
+      const added = Object.fromEntries(ports.map((port) => [port, {}]));
+      config.ExposedPorts = { ...config.ExposedPorts, ...added };
     }
   },
   VOLUME: (config, text) => {

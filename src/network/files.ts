@@ -59,6 +59,8 @@ export function hostsFor(input: {
   readonly hostname: string;
   readonly domainname: string;
   readonly extra: readonly string[];
+  /** Other containers, each by all its names. */
+  readonly links: readonly { readonly address: string; readonly names: ReadonlySet<string> }[];
   readonly gateway: string | undefined;
 }): string {
   const lines = [
@@ -75,6 +77,8 @@ export function hostsFor(input: {
     const address = match[2] === "host-gateway" ? (input.gateway ?? "127.0.0.1") : (match[2] ?? "");
     lines.push(`${address.replace(/^\[(.*)\]$/, "$1")}\t${match[1]}`);
   }
+  for (const { address, names } of input.links)
+    lines.push(`${address}\t${[...names].filter(Boolean).join(" ")}`);
   if (input.address !== undefined) {
     const full = input.domainname === "" ? "" : `${input.hostname}.${input.domainname} `;
     lines.push(`${input.address}\t${full}${input.hostname}`);

@@ -2,8 +2,9 @@
  * /containers: everything but attach, logs and exec.
  */
 import { fault } from "../../base/errors.ts";
+import type { ContainersPort } from "../ports.ts";
 import { boolean, filters, integer, newReference, parseJson, selectionOf } from "../request.ts";
-import { jsonLines, noContent, ok, type Route } from "../route.ts";
+import { jsonLines, noContent, ok, type Reply, type Route } from "../route.ts";
 import { commitBody, createBody, updateBody } from "../schemas.ts";
 
 const conditions = new Set(["", "not-running", "next-exit", "removed"]);
@@ -16,6 +17,19 @@ function stopOptions(query: URLSearchParams): {
     signal: query.get("signal") ?? undefined,
     timeout: query.get("t") ? integer(query, "t", 10) : undefined,
   };
+}
+
+async function remove(
+  reference: string,
+  query: URLSearchParams,
+  containers: ContainersPort,
+): Promise<Reply> {
+  if (boolean(query, "link")) containers.removeLink(reference);
+  else {
+    const [force, volumes] = [boolean(query, "force"), boolean(query, "v")];
+    await containers.remove(reference, { force, volumes });
+  }
+  return noContent;
 }
 
 /** The routes. */
@@ -195,15 +209,19 @@ export const containerRoutes: readonly Route[] = [
   },
   {
     method: "DELETE",
+    path: "/containers/:id/:alias",
+    handle: ({ params, query }, { containers }) =>
+      remove(`${params.id}/${params.alias}`, query, containers),
+  },
+  {
+    method: "GET",
+    path: "/containers/:id/:alias/json",
+    handle: ({ params, query }, { containers }) =>
+      ok(containers.inspect(`${params.id}/${params.alias}`, boolean(query, "size"))),
+  },
+  {
+    method: "DELETE",
     path: "/containers/:id",
-    async handle({ params, query }, { containers }) {
-      if (boolean(query, "link"))
-        throw fault("unsupported", "remove-link", "links are not supported yet");
-      await containers.remove(params.id ?? "", {
-        force: boolean(query, "force"),
-        volumes: boolean(query, "v"),
-      });
-      return noContent;
-    },
+    handle: ({ params, query }, { containers }) => remove(params.id ?? "", query, containers),
   },
 ];
