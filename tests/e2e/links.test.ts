@@ -77,6 +77,7 @@ test("an address that changes is told to those that link, also by the next daemo
   await daemon.start();
   // A daemon that starts brings back what is always to run.
   await daemon.until("db", "{{.State.Status}}", "running");
+  await daemon.berth("restart", "-t", "0", "db");
   const now = await address("db");
   expect(now).not.toBe(before);
   expect(await hosts()).toContain(`\n${now}\tmy-db dbhost db\n`);
