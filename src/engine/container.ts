@@ -1,6 +1,7 @@
 /**
  * A container in the daemon's memory: its record, its shim, and who waits for what.
  */
+import { Fault, fault } from "../base/errors.ts";
 import type { AttachedStream, ShimConnection, StreamHandlers } from "../runtime/index.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { ExitRecord } from "./exit-record.ts";
@@ -20,6 +21,16 @@ export interface WaitingStream {
 
 /** What wait() waits for. */
 export type WaitCondition = "not-running" | "next-exit" | "removed";
+
+/** The refusal of what only a running container can do. */
+export function notRunning(container: Container): Error {
+  return fault("conflict", "not-running", `container ${container.id} is not running`);
+}
+
+/** What to say of a failure to reach a container: that its supervisor is gone means that it has ended. */
+export function endedMeanwhile(container: Container, error: unknown): unknown {
+  return error instanceof Fault && error.code === "shim-gone" ? notRunning(container) : error;
+}
 
 /** A container. All changes of its state go through the engine's functions. */
 export class Container {

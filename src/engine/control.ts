@@ -4,7 +4,7 @@
 import { constants } from "node:os";
 import { fault } from "../base/errors.ts";
 import { attributesOf } from "./attributes.ts";
-import type { Container } from "./container.ts";
+import { type Container, notRunning } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { removeContainer } from "./ending.ts";
 import { startContainer } from "./launch.ts";
@@ -16,6 +16,7 @@ const SIGKILL = constants.signals.SIGKILL;
 const DEFAULT_TIMEOUT_S = 10;
 /** A process in an uninterruptible wait may take its time even after SIGKILL. */
 const KILL_PATIENCE_MS = 10_000;
+const KILL_SLICE_MS = 100;
 
 async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -27,10 +28,6 @@ async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined
   return first;
 }
 
-function notRunning(container: Container): Error {
-  return fault("conflict", "not-running", `container ${container.id} is not running`);
-}
-
 /** Throws a Fault "conflict" for a container between two runs. */
 export function checkNotRestarting(container: Container): void {
   if (container.restarting)
@@ -39,6 +36,19 @@ export function checkNotRestarting(container: Container): void {
       "restarting",
       `Container ${container.id} is restarting, wait until the container is running`,
     );
+}
+
+/** Waits for the end after SIGKILL. Whoever pauses it now holds it up no longer. */
+async function awaitKilled(
+  deps: EngineDeps,
+  container: Container,
+  gone: Promise<unknown>,
+): Promise<boolean> {
+  for (let waited = 0; waited < KILL_PATIENCE_MS; waited += KILL_SLICE_MS) {
+    if (container.record.state.status === "paused") unpauseNow(deps, container);
+    if ((await within(gone, KILL_SLICE_MS)) !== undefined) return true;
+  }
+  return false;
 }
 
 async function send(container: Container, signal: number): Promise<void> {
@@ -89,7 +99,7 @@ async function stopNow(
       container.id,
       attributesOf(container.record, { signal: String(SIGKILL) }),
     );
-    if ((await within(gone, KILL_PATIENCE_MS)) === undefined)
+    if (!(await awaitKilled(deps, container, gone)))
       throw fault(
         "failed",
         "stop",
@@ -161,7 +171,7 @@ export async function killContainer(
     container.id,
     attributesOf(container.record, { signal: String(signal) }),
   );
-  if (signal === SIGKILL) await within(gone, KILL_PATIENCE_MS);
+  if (signal === SIGKILL) await awaitKilled(deps, container, gone);
 }
 
 /** Freezes every process. */
@@ -234,32 +244,47 @@ export async function renameContainer(
   );
 }
 
+/** Makes sure that a container does not run, before it is removed. */
+async function endForRemoval(
+  deps: EngineDeps,
+  container: Container,
+  force: boolean,
+): Promise<void> {
+  if (container.restarting && force) callOff(deps, container);
+  if (!container.alive) return;
+  const { name, state } = container.record;
+  if (!force) {
+    const how =
+      state.status === "paused"
+        ? "container is paused and must be unpaused first"
+        : `container is ${state.status}: stop the container before removing or force remove`;
+    throw fault("conflict", "remove-running", `cannot remove container "/${name}": ${how}`);
+  }
+  await killContainer(deps, container, "SIGKILL").catch((error) => {
+    if (container.running) throw error;
+  });
+}
+
 /** Removes a container; with `force` a running one is killed first, with `volumes` its anonymous volumes go too. */
 export async function deleteContainer(
   deps: EngineDeps,
   container: Container,
   options: { readonly force: boolean; readonly volumes: boolean },
 ): Promise<void> {
-  if (container.restarting && options.force) callOff(deps, container);
-  if (container.alive) {
-    if (!options.force) {
-      const how =
-        container.record.state.status === "paused"
-          ? "container is paused and must be unpaused first"
-          : `container is ${container.record.state.status}: stop the container before removing or force remove`;
-      throw fault(
-        "conflict",
-        "remove-running",
-        `cannot remove container "/${container.record.name}": ${how}`,
-      );
-    }
-    await killContainer(deps, container, "SIGKILL").catch((error) => {
-      if (container.running) throw error;
-    });
-  }
+  // At once, and not in its turn: a stop that takes its time is cut short.
+  await endForRemoval(deps, container, options.force);
   await container.exclusively(async () => {
-    await container.cleaned;
     // A container with --rm has removed itself by now.
+    if (container.removed) return;
+    // A start may have had its turn before.
+    await endForRemoval(deps, container, options.force);
+    if (container.running)
+      throw fault(
+        "failed",
+        "stop",
+        `container ${container.id} did not end after SIGKILL: a process of it hangs in the kernel`,
+      );
+    await container.cleaned;
     if (!container.removed) await removeContainer(deps, container, options);
   });
 }

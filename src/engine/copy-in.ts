@@ -14,11 +14,15 @@ import { noSuchPath } from "./copying.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInImage, userInRunning } from "./host.ts";
 import { layerOf } from "./places.ts";
+import { noSuchContainer } from "./registry.ts";
 
 const O_DIRECTORY = 0o200000;
 const O_CLOEXEC = 0o2000000;
 /** What the engine mounts over files of every container: they are not to be replaced. */
 const ownFiles = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
+/** How soon to look again at a container that is ending. */
+const DYING_MS = 10;
 
 /** How an archive is copied in. */
 export interface CopyInRequest {
@@ -117,6 +121,29 @@ function resolveDirectory(tree: TargetTree, { path, asked }: CopyInRequest): str
   }
 }
 
+/** Copies into what the container is at the moment; false when that has changed before anything was read. */
+async function copyOnce(
+  deps: EngineDeps,
+  container: Container,
+  asked: string,
+  into: (root: number, running: boolean) => Promise<void>,
+): Promise<boolean> {
+  if (container.removed) throw noSuchContainer(asked);
+  if (container.running) {
+    const root = openRunning(container);
+    if (root === undefined) return false;
+    await into(root, true).finally(() => closeSync(root));
+    return true;
+  }
+  // Its layers must not be mounted twice: no start comes in between.
+  return container.exclusively(async () => {
+    await container.cleaned;
+    if (container.running || container.removed) return false;
+    await withStopped(deps, container, (root) => into(root, false));
+    return true;
+  });
+}
+
 /**
  * Unpacks an archive (plain or compressed) into a directory of a container. Throws Faults "not-found" when there is no such
  * directory, "invalid" for a damaged archive or what may not be replaced, "forbidden" for what is read-only.
@@ -133,8 +160,9 @@ export async function copyIn(
       const base = resolveDirectory(tree, request);
       checkWritable(container, base);
       const { User = "" } = container.record.config;
-      const user = running ? userInRunning(deps, container, User) : userInImage(deps, container);
-      const owner = request.copyUIDGID ? await user : undefined;
+      const user = () =>
+        running ? userInRunning(deps, container, User) : userInImage(deps, container);
+      const owner = request.copyUIDGID ? await user() : undefined;
       const reader = new TarReader(await decompress(archive));
       const keepKinds = request.noOverwriteDirNonDir;
       const options = { whiteouts: "keep", base, owner, keepKinds } as const;
@@ -144,14 +172,7 @@ export async function copyIn(
       tree.close();
     }
   };
-  const root = container.running ? openRunning(container) : undefined;
-  if (root !== undefined) await into(root, true).finally(() => closeSync(root));
-  // Its layers must not be mounted twice: no start comes in between.
-  else
-    await container.exclusively(async () => {
-      await container.cleaned;
-      await withStopped(deps, container, (stopped) => into(stopped, false));
-    });
+  while (!(await copyOnce(deps, container, request.asked, into))) await Bun.sleep(DYING_MS);
   const more = { path: request.path };
   deps.events.emit(
     "container",

@@ -2,7 +2,7 @@
  * The end of a container: its exit, the release of what it held, its removal.
  */
 import { rmSync } from "node:fs";
-import { fault, messageOf } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
@@ -10,6 +10,7 @@ import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { ExitRecord } from "./exit-record.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
+import { noSuchContainer } from "./registry.ts";
 import { policyHolds } from "./restarts.ts";
 
 const CGROUP_TRIES = 200;
@@ -112,8 +113,7 @@ export async function removeContainer(
   container: Container,
   options: { readonly volumes: boolean },
 ): Promise<void> {
-  if (container.removed)
-    throw fault("not-found", "no-such-container", `No such container: ${container.id}`);
+  if (container.removed) throw noSuchContainer(container.id);
   const { record } = container;
   record.state.status = "removing";
   const anonymous = record.mounts.flatMap(({ volume }) =>

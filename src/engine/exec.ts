@@ -13,7 +13,7 @@ import {
 import { planOps } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import { attributesOf } from "./attributes.ts";
-import type { Container } from "./container.ts";
+import { type Container, endedMeanwhile, notRunning } from "./container.ts";
 import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInRunning } from "./host.ts";
@@ -127,8 +127,7 @@ export class Execs {
     const { container, config } = exec;
     if (exec.started)
       throw fault("conflict", "exec-started", `exec ${exec.id} has already been started`);
-    if (!container.running)
-      throw fault("conflict", "not-running", `container ${container.id} is not running`);
+    if (!container.running) throw notRunning(container);
     exec.started = true;
     const plan = await this.plan(exec, size);
     try {
@@ -151,7 +150,7 @@ export class Execs {
       return started.stream;
     } catch (error) {
       exec.running = false;
-      if (!(error instanceof LaunchFailure)) throw error;
+      if (!(error instanceof LaunchFailure)) throw endedMeanwhile(container, error);
       exec.exitCode = error.error === 13 ? 126 : 127;
       throw explainExec(error);
     }

@@ -4,6 +4,11 @@
 import { fault } from "../base/errors.ts";
 import type { Container } from "./container.ts";
 
+/** The refusal of a reference to nothing. */
+export function noSuchContainer(reference: string): Error {
+  return fault("not-found", "no-such-container", `No such container: ${reference}`);
+}
+
 /** All containers of this daemon. */
 export class ContainerRegistry {
   private readonly ending = new Set<Promise<void>>();
@@ -80,7 +85,7 @@ export class ContainerRegistry {
       }
       if (found !== undefined) return found;
     }
-    throw fault("not-found", "no-such-container", `No such container: ${reference}`);
+    throw noSuchContainer(reference);
   }
 
   /** Finds by whole id only. */

@@ -4,7 +4,7 @@
 import { fault } from "../base/errors.ts";
 import { type AttachedStream, attachShim, type StreamHandlers } from "../runtime/index.ts";
 import { wireConstants } from "../spec/wire.ts";
-import type { Container, WaitingStream } from "./container.ts";
+import { type Container, endedMeanwhile, type WaitingStream } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { shimSocket } from "./places.ts";
 
@@ -97,7 +97,9 @@ export async function attachContainer(
     );
   const streams = streamMask({ ...choice, stdin: choice.stdin && config.OpenStdin === true });
   if (container.running)
-    return attachShim(shimSocket(deps.settings, container.id), streams, handlers);
+    return attachShim(shimSocket(deps.settings, container.id), streams, handlers).catch((error) => {
+      throw endedMeanwhile(container, error);
+    });
   const early = new EarlyStream(() => container.waitingStreams.delete(waiting));
   const waiting: WaitingStream = {
     streams,

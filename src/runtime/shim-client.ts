@@ -301,6 +301,8 @@ async function openStream(
       close: end,
       error: end,
     },
+  }).catch(() => {
+    throw shimGone();
   });
   const first = await promise;
   const stream: AttachedStream = {

@@ -82,9 +82,19 @@ export function openRoot(path: string): number {
   return openSync(path, O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
 }
 
+function readNames(directory: number): string[] {
+  try {
+    return readdirSync(`/proc/self/fd/${directory}`);
+  } catch (error) {
+    // It has been removed since it was opened: then there is nothing in it.
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
 /** The names in open directories and more, each once, sorted by their bytes. */
 export function namesIn(directories: readonly number[], more: readonly string[] = []): string[] {
-  const names = new Set(directories.flatMap((one) => readdirSync(`/proc/self/fd/${one}`)));
+  const names = new Set(directories.flatMap(readNames));
   for (const name of more) names.add(name);
   return [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }

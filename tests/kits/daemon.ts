@@ -230,9 +230,13 @@ export class TestDaemon {
 
   /** Removes every container, ends it, and deletes its data. */
   async destroy(): Promise<void> {
-    const ids = (await this.berth("ps", "-aq")).out.split("\n").filter(Boolean);
-    if (ids.length > 0) await this.berth("rm", "-f", "-v", ...ids);
+    const list = await this.berth("ps", "-aq");
+    const ids = list.out.split("\n").filter(Boolean);
+    const removal = ids.length > 0 ? await this.berth("rm", "-f", "-v", ...ids) : list;
     await this.stop();
+    // What stays is the daemon's fault, and its log says why.
+    if (list.status !== 0 || removal.status !== 0)
+      console.error(list.err, removal.err, this.log.slice(-4000));
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
