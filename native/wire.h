@@ -804,6 +804,7 @@ enum helper_code {
   HELPER_PROBE_MOUNT = 13,
   HELPER_DEVICE_FILTER = 14,
   HELPER_DETACHED_MOUNT = 15,
+  HELPER_UNIX_DATAGRAM = 16,
   HELPER_SECCOMP_RULE = 64,
   HELPER_OK = 128,
   HELPER_ERROR = 129,
@@ -1020,6 +1021,19 @@ static inline bool helper_detached_mount_read(struct helper_detached_mount *out,
   out->id = wire_get_u32(&r);
   out->type = wire_get_str(&r);
   out->params = wire_get_strs(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → send one datagram to a Unix socket, without waiting */
+struct helper_unix_datagram {
+  uint32_t id;
+  const char *path;
+  struct wire_bytes data;
+};
+static inline bool helper_unix_datagram_read(struct helper_unix_datagram *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->path = wire_get_str(&r);
+  out->data = wire_get_bytes(&r);
   return !r.bad && r.at == r.end;
 }
 /* a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped */

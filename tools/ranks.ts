@@ -17,6 +17,7 @@ export const ranks: Readonly<Record<string, number>> = {
   volumes: 3,
   network: 3,
   runtime: 3,
+  logging: 3,
   images: 4,
   engine: 5,
   builder: 5,

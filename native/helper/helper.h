@@ -43,6 +43,7 @@ int handle_netns_open(struct answer *out, const uint8_t *body, size_t length);
 int handle_close(struct answer *out, const uint8_t *body, size_t length);
 int handle_netlink(struct answer *out, const uint8_t *body, size_t length);
 int handle_socket(struct answer *out, const uint8_t *body, size_t length);
+int handle_unix_datagram(struct answer *out, const uint8_t *body, size_t length);
 int handle_sysctl(struct answer *out, const uint8_t *body, size_t length);
 
 int handle_spawn(struct answer *out, const uint8_t *body, size_t length);

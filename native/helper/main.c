@@ -36,6 +36,7 @@ static const handler handlers[] = {
     [HELPER_PROBE_MOUNT] = handle_probe_mount,
     [HELPER_DEVICE_FILTER] = handle_device_filter,
     [HELPER_DETACHED_MOUNT] = handle_detached_mount,
+    [HELPER_UNIX_DATAGRAM] = handle_unix_datagram,
 };
 
 int fail(struct answer *out, int error, const char *format, ...) {

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 static int home_netns(void) {
   static int fd = -1;
@@ -194,4 +195,19 @@ int handle_sysctl(struct answer *out, const uint8_t *body, size_t length) {
   ssize_t n = fd < 0 ? -1 : write(fd, request.value, strlen(request.value));
   come_home(request.netns);
   return n < 0 ? fail(out, errno, "%s", path) : 0;
+}
+
+int handle_unix_datagram(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_unix_datagram request;
+  if (!helper_unix_datagram_read(&request, body, length)) return fail(out, EPROTO, "unix_datagram");
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(request.path) >= sizeof address.sun_path) return fail(out, ENAMETOOLONG, "%s", request.path);
+  strcpy(address.sun_path, request.path);
+  scoped_fd int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fail(out, errno, "socket");
+  int size = 4 << 20;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+  const struct sockaddr *to = (const struct sockaddr *)&address;
+  ssize_t n = sendto(fd, request.data.data, request.data.length, MSG_DONTWAIT | MSG_NOSIGNAL, to, sizeof address);
+  return n < 0 ? fail(out, errno, "send to %s", request.path) : 0;
 }

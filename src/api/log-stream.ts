@@ -21,6 +21,8 @@ export class LogFormatter {
   constructor(
     private readonly tty: boolean,
     private readonly timestamps: boolean,
+    /** What stands before each line; undefined: nothing, not even a space. */
+    private readonly details?: string,
   ) {}
 
   format(entry: {
@@ -28,7 +30,9 @@ export class LogFormatter {
     readonly text: string;
     readonly time: string;
   }): Uint8Array {
-    const stamp = this.timestamps && this.lineBegins[entry.stream] ? `${entry.time} ` : "";
+    const begins = this.lineBegins[entry.stream];
+    const details = this.details === undefined || !begins ? "" : `${this.details} `;
+    const stamp = `${this.timestamps && begins ? `${entry.time} ` : ""}${details}`;
     this.lineBegins[entry.stream] = entry.text.endsWith("\n");
     const data = encoder.encode(stamp + entry.text);
     return this.tty ? data : frame(entry.stream, data);

@@ -8,16 +8,18 @@ import { Engine } from "./engine.ts";
 import { Execs } from "./exec.ts";
 import { HealthMonitor } from "./health.ts";
 import { startAgain } from "./launch.ts";
+import { LogForwarding } from "./log-forwarding.ts";
 import { runProbe } from "./probe.ts";
 import { Restarts } from "./restarts.ts";
 
 /** What the engine is given; the rest of its dependencies are parts of itself. */
-export type EngineParts = Omit<EngineDeps, "restarts" | "health">;
+export type EngineParts = Omit<EngineDeps, "restarts" | "health" | "forwarding">;
 
 /** Makes the engine. */
 export function assembleEngine(parts: EngineParts): { deps: EngineDeps; engine: Engine } {
   const deps: EngineDeps = {
     ...parts,
+    forwarding: new LogForwarding(parts.settings, parts.kernel, parts.events),
     restarts: new Restarts((container) => startAgain(deps, container)),
     health: new HealthMonitor({
       probe: (container, check) => runProbe(execs, container, check),

@@ -6,6 +6,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { hostname as hostHostname } from "node:os";
 import { fault } from "../base/errors.ts";
 import type { ImageRecord } from "../images/index.ts";
+import { checkLogOptions, checkTag } from "../logging/index.ts";
 import { isMac } from "../network/index.ts";
 import { parseSeccompProfile } from "../runtime/index.ts";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
@@ -128,12 +129,9 @@ function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: 
       "restart-and-remove",
       "can't create 'AutoRemove' container with restart policy",
     );
-  if (LogConfig?.Type && LogConfig.Type !== "json-file" && LogConfig.Type !== ("none" as string))
-    throw fault(
-      "unsupported",
-      "log-driver",
-      `logger: no log driver named '${LogConfig.Type}' is registered: use json-file or none`,
-    );
+  const { Type, Config } = logConfigOf(deps, LogConfig);
+  checkLogOptions(Type, Config);
+  checkTag(Config.tag ?? "");
   if (Runtime && Runtime !== "berth" && !deps.settings.runtimes.has(Runtime))
     throw fault("invalid", "runtime", `unknown or invalid runtime name: ${Runtime}`);
   if (hostConfig.CgroupParent?.split("/").some((part) => Buffer.byteLength(part) > 255))
@@ -148,8 +146,18 @@ function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: 
     );
 }
 
+type LogConfig = NonNullable<HostConfig["LogConfig"]>;
+
+/** The daemon's driver and options stand in for what a container does not say. */
+function logConfigOf(deps: EngineDeps, given: LogConfig | undefined) {
+  const { logDriver, logOptions } = deps.settings;
+  const Type = (given?.Type || logDriver) as NonNullable<LogConfig["Type"]>;
+  const defaults = Type === logDriver ? logOptions : {};
+  return { Type, Config: { ...defaults, ...given?.Config } };
+}
+
 /** Fills in what Docker fills in, so that inspect shows it. */
-function completeHostConfig(hostConfig: HostConfig): HostConfig {
+function completeHostConfig(deps: EngineDeps, hostConfig: HostConfig): HostConfig {
   return {
     ...hostConfig,
     Links: undefined,
@@ -167,14 +175,12 @@ function completeHostConfig(hostConfig: HostConfig): HostConfig {
       Name: hostConfig.RestartPolicy?.Name || "no",
       MaximumRetryCount: hostConfig.RestartPolicy?.MaximumRetryCount ?? 0,
     },
-    LogConfig: {
-      Type: hostConfig.LogConfig?.Type || "json-file",
-      Config: hostConfig.LogConfig?.Config ?? {},
-    },
+    LogConfig: logConfigOf(deps, hostConfig.LogConfig),
   };
 }
 
 function recordOf(
+  deps: EngineDeps,
   id: string,
   name: string,
   image: ImageRecord,
@@ -192,7 +198,7 @@ function recordOf(
     image: image.id,
     chain: image.chain,
     config: { ...config, Hostname: hostname },
-    hostConfig: completeHostConfig(input.hostConfig),
+    hostConfig: completeHostConfig(deps, input.hostConfig),
     mounts,
     state: {
       status: "created",
@@ -229,7 +235,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   const directory = `${deps.settings.containersDirectory}/${id}`;
   try {
     const mounts = makeMounts(wanted, deps.volumes, id);
-    const record = { ...recordOf(id, name, image, config, input, mounts), links };
+    const record = { ...recordOf(deps, id, name, image, config, input, mounts), links };
     mkdirSync(directory, { mode: 0o700 });
     deps.driver.prepare({
       id,

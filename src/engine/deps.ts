@@ -4,6 +4,7 @@
 import type { Trash } from "../base/trash.ts";
 import type { ImageStore } from "../images/index.ts";
 import type { Kernel } from "../kernel/index.ts";
+import type { LogOptions } from "../logging/index.ts";
 import type { Bridge, Resolver } from "../network/index.ts";
 import type { Cgroups, HostFeatures } from "../runtime/index.ts";
 import type { SnapshotDriver } from "../storage/index.ts";
@@ -11,6 +12,7 @@ import type { VolumeStore } from "../volumes/index.ts";
 import type { ContainerDatabase } from "./database.ts";
 import type { Events } from "./events.ts";
 import type { HealthMonitor } from "./health.ts";
+import type { LogForwarding } from "./log-forwarding.ts";
 import type { ContainerRegistry } from "./registry.ts";
 import type { Restarts } from "./restarts.ts";
 
@@ -27,6 +29,9 @@ export interface EngineSettings {
   /** Bytes after which a log is rotated, and how many files are kept, unless --log-opt says otherwise. */
   readonly logMaxSize: number;
   readonly logMaxFiles: number;
+  /** The driver of containers that name none, and options that go with it. */
+  readonly logDriver: string;
+  readonly logOptions: LogOptions;
   /** External OCI runtimes by name. */
   readonly runtimes: ReadonlyMap<string, string>;
 }
@@ -49,4 +54,5 @@ export interface EngineDeps {
   readonly events: Events;
   readonly restarts: Restarts;
   readonly health: HealthMonitor;
+  readonly forwarding: LogForwarding;
 }

@@ -116,6 +116,7 @@ export async function removeContainer(
   if (container.removed) throw noSuchContainer(container.id);
   const { record } = container;
   record.state.status = "removing";
+  await deps.forwarding.drain(record.id);
   const anonymous = record.mounts.flatMap(({ volume }) =>
     volume !== undefined &&
     deps.volumes.find(volume)?.labels["com.docker.volume.anonymous"] !== undefined

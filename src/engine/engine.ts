@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import type { Selection } from "../base/selection.ts";
+import { detailsOf, type LogEntry, type LogQuery, readLogs } from "../logging/index.ts";
 import type { AttachedStream, StreamHandlers } from "../runtime/index.ts";
 import type {
   ContainerInspectResponse,
@@ -36,7 +37,7 @@ import { type CommitRequest, changesIn, commitContainer, exportContainer } from 
 import { type ContainerFilters, filterContainers } from "./filters.ts";
 import { startContainer } from "./launch.ts";
 import { linksShown, namesByLinks, removeLink } from "./links.ts";
-import { type LogEntry, type LogQuery, readLogs } from "./logs.ts";
+import { logSourceOf } from "./log-forwarding.ts";
 import { logPath, logSettings } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
@@ -57,6 +58,8 @@ export interface ListQuery {
 /** A container's log, with what is needed to show it. */
 export interface OpenLog {
   readonly tty: boolean;
+  /** What --details shows before each record. */
+  readonly details: string;
   readonly entries: AsyncGenerator<LogEntry>;
 }
 
@@ -207,7 +210,9 @@ export class Engine {
       existsSync(path) || query.follow
         ? readLogs(path, query, life, signal)
         : (async function* () {})();
-    return { tty: container.record.config.Tty === true, entries };
+    const { record } = container;
+    const details = detailsOf(logSourceOf(record), record.hostConfig.LogConfig?.Config ?? {});
+    return { tty: record.config.Tty === true, details, entries };
   }
 
   inspect(reference: string, size: boolean): ContainerInspectResponse {

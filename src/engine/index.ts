@@ -1,6 +1,8 @@
 /**
  * engine: containers and execs, from creation to removal, across the daemon's own restarts. Knows neither HTTP nor argv.
  */
+
+export type { LogEntry, LogQuery } from "../logging/index.ts";
 export { assembleEngine, type EngineParts } from "./assembly.ts";
 export type { ExitStatus, WaitCondition } from "./container.ts";
 export type { ContainerRecord } from "./container-record.ts";
@@ -11,7 +13,6 @@ export type { Engine, ListQuery, OpenLog } from "./engine.ts";
 export { type EngineEvent, Events } from "./events.ts";
 export type { ExecConfig, ExecState } from "./exec.ts";
 export { compiledFilter } from "./launch.ts";
-export type { LogEntry, LogQuery } from "./logs.ts";
 export { liveEndpoints, recover } from "./recovery.ts";
 export { ContainerRegistry } from "./registry.ts";
 export type { StreamChoice } from "./streams.ts";

@@ -183,6 +183,7 @@ async function prepare(
   const { hostConfig } = record;
   await othersStarted(deps, record);
   linkedTo(deps, record);
+  await deps.forwarding.check(record);
   const namespaces = namespacesOf(deps, record);
   const user = userInImage(deps, container);
   const layer = layerOf(record);
@@ -354,6 +355,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   tellLinking(deps, container);
   deps.events.emit("container", "start", record.id, attributesOf(record));
   deps.health.begin(container, true);
+  deps.forwarding.begin(container);
   const early = container.earlyExit;
   if (early !== undefined) containerEnded(deps, container, early);
 }

@@ -1,6 +1,7 @@
 /**
  * Where a container's things are: pure.
  */
+import { bytesOf } from "../logging/index.ts";
 import type { ContainerLayer } from "../storage/index.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
@@ -33,8 +34,6 @@ export function logPath(settings: EngineSettings, record: ContainerRecord): stri
   return `${settings.containersDirectory}/${record.id}/${record.id}-json.log`;
 }
 
-const units: Readonly<Record<string, number>> = { "": 1, b: 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 };
-
 /** When the log is rotated; undefined for containers without one. */
 export function logSettings(
   settings: EngineSettings,
@@ -42,14 +41,10 @@ export function logSettings(
 ): { maxSize: number; maxFiles: number } | undefined {
   const { Type, Config = {} } = record.hostConfig.LogConfig ?? {};
   if ((Type as string) === "none") return undefined;
-  const size = /^(\d+(?:\.\d+)?)\s*([bkmg]?)b?$/i.exec(Config["max-size"] ?? "");
-  const given =
-    size === null
-      ? undefined
-      : Math.floor(Number(size[1]) * (units[(size[2] ?? "").toLowerCase()] ?? 1));
-  const unlimited = Config["max-size"] === "-1";
+  const size = Config["max-size"] ?? Config["cache-max-size"] ?? "";
+  const files = Config["max-file"] ?? Config["cache-max-file"];
   return {
-    maxSize: unlimited ? 0 : (given ?? settings.logMaxSize),
-    maxFiles: Number(Config["max-file"] ?? settings.logMaxFiles) || 1,
+    maxSize: size === "-1" ? 0 : (bytesOf(size) ?? settings.logMaxSize),
+    maxFiles: Number(files ?? settings.logMaxFiles) || 1,
   };
 }

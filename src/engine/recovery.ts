@@ -142,6 +142,7 @@ export async function recover(
       if (!(await takeOver(deps, container))) await settle(deps, container);
     }),
   );
+  for (const container of deps.registry.all()) deps.forwarding.begin(container);
   for (const container of deps.registry.all()) restartIfWanted(deps, container);
   for (const container of deps.registry.all())
     if (

@@ -250,6 +250,10 @@ class HelperKernel implements Kernel {
     return Number(value);
   }
 
+  async sendUnixDatagram(path: string, data: Uint8Array): Promise<void> {
+    await this.channel.request({ name: "unix_datagram", path, data });
+  }
+
   async filterDevices(cgroup: string, program: Uint8Array): Promise<void> {
     await this.channel.request({ name: "device_filter", cgroup, program });
   }

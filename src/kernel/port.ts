@@ -89,6 +89,8 @@ export interface Kernel {
    * /proc/`pid`/fd/HANDLE, and goes when the handle and whatever was opened in it is closed.
    */
   mountDetached(type: string, params: readonly string[]): Promise<Handle>;
+  /** Sends one datagram to a Unix socket; EAGAIN when the receiver has no room at the moment. */
+  sendUnixDatagram(path: string, data: Uint8Array): Promise<void>;
   /** Attaches a program (struct bpf_insn[] of type CGROUP_DEVICE) to a version-2 cgroup, for as long as that lives. */
   filterDevices(cgroup: string, program: Uint8Array): Promise<void>;
   /** The helper's process id. */

@@ -92,6 +92,8 @@ function makeSettings(options: DaemonOptions, cgroup: string): EngineSettings {
     runDirectory: `${options.execRoot}/c`,
     mountPoint: `${options.execRoot}/root`,
     cgroupParent: cgroup,
+    logDriver: options.logDriver,
+    logOptions: options.logOptions,
     logMaxSize: options.logMaxSize,
     logMaxFiles: options.logMaxFiles,
     runtimes: options.runtimes,
@@ -300,6 +302,7 @@ function watchIdleness(options: DaemonOptions, running: Running, end: () => void
 async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const server of running.servers) server.http.close();
   running.deps.restarts.close();
+  await running.deps.forwarding.close();
   for (const socket of running.sockets) rmSync(socket, { force: true });
   await running.deps.registry.settled();
   const { running: count, paused } = running.engine.counts();

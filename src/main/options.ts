@@ -1,10 +1,12 @@
 /**
  * `berth daemon`: dockerd's flags and the keys of daemon.json.
  */
+
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
+import { checkLogOptions } from "../logging/index.ts";
 
 /** What the daemon was told. */
 export interface DaemonOptions {
@@ -20,6 +22,8 @@ export interface DaemonOptions {
   readonly group: string | undefined;
   readonly runtimes: ReadonlyMap<string, string>;
   readonly defaultRuntime: string;
+  readonly logDriver: string;
+  readonly logOptions: Readonly<Record<string, string>>;
   readonly logMaxSize: number;
   readonly logMaxFiles: number;
   /** Seconds without a container and a request after which the daemon goes; 0: never. */
@@ -42,6 +46,7 @@ const flags = {
   "storage-driver": { type: "string", short: "s" },
   "config-file": { type: "string" },
   "log-level": { type: "string", short: "l" },
+  "log-driver": { type: "string" },
   "log-opt": { type: "string", multiple: true },
   debug: { type: "boolean", short: "D" },
   group: { type: "string", short: "G" },
@@ -73,7 +78,8 @@ Options:
       --config-file string     daemon.json (default "/etc/berth/daemon.json", if it is there)
   -l, --log-level string       debug, info, warn or error (default "info")
   -D, --debug                  The same as --log-level debug
-      --log-opt map            max-size and max-file of containers' logs (default 20m and 5)
+      --log-driver string      Log driver of containers that name none (default "json-file")
+      --log-opt map            Options that go with it (max-size 20m and max-file 5 unless given)
   -G, --group string           Group that owns the Unix socket
       --default-runtime string Runtime of containers that name none (default "berth")
       --add-runtime name=path  An OCI runtime, such as runc=/usr/sbin/runc
@@ -250,6 +256,8 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
   const execRoot = settings.text("exec-root") ?? "/run/berth";
   const hosts = settings.list("host");
   const logOptions = settings.pairs("log-opt");
+  const logDriver = settings.text("log-driver") || "json-file";
+  checkLogOptions(logDriver, Object.fromEntries(logOptions));
   checkPaths(dataRoot, execRoot, settings.text("bridge"));
   return {
     hosts: hosts.length > 0 ? hosts : ["unix:///run/berth/berth.sock"],
@@ -263,6 +271,8 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     logLevel: logLevel(settings),
     group: settings.text("group"),
     ...runtimesOf(settings),
+    logDriver,
+    logOptions: Object.fromEntries(logOptions),
     logMaxSize: parseSize(logOptions.get("max-size") ?? String(20 * MIB)),
     logMaxFiles: Number(logOptions.get("max-file") ?? 5) || 1,
     idleTimeout: settings.whole("idle-timeout", 0),

@@ -1,10 +1,12 @@
 /**
  * What the daemon says of itself: /info and /version.
  */
+
 import { existsSync, readFileSync } from "node:fs";
 import { arch, hostname, version as kernelVersion, release, totalmem } from "node:os";
 import { API_VERSION, MIN_API_VERSION, type SystemPort } from "../api/index.ts";
 import type { Engine, EngineDeps } from "../engine/index.ts";
+import { logDriverNames } from "../logging/index.ts";
 import type { DaemonOptions } from "./options.ts";
 import { VERSION } from "./version.ts";
 
@@ -95,7 +97,7 @@ function infoOf(
       Volume: ["local"],
       Network: ["bridge", "host", "null"],
       Authorization: null,
-      Log: ["json-file", "none"],
+      Log: logDriverNames,
     } as never,
     MemoryLimit: cgroups.has("memory"),
     SwapLimit: cgroups.swapAccounting,
@@ -108,7 +110,7 @@ function infoOf(
     IPv4Forwarding: true,
     Debug: options.logLevel === "debug",
     SystemTime: new Date().toISOString(),
-    LoggingDriver: "json-file",
+    LoggingDriver: options.logDriver,
     CgroupDriver: "cgroupfs",
     CgroupVersion: cgroups.version === 1 ? "1" : "2",
     KernelVersion: release(),

@@ -474,6 +474,11 @@ export const helperFrames = {
       params: "strs",
     },
   ),
+  unix_datagram: kind(16, "→ send one datagram to a Unix socket, without waiting", {
+    id: "u32",
+    path: "str",
+    data: "bytes",
+  }),
   seccomp_rule: kind(
     64,
     "a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped",

@@ -40,7 +40,11 @@ async function logs(context: Context, containers: ContainersPort): Promise<undef
     : "application/vnd.docker.multiplexed-stream";
   response.writeHead(200, { "Content-Type": type });
   response.flushHeaders();
-  const formatter = new LogFormatter(log.tty, boolean(query, "timestamps"));
+  const formatter = new LogFormatter(
+    log.tty,
+    boolean(query, "timestamps"),
+    boolean(query, "details") ? log.details : undefined,
+  );
   return sendAll(context, log.entries, (entry) => formatter.format(entry));
 }
 

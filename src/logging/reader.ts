@@ -21,6 +21,8 @@ export interface LogQuery {
   readonly until: string;
   /** So many records from the end; negative: all. */
   readonly tail: number;
+  /** Is told that rotation was faster than this reader, and took away what it had not read. */
+  readonly lost?: () => void;
 }
 
 const CHUNK = 64 * 1024;
@@ -166,9 +168,17 @@ export async function* readLogs(
       if (index < open.length - 1) closeSync(file.fd);
     }
     if (query.follow)
-      yield* follow(path, last, accept, life, signal, (file) => {
-        last = file;
-      });
+      yield* follow(
+        path,
+        last,
+        accept,
+        life,
+        signal,
+        (file) => {
+          last = file;
+        },
+        query.lost ?? (() => {}),
+      );
     if (last?.torn()) skipped++;
   } finally {
     if (last !== undefined) closeSync(last.fd);
@@ -208,6 +218,7 @@ async function* follow(
   life: LogLife,
   signal: AbortSignal,
   moved: (file: LineFile) => void,
+  lost: () => void,
 ): AsyncGenerator<LogEntry> {
   let file = start;
   while (!signal.aborted) {
@@ -216,7 +227,7 @@ async function* follow(
       const entry = accept(line);
       if (entry !== undefined) yield entry;
     }
-    const next = nextFile(path, file);
+    const next = nextFile(path, file, lost);
     if (next !== undefined) {
       if (file !== undefined) closeSync(file.fd);
       file = next;
@@ -230,7 +241,11 @@ async function* follow(
 }
 
 /** After a rotation: the file that follows the one that has been read to its end. */
-function nextFile(path: string, file: LineFile | undefined): LineFile | undefined {
+function nextFile(
+  path: string,
+  file: LineFile | undefined,
+  lost: () => void,
+): LineFile | undefined {
   const now = statSync(path, { throwIfNoEntry: false });
   if (now === undefined || now.ino === file?.inode) return undefined;
   const files = filesOf(path);
@@ -240,6 +255,7 @@ function nextFile(path: string, file: LineFile | undefined): LineFile | undefine
       : files.findIndex((name) => statSync(name, { throwIfNoEntry: false })?.ino === file.inode);
   const name = files[index + 1];
   if (name === undefined) return undefined;
+  if (file !== undefined && index < 0) lost();
   const next = new LineFile(openSync(name, "r"), 0);
   // Between the look and the opening it may have rotated again; the same file is no progress.
   if (next.inode !== file?.inode) return next;

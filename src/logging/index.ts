@@ -1,0 +1,15 @@
+/**
+ * logging: log drivers. Reads the local copy that the shim writes, and forwards it to where a driver sends; knows containers
+ * only as sources.
+ */
+export { checkReceiver, Forwarder } from "./forwarder.ts";
+export {
+  bytesOf,
+  checkLogOptions,
+  flagOf,
+  type LogOptions,
+  logDriverNames,
+  logTarget,
+} from "./options.ts";
+export { type LogEntry, type LogLife, type LogQuery, readLogs } from "./reader.ts";
+export { checkTag, detailsOf, type LogSource } from "./source.ts";

@@ -1,0 +1,180 @@
+/**
+ * The log drivers and their options (--log-driver, --log-opt). Every driver keeps a local copy, which `logs` reads; what a
+ * driver is besides says where records are forwarded to.
+ */
+import { fault } from "../base/errors.ts";
+
+/** Options of one container's log, by name. */
+export type LogOptions = Readonly<Record<string, string>>;
+
+const always = ["mode", "max-buffer-size"];
+const attributes = ["labels", "labels-regex", "env", "env-regex", "tag"];
+const copy = ["cache-disabled", "cache-max-file", "cache-max-size", "cache-compress"];
+const forwarded = [...always, ...attributes, ...copy];
+
+/** The options that each driver takes. */
+const drivers: Readonly<Record<string, readonly string[]>> = {
+  fluentd: [
+    ...forwarded,
+    ...["fluentd-address", "fluentd-async", "fluentd-async-connect", "fluentd-buffer-limit"],
+    ...["fluentd-retry-wait", "fluentd-max-retries", "fluentd-sub-second-precision"],
+    ...["fluentd-request-ack", "fluentd-async-reconnect-interval", "fluentd-write-timeout"],
+  ],
+  gelf: [
+    ...forwarded,
+    ...["gelf-address", "gelf-compression-type", "gelf-compression-level"],
+    ...["gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay"],
+  ],
+  journald: forwarded,
+  "json-file": [...always, ...attributes, "max-size", "max-file", "compress"],
+  local: [...always, "max-size", "max-file", "compress"],
+  none: [],
+  syslog: [
+    ...forwarded,
+    ...["syslog-address", "syslog-facility", "syslog-format", "syslog-tls-ca-cert"],
+    ...["syslog-tls-cert", "syslog-tls-key", "syslog-tls-skip-verify"],
+  ],
+};
+
+/** The drivers' names, sorted. */
+export const logDriverNames: readonly string[] = Object.keys(drivers).sort();
+
+function bad(message: string): Error {
+  return fault("invalid", "log-option", message);
+}
+
+const units: Readonly<Record<string, number>> = { "": 1, b: 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 };
+
+/** "20m" as bytes; undefined for what is no size. */
+export function bytesOf(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?) ?([bkmg]?)i?b?$/i.exec(text);
+  if (match === null) return undefined;
+  return Math.floor(Number(match[1]) * (units[(match[2] ?? "").toLowerCase()] ?? 1));
+}
+
+function checkSize(options: LogOptions, name: string): void {
+  const value = options[name];
+  if (value !== undefined && value !== "-1" && bytesOf(value) === undefined)
+    throw bad(`invalid size: '${value}' for ${name}`);
+}
+
+function checkCount(options: LogOptions, name: string): void {
+  const value = options[name];
+  if (value === undefined) return;
+  if (!/^[+-]?\d{1,9}$/.test(value))
+    throw bad(`strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax: ${name}`);
+  if (Number(value) < 1) throw bad(`${name} cannot be less than 1`);
+}
+
+function checkChoice(options: LogOptions, name: string, choices: readonly string[]): void {
+  const value = options[name];
+  if (value !== undefined && value !== "" && !choices.includes(value))
+    throw bad(`invalid value ${JSON.stringify(value)} for ${name}: use ${choices.join(", ")}`);
+}
+
+/** A value that Go's strconv.ParseBool takes for true. Throws a Fault "invalid" for what it refuses. */
+export function flagOf(options: LogOptions, name: string): boolean {
+  const value = options[name] ?? "false";
+  if (!/^(1|t|true|0|f|false|)$/i.test(value))
+    throw bad(`strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax: ${name}`);
+  return /^(1|t|true)$/i.test(value);
+}
+
+function checkRegex(options: LogOptions, name: string): void {
+  try {
+    new RegExp(options[name] ?? "");
+  } catch {
+    throw bad(`invalid regular expression ${JSON.stringify(options[name])} for ${name}`);
+  }
+}
+
+/** Where records go. */
+export type Target =
+  | { readonly kind: "udp" | "tcp" | "tls"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix" | "unixgram"; readonly path: string };
+
+/** Reads an address such as "tcp://host:port" or "unix:///path". Throws a Fault "invalid". */
+export function targetOf(
+  address: string,
+  kinds: Readonly<Record<string, Target["kind"]>>,
+  defaultPort: number,
+): Target {
+  const match = /^([a-z0-9+]+):\/\/(.*)$/.exec(address);
+  const kind = kinds[match?.[1] ?? ""];
+  const rest = match?.[2] ?? "";
+  if (kind === undefined)
+    throw bad(
+      `unsupported scheme: '${match?.[1] ?? address}': use ${Object.keys(kinds).join(", ")}`,
+    );
+  if (kind === "unix" || kind === "unixgram") {
+    if (!rest.startsWith("/")) throw bad(`invalid address ${JSON.stringify(address)}: no path`);
+    return { kind, path: rest };
+  }
+  const parts = /^(?:\[([^\]]+)\]|([^:/]+))(?::(\d{1,5}))?\/?$/.exec(rest);
+  const port = parts?.[3] === undefined ? defaultPort : Number(parts[3]);
+  const host = parts?.[1] ?? parts?.[2];
+  if (host === undefined || port < 1 || port > 65_535)
+    throw bad(`invalid address ${JSON.stringify(address)}: use SCHEME://HOST:PORT`);
+  return { kind, host, port };
+}
+
+/** Where a driver sends; undefined for those that only keep. Throws a Fault "invalid". */
+export function logTarget(driver: string, options: LogOptions): Target | undefined {
+  switch (driver) {
+    case "syslog":
+      return targetOf(
+        options["syslog-address"] || "unixgram:///dev/log",
+        { udp: "udp", tcp: "tcp", "tcp+tls": "tls", unix: "unix", unixgram: "unixgram" },
+        options["syslog-address"]?.startsWith("tcp+tls") ? 6514 : 514,
+      );
+    case "gelf":
+      if (!options["gelf-address"]) throw bad("gelf-address is a required parameter");
+      return targetOf(options["gelf-address"], { udp: "udp", tcp: "tcp" }, 12_201);
+    case "fluentd": {
+      const address = options["fluentd-address"] || "localhost:24224";
+      const full = address.includes("://") ? address : `tcp://${address}`;
+      return targetOf(full, { tcp: "tcp", tls: "tls", unix: "unix" }, 24_224);
+    }
+    case "journald":
+      return { kind: "unixgram", path: "/run/systemd/journal/socket" };
+    default:
+      return undefined;
+  }
+}
+
+function checkDriverValues(driver: string, options: LogOptions): void {
+  logTarget(driver, options);
+  for (const name of ["max-size", "cache-max-size", "fluentd-buffer-limit"])
+    checkSize(options, name);
+  for (const name of ["max-file", "cache-max-file"]) checkCount(options, name);
+  for (const name of ["compress", "cache-disabled", "cache-compress", "fluentd-async"])
+    flagOf(options, name);
+  for (const name of ["fluentd-sub-second-precision", "fluentd-request-ack"]) flagOf(options, name);
+  for (const name of ["labels-regex", "env-regex"]) checkRegex(options, name);
+  checkChoice(options, "syslog-format", ["rfc3164", "rfc5424", "rfc5424micro"]);
+  checkChoice(options, "gelf-compression-type", ["gzip", "zlib", "none"]);
+  const level = options["gelf-compression-level"];
+  if (level !== undefined && !/^(-1|[0-9])$/.test(level))
+    throw bad(`unknown value ${JSON.stringify(level)} for gelf-compression-level`);
+}
+
+/** Checks a driver and its options. Throws Faults "invalid" in Docker's words. */
+export function checkLogOptions(driver: string, options: LogOptions): void {
+  const known = drivers[driver];
+  if (known === undefined)
+    throw fault(
+      "invalid",
+      "log-driver",
+      `logger: no log driver named '${driver}' is registered: there are ${logDriverNames.join(", ")}`,
+    );
+  const { mode = "" } = options;
+  if (!["", "blocking", "non-blocking"].includes(mode))
+    throw bad(`logger: logging mode not supported: ${mode}`);
+  if (options["max-buffer-size"] !== undefined && mode !== "non-blocking")
+    throw bad("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+  checkSize(options, "max-buffer-size");
+  for (const name of Object.keys(options))
+    if (!known.includes(name) && !always.includes(name))
+      throw bad(`unknown log opt '${name}' for ${driver} log driver`);
+  checkDriverValues(driver, options);
+}

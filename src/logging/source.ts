@@ -1,0 +1,80 @@
+/**
+ * What is known of the container whose records are forwarded: its tag and its extra attributes.
+ */
+import { fault } from "../base/errors.ts";
+import type { LogOptions } from "./options.ts";
+
+/** A container, as log drivers know it. */
+export interface LogSource {
+  readonly id: string;
+  readonly name: string;
+  readonly imageId: string;
+  readonly imageName: string;
+  readonly command: string;
+  /** RFC 3339. */
+  readonly created: string;
+  readonly hostname: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly env: readonly string[];
+}
+
+/** The labels and variables that --log-opt asks for, by name; variables go over labels. */
+export function extraAttributes(source: LogSource, options: LogOptions): Record<string, string> {
+  const wanted = (list: string | undefined, regex: string | undefined) => {
+    const names = new Set((list ?? "").split(",").filter(Boolean));
+    const pattern = regex ? new RegExp(regex) : undefined;
+    return (name: string) => names.has(name) || pattern?.test(name) === true;
+  };
+  const found: Record<string, string> = {};
+  const label = wanted(options.labels, options["labels-regex"]);
+  for (const [name, value] of Object.entries(source.labels)) if (label(name)) found[name] = value;
+  const variable = wanted(options.env, options["env-regex"]);
+  for (const item of source.env) {
+    const equals = item.indexOf("=");
+    const name = item.slice(0, equals);
+    if (equals > 0 && variable(name)) found[name] = item.slice(equals + 1);
+  }
+  return found;
+}
+
+const fields: Readonly<Record<string, (source: LogSource) => string>> = {
+  ID: ({ id }) => id.slice(0, 12),
+  FullID: ({ id }) => id,
+  Name: ({ name }) => name,
+  ImageID: ({ imageId }) => imageId.replace(/^sha256:/, "").slice(0, 12),
+  ImageFullID: ({ imageId }) => imageId,
+  ImageName: ({ imageName }) => imageName,
+  DaemonName: () => "docker",
+  Hostname: ({ hostname }) => hostname,
+};
+
+/** Throws a Fault "invalid" for a tag that is not understood. */
+export function checkTag(template: string): void {
+  const nobody = { id: "", name: "", imageId: "", imageName: "", command: "", created: "" };
+  tagOf({ ...nobody, hostname: "", labels: {}, env: [] }, template);
+}
+
+/** The attributes of a container's records as `logs --details` shows them. */
+export function detailsOf(source: LogSource, options: LogOptions): string {
+  const tag = options.tag === undefined ? {} : { tag: tagOf(source, options.tag) };
+  return Object.entries({ ...extraAttributes(source, options), ...tag })
+    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+    .sort()
+    .join(",");
+}
+
+/** A tag, with {{.Name}} and the like filled in. Throws a Fault "invalid" for a field that there is not. */
+export function tagOf(source: LogSource, template: string): string {
+  return template.replace(/\{\{\s*(.*?)\s*\}\}/g, (_whole, inner: string) => {
+    const field = fields[inner.replace(/^\./, "")];
+    if (field === undefined || !inner.startsWith("."))
+      throw fault(
+        "invalid",
+        "log-tag",
+        `template: log-tag: "${inner}" is not understood: use ${Object.keys(fields)
+          .map((name) => `{{.${name}}}`)
+          .join(", ")}`,
+      );
+    return field(source);
+  });
+}
