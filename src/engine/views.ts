@@ -13,7 +13,7 @@ import type {
 import type { Container } from "./container.ts";
 import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
-import { logPath, logSettings } from "./places.ts";
+import { logPath } from "./places.ts";
 import { portList, portMap } from "./ports.ts";
 
 const ZERO_TIME = "0001-01-01T00:00:00Z";
@@ -179,7 +179,7 @@ export function inspectContainer(
     ResolvConfPath: shared ? "" : `${files}/resolv.conf`,
     HostnamePath: shared ? "" : `${files}/hostname`,
     HostsPath: shared ? "" : `${files}/hosts`,
-    LogPath: logSettings(settings, record) === undefined ? "" : logPath(settings, record),
+    LogPath: hostConfig.LogConfig?.Type === "json-file" ? logPath(settings, record) : "",
     Name: `/${record.name}`,
     RestartCount: record.restartCount,
     Driver: driver,

@@ -3,7 +3,7 @@
  */
 import { deflateSync, gzipSync } from "node:zlib";
 import { ExtData, encode } from "@msgpack/msgpack";
-import { flagOf, type LogOptions } from "./options.ts";
+import { facilityOf, flagOf, type LogOptions } from "./options.ts";
 import type { LogEntry } from "./reader.ts";
 import type { LogSource } from "./source.ts";
 
@@ -37,19 +37,6 @@ function lineOf(entry: LogEntry): string {
 
 function isPartial(entry: LogEntry): boolean {
   return !entry.text.endsWith("\n");
-}
-
-const facilities =
-  "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp security console solaris-cron local0 local1 local2 local3 local4 local5 local6 local7".split(
-    " ",
-  );
-
-/** The number of a syslog facility, by name or number; undefined when there is none such. */
-export function facilityOf(name: string): number | undefined {
-  if (name === "") return facilities.indexOf("daemon");
-  const at = facilities.indexOf(name);
-  if (at >= 0) return at;
-  return /^\d+$/.test(name) && Number(name) < 24 ? Number(name) : undefined;
 }
 
 const months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");

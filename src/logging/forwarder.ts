@@ -14,7 +14,7 @@ import {
   journaldEncoder,
   syslogEncoder,
 } from "./encoders.ts";
-import { flagOf, type LogOptions, logTarget, type Target } from "./options.ts";
+import { flagOf, JOURNAL_SOCKET, type LogOptions, logTarget, type Target } from "./options.ts";
 import { type LogLife, readLogs } from "./reader.ts";
 import { extraAttributes, type LogSource, tagOf } from "./source.ts";
 import { openTransport, type SendUnixDatagram, type Transport } from "./transport.ts";
@@ -70,7 +70,11 @@ export async function checkReceiver(
   sendDatagram: SendUnixDatagram,
 ): Promise<void> {
   if (target.kind === "unixgram" && !existsSync(target.path))
-    throw new Error(`dial unixgram ${target.path}: connect: no such file or directory`);
+    throw new Error(
+      target.path === JOURNAL_SOCKET
+        ? "journald is not enabled on this host"
+        : `dial unixgram ${target.path}: connect: no such file or directory`,
+    );
   (await openTransport(target, options, sendDatagram)).close();
 }
 

@@ -4,6 +4,9 @@
  */
 import { fault } from "../base/errors.ts";
 
+/** Where journald takes records. */
+export const JOURNAL_SOCKET = "/run/systemd/journal/socket";
+
 /** Options of one container's log, by name. */
 export type LogOptions = Readonly<Record<string, string>>;
 
@@ -38,6 +41,19 @@ const drivers: Readonly<Record<string, readonly string[]>> = {
 
 /** The drivers' names, sorted. */
 export const logDriverNames: readonly string[] = Object.keys(drivers).sort();
+
+const facilities =
+  "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp ntp security console solaris-cron local0 local1 local2 local3 local4 local5 local6 local7".split(
+    " ",
+  );
+
+/** The number of a syslog facility, by name or number; undefined when there is none such. */
+export function facilityOf(name: string): number | undefined {
+  if (name === "") return facilities.indexOf("daemon");
+  const at = facilities.indexOf(name);
+  if (at >= 0) return at;
+  return /^\d+$/.test(name) && Number(name) < 24 ? Number(name) : undefined;
+}
 
 function bad(message: string): Error {
   return fault("invalid", "log-option", message);
@@ -136,7 +152,7 @@ export function logTarget(driver: string, options: LogOptions): Target | undefin
       return targetOf(full, { tcp: "tcp", tls: "tls", unix: "unix" }, 24_224);
     }
     case "journald":
-      return { kind: "unixgram", path: "/run/systemd/journal/socket" };
+      return { kind: "unixgram", path: JOURNAL_SOCKET };
     default:
       return undefined;
   }
@@ -151,6 +167,9 @@ function checkDriverValues(driver: string, options: LogOptions): void {
     flagOf(options, name);
   for (const name of ["fluentd-sub-second-precision", "fluentd-request-ack"]) flagOf(options, name);
   for (const name of ["labels-regex", "env-regex"]) checkRegex(options, name);
+  const facility = options["syslog-facility"] ?? "";
+  if (facilityOf(facility) === undefined)
+    throw bad(`invalid syslog facility: ${JSON.stringify(facility)}`);
   checkChoice(options, "syslog-format", ["rfc3164", "rfc5424", "rfc5424micro"]);
   checkChoice(options, "gelf-compression-type", ["gzip", "zlib", "none"]);
   const level = options["gelf-compression-level"];
