@@ -160,6 +160,32 @@ test("a receiver that never reads holds no container up", async () => {
   await daemon.berth("rm", "deaf");
 }, 60_000);
 
+test("syslog and journald over datagram sockets", async () => {
+  const path = `${work}/dev-log`;
+  const script = [
+    "import socket, sys",
+    "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)",
+    "s.bind(sys.argv[1])",
+    "print('ready', flush=True)",
+    "while True: sys.stdout.buffer.write(s.recv(65536)); sys.stdout.flush()",
+  ].join("\n");
+  const python = Bun.spawn(["python3", "-c", script, path], { stdout: "pipe" });
+  let seen = "";
+  void (async () => {
+    for await (const piece of python.stdout) seen += Buffer.from(piece).toString();
+  })();
+  await until(() => seen.includes("ready"));
+  const run = ["run", "--name", "dgram", "--log-driver", "syslog"];
+  const given = { "syslog-address": `unixgram://${path}`, "syslog-format": "rfc5424micro" };
+  const loop = "i=0; while [ $i -lt 500 ]; do echo n$i.; i=$((i+1)); done";
+  await daemon.berth(...run, ...options(given), "busybox", "sh", "-c", loop);
+  await until(() => seen.includes("n499."));
+  for (let i = 0; i < 500; i++) expect(seen).toContain(` - n${i}.\n`);
+  await daemon.berth("rm", "dgram");
+  python.kill();
+  await python.exited;
+}, 30_000);
+
 test("a start whose receiver is not there fails in Docker's words; fluentd-async waits", async () => {
   const nobody = receiver();
   nobody.stop();
