@@ -36,8 +36,47 @@ export interface Hijacked {
 const RAW = "application/vnd.docker.raw-stream";
 const MULTIPLEXED = "application/vnd.docker.multiplexed-stream";
 
+/** What comes from a socket that is taken over. It is listened to at once: what comes before anybody asks for it is kept. */
+export class SocketInput {
+  private readonly early: Uint8Array[] = [];
+  private sink: ((chunk: Uint8Array) => void) | undefined;
+  private onEnd: (() => void) | undefined;
+  private onGone: (() => void) | undefined;
+  private ended = false;
+  private isGone = false;
+
+  /** `head`: what came with the request already. */
+  constructor(socket: Duplex, head: Uint8Array) {
+    if (head.length > 0) this.early.push(head);
+    socket.on("data", (chunk: Uint8Array) => {
+      if (this.sink === undefined) this.early.push(chunk);
+      else this.sink(chunk);
+    });
+    socket.on("end", () => {
+      this.ended = true;
+      this.onEnd?.();
+    });
+    const gone = () => {
+      this.isGone = true;
+      this.onGone?.();
+    };
+    socket.on("error", gone);
+    socket.on("close", gone);
+  }
+
+  /** Hands over what has come and what will: data, its end, and that the whole connection is gone. */
+  deliver({ data, end, gone }: Parameters<Hijacked["onInput"]>[0]): void {
+    this.sink = data;
+    for (const chunk of this.early.splice(0)) data(chunk);
+    [this.onEnd, this.onGone] = [end, gone];
+    if (this.ended) end();
+    if (this.isGone) gone();
+  }
+}
+
 /** The answer's head for a connection with "Upgrade: tcp". `head` is what came with the request already. */
 export function hijackSocket(socket: Duplex, head: Uint8Array, tty: boolean): Hijacked {
+  const input = new SocketInput(socket, head);
   socket.write(
     `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${tty ? RAW : MULTIPLEXED}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`,
   );
@@ -45,13 +84,7 @@ export function hijackSocket(socket: Duplex, head: Uint8Array, tty: boolean): Hi
     write: (chunk) => socket.write(chunk),
     end: () => socket.end(),
     onDrain: (callback) => socket.on("drain", callback),
-    onInput: ({ data, end, gone }) => {
-      if (head.length > 0) data(head);
-      socket.on("data", data);
-      socket.on("end", end);
-      socket.on("error", gone);
-      socket.on("close", gone);
-    },
+    onInput: (callbacks) => input.deliver(callbacks),
     pause: () => socket.pause(),
     resume: () => socket.resume(),
   };

@@ -7,7 +7,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import { fault } from "../base/errors.ts";
 import { Demultiplexer } from "../client/index.ts";
-import type { Hijacked } from "./hijack.ts";
+import { type Hijacked, SocketInput } from "./hijack.ts";
 
 /** RFC 6455, section 1.3. */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -149,6 +149,7 @@ export function hijackWebSocket(
   accept: string,
   tty: boolean,
 ): Hijacked {
+  const input = new SocketInput(socket, head);
   socket.write(
     `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`,
   );
@@ -174,11 +175,7 @@ export function hijackWebSocket(
           gone();
         },
       });
-      if (head.length > 0) reader.push(head);
-      socket.on("data", (bytes: Uint8Array) => reader.push(bytes));
-      socket.on("end", gone);
-      socket.on("error", gone);
-      socket.on("close", gone);
+      input.deliver({ data: (bytes) => reader.push(bytes), end: gone, gone });
     },
     pause: () => socket.pause(),
     resume: () => socket.resume(),

@@ -7,6 +7,7 @@ import type { EngineDeps } from "./deps.ts";
 import { Engine } from "./engine.ts";
 import { Execs } from "./exec.ts";
 import { HealthMonitor } from "./health.ts";
+import { actOnFailure } from "./health-action.ts";
 import { startAgain } from "./launch.ts";
 import { LogForwarding } from "./log-forwarding.ts";
 import { runProbe } from "./probe.ts";
@@ -30,8 +31,10 @@ export function assembleEngine(parts: EngineParts): { deps: EngineDeps; engine: 
   return { deps, engine: new Engine(deps, execs) };
 }
 
-function healthChanged(deps: EngineDeps, { record }: Container, status: string | undefined): void {
+function healthChanged(deps: EngineDeps, container: Container, status: string | undefined): void {
+  const { record } = container;
   deps.database.save(record);
-  if (status !== undefined)
-    deps.events.emit("container", `health_status: ${status}`, record.id, attributesOf(record));
+  if (status === undefined) return;
+  deps.events.emit("container", `health_status: ${status}`, record.id, attributesOf(record));
+  if (status === "unhealthy") actOnFailure(deps, container);
 }

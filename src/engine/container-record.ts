@@ -14,6 +14,9 @@ export type Status =
   | "dead"
   | "removing";
 
+/** What is done when a container becomes unhealthy. */
+export type HealthAction = "none" | "kill" | "restart" | "stop";
+
 /** A link to another container. */
 export interface LinkRecord {
   readonly id: string;
@@ -86,6 +89,8 @@ export interface ContainerRecord {
   /** Limits and the restart policy may be changed later. */
   hostConfig: HostConfig;
   readonly mounts: readonly MountRecord[];
+  /** When it becomes unhealthy; undefined: nothing. */
+  readonly healthAction?: HealthAction | undefined;
   /** Other containers that it knows by aliases (--link). */
   links?: readonly LinkRecord[] | undefined;
   readonly state: StateRecord;

@@ -174,6 +174,11 @@ export async function killContainer(
   if (signal === SIGKILL) await awaitKilled(deps, container, gone);
 }
 
+/** SIGKILL that nobody has asked for: the restart policy counts the end as the container's own. */
+export async function endUnasked(container: Container): Promise<void> {
+  if (container.running) await send(container, SIGKILL);
+}
+
 /** Freezes every process. */
 export async function pauseContainer(deps: EngineDeps, container: Container): Promise<void> {
   checkNotRestarting(container);

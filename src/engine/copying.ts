@@ -44,7 +44,8 @@ function baseOf(path: string): string {
   return plain === "" ? "/" : plain.slice(plain.lastIndexOf("/") + 1);
 }
 
-function viewOf(deps: EngineDeps, { record }: Container): ContainerView {
+/** The container's file system with its volumes, for looking into it from outside. */
+export function viewOf(deps: EngineDeps, { record }: Container): ContainerView {
   const mounts = record.mounts
     .filter(({ type, source }) => type !== "tmpfs" && existsSync(source))
     .map(({ target, source }) => ({ target, source: realpathSync(source) }));

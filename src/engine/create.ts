@@ -14,6 +14,7 @@ import { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { checkHealthConfig } from "./health.ts";
+import { healthActionOf } from "./health-action.ts";
 import { devicesOf, namespaceChoice, readProfile, resourceHostOf } from "./host.ts";
 import { linksFor } from "./links.ts";
 import { inheritedMounts, makeMounts, wantedMounts } from "./mounts.ts";
@@ -221,6 +222,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   if (input.name !== undefined) deps.registry.checkFree(checkName(input.name));
   const config = mergeConfig(input.config, image);
   checkConfig(deps, config, input.hostConfig);
+  const healthAction = healthActionOf(input.config);
   const links = linksFor(deps.registry, input.hostConfig);
   const inherited = inheritedMounts(
     input.hostConfig.VolumesFrom ?? [],
@@ -235,7 +237,11 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   const directory = `${deps.settings.containersDirectory}/${id}`;
   try {
     const mounts = makeMounts(wanted, deps.volumes, id);
-    const record = { ...recordOf(deps, id, name, image, config, input, mounts), links };
+    const record = {
+      ...recordOf(deps, id, name, image, config, input, mounts),
+      links,
+      healthAction,
+    };
     mkdirSync(directory, { mode: 0o700 });
     deps.driver.prepare({
       id,

@@ -17,7 +17,7 @@ import { type Container, endedMeanwhile, notRunning } from "./container.ts";
 import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInRunning } from "./host.ts";
-import { compiledFilter, profileOf } from "./launch.ts";
+import { compiledFilter, profileOf, reasonFor } from "./launch.ts";
 import { linkEnvironment } from "./links.ts";
 import { newId } from "./names.ts";
 import { environmentOf, processOf } from "./oci.ts";
@@ -152,7 +152,7 @@ export class Execs {
       exec.running = false;
       if (!(error instanceof LaunchFailure)) throw endedMeanwhile(container, error);
       exec.exitCode = error.error === 13 ? 126 : 127;
-      throw explainExec(error);
+      throw explainExec(error, await reasonFor(this.deps, container, error));
     }
   }
 
@@ -226,7 +226,7 @@ export class Execs {
   }
 }
 
-function explainExec(error: LaunchFailure): Error {
+function explainExec(error: LaunchFailure, reason: string): Error {
   const prefix = "OCI runtime exec failed: exec failed: unable to start container process: ";
   const quoted = JSON.stringify(error.detail);
   if (error.op !== "exec")
@@ -251,11 +251,16 @@ function explainExec(error: LaunchFailure): Error {
       error,
     );
   if (error.error === 13)
-    return fault("invalid", "exec-command", `${prefix}exec: ${quoted}: permission denied`, error);
+    return fault(
+      "invalid",
+      "exec-command",
+      `${prefix}exec: ${quoted}: permission denied${reason}`,
+      error,
+    );
   return fault(
     "invalid",
     "exec-command",
-    `${prefix}exec: ${quoted}: exec format error: no such file or directory`,
+    `${prefix}exec: ${quoted}: exec format error${reason}: no such file or directory`,
     error,
   );
 }

@@ -33,13 +33,15 @@ import { encodeRecords } from "../spec/wire-codec.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
+import { viewOf } from "./copying.ts";
 import { namespacesOf } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
+import { withDiagnosis } from "./diagnosis.ts";
 import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
 import { devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
 import { hostsText, linkEnvironment, linkedTo, tellLinking } from "./links.ts";
 import { copyUp } from "./mounts.ts";
-import { securityOption, toOciSpec } from "./oci.ts";
+import { DEFAULT_PATH, securityOption, toOciSpec } from "./oci.ts";
 import { cgroupPath, layerOf, logPath, logSettings, runDirectory, shimSocket } from "./places.ts";
 import { portWishes } from "./ports.ts";
 import { readHostResolvConf } from "./resolv-conf.ts";
@@ -59,6 +61,8 @@ export function profileOf(hostConfig: HostConfig): SeccompProfile | undefined {
 
 /** How long a start waits for other containers that are about to start. */
 const OTHERS_MS = 5000;
+const ENOEXEC = 8;
+const EACCES = 13;
 const filters = new Map<string, Promise<Uint8Array>>();
 
 /** What the shim is given of the network; without a record the namespace is on no bridge. */
@@ -236,8 +240,20 @@ async function closeHandles(deps: EngineDeps, network: Network | undefined): Pro
   await Promise.all(handles.map((handle) => deps.kernel.close(handle).catch(() => {})));
 }
 
+/** Why a program could not be run, as far as its file shows it; "" for other failures. */
+export async function reasonFor(
+  deps: EngineDeps,
+  container: Container,
+  { op, detail, error }: LaunchFailure,
+): Promise<string> {
+  if (op !== "exec" || (error !== ENOEXEC && error !== EACCES)) return "";
+  const { config } = container.record;
+  const path = (config.Env ?? []).find((item) => item.startsWith("PATH="))?.slice(5);
+  return withDiagnosis(viewOf(deps, container), detail, path ?? DEFAULT_PATH, error);
+}
+
 /** A refusal in Docker's words: what a user's mistake is "invalid", what the host refuses "failed". */
-function explain(error: LaunchFailure): { error: Error; exitCode: number } {
+function explain(error: LaunchFailure, reason: string): { error: Error; exitCode: number } {
   const prefix = "failed to create task for container: ";
   const { op, detail } = error;
   if (op === "exec") {
@@ -250,11 +266,8 @@ function explain(error: LaunchFailure): { error: Error; exitCode: number } {
           : `exec: ${quoted}: stat ${detail}: no such file or directory`,
         127,
       ],
-      8: [
-        `exec: ${quoted}: exec format error: the file is there, but its interpreter or loader is missing (see its #! line and line ends) or it is for another architecture: no such file or directory`,
-        127,
-      ],
-      13: [`exec: ${quoted}: permission denied`, 126],
+      8: [`exec: ${quoted}: exec format error${reason}: no such file or directory`, 127],
+      13: [`exec: ${quoted}: permission denied${reason}`, 126],
       20: [`exec: ${quoted}: not a directory`, 126],
       21: [`exec: ${quoted}: is a directory: permission denied`, 126],
     };
@@ -344,7 +357,10 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
     deps.database.insist(record);
     await launch(deps, container, prepared.plan, prepared.network);
   } catch (error) {
-    const explained = error instanceof LaunchFailure ? explain(error) : { error, exitCode: 128 };
+    const explained =
+      error instanceof LaunchFailure
+        ? explain(error, await reasonFor(deps, container, error))
+        : { error, exitCode: 128 };
     await failedStart(deps, container, explained.error, explained.exitCode);
     throw explained.error;
   }

@@ -56,7 +56,8 @@ export interface SpecInput {
   readonly linkEnvironment: readonly string[];
 }
 
-const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** Where programs are looked for unless PATH says otherwise. */
+export const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** Environment as Docker makes it: PATH, HOSTNAME, TERM and HOME unless given; a name without a value is removed. */
 export function environmentOf(
@@ -72,7 +73,7 @@ export function environmentOf(
     if (item.includes("=")) env.set(name, item);
     else env.delete(name);
   };
-  put(DEFAULT_PATH);
+  put(`PATH=${DEFAULT_PATH}`);
   put(`HOSTNAME=${hostname}`);
   if (tty) put("TERM=xterm");
   for (const item of [...links, ...(config.Env ?? [])]) put(item);

@@ -121,3 +121,84 @@ test("a sample at once is in milliseconds what a scheduler asks for", async () =
   expect(sample.pids_stats.current).toBe(1);
   await daemon.berth("rm", "-f", "sampled");
 });
+
+describe("what is done about a container that has become unhealthy", () => {
+  const check = [
+    "--health-cmd",
+    "test -e /ok",
+    "--health-interval",
+    "50ms",
+    "--health-retries",
+    "2",
+  ];
+  const sick = (...more: string[]) => ["run", "-d", "--init", ...check, ...more];
+
+  test("restart: it is started again, and told of; an unhealthy run follows a healthy one", async () => {
+    await daemon.berth(
+      ...sick("--name", "again", "--health-on-failure", "restart", "-t"),
+      "busybox",
+      "sleep",
+      "1000",
+    );
+    const first = await daemon.inspect("again", "{{.State.StartedAt}}");
+    await daemon.until("again", "{{.State.StartedAt}}", new RegExp(`^(?!${first}$)`));
+    const until = String(Math.ceil(Date.now() / 1000));
+    const { out } = await daemon.docker(
+      "events",
+      "--since",
+      "0",
+      "--until",
+      until,
+      "--filter",
+      "container=again",
+    );
+    expect(out).toContain("health_on_failure: restart");
+    await daemon.berth("rm", "-f", "again");
+  }, 30_000);
+
+  test("kill, with a restart policy or none; stop is a user's stop", async () => {
+    await daemon.berth(
+      ...sick("--name", "dead", "--health-on-failure=kill"),
+      "busybox",
+      "sleep",
+      "1000",
+    );
+    await daemon.until("dead", "{{.State.Status}} {{.State.ExitCode}}", "exited 137");
+    const label = "berth.health-on-failure=kill";
+    await daemon.docker(
+      ...sick("--name", "back", "--label", label, "--restart", "always"),
+      "busybox",
+      "sleep",
+      "1000",
+    );
+    await daemon.until("back", "{{.RestartCount}}", /^[1-9]/);
+    const polite = [
+      "--health-on-failure=stop",
+      "--restart",
+      "unless-stopped",
+      "--stop-timeout",
+      "1",
+    ];
+    await daemon.berth(...sick("--name", "halt", ...polite), "busybox", "sleep", "1000");
+    await daemon.until("halt", "{{.State.Status}}", "exited");
+    await Bun.sleep(300);
+    expect(await daemon.inspect("halt", "{{.State.Status}} {{.RestartCount}}")).toBe("exited 0");
+    await daemon.berth("rm", "-f", "dead", "back", "halt");
+  }, 30_000);
+
+  test("an image's label does nothing; a wrong value is refused", async () => {
+    await daemon.berth("create", "--name", "seed", "busybox", "true");
+    await daemon.berth("commit", "-c", "LABEL berth.health-on-failure=kill", "seed", "with-label");
+    await daemon.docker(...sick("--name", "calm"), "with-label", "sleep", "1000");
+    await daemon.until("calm", "{{.State.Health.Status}}", "unhealthy");
+    await Bun.sleep(300);
+    expect(await daemon.inspect("calm", "{{.State.Status}}")).toBe("running");
+    const bad = await daemon.berth("create", "--health-on-failure=panic", "busybox", "true");
+    expect([bad.status, bad.err]).toEqual([
+      1,
+      expect.stringContaining("none, kill, restart, stop"),
+    ]);
+    await daemon.berth("rm", "-f", "calm", "seed");
+    await daemon.berth("rmi", "with-label");
+  }, 30_000);
+});

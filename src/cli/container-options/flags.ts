@@ -59,6 +59,12 @@ const rows: readonly Row[] = [
   ["group-add", "", "list", "Add additional groups to join"],
   ["health-cmd", "", "string", "Command to run to check health"],
   ["health-interval", "", "duration", "Time between running the check (ms|s|m|h)", "0s"],
+  [
+    "health-on-failure",
+    "",
+    "string",
+    "What to do about a container that has become unhealthy: none, kill, restart or stop",
+  ],
   ["health-retries", "", "int", "Consecutive failures needed to report unhealthy"],
   [
     "health-start-interval",

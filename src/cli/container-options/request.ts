@@ -158,7 +158,12 @@ function configOf(parsed: Parsed, image: string, command: string[]): ContainerCo
     Image: image,
     WorkingDir: parsed.text("workdir"),
     ...(entrypoint ? { Entrypoint: entrypoint } : {}),
-    Labels: readLabels(parsed.all("label"), parsed.all("label-file")),
+    Labels: {
+      ...readLabels(parsed.all("label"), parsed.all("label-file")),
+      ...(parsed.has("health-on-failure")
+        ? { "berth.health-on-failure": parsed.text("health-on-failure") }
+        : {}),
+    },
     ...(parsed.has("stop-signal") ? { StopSignal: parsed.text("stop-signal") } : {}),
     ...(parsed.has("stop-timeout") ? { StopTimeout: parsed.number("stop-timeout") } : {}),
   };
