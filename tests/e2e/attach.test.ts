@@ -100,7 +100,7 @@ test("an attached client that does not read is waited for, and forgotten when it
   expect((await daemon.berth("run", "--rm", "busybox", "echo", "hi")).out).toBe("hi\n");
   expect(memory() - before).toBeLessThan(48 << 20);
   deaf.destroy();
-  await until(async () => (await daemon.berth("logs", "--tail", "1", "flood")).err.includes("end"));
+  await until(async () => (await daemon.berth("logs", "--tail", "5", "flood")).err.includes("end"));
   await daemon.berth("rm", "-f", "flood");
 }, 30_000);
 
@@ -111,7 +111,7 @@ test("a reader of logs that does not read holds nobody up and costs no memory", 
   const { socket } = await webSocket("/containers/told/attach/ws?stream=1&stdin=1");
   socket.send("go\n");
   const done = daemon.berth("wait", "told");
-  await until(async () => (await daemon.berth("logs", "--tail", "1", "told")).err.includes("end"));
+  await until(async () => (await daemon.berth("logs", "--tail", "5", "told")).err.includes("end"));
   socket.send("x\n");
   expect((await done).out).toBe("0\n");
   expect(memory() - before).toBeLessThan(48 << 20);

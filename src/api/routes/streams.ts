@@ -1,10 +1,10 @@
 /**
  * Attach, logs and exec: the routes that carry streams.
  */
-import { fault } from "../../base/errors.ts";
+import { fault, messageOf } from "../../base/errors.ts";
 import { DetachWatcher, parseDetachKeys } from "../detach-keys.ts";
 import { type Hijacked, joinStreams } from "../hijack.ts";
-import { LogFormatter } from "../log-stream.ts";
+import { frame, LogFormatter } from "../log-stream.ts";
 import type { ContainersPort } from "../ports.ts";
 import { boolean, integer, parseJson, preciseTimeOf } from "../request.ts";
 import { type Context, noContent, ok, type Route } from "../route.ts";
@@ -114,6 +114,23 @@ async function attach(
   return undefined;
 }
 
+/**
+ * A command that cannot be run is told of as dockerd does: in the output, which the exec's exit code goes with. An answer
+ * with an error's status would be "unable to upgrade" to the stock CLI.
+ */
+function tellInStream(
+  context: Context,
+  tty: boolean,
+  exitCode: number | undefined,
+  error: unknown,
+): void {
+  if (exitCode === undefined) throw error;
+  const text = new TextEncoder().encode(`${messageOf(error)}\r\n`);
+  const client = context.hijack(tty);
+  client.write(tty ? text : frame("stdout", text));
+  client.end();
+}
+
 async function execStart(
   context: Context,
   containers: ContainersPort,
@@ -135,11 +152,11 @@ async function execStart(
     throw fault("conflict", "not-running", `container ${exec.container.id} is not running`);
   const { tty, streams, detachKeys } = exec.config;
   const detach = tty && streams.stdin ? new DetachWatcher(parseDetachKeys(detachKeys)) : undefined;
-  // The head goes out when the process runs: a command that is missing is an error with a status.
+  // The head goes out when the process runs.
   const early: Uint8Array[] = [];
   let live: { data(chunk: Uint8Array): void; end(): void; drain(): void } | undefined;
   let ended = false;
-  const stream = await containers.execs.start(exec, ConsoleSize, {
+  const starting = containers.execs.start(exec, ConsoleSize, {
     data: (chunk) => (live === undefined ? early.push(chunk.slice()) : live.data(chunk)),
     end: () => {
       ended = true;
@@ -147,6 +164,10 @@ async function execStart(
     },
     drain: () => live?.drain(),
   });
+  const stream = await starting.catch((error) => {
+    tellInStream(context, tty, exec.exitCode, error);
+  });
+  if (stream === undefined) return undefined;
   await joinStreams(
     context.hijack(tty),
     async (handlers) => {
