@@ -52,6 +52,12 @@ export interface ExecState {
   readonly tellExit: (status: number) => void;
 }
 
+/** How long the end of an exec's output waits for its exit; what closes its output may live on. */
+const EXIT_MS = 1000;
+/** The statuses of shells for a command that cannot be run, and for one that is not there. */
+const CANNOT_RUN = 126;
+const NOT_FOUND = 127;
+const EACCES = 13;
 /** The status of what SIGKILL has ended. */
 const KILLED = 137;
 
@@ -129,17 +135,15 @@ export class Execs {
       throw fault("conflict", "exec-started", `exec ${exec.id} has already been started`);
     if (!container.running) throw notRunning(container);
     exec.started = true;
-    const plan = await this.plan(exec, size);
     try {
+      const plan = await this.plan(exec, size);
       exec.running = true;
       const socket = shimSocket(this.deps.settings, container.id);
-      const started = await execInShim(
-        socket,
-        exec.number,
-        streamMask(config.streams),
-        plan,
-        handlers,
-      );
+      const started = await execInShim(socket, exec.number, streamMask(config.streams), plan, {
+        ...handlers,
+        // Whoever has seen the end of the output asks for the exit code next: it is known by then.
+        end: () => void Promise.race([exec.exited, Bun.sleep(EXIT_MS)]).then(handlers.end),
+      });
       exec.pid = started.pid;
       this.deps.events.emit(
         "container",
@@ -150,8 +154,9 @@ export class Execs {
       return started.stream;
     } catch (error) {
       exec.running = false;
+      exec.exitCode = CANNOT_RUN;
       if (!(error instanceof LaunchFailure)) throw endedMeanwhile(container, error);
-      exec.exitCode = error.error === 13 ? 126 : 127;
+      if (error.op === "exec" && error.error !== EACCES) exec.exitCode = NOT_FOUND;
       throw explainExec(error, await reasonFor(this.deps, container, error));
     }
   }

@@ -197,8 +197,6 @@ test("cp takes files and trees out, running or not, and leads nobody out by link
     expect(await copy("/etc/group", "x")).toContain("Could not find the file /etc/group");
     expect(await copy("/loop/x", "x")).not.toBe("");
   }
-  const into = await daemon.docker("cp", `${target}/running-file`, "source:/etc/x");
-  expect([into.status, into.err]).toEqual([1, expect.stringContaining("cannot copy into")]);
   await daemon.berth("rm", "-f", "-v", "source");
 });
 

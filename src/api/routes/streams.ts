@@ -3,7 +3,7 @@
  */
 import { fault, messageOf } from "../../base/errors.ts";
 import { DetachWatcher, parseDetachKeys } from "../detach-keys.ts";
-import { type Hijacked, joinStreams } from "../hijack.ts";
+import { type EngineStreamHandlers, type Hijacked, joinStreams } from "../hijack.ts";
 import { frame, LogFormatter } from "../log-stream.ts";
 import type { ContainersPort } from "../ports.ts";
 import { boolean, integer, parseJson, preciseTimeOf } from "../request.ts";
@@ -114,23 +114,6 @@ async function attach(
   return undefined;
 }
 
-/**
- * A command that cannot be run is told of as dockerd does: in the output, which the exec's exit code goes with. An answer
- * with an error's status would be "unable to upgrade" to the stock CLI.
- */
-function tellInStream(
-  context: Context,
-  tty: boolean,
-  exitCode: number | undefined,
-  error: unknown,
-): void {
-  if (exitCode === undefined) throw error;
-  const text = new TextEncoder().encode(`${messageOf(error)}\r\n`);
-  const client = context.hijack(tty);
-  client.write(tty ? text : frame("stdout", text));
-  client.end();
-}
-
 async function execStart(
   context: Context,
   containers: ContainersPort,
@@ -152,32 +135,18 @@ async function execStart(
     throw fault("conflict", "not-running", `container ${exec.container.id} is not running`);
   const { tty, streams, detachKeys } = exec.config;
   const detach = tty && streams.stdin ? new DetachWatcher(parseDetachKeys(detachKeys)) : undefined;
-  // The head goes out when the process runs.
-  const early: Uint8Array[] = [];
-  let live: { data(chunk: Uint8Array): void; end(): void; drain(): void } | undefined;
-  let ended = false;
-  const starting = containers.execs.start(exec, ConsoleSize, {
-    data: (chunk) => (live === undefined ? early.push(chunk.slice()) : live.data(chunk)),
-    end: () => {
-      ended = true;
-      live?.end();
-    },
-    drain: () => live?.drain(),
-  });
-  const stream = await starting.catch((error) => {
-    tellInStream(context, tty, exec.exitCode, error);
-  });
-  if (stream === undefined) return undefined;
-  await joinStreams(
-    context.hijack(tty),
-    async (handlers) => {
-      for (const chunk of early) handlers.data(chunk);
-      live = handlers;
-      if (ended) queueMicrotask(() => handlers.end());
-      return stream;
-    },
-    detach,
-  );
+  // The head goes out before anything can follow it: some clients (docker-py) read both at once, and lose what follows.
+  const client = context.hijack(tty);
+  try {
+    const start = (handlers: EngineStreamHandlers) =>
+      containers.execs.start(exec, ConsoleSize, handlers);
+    await joinStreams(client, start, detach);
+  } catch (error) {
+    // As dockerd does: in the output, which the exec's exit code goes with.
+    const text = new TextEncoder().encode(`${messageOf(error)}\r\n`);
+    client.write(tty ? text : frame("stdout", text));
+    client.end();
+  }
   return undefined;
 }
 
