@@ -1,10 +1,10 @@
 /**
  * Files of this machine as an archive, and an archive as files of this machine, for `cp`.
  */
-import { closeSync, lstatSync } from "node:fs";
+import { closeSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { TarReader } from "../base/tar.ts";
-import { tarEnd, tarHeader } from "../base/tar-writer.ts";
+import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
 import {
   Extractor,
   openRoot,
@@ -78,14 +78,14 @@ export async function* renameEntries(source: ByteStream, rename: CopyPlan["renam
     const linkPath = entry.type === "hardlink" ? renamed(entry.linkPath, rename) : entry.linkPath;
     yield tarHeader({ ...entry, path: renamed(entry.path, rename), linkPath });
     for await (const piece of reader.data()) yield piece;
-    yield new Uint8Array((512 - (entry.size % 512)) % 512);
+    yield tarPadding(entry.size);
   }
   yield tarEnd();
 }
 
 /** Unpacks below a directory of this machine; everything belongs to whoever calls. */
 export async function unpackLocal(archive: ByteStream, directory: string): Promise<void> {
-  const root = openRoot(lstatSync(directory).isSymbolicLink() ? `${directory}/.` : directory);
+  const root = openRoot(`${directory}/.`);
   const tree = new TargetTree(root);
   try {
     const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };

@@ -2,12 +2,12 @@
  * Copying into a container. A running one is reached through its init process, so that files land where it sees them; a
  * stopped one through a mount of its layers that no namespace has, which nothing survives.
  */
-import { closeSync, existsSync, openSync, readFileSync, realpathSync } from "node:fs";
+import { closeSync, existsSync, readFileSync, realpathSync } from "node:fs";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { errnoOf, fault } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { overlayParams } from "../runtime/index.ts";
-import { Extractor, TargetTree, type TreeMount } from "../tree/index.ts";
+import { Extractor, namesOf, openRoot, TargetTree, type TreeMount } from "../tree/index.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import { noSuchPath } from "./copying.ts";
@@ -16,8 +16,6 @@ import { userInImage, userInRunning } from "./host.ts";
 import { layerOf } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
 
-const O_DIRECTORY = 0o200000;
-const O_CLOEXEC = 0o2000000;
 /** What the engine mounts over files of every container: they are not to be replaced. */
 const ownFiles = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
@@ -39,12 +37,12 @@ export interface CopyInRequest {
 /** Opens the root of a container that runs; undefined when it has just ended. */
 function openRunning({ record }: Container): number | undefined {
   try {
-    const process = openSync(`/proc/${record.state.pid}`, O_DIRECTORY | O_CLOEXEC);
+    const process = openRoot(`/proc/${record.state.pid}`);
     try {
       // The descriptor stays with this process, so that whoever gets its number next is not taken for it.
       const cgroups = readFileSync(`/proc/self/fd/${process}/cgroup`, "utf8");
       if (!cgroups.includes(record.id)) return undefined;
-      return openSync(`/proc/self/fd/${process}/root/`, O_DIRECTORY | O_CLOEXEC);
+      return openRoot(`/proc/self/fd/${process}/root/.`);
     } finally {
       closeSync(process);
     }
@@ -61,14 +59,13 @@ async function withStopped<T>(
   work: (root: number) => Promise<T>,
 ): Promise<T> {
   const mount = deps.driver.mountOf(layerOf(record));
-  const open = (path: string) => openSync(path, O_DIRECTORY | O_CLOEXEC);
   const handle =
     mount.kind === "overlay"
       ? await deps.kernel.mountDetached("overlay", overlayParams(mount, deps.features.lowerdirPlus))
       : undefined;
   try {
-    const root = open(
-      mount.kind === "overlay" ? `/proc/${deps.kernel.pid}/fd/${handle}/` : mount.path,
+    const root = openRoot(
+      mount.kind === "overlay" ? `/proc/${deps.kernel.pid}/fd/${handle}/.` : mount.path,
     );
     try {
       return await work(root);
@@ -106,11 +103,7 @@ function checkWritable({ record }: Container, path: string): void {
 
 function resolveDirectory(tree: TargetTree, { path, asked }: CopyInRequest): string {
   try {
-    return tree.resolve(
-      [],
-      path.split("/").filter((name) => name !== "" && name !== "."),
-      false,
-    );
+    return tree.resolve([], namesOf(path), false);
   } catch (error) {
     const code = errnoOf(error);
     if (code === "ENOENT") throw noSuchPath(path, asked);

@@ -39,7 +39,7 @@ import type { EngineDeps } from "./deps.ts";
 import { withDiagnosis } from "./diagnosis.ts";
 import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
 import { devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
-import { hostsText, linkEnvironment, linkedTo, tellLinking } from "./links.ts";
+import { checkLinksRun, hostsText, linkEnvironment, tellLinking } from "./links.ts";
 import { copyUp } from "./mounts.ts";
 import { DEFAULT_PATH, securityOption, toOciSpec } from "./oci.ts";
 import { cgroupPath, layerOf, logPath, logSettings, runDirectory, shimSocket } from "./places.ts";
@@ -186,7 +186,7 @@ async function prepare(
   const { record } = container;
   const { hostConfig } = record;
   await othersStarted(deps, record);
-  linkedTo(deps, record);
+  checkLinksRun(deps, record);
   await deps.forwarding.check(record);
   const namespaces = namespacesOf(deps, record);
   const user = userInImage(deps, container);

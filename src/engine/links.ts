@@ -9,7 +9,7 @@ import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, LinkRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
-import type { ContainerRegistry } from "./registry.ts";
+import { type ContainerRegistry, noSuchContainer } from "./registry.ts";
 
 interface Port {
   readonly number: number;
@@ -58,29 +58,30 @@ interface Linked {
   readonly address: string;
 }
 
-/** What a container links to, all of it running. Throws a Fault in Docker's words when something is not. */
-export function linkedTo(deps: EngineDeps, record: ContainerRecord): Linked[] {
-  if (record.hostConfig.NetworkMode !== "bridge") return [];
-  return (record.links ?? []).map((link) => {
-    const other = deps.registry.find(link.id);
-    const address = other?.running ? other.record.endpoint?.address : undefined;
-    if (other !== undefined && address !== undefined) return { link, other, address };
-    const name = other?.record.name ?? link.name;
+/** Where a link leads; undefined when nothing runs there. */
+function follow(deps: EngineDeps, link: LinkRecord): Linked | undefined {
+  const other = deps.registry.find(link.id);
+  const address = other?.running ? other.record.endpoint?.address : undefined;
+  return other === undefined || address === undefined ? undefined : { link, other, address };
+}
+
+/** Throws a Fault in Docker's words when something that a container links to does not run. */
+export function checkLinksRun(deps: EngineDeps, record: ContainerRecord): void {
+  if (record.hostConfig.NetworkMode !== "bridge") return;
+  for (const link of record.links ?? []) {
+    if (follow(deps, link) !== undefined) continue;
+    const name = deps.registry.find(link.id)?.record.name ?? link.name;
     throw fault(
       "invalid",
       "link-not-running",
       `Cannot link to a non running container: /${name} AS /${record.name}/${link.alias}`,
     );
-  });
+  }
 }
 
 /** What a container links to and runs; what has ended is left out. */
 function runningOf(deps: EngineDeps, record: ContainerRecord): Linked[] {
-  return (record.links ?? []).flatMap((link) => {
-    const other = deps.registry.find(link.id);
-    const address = other?.running ? other.record.endpoint?.address : undefined;
-    return other === undefined || address === undefined ? [] : [{ link, other, address }];
-  });
+  return (record.links ?? []).flatMap((link) => follow(deps, link) ?? []);
 }
 
 function portsOf(config: ContainerConfig): Port[] {
@@ -218,8 +219,7 @@ export function removeLink(deps: EngineDeps, reference: string): void {
   }
   const linking = deps.registry.named(name);
   const has = linking?.record.links?.some((link) => link.alias === alias);
-  if (linking === undefined || !has || more.length > 0)
-    throw fault("not-found", "no-such-container", `No such container: ${reference}`);
+  if (linking === undefined || !has || more.length > 0) throw noSuchContainer(reference);
   const { record } = linking;
   record.links = record.links?.filter((link) => link.alias !== alias);
   deps.database.insist(record);

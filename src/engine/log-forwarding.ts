@@ -3,7 +3,7 @@
  */
 import { existsSync } from "node:fs";
 import { hostname } from "node:os";
-import { fault, messageOf } from "../base/errors.ts";
+import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Kernel } from "../kernel/index.ts";
 import { checkReceiver, Forwarder, flagOf, type LogSource, logTarget } from "../logging/index.ts";
@@ -41,8 +41,7 @@ export function logSourceOf(record: ContainerRecord): LogSource {
 /** All forwarders of this daemon. */
 export class LogForwarding {
   private readonly running = new Map<string, Forwarder>();
-  /** Times that records of a container were lost, for stats. */
-  private readonly losses = new Map<string, number>();
+  private closed = false;
 
   constructor(
     private readonly settings: EngineSettings,
@@ -55,7 +54,7 @@ export class LogForwarding {
       try {
         return await this.kernel.sendUnixDatagram(path, data);
       } catch (error) {
-        if (!messageOf(error).includes("EAGAIN") || tries >= FULL_TRIES) throw error;
+        if (errnoOf(error) !== "EAGAIN" || tries >= FULL_TRIES) throw error;
         await Bun.sleep(FULL_MS);
       }
     }
@@ -106,8 +105,6 @@ export class LogForwarding {
     });
   }
 
-  private closed = false;
-
   private hooksOf(container: Container) {
     const { record } = container;
     let told = 0;
@@ -115,7 +112,6 @@ export class LogForwarding {
       unreachable: (error: string) =>
         log.warn("a log receiver cannot be reached; records wait", { id: record.id, error }),
       lost: (from: string, to: string) => {
-        this.losses.set(record.id, (this.losses.get(record.id) ?? 0) + 1);
         if (Date.now() - told < TELL_MS) return;
         told = Date.now();
         log.warn("log records were rotated away before they could be sent", {
@@ -128,20 +124,12 @@ export class LogForwarding {
     };
   }
 
-  /** What was sent, and how often some was lost; undefined for drivers that only keep. */
-  countsOf(id: string): { forwarded: number; losses: number } | undefined {
-    const forwarder = this.running.get(id);
-    if (forwarder === undefined) return undefined;
-    return { forwarded: forwarder.forwarded, losses: this.losses.get(id) ?? 0 };
-  }
-
   /** Sends what is left for a bounded time, before a container's files go. */
   async drain(id: string): Promise<void> {
     const forwarder = this.running.get(id);
     if (forwarder === undefined) return;
     await Promise.race([forwarder.done, Bun.sleep(DRAIN_MS)]);
     await forwarder.stop();
-    this.losses.delete(id);
   }
 
   /** Stops all; the next daemon goes on. */

@@ -80,8 +80,6 @@ export async function checkReceiver(
 
 /** Forwards one container's records. */
 export class Forwarder {
-  /** Records that were sent. */
-  forwarded = 0;
   private position: Position;
   /** Places that are surely sent, a moment ago and two: what a broken connection had taken may not have arrived. */
   private settled: [Position, Position];
@@ -194,7 +192,6 @@ export class Forwarder {
       if (entry.time === from.time && seen++ < from.count) continue;
       for (const message of encode(entry)) await this.deliver(transport, message);
       connected();
-      this.forwarded++;
       const same = entry.time === this.position.time;
       this.position = { time: entry.time, count: same ? this.position.count + 1 : 1 };
     }

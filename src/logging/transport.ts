@@ -125,7 +125,6 @@ export async function openTransport(
 ): Promise<Transport> {
   if (target.kind === "udp") return openUdp(target.host, target.port);
   if (target.kind !== "unixgram") return openStream(target, options);
-  // An empty datagram tells nobody anything; that there is a socket is known by it.
   return {
     send: (message) => sendDatagram(target.path, message),
     receive: () => Promise.reject(new Error("a datagram socket answers nothing")),

@@ -10,6 +10,7 @@ import {
   closeAll,
   type Merged,
   mergedIn,
+  namesOf,
   openMerged,
   openRoot,
   Place,
@@ -81,7 +82,7 @@ export class ContainerView {
   }
 
   private async walk(path: string, follow: boolean, open: number[]): Promise<At | undefined> {
-    const rest = path.split("/").filter((name) => name !== "" && name !== ".");
+    const rest = namesOf(path);
     let at = this.start(open);
     const stack: At[] = [];
     for (let links = 0; rest.length > 0; ) {
@@ -108,7 +109,7 @@ export class ContainerView {
         at = stack[0] ?? at;
         stack.length = 0;
       }
-      rest.unshift(...link.split("/").filter((part) => part !== "" && part !== "."));
+      rest.unshift(...namesOf(link));
     }
     return at;
   }

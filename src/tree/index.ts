@@ -11,6 +11,7 @@ export {
   type Merged,
   mergedIn,
   namesIn,
+  namesOf,
   openMerged,
   openRoot,
   Place,

@@ -5,7 +5,7 @@
  */
 import { closeSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
-import { openDirectoryIn, openRoot, pathIn, placeIn } from "./walk.ts";
+import { namesOf, openDirectoryIn, openRoot, pathIn, placeIn } from "./walk.ts";
 
 const MAX_LINKS = 40;
 /** Open directories at most: an archive names the same few again and again. */
@@ -22,8 +22,7 @@ export interface TreeMount {
 /** The components of a path; ".." goes up but never above the root. */
 export function components(path: string): string[] {
   const out: string[] = [];
-  for (const name of path.split("/")) {
-    if (name === "" || name === ".") continue;
+  for (const name of namesOf(path)) {
     if (name === "..") out.pop();
     else out.push(name);
   }
@@ -67,7 +66,7 @@ export class TargetTree {
       }
       if (++links > MAX_LINKS) throw failure("ELOOP", "too many levels of symbolic links");
       if (link.startsWith("/")) at.length = 0;
-      rest.unshift(...link.split("/").filter((part) => part !== "" && part !== "."));
+      rest.unshift(...namesOf(link));
     }
     return at.join("/");
   }

@@ -20,6 +20,11 @@ const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const OPAQUE = "trusted.overlay.opaque";
 
+/** The names that a path is made of, ".." among them. */
+export function namesOf(path: string): string[] {
+  return path.split("/").filter((name) => name !== "" && name !== ".");
+}
+
 /** The path of a name in an open directory, for calls that do not follow a link in the last component. */
 export function pathIn(directory: number, name: string): string {
   return `/proc/self/fd/${directory}/${name}`;
