@@ -20,7 +20,11 @@ export function parseDetachKeys(text: string): number[] {
 export class DetachWatcher {
   private matched = 0;
 
-  constructor(private readonly keys: readonly number[]) {}
+  /** `left` is called once the sequence is complete. */
+  constructor(
+    private readonly keys: readonly number[],
+    private readonly left: () => void = () => {},
+  ) {}
 
   /** The bytes to pass on, and whether the sequence is complete. */
   feed(chunk: Uint8Array): { pass: Uint8Array; detached: boolean } {
@@ -28,8 +32,10 @@ export class DetachWatcher {
     for (const byte of chunk) {
       if (byte === this.keys[this.matched]) {
         this.matched++;
-        if (this.matched === this.keys.length)
+        if (this.matched === this.keys.length) {
+          this.left();
           return { pass: Uint8Array.from(pass), detached: true };
+        }
         continue;
       }
       // Not the sequence after all: what was held back goes first.

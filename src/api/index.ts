@@ -3,10 +3,12 @@
  */
 export type {
   ApiPorts,
+  DiskKind,
   DiskPort,
   ImagesPort,
   NetworksPort,
   PruneWish,
+  QueryFilters,
   SystemPort,
   VolumesPort,
 } from "./ports.ts";

@@ -13,6 +13,7 @@ import type {
   SystemVersion,
   Volume,
 } from "../spec/engine-api.ts";
+import type { Platform } from "../spec/platform.ts";
 
 /** Bytes that come in or go out. */
 export type Bytes = AsyncIterable<Uint8Array>;
@@ -36,6 +37,7 @@ export type ContainersPort = Pick<
   | "remove"
   | "wait"
   | "attach"
+  | "detached"
   | "createExec"
   | "execs"
   | "logs"
@@ -57,10 +59,11 @@ export type ContainersPort = Pick<
 
 /** Images. */
 export interface ImagesPort {
-  list(filters: QueryFilters): ImageSummary[];
-  inspect(name: string): ImageInspect;
-  history(name: string): ImageHistoryResponseItem[];
+  list(filters: QueryFilters, options: { readonly sharedSize: boolean }): ImageSummary[];
+  inspect(name: string, platform?: Platform): ImageInspect;
+  history(name: string, platform?: Platform): ImageHistoryResponseItem[];
   tag(source: string, target: string): void;
+  /** Tells of it by events, too. */
   remove(name: string, force: boolean): ImageDeleteResponseItem[];
   load(
     archive: Bytes,
@@ -91,7 +94,7 @@ export interface VolumesPort {
 
 /** Networks: to look at. */
 export interface NetworksPort {
-  list(): Network[];
+  list(filters: QueryFilters): Network[];
 }
 
 /** The daemon itself. */
@@ -106,9 +109,14 @@ export interface PruneWish extends Selection {
   readonly onlyNameless: boolean;
 }
 
+/** What takes room. */
+export const diskKinds = ["image", "container", "volume", "build-cache"] as const;
+/** One of them. */
+export type DiskKind = (typeof diskKinds)[number];
+
 /** The disk: what takes room, and taking it back. */
 export interface DiskPort {
-  usage(): Promise<unknown>;
+  usage(kinds: readonly DiskKind[]): Promise<unknown>;
   pruneImages(wish: PruneWish): {
     readonly ImagesDeleted: readonly ImageDeleteResponseItem[];
     readonly SpaceReclaimed: number;
@@ -119,6 +127,16 @@ export interface DiskPort {
   };
 }
 
+/** Image registries. */
+export interface RegistryPort {
+  login(credentials: {
+    readonly username: string;
+    readonly password: string;
+    readonly identityToken: string;
+    readonly serverAddress: string;
+  }): Promise<{ readonly identityToken: string }>;
+}
+
 /** Everything. */
 export interface ApiPorts {
   readonly containers: ContainersPort;
@@ -127,6 +145,7 @@ export interface ApiPorts {
   readonly networks: NetworksPort;
   readonly system: SystemPort;
   readonly disk: DiskPort;
+  readonly registry: RegistryPort;
   readonly events: Pick<Events, "recent" | "listen" | "emit">;
 }
 

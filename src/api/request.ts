@@ -5,6 +5,7 @@ import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
 import { fault, messageOf } from "../base/errors.ts";
 import type { Selection } from "../base/selection.ts";
+import { type Platform, parsePlatform, parsePlatformJson } from "../spec/platform.ts";
 import type { QueryFilters } from "./ports.ts";
 
 const BODY_MAX = 8 << 20;
@@ -29,6 +30,13 @@ export function integer(query: URLSearchParams, name: string, fallback: number):
       `strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax: ${name}`,
     );
   return number;
+}
+
+/** A number that must be there. Throws a Fault "invalid" when it is not, or is none. */
+export function requiredInteger(query: URLSearchParams, name: string): number {
+  if (!query.get(name))
+    throw fault("invalid", "query-number", `strconv.Atoi: parsing "": invalid syntax: ${name}`);
+  return integer(query, name, 0);
 }
 
 /** Filters: a JSON object of lists, or, as old clients send it, of objects whose keys count. */
@@ -100,16 +108,29 @@ export function parseJson<T>(bytes: Uint8Array, schema: z.ZodType<T>): T {
   );
 }
 
-/** A JSON body by a schema. An empty one counts as an empty object. */
-export async function jsonBody<T>(request: IncomingMessage, schema: z.ZodType<T>): Promise<T> {
+/** Throws a Fault "invalid" for a body that is not declared as JSON. */
+function checkJsonType(type: string): void {
+  if (/^\s*application\/json\s*(;|$)/i.test(type)) return;
+  throw fault(
+    "invalid",
+    "content-type",
+    type === ""
+      ? "malformed Content-Type header (): mime: no media type"
+      : `unsupported Content-Type header (${type}): must be 'application/json'`,
+  );
+}
+
+/** A JSON body by a schema. An empty one counts as an empty object unless it is `required`. */
+export async function jsonBody<T>(
+  request: IncomingMessage,
+  schema: z.ZodType<T>,
+  required = false,
+): Promise<T> {
   const bytes = await readBody(request);
   const type = request.headers["content-type"] ?? "";
-  if (bytes.length > 0 && type !== "" && !/^application\/json\b/i.test(type))
-    throw fault(
-      "invalid",
-      "content-type",
-      `unsupported Content-Type header (${type}): must be 'application/json'`,
-    );
+  if (bytes.length > 0 || type !== "") checkJsonType(type);
+  if (bytes.length === 0 && required)
+    throw fault("invalid", "body-json", "invalid JSON: got EOF while reading request body");
   return parseJson(bytes, schema);
 }
 
@@ -155,6 +176,12 @@ export function selectionOf(filters: QueryFilters, more: readonly string[] = [])
   };
 }
 
+/** The platform that a query names, as text or as a JSON object; undefined when it names none. */
+export function platformOf(text: string | null): Platform | undefined {
+  if (text === null || text === "") return undefined;
+  return text.startsWith("{") ? parsePlatformJson(text) : parsePlatform(text);
+}
+
 /** "repo:tag" of a query that names an image to be; undefined when it names none. */
 export function newReference(query: URLSearchParams): string | undefined {
   const [repository, tag] = [query.get("repo") ?? "", query.get("tag") ?? ""];
@@ -163,7 +190,7 @@ export function newReference(query: URLSearchParams): string | undefined {
 }
 
 /** Throws a Fault "invalid" for a filter that is not one of `known`. */
-function checkFilters(filters: QueryFilters, known: readonly string[]): void {
+export function checkFilters(filters: QueryFilters, known: readonly string[]): void {
   for (const key of Object.keys(filters))
     if (!known.includes(key)) throw fault("invalid", "filter", `invalid filter '${key}'`);
 }

@@ -2,6 +2,7 @@
  * What a route is, and the answers that it can give.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { z } from "zod";
 import type { Hijacked } from "./hijack.ts";
 import type { ApiPorts } from "./ports.ts";
 
@@ -13,6 +14,8 @@ export interface Context {
   readonly response: ServerResponse;
   /** The body as bytes; for hijacked requests what came with the head. */
   body(): Promise<Uint8Array>;
+  /** The body as JSON by a schema; an empty one counts as an empty object unless one is required. */
+  json<T>(schema: z.ZodType<T>, options?: { readonly required: boolean }): Promise<T>;
   /** Takes the connection over, once. */
   hijack(tty: boolean): Hijacked;
   /** The same for a WebSocket. Throws a Fault "invalid" when the request is no handshake. */

@@ -195,6 +195,11 @@ export const execStartBody = z
   .object({ Detach: flag, Tty: flag, ConsoleSize: z.array(int).max(2) })
   .partial();
 
+/** The body of /auth. */
+export const authBody = z
+  .object({ username: name, password: text, serveraddress: name, identitytoken: text })
+  .partial();
+
 /** The body of /volumes/create. */
 export const volumeBody = z
   .object({ Name: name, Driver: name, DriverOpts: textMap, Labels: textMap })

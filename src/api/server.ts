@@ -8,8 +8,9 @@ import findMyWay from "find-my-way";
 import { errnoOf, fault } from "../base/errors.ts";
 import { hijackResponse, hijackSocket } from "./hijack.ts";
 import type { ApiPorts } from "./ports.ts";
-import { readBody } from "./request.ts";
+import { jsonBody, readBody } from "./request.ts";
 import type { Context, Reply, Route } from "./route.ts";
+import { authRoutes } from "./routes/auth.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { diskRoutes } from "./routes/disk.ts";
 import { imageRoutes } from "./routes/images.ts";
@@ -130,6 +131,7 @@ export class ApiServer {
       ...systemRoutes,
       ...swarmRoutes,
       ...diskRoutes,
+      ...authRoutes,
     ])
       this.router.on(route.method, route.path, () => {}, route);
     const serverHeader = `Berth/${version} (linux)`;
@@ -206,6 +208,7 @@ export class ApiServer {
       signal: abort.signal,
       // Bun gives the body to the request even when the connection is to be taken over.
       body: () => readBody(request),
+      json: (schema, options) => jsonBody(request, schema, options?.required ?? false),
       hijack: (tty) =>
         upgrade === undefined
           ? hijackResponse(request, response, tty)

@@ -2,7 +2,7 @@
  * Signals to a running container: stop, kill, restart, pause, resize; and removal and renaming.
  */
 import { constants } from "node:os";
-import { fault } from "../base/errors.ts";
+import { Fault, fault } from "../base/errors.ts";
 import { attributesOf } from "./attributes.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -145,6 +145,8 @@ export async function killContainer(
   deps: EngineDeps,
   container: Container,
   signalText: string,
+  /** What the user called it. */
+  reference = container.id,
 ): Promise<void> {
   const signal = signalNumber(signalText || "SIGKILL");
   if (container.restarting) return callOff(deps, container);
@@ -152,7 +154,7 @@ export async function killContainer(
     throw fault(
       "conflict",
       "not-running",
-      `cannot kill container: ${container.id}: container ${container.id} is not running`,
+      `cannot kill container: ${reference}: container ${container.id} is not running`,
     );
   // A signal that means the end is the user's wish; no restart policy works against it.
   if (
@@ -209,14 +211,35 @@ export async function unpauseContainer(deps: EngineDeps, container: Container): 
 
 /** Sets the terminal's size. */
 export async function resizeContainer(
+  deps: EngineDeps,
   container: Container,
   rows: number,
   columns: number,
 ): Promise<void> {
   if (!container.running) throw notRunning(container);
+  // Without a terminal there is nothing to size, and that is fine.
   const errno = (await container.shim?.resize(0, rows, columns)) ?? 3;
-  if (errno !== 0)
-    throw fault("invalid", "no-terminal", `container ${container.id} has no terminal`);
+  if (errno !== 0 && container.record.config.Tty === true)
+    throw fault("invalid", "no-terminal", `container ${container.id} has lost its terminal`);
+  const size = { height: String(rows), width: String(columns) };
+  deps.events.emit("container", "resize", container.id, attributesOf(container.record, size));
+}
+
+/** The name, checked. Throws Faults that say what for it was wanted. */
+function allocated(deps: EngineDeps, wanted: string): string {
+  try {
+    const name = checkName(wanted.startsWith("/") ? wanted : `/${wanted}`);
+    deps.registry.checkFree(name);
+    return name;
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    throw new Fault(
+      error.kind,
+      error.code,
+      `Error when allocating new name: ${error.message}`,
+      error,
+    );
+  }
 }
 
 /** Gives a container another name. */
@@ -225,15 +248,16 @@ export async function renameContainer(
   container: Container,
   newName: string,
 ): Promise<void> {
-  const name = checkName(newName);
+  if (newName === "")
+    throw fault("invalid", "container-name", "Neither old nor new names may be empty");
   const oldName = container.record.name;
-  if (name === oldName)
+  if (newName.replace(/^\//, "") === oldName)
     throw fault(
       "invalid",
       "same-name",
       "Renaming a container with the same name as its current name",
     );
-  deps.registry.checkFree(name);
+  const name = allocated(deps, newName);
   deps.registry.rename(container, name);
   try {
     deps.database.insist(container.record);

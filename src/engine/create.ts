@@ -5,11 +5,12 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { hostname as hostHostname } from "node:os";
 import { fault } from "../base/errors.ts";
-import type { ImageRecord } from "../images/index.ts";
+import { checkPlatform, hostPlatform, type ImageRecord } from "../images/index.ts";
 import { checkLogOptions, checkTag } from "../logging/index.ts";
 import { isMac } from "../network/index.ts";
 import { parseSeccompProfile } from "../runtime/index.ts";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
+import { type Platform, platformFits, platformText } from "../spec/platform.ts";
 import { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -32,6 +33,8 @@ export interface CreateInput {
   readonly config: ContainerConfig;
   readonly hostConfig: HostConfig;
   readonly networking: NetworkingConfig;
+  /** The platform that the image must be for. */
+  readonly platform?: Platform | undefined;
 }
 
 /** What came of it. */
@@ -216,9 +219,19 @@ function recordOf(
   };
 }
 
+/** The image of a container to be. Throws Faults in Docker's words. */
+async function imageFor(deps: EngineDeps, { config, platform }: CreateInput): Promise<ImageRecord> {
+  const { Image = "", Cmd, Entrypoint } = config;
+  if (Image === "" && !Cmd?.length && !Entrypoint?.length)
+    throw fault("invalid", "no-command", "no command specified");
+  const image = await deps.images.resolveOrBuiltin(Image);
+  checkPlatform(Image, image, platform);
+  return image;
+}
+
 /** Creates a container. Throws Faults in Docker's words, and has changed nothing then. */
 export async function createContainer(deps: EngineDeps, input: CreateInput): Promise<Created> {
-  const image = await deps.images.resolveOrBuiltin(input.config.Image ?? "");
+  const image = await imageFor(deps, input);
   if (input.name !== undefined) deps.registry.checkFree(checkName(input.name));
   const config = mergeConfig(input.config, image);
   checkConfig(deps, config, input.hostConfig);
@@ -261,7 +274,19 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
     rmSync(directory, { recursive: true, force: true });
     throw error;
   }
-  return { id, warnings: warningsOf(deps, input.hostConfig) };
+  return {
+    id,
+    warnings: [...platformWarnings(image, input), ...warningsOf(deps, input.hostConfig)],
+  };
+}
+
+function platformWarnings({ document }: ImageRecord, { platform }: CreateInput): string[] {
+  const host = hostPlatform();
+  if (platform !== undefined || document.architecture === "" || platformFits(host, document))
+    return [];
+  return [
+    `The requested image's platform (${platformText(document)}) does not match the detected host platform (${platformText(host)}) and no specific platform was requested`,
+  ];
 }
 
 function warningsOf(deps: EngineDeps, hostConfig: HostConfig): string[] {

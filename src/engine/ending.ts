@@ -4,6 +4,7 @@
 import { rmSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { announceRelease } from "./announce.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
@@ -92,6 +93,7 @@ async function afterExit(deps: EngineDeps, container: Container): Promise<void> 
     if (container.record.hostConfig.AutoRemove) {
       try {
         await releaseNetwork(deps, container.record);
+        announceRelease(deps, container.record);
         await removeContainer(deps, container, { volumes: true });
       } finally {
         // Whoever waits for the removal is answered before what nobody asks for is taken away.
@@ -100,6 +102,7 @@ async function afterExit(deps: EngineDeps, container: Container): Promise<void> 
       }
     } else {
       await releaseResources(deps, container);
+      announceRelease(deps, container.record);
       deps.database.save(container.record);
     }
   } catch (error) {

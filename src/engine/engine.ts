@@ -16,6 +16,7 @@ import type {
   FilesystemChange,
   HostConfig,
 } from "../spec/engine-api.ts";
+import { attributesOf } from "./attributes.ts";
 import type { Container, ExitStatus, WaitCondition } from "./container.ts";
 import {
   deleteContainer,
@@ -92,7 +93,7 @@ export class Engine {
   }
 
   kill(reference: string, signal: string): Promise<void> {
-    return killContainer(this.deps, this.get(reference), signal);
+    return killContainer(this.deps, this.get(reference), signal, reference);
   }
 
   pause(reference: string): Promise<void> {
@@ -104,7 +105,7 @@ export class Engine {
   }
 
   resize(reference: string, rows: number, columns: number): Promise<void> {
-    return resizeContainer(this.get(reference), rows, columns);
+    return resizeContainer(this.deps, this.get(reference), rows, columns);
   }
 
   rename(reference: string, name: string): Promise<void> {
@@ -128,6 +129,12 @@ export class Engine {
     handlers: StreamHandlers,
   ): Promise<AttachedStream> {
     return attachContainer(this.deps, this.get(reference), choice, handlers);
+  }
+
+  /** Tells that a client has left by its detach keys. */
+  detached(reference: string): void {
+    const { id, record } = this.get(reference);
+    this.deps.events.emit("container", "detach", id, attributesOf(record));
   }
 
   update(reference: string, change: HostConfig): Promise<{ Warnings: string[] }> {

@@ -223,10 +223,20 @@ export class Execs {
     }
   }
 
+  /** Tells that a client has left it by its detach keys. */
+  detached({ id, container }: ExecState): void {
+    this.deps.events.emit(
+      "container",
+      "exec_detach",
+      container.id,
+      attributesOf(container.record, { execID: id }),
+    );
+  }
+
   /** Sets its terminal's size. */
   async resize(exec: ExecState, rows: number, columns: number): Promise<void> {
     const errno = (await exec.container.shim?.resize(exec.number, rows, columns)) ?? 3;
-    if (errno !== 0)
+    if (errno !== 0 && (exec.config.tty || !exec.running))
       throw fault("invalid", "no-terminal", `exec ${exec.id} has no terminal or does not run`);
   }
 }

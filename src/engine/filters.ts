@@ -2,7 +2,8 @@
  * Filters of the container list: pure.
  */
 import { fault } from "../base/errors.ts";
-import { labelHolds } from "../base/selection.ts";
+import { filterBoolean, labelHolds } from "../base/selection.ts";
+import { exposedPorts } from "../spec/exposed-ports.ts";
 import type { Container } from "./container.ts";
 
 /** Each key with its accepted values. */
@@ -17,6 +18,7 @@ const statuses = new Set([
   "exited",
   "dead",
 ]);
+const healths = new Set(["starting", "healthy", "unhealthy", "none"]);
 const known = new Set([
   "ancestor",
   "before",
@@ -42,6 +44,17 @@ function nameHolds(name: string, pattern: string): boolean {
   }
 }
 
+/** Whether one of the ports that are the keys of a map is among those that a filter names. */
+function portsMeet(
+  ports: Readonly<Record<string, unknown>> | null | undefined,
+  value: string,
+): boolean {
+  const wanted = exposedPorts(value) ?? [];
+  return Object.keys(ports ?? {})
+    .flatMap((port) => exposedPorts(port) ?? [])
+    .some((port) => wanted.includes(port));
+}
+
 type Test = (container: Container, value: string) => boolean;
 
 function tests(
@@ -65,18 +78,25 @@ function tests(
         (mount) => mount.volume === value || mount.target === value || mount.source === value,
       ),
     network: ({ record }, value) => record.hostConfig.NetworkMode === value,
-    publish: ({ record }, value) =>
-      (record.endpoint?.ports ?? []).some(
-        (port) =>
-          `${port.hostPort}/${port.protocol}` === (value.includes("/") ? value : `${value}/tcp`),
-      ),
-    expose: ({ record }, value) =>
-      Object.keys(record.config.ExposedPorts ?? {}).includes(
-        value.includes("/") ? value : `${value}/tcp`,
-      ),
+    publish: ({ record }, value) => portsMeet(record.hostConfig.PortBindings, value),
+    expose: ({ record }, value) => portsMeet(record.config.ExposedPorts, value),
     health: ({ record }, value) => value === (record.state.health?.status ?? "none"),
-    "is-task": (_container, value) => /^(false|0)$/i.test(value),
+    // A task is a container that a swarm has made.
+    "is-task": (_container, value) => !filterBoolean("is-task", value),
   };
+}
+
+/** Throws Faults in Docker's words for a value that a filter cannot have, whether there are containers or not. */
+function checkValue(key: string, value: string, find: (reference: string) => Container): void {
+  const bad = (message: string) => fault("invalid", "filter", message);
+  if (key === "before" || key === "since") find(value);
+  if (key === "is-task") filterBoolean(key, value);
+  if (key === "status" && !statuses.has(value)) throw bad(`invalid filter 'status=${value}'`);
+  if (key === "exited" && !/^[+-]?\d+$/.test(value)) throw bad(`invalid filter 'exited=${value}'`);
+  if (key === "health" && !healths.has(value))
+    throw bad(`unrecognized filter value for health: ${value}`);
+  if ((key === "publish" || key === "expose") && exposedPorts(value) === undefined)
+    throw bad(`error while looking up for ${key} ${value}: invalid port range`);
 }
 
 /** The containers that pass: for each key any value (all, for labels). Throws a Fault "invalid" for a filter that there is not. */
@@ -86,12 +106,10 @@ export function filterContainers(
   find: (reference: string) => Container,
   imageOf: (name: string) => string | undefined,
 ): Container[] {
-  for (const key of Object.keys(filters))
+  for (const [key, values] of Object.entries(filters)) {
     if (!known.has(key)) throw fault("invalid", "filter", `invalid filter '${key}'`);
-  for (const value of filters.status ?? [])
-    if (!statuses.has(value)) throw fault("invalid", "filter", `invalid filter 'status=${value}'`);
-  for (const value of filters.exited ?? [])
-    if (!/^\d+$/.test(value)) throw fault("invalid", "filter", `invalid filter 'exited=${value}'`);
+    for (const value of values) checkValue(key, value, find);
+  }
   const table = tests(find, imageOf);
   return containers.filter((container) =>
     Object.entries(filters).every(([key, values]) => {

@@ -16,4 +16,4 @@ export { compiledFilter } from "./launch.ts";
 export { liveEndpoints, recover } from "./recovery.ts";
 export { ContainerRegistry } from "./registry.ts";
 export type { StreamChoice } from "./streams.ts";
-export { BRIDGE_ID } from "./views.ts";
+export { networkId } from "./views.ts";

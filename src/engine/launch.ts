@@ -30,6 +30,7 @@ import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciSeccomp, OciSpec } from "../spec/oci-runtime.ts";
 import { planOps } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
+import { announceUse } from "./announce.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
@@ -369,6 +370,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   record.stoppedByUser = false;
   deps.database.save(record);
   tellLinking(deps, container);
+  announceUse(deps, record);
   deps.events.emit("container", "start", record.id, attributesOf(record));
   deps.health.begin(container, true);
   deps.forwarding.begin(container);

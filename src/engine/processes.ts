@@ -3,6 +3,7 @@
  */
 import { fault } from "../base/errors.ts";
 import type { ContainerTopResponse } from "../spec/engine-api.ts";
+import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -44,5 +45,7 @@ export async function processesOf(
   const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   if ((await child.exited) !== 0)
     throw fault("invalid", "ps-arguments", `ps: ${err.trim().split("\n")[0]}`);
-  return selectProcesses(out, pids);
+  const shown = selectProcesses(out, pids);
+  deps.events.emit("container", "top", container.id, attributesOf(container.record));
+  return shown;
 }

@@ -4,6 +4,7 @@
 import { fault } from "../base/errors.ts";
 import { type AttachedStream, attachShim, type StreamHandlers } from "../runtime/index.ts";
 import { wireConstants } from "../spec/wire.ts";
+import { attributesOf } from "./attributes.ts";
 import { type Container, endedMeanwhile, type WaitingStream } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { shimSocket } from "./places.ts";
@@ -87,7 +88,7 @@ export async function attachContainer(
     throw fault(
       "conflict",
       "paused",
-      `container ${container.id} is paused: unpause the container before attach`,
+      `container ${container.id} is paused, unpause the container before attach`,
     );
   if (container.restarting)
     throw fault(
@@ -95,6 +96,7 @@ export async function attachContainer(
       "restarting",
       `You cannot attach to a restarting container, wait until the container is running`,
     );
+  deps.events.emit("container", "attach", container.id, attributesOf(container.record));
   const streams = streamMask({ ...choice, stdin: choice.stdin && config.OpenStdin === true });
   if (container.running)
     return attachShim(shimSocket(deps.settings, container.id), streams, handlers).catch((error) => {

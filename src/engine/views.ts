@@ -22,6 +22,13 @@ export const BRIDGE_ID = new Bun.CryptoHasher("sha256")
   .update("berth default bridge")
   .digest("hex");
 
+/** The id of one of the networks that every daemon has. */
+export function networkId(name: string): string {
+  return name === "bridge"
+    ? BRIDGE_ID
+    : new Bun.CryptoHasher("sha256").update(`berth ${name}`).digest("hex");
+}
+
 function healthText({ state: { health } }: ContainerRecord): string {
   if (health === undefined) return "";
   return health.status === "starting" ? " (health: starting)" : ` (${health.status})`;
@@ -71,7 +78,7 @@ function endpointOf(record: ContainerRecord): EndpointSettings {
   const { endpoint } = record;
   return {
     MacAddress: endpoint?.mac ?? "",
-    NetworkID: BRIDGE_ID,
+    NetworkID: networkId(record.hostConfig.NetworkMode ?? "bridge"),
     EndpointID: endpoint?.endpointId ?? "",
     Gateway: endpoint?.gateway ?? "",
     IPAddress: endpoint?.address ?? "",

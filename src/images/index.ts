@@ -9,4 +9,13 @@ export {
   type ImageUsers,
   type RemovalStep,
 } from "./store.ts";
-export { type Filters, filterImages, historyOf, inspectOf, summaryOf } from "./views.ts";
+export {
+  checkPlatform,
+  type Filters,
+  filterImages,
+  historyOf,
+  hostPlatform,
+  inspectOf,
+  sharedSizes,
+  summaryOf,
+} from "./views.ts";

@@ -1,9 +1,11 @@
 /**
  * Images as the API shows them: list, inspect, history. Pure.
  */
+import { arch } from "node:os";
 import { fault } from "../base/errors.ts";
-import { labelHolds } from "../base/selection.ts";
+import { filterBoolean, labelHolds } from "../base/selection.ts";
 import type { ImageHistoryResponseItem, ImageInspect, ImageSummary } from "../spec/engine-api.ts";
+import { type Platform, platformFits, platformText } from "../spec/platform.ts";
 import { familiarName, parseReference } from "../spec/reference.ts";
 import type { ImageRecord } from "./model.ts";
 
@@ -43,11 +45,7 @@ export function filterImages(
 ): ImageRecord[] {
   for (const key of Object.keys(filters))
     if (!known.has(key)) throw fault("invalid", "filter", `invalid filter '${key}'`);
-  const dangling = filters.dangling?.map((value) => {
-    if (!/^(true|false|1|0)$/i.test(value))
-      throw fault("invalid", "filter", `invalid filter 'dangling=[${value}]'`);
-    return /^(true|1)$/i.test(value);
-  });
+  const dangling = filters.dangling?.map((value) => filterBoolean("dangling", value));
   const before = filters.before?.map((name) => createdMs(resolve(name)));
   const since = filters.since?.map((name) => createdMs(resolve(name)));
   return images
@@ -61,6 +59,39 @@ export function filterImages(
     .filter((image) => before?.every((time) => createdMs(image) < time) ?? true)
     .filter((image) => since?.every((time) => createdMs(image) > time) ?? true)
     .sort((a, b) => createdMs(b) - createdMs(a));
+}
+
+/** The platform of this host. */
+export function hostPlatform(): Platform {
+  return { os: "linux", architecture: { x64: "amd64" }[arch() as string] ?? arch() };
+}
+
+/** Throws a Fault "not-found" in Docker's words when an image is for another platform than the wanted one. */
+export function checkPlatform(
+  name: string,
+  { document }: ImageRecord,
+  wanted: Platform | undefined,
+): void {
+  if (wanted !== undefined && !platformFits(wanted, document))
+    throw fault(
+      "not-found",
+      "image-platform",
+      `image with reference ${name} was found but does not match the specified platform: wanted ${platformText(wanted)}, actual: ${platformText(document)}`,
+    );
+}
+
+/** For each of some images the bytes that it has in common with others of them. */
+export function sharedSizes(
+  all: readonly ImageRecord[],
+  layerSize: (chainId: string) => number,
+): (image: ImageRecord) => number {
+  const users = new Map<string, number>();
+  for (const { chain } of all)
+    for (const layer of chain) users.set(layer, (users.get(layer) ?? 0) + 1);
+  return (image) =>
+    image.chain
+      .filter((layer) => (users.get(layer) ?? 0) > 1)
+      .reduce((sum, layer) => sum + layerSize(layer), 0);
 }
 
 function repoDigests(image: ImageRecord): string[] {

@@ -30,6 +30,7 @@ import {
 import { ImageStore } from "../images/index.ts";
 import { type Kernel, startKernel } from "../kernel/index.ts";
 import { Bridge, Resolver } from "../network/index.ts";
+import { login } from "../registry/index.ts";
 import {
   Cgroups,
   capabilityList,
@@ -236,6 +237,7 @@ async function serve(
     networks: networksPort(deps, bridgeName, new Date().toISOString()),
     system: systemPort(options, engine, deps, daemonId(options.dataRoot)),
     disk: diskPort(engine, deps),
+    registry: { login },
     events: deps.events,
   };
   const servers: ApiServer[] = [];

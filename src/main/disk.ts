@@ -1,12 +1,12 @@
 /**
  * What takes room on the disk, and taking it back: images, containers and volumes together.
  */
-import type { DiskPort } from "../api/index.ts";
+import type { DiskKind, DiskPort } from "../api/index.ts";
 import { isSelected } from "../base/selection.ts";
 import type { Engine, EngineDeps } from "../engine/index.ts";
-import { type ImageRecord, summaryOf } from "../images/index.ts";
+import { sharedSizes, summaryOf } from "../images/index.ts";
 import { usageOf } from "../storage/index.ts";
-import { imageUsers, volumeOf } from "./ports.ts";
+import { imageUsers, removeImage, volumeOf } from "./ports.ts";
 
 const ANONYMOUS = "com.docker.volume.anonymous";
 
@@ -17,33 +17,31 @@ export function diskPort(engine: Engine, deps: EngineDeps): DiskPort {
     const layers = new Set(images.list().flatMap(({ chain }) => chain));
     return [...layers].reduce((sum, layer) => sum + images.layerSize(layer), 0);
   };
-  const sharedSizes = (all: readonly ImageRecord[]) => {
-    const users = new Map<string, number>();
-    for (const { chain } of all)
-      for (const layer of chain) users.set(layer, (users.get(layer) ?? 0) + 1);
-    return (image: ImageRecord) =>
-      image.chain
-        .filter((layer) => (users.get(layer) ?? 0) > 1)
-        .reduce((sum, layer) => sum + images.layerSize(layer), 0);
-  };
   return {
-    async usage() {
+    async usage(kinds) {
       const all = images.list();
-      const shared = sharedSizes(all);
+      const shared = sharedSizes(all, (layer) => images.layerSize(layer));
       const users = imageUsers(registry);
-      return {
-        LayersSize: layersSize(),
-        Images: all.map((image) => summaryOf(image, users.of(image.id).length, shared(image))),
-        Containers: engine.list({ all: true, limit: 0, filters: {}, size: true }),
-        Volumes: volumes.list().map((volume) => ({
-          ...volumeOf(volume),
-          UsageData: {
-            Size: usageOf(volume.mountpoint).bytes,
-            RefCount: volumes.users(volume.name).length,
-          },
-        })),
-        BuildCache: [],
+      const parts: Readonly<Record<DiskKind, () => object>> = {
+        image: () => ({
+          LayersSize: layersSize(),
+          Images: all.map((image) => summaryOf(image, users.of(image.id).length, shared(image))),
+        }),
+        container: () => ({
+          Containers: engine.list({ all: true, limit: 0, filters: {}, size: true }),
+        }),
+        volume: () => ({
+          Volumes: volumes.list().map((volume) => ({
+            ...volumeOf(volume),
+            UsageData: {
+              Size: usageOf(volume.mountpoint).bytes,
+              RefCount: volumes.users(volume.name).length,
+            },
+          })),
+        }),
+        "build-cache": () => ({ BuildCache: [] }),
       };
+      return Object.assign({}, ...kinds.map((kind) => parts[kind]()));
     },
     pruneImages(wish) {
       const before = layersSize();
@@ -57,7 +55,7 @@ export function diskPort(engine: Engine, deps: EngineDeps): DiskPort {
         )
         .flatMap((image) => {
           const names = image.tags.length === 0 ? [image.id] : image.tags;
-          return names.flatMap((name) => images.remove(name, false, users));
+          return names.flatMap((name) => removeImage(deps, name, false));
         });
       const SpaceReclaimed = before - layersSize();
       deps.events.emit("image", "prune", "", { reclaimed: String(SpaceReclaimed) });

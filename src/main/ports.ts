@@ -1,11 +1,20 @@
 /**
  * The API's ports over the daemon's parts: the joint where images' and volumes' words become the API's.
  */
-import type { ImagesPort, NetworksPort, VolumesPort } from "../api/index.ts";
+import type { ImagesPort, NetworksPort, QueryFilters, VolumesPort } from "../api/index.ts";
 import { fault } from "../base/errors.ts";
-import { labelHolds } from "../base/selection.ts";
-import { BRIDGE_ID, type ContainerRegistry, type EngineDeps } from "../engine/index.ts";
-import { filterImages, historyOf, type ImageUsers, inspectOf, summaryOf } from "../images/index.ts";
+import { filterBoolean, labelHolds } from "../base/selection.ts";
+import { type ContainerRegistry, type EngineDeps, networkId } from "../engine/index.ts";
+import {
+  checkPlatform,
+  filterImages,
+  historyOf,
+  type ImageUsers,
+  inspectOf,
+  type RemovalStep,
+  sharedSizes,
+  summaryOf,
+} from "../images/index.ts";
 import type { Network, Volume } from "../spec/engine-api.ts";
 import type { VolumeRecord } from "../volumes/index.ts";
 
@@ -21,24 +30,47 @@ export function imageUsers(registry: ContainerRegistry): ImageUsers {
   };
 }
 
+/** Removes a name or an image, and tells of each step. */
+export function removeImage(
+  { images, registry, events }: Pick<EngineDeps, "images" | "registry" | "events">,
+  name: string,
+  force: boolean,
+): RemovalStep[] {
+  const { id } = images.resolve(name);
+  const steps = images.remove(name, force, imageUsers(registry));
+  for (const step of steps) {
+    if (step.Untagged !== undefined) events.emit("image", "untag", id, { name: id });
+    if (step.Deleted === id) events.emit("image", "delete", id, { name: id });
+  }
+  return steps;
+}
+
 /** Images. */
-export function imagesPort({ images, driver, registry }: EngineDeps): ImagesPort {
+export function imagesPort(deps: EngineDeps): ImagesPort {
+  const { images, driver, registry } = deps;
   return {
-    list(filters) {
+    list(filters, { sharedSize }) {
       const users = imageUsers(registry);
-      return filterImages(images.list(), filters, (name) => images.resolve(name)).map((image) =>
-        summaryOf(image, users.of(image.id).length),
+      const all = images.list();
+      const shared = sharedSize ? sharedSizes(all, (layer) => images.layerSize(layer)) : () => -1;
+      return filterImages(all, filters, (name) => images.resolve(name)).map((image) =>
+        summaryOf(image, users.of(image.id).length, shared(image)),
       );
     },
-    inspect(name) {
+    inspect(name, platform) {
       const image = images.resolve(name);
+      checkPlatform(name, image, platform);
       return inspectOf(image, driver.name, images.lastTagged(image.id));
     },
-    history: (name) => historyOf(images.resolve(name)),
+    history(name, platform) {
+      const image = images.resolve(name);
+      checkPlatform(name, image, platform);
+      return historyOf(image);
+    },
     tag: (source, target) => {
       images.tag(source, target);
     },
-    remove: (name, force) => images.remove(name, force, imageUsers(registry)),
+    remove: (name, force) => removeImage(deps, name, force),
     load: (archive) => images.load(archive),
     importTar: (archive, options) => images.importTar(archive, options),
     pull: (name) => images.pull(name),
@@ -66,11 +98,12 @@ export function volumesPort({ volumes }: EngineDeps): VolumesPort {
         name: (volume, value) => volume.name.includes(value),
         driver: (_volume, value) => value === "local",
         dangling: (volume, value) =>
-          /^(true|1)$/i.test(value) === (volumes.users(volume.name).length === 0),
+          filterBoolean("dangling", value) === (volumes.users(volume.name).length === 0),
         label: (volume, value) => labelHolds(volume.labels, value),
       };
       for (const key of Object.keys(filters))
         if (tests[key] === undefined) throw fault("invalid", "filter", `invalid filter '${key}'`);
+      for (const value of filters.dangling ?? []) filterBoolean("dangling", value);
       return volumes
         .list()
         .filter((volume) =>
@@ -88,6 +121,36 @@ export function volumesPort({ volumes }: EngineDeps): VolumesPort {
   };
 }
 
+type NetworkTest = (network: Network, value: string) => boolean;
+
+const networkTests: Readonly<Record<string, NetworkTest>> = {
+  // The networks that every daemon has count as used.
+  dangling: (_network, value) => !filterBoolean("dangling", value),
+  driver: ({ Driver }, value) => Driver === value,
+  id: ({ Id = "" }, value) => Id.includes(value),
+  label: ({ Labels }, value) => labelHolds(Labels ?? {}, value),
+  name: ({ Name = "" }, value) => Name.includes(value),
+  scope: ({ Scope }, value) => Scope === value,
+  type: (_network, value) => value === "builtin",
+};
+
+/** The networks that pass. Throws a Fault "invalid" for a filter or a value that there is not. */
+function filterNetworks(networks: readonly Network[], filters: QueryFilters): Network[] {
+  for (const key of Object.keys(filters))
+    if (networkTests[key] === undefined)
+      throw fault("invalid", "filter", `invalid filter '${key}'`);
+  for (const value of filters.dangling ?? []) filterBoolean("dangling", value);
+  for (const value of filters.type ?? [])
+    if (value !== "builtin" && value !== "custom")
+      throw fault("invalid", "filter", `invalid filter: 'type'='${value}'`);
+  return networks.filter((network) =>
+    Object.entries(filters).every(([key, values]) => {
+      const holds = (value: string) => networkTests[key]?.(network, value) ?? false;
+      return key === "label" ? values.every(holds) : values.some(holds);
+    }),
+  );
+}
+
 /** Networks: the default bridge and the two that are none. */
 export function networksPort(
   { bridge, registry }: EngineDeps,
@@ -96,7 +159,7 @@ export function networksPort(
 ): NetworksPort {
   const plain = (name: string, driver: string): Network => ({
     Name: name,
-    Id: new Bun.CryptoHasher("sha256").update(`berth ${name}`).digest("hex"),
+    Id: networkId(name),
     Created: created,
     Scope: "local",
     Driver: driver,
@@ -111,36 +174,39 @@ export function networksPort(
     Labels: {},
   });
   return {
-    list: () => [
-      {
-        ...plain("bridge", "bridge"),
-        Id: BRIDGE_ID,
-        IPAM: { Driver: "default", Config: [{ Subnet: bridge.cidr, Gateway: bridge.gateway }] },
-        Containers: Object.fromEntries(
-          registry.all().flatMap(({ record }) => {
-            const { endpoint } = record;
-            if (endpoint === undefined) return [];
-            return [
-              [
-                record.id,
-                {
-                  Name: record.name,
-                  EndpointID: endpoint.endpointId,
-                  MacAddress: endpoint.mac,
-                  IPv4Address: `${endpoint.address}/${endpoint.prefix}`,
-                  IPv6Address: "",
-                },
-              ],
-            ];
-          }),
-        ),
-        Options: {
-          "com.docker.network.bridge.default_bridge": "true",
-          "com.docker.network.bridge.name": bridgeName,
-        },
-      },
-      plain("host", "host"),
-      plain("none", "null"),
-    ],
+    list: (filters) =>
+      filterNetworks(
+        [
+          {
+            ...plain("bridge", "bridge"),
+            IPAM: { Driver: "default", Config: [{ Subnet: bridge.cidr, Gateway: bridge.gateway }] },
+            Containers: Object.fromEntries(
+              registry.all().flatMap(({ record }) => {
+                const { endpoint } = record;
+                if (endpoint === undefined) return [];
+                return [
+                  [
+                    record.id,
+                    {
+                      Name: record.name,
+                      EndpointID: endpoint.endpointId,
+                      MacAddress: endpoint.mac,
+                      IPv4Address: `${endpoint.address}/${endpoint.prefix}`,
+                      IPv6Address: "",
+                    },
+                  ],
+                ];
+              }),
+            ),
+            Options: {
+              "com.docker.network.bridge.default_bridge": "true",
+              "com.docker.network.bridge.name": bridgeName,
+            },
+          },
+          plain("host", "host"),
+          plain("none", "null"),
+        ],
+        filters,
+      ),
   };
 }

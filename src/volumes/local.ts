@@ -56,6 +56,12 @@ export class VolumeStore {
       );
     const anonymous = !input.name;
     const name = input.name || anonymousName();
+    if (name.length === 1)
+      throw fault(
+        "invalid",
+        "volume-name",
+        `create ${name}: volume name is too short, names should be at least two alphanumeric characters`,
+      );
     if (!NAME.test(name) || name.length > 255)
       throw fault(
         "invalid",

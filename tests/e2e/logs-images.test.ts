@@ -186,5 +186,5 @@ test("events tell a container's life", async () => {
     "--format",
     "{{.Action}}",
   );
-  expect(told.out).toBe("create\nstart\ndie\ndestroy\n");
+  expect(told.out).toBe("create\nattach\nstart\ndie\ndestroy\n");
 });

@@ -3,7 +3,15 @@
  */
 import { fault } from "../../base/errors.ts";
 import type { ContainersPort } from "../ports.ts";
-import { boolean, filters, integer, newReference, parseJson, selectionOf } from "../request.ts";
+import {
+  boolean,
+  filters,
+  integer,
+  newReference,
+  platformOf,
+  requiredInteger,
+  selectionOf,
+} from "../request.ts";
 import { jsonLines, noContent, ok, type Reply, type Route } from "../route.ts";
 import { commitBody, createBody, updateBody } from "../schemas.ts";
 
@@ -51,9 +59,18 @@ export const containerRoutes: readonly Route[] = [
     method: "POST",
     path: "/containers/create",
     async handle(context, { containers }) {
-      const { config, hostConfig, networking } = parseJson(await context.body(), createBody);
+      const { config, hostConfig, networking } = await context.json(createBody, {
+        required: true,
+      });
+      if (Object.keys(config).length === 0)
+        throw fault(
+          "invalid",
+          "no-config",
+          "config cannot be empty in order to create a container",
+        );
       const name = context.query.get("name") || undefined;
-      const created = await containers.create({ name, config, hostConfig, networking });
+      const platform = platformOf(context.query.get("platform"));
+      const created = await containers.create({ name, config, hostConfig, networking, platform });
       return { status: 201, json: { Id: created.id, Warnings: created.warnings } };
     },
   },
@@ -117,7 +134,11 @@ export const containerRoutes: readonly Route[] = [
     method: "POST",
     path: "/containers/:id/resize",
     async handle({ params, query }, { containers }) {
-      await containers.resize(params.id ?? "", integer(query, "h", 0), integer(query, "w", 0));
+      await containers.resize(
+        params.id ?? "",
+        requiredInteger(query, "h"),
+        requiredInteger(query, "w"),
+      );
       return { status: 200 };
     },
   },
@@ -144,7 +165,12 @@ export const containerRoutes: readonly Route[] = [
       response.writeHead(200, { "Content-Type": "application/json" });
       response.flushHeaders();
       const status = await waiting;
-      response.end(JSON.stringify({ StatusCode: status.code }));
+      response.end(
+        JSON.stringify({
+          StatusCode: status.code,
+          ...(status.error ? { Error: { Message: status.error } } : {}),
+        }),
+      );
       return undefined;
     },
   },
@@ -152,7 +178,7 @@ export const containerRoutes: readonly Route[] = [
     method: "POST",
     path: "/containers/:id/update",
     async handle(context, { containers }) {
-      const change = parseJson(await context.body(), updateBody);
+      const change = await context.json(updateBody);
       return ok(await containers.update(context.params.id ?? "", change));
     },
   },
@@ -191,7 +217,7 @@ export const containerRoutes: readonly Route[] = [
     async handle(context, { containers }) {
       const { query } = context;
       const Id = await containers.commit(query.get("container") ?? "", {
-        config: parseJson(await context.body(), commitBody),
+        config: await context.json(commitBody),
         reference: newReference(query),
         author: query.get("author") ?? "",
         comment: query.get("comment") ?? "",

@@ -3,7 +3,7 @@
  */
 import { fault } from "../../base/errors.ts";
 import type { ApiPorts, Bytes } from "../ports.ts";
-import { boolean, filters, newReference } from "../request.ts";
+import { boolean, filters, newReference, platformOf } from "../request.ts";
 import { type Context, jsonLines, ok, type Reply, type Route } from "../route.ts";
 import { statusOf } from "../status.ts";
 
@@ -74,8 +74,9 @@ function byName(context: Context, suffixes: readonly string[]): { name: string; 
 
 function read(context: Context, { images }: ApiPorts): Reply {
   const { name, action } = byName(context, ["json", "history"]);
-  if (action === "json") return ok(images.inspect(name));
-  if (action === "history") return ok(images.history(name));
+  const platform = platformOf(context.query.get("platform"));
+  if (action === "json") return ok(images.inspect(name, platform));
+  if (action === "history") return ok(images.history(name, platform));
   throw fault("not-found", "no-such-page", "page not found");
 }
 
@@ -97,7 +98,8 @@ export const imageRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/images/json",
-    handle: ({ query }, { images }) => ok(images.list(filters(query))),
+    handle: ({ query }, { images }) =>
+      ok(images.list(filters(query), { sharedSize: boolean(query, "shared-size") })),
   },
   { method: "POST", path: "/images/load", handle: load },
   { method: "POST", path: "/images/create", handle: create },
@@ -106,16 +108,7 @@ export const imageRoutes: readonly Route[] = [
   {
     method: "DELETE",
     path: "/images/*",
-    handle({ params, query }, { images, events }) {
-      const steps = images.remove(params["*"] ?? "", boolean(query, "force"));
-      for (const step of steps)
-        events.emit(
-          "image",
-          step.Deleted ? "delete" : "untag",
-          step.Deleted ?? step.Untagged ?? "",
-          { name: step.Untagged ?? step.Deleted ?? "" },
-        );
-      return ok(steps);
-    },
+    handle: ({ params, query }, { images }) =>
+      ok(images.remove(params["*"] ?? "", boolean(query, "force"))),
   },
 ];

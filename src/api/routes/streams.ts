@@ -6,8 +6,8 @@ import { DetachWatcher, parseDetachKeys } from "../detach-keys.ts";
 import { type EngineStreamHandlers, type Hijacked, joinStreams } from "../hijack.ts";
 import { frame, LogFormatter } from "../log-stream.ts";
 import type { ContainersPort } from "../ports.ts";
-import { boolean, integer, parseJson, preciseTimeOf } from "../request.ts";
-import { type Context, noContent, ok, type Route } from "../route.ts";
+import { boolean, preciseTimeOf, requiredInteger } from "../request.ts";
+import { type Context, ok, type Route } from "../route.ts";
 import { execBody, execStartBody } from "../schemas.ts";
 
 function tailOf(query: URLSearchParams): number {
@@ -89,7 +89,7 @@ async function attach(
     throw fault(
       "conflict",
       "paused",
-      `container ${container.id} is paused: unpause the container before attach`,
+      `container ${container.id} is paused, unpause the container before attach`,
     );
   const client = takeOver(tty);
   if (replay) {
@@ -105,7 +105,10 @@ async function attach(
     client.end();
     return undefined;
   }
-  const detach = tty && choice.stdin ? new DetachWatcher(keys) : undefined;
+  const detach =
+    tty && choice.stdin
+      ? new DetachWatcher(keys, () => containers.detached(container.id))
+      : undefined;
   await joinStreams(
     client,
     (handlers) => containers.attach(container.id, choice, handlers),
@@ -118,7 +121,7 @@ async function execStart(
   context: Context,
   containers: ContainersPort,
 ): Promise<ReturnType<Route["handle"]>> {
-  const { Detach = false, ConsoleSize } = parseJson(await context.body(), execStartBody);
+  const { Detach = false, ConsoleSize } = await context.json(execStartBody);
   const exec = containers.execs.get(context.params.id ?? "");
   if (Detach) {
     await containers.execs.start(exec, ConsoleSize, {
@@ -134,7 +137,10 @@ async function execStart(
   if (!exec.container.running)
     throw fault("conflict", "not-running", `container ${exec.container.id} is not running`);
   const { tty, streams, detachKeys } = exec.config;
-  const detach = tty && streams.stdin ? new DetachWatcher(parseDetachKeys(detachKeys)) : undefined;
+  const detach =
+    tty && streams.stdin
+      ? new DetachWatcher(parseDetachKeys(detachKeys), () => containers.execs.detached(exec))
+      : undefined;
   // The head goes out before anything can follow it: some clients (docker-py) read both at once, and lose what follows.
   const client = context.hijack(tty);
   try {
@@ -239,7 +245,7 @@ export const streamRoutes: readonly Route[] = [
     method: "POST",
     path: "/containers/:id/exec",
     async handle(context, { containers }) {
-      const body = parseJson(await context.body(), execBody);
+      const body = await context.json(execBody);
       parseDetachKeys(body.DetachKeys ?? "");
       const id = containers.createExec(context.params.id ?? "", {
         args: body.Cmd ?? [],
@@ -270,10 +276,10 @@ export const streamRoutes: readonly Route[] = [
     async handle({ params, query }, { containers }) {
       await containers.execs.resize(
         containers.execs.get(params.id ?? ""),
-        integer(query, "h", 0),
-        integer(query, "w", 0),
+        requiredInteger(query, "h"),
+        requiredInteger(query, "w"),
       );
-      return noContent;
+      return { status: 200 };
     },
   },
   {
@@ -298,7 +304,7 @@ export const streamRoutes: readonly Route[] = [
         OpenStderr: exec.config.streams.stderr,
         CanRemove: !exec.running && exec.started,
         ContainerID: exec.container.id,
-        DetachKeys: "",
+        DetachKeys: exec.config.detachKeys,
         Pid: exec.pid,
       });
     },

@@ -4,15 +4,28 @@
 import { fault } from "../../base/errors.ts";
 import { labelHolds } from "../../base/selection.ts";
 import type { ApiPorts, EngineEvent, QueryFilters } from "../ports.ts";
-import { boolean, filters, parseJson, timeOf } from "../request.ts";
+import { boolean, checkFilters, filters, timeOf } from "../request.ts";
 import { type Context, jsonLines, noContent, ok, type Route } from "../route.ts";
 import { volumeBody } from "../schemas.ts";
+
+/** What berth has none of, so that nothing happens to them. */
+const absentKinds = ["config", "node", "plugin", "secret", "service"];
+const eventKeys = [
+  ...["container", "daemon", "event", "image", "label", "network", "scope", "type", "volume"],
+  ...absentKinds,
+];
+
+function withoutTag(name: string): string {
+  const colon = name.lastIndexOf(":");
+  return colon > name.lastIndexOf("/") ? name.slice(0, colon) : name;
+}
 
 function eventPasses(event: EngineEvent, wanted: QueryFilters): boolean {
   const attributes = event.Actor?.Attributes ?? {};
   const id = event.Actor?.ID ?? "";
   const named = (type: string) => (value: string) =>
-    event.Type === type && (id.startsWith(value) || attributes.name === value);
+    event.Type === type && (id.startsWith(value) || attributes.name?.startsWith(value) === true);
+  const images = [id, attributes.image, attributes.name].filter((name) => name !== undefined);
   const tests: Readonly<Record<string, (value: string) => boolean>> = {
     type: (value) => event.Type === value,
     event: (value) => event.Action === value || event.Action?.split(":")[0] === value,
@@ -20,15 +33,16 @@ function eventPasses(event: EngineEvent, wanted: QueryFilters): boolean {
     volume: named("volume"),
     network: named("network"),
     image: (value) =>
-      attributes.image === value ||
-      (event.Type === "image" && (id === value || attributes.name === value)),
+      (event.Type === "image" || attributes.image !== undefined) &&
+      images.some((name) => name === value || withoutTag(name) === value),
     label: (value) => labelHolds(attributes, value),
     scope: (value) => event.scope === value,
-    daemon: () => event.Type === "daemon",
+    daemon: named("daemon"),
+    ...Object.fromEntries(absentKinds.map((kind) => [kind, () => false])),
   };
   return Object.entries(wanted).every(([key, values]) => {
     const test = tests[key];
-    if (test === undefined) throw fault("invalid", "filter", `invalid filter '${key}'`);
+    if (test === undefined) return false;
     return key === "label" ? values.every(test) : values.some(test);
   });
 }
@@ -36,8 +50,9 @@ function eventPasses(event: EngineEvent, wanted: QueryFilters): boolean {
 async function events(context: Context, ports: ApiPorts): Promise<undefined> {
   const { query, response, signal } = context;
   const wanted = filters(query);
-  const [since, until] = [timeOf(query, "since"), timeOf(query, "until")];
-  for (const event of ports.events.recent.slice(0, 1)) eventPasses(event, wanted);
+  checkFilters(wanted, eventKeys);
+  const at = (name: string) => (query.get(name) === "0" ? 0 : timeOf(query, name));
+  const [since, until] = [at("since"), at("until")];
   const write = jsonLines(context);
   const { promise, resolve } = Promise.withResolvers<void>();
   const show = (event: EngineEvent) => {
@@ -66,14 +81,13 @@ export const systemRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/volumes",
-    handle: ({ query }, { volumes }) =>
-      ok({ Volumes: volumes.list(filters(query)), Warnings: null }),
+    handle: ({ query }, { volumes }) => ok({ Volumes: volumes.list(filters(query)), Warnings: [] }),
   },
   {
     method: "POST",
     path: "/volumes/create",
     async handle(context, { volumes, events: bus }) {
-      const body = parseJson(await context.body(), volumeBody);
+      const body = await context.json(volumeBody);
       const volume = volumes.create({
         name: body.Name || undefined,
         driver: body.Driver,
@@ -98,14 +112,18 @@ export const systemRoutes: readonly Route[] = [
       return noContent;
     },
   },
-  { method: "GET", path: "/networks", handle: (_context, { networks }) => ok(networks.list()) },
+  {
+    method: "GET",
+    path: "/networks",
+    handle: ({ query }, { networks }) => ok(networks.list(filters(query))),
+  },
   {
     method: "GET",
     path: "/networks/:id",
     handle({ params }, { networks }) {
       const id = params.id ?? "";
       const found = networks
-        .list()
+        .list({})
         .find(
           (network) =>
             network.Name === id ||

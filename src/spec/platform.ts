@@ -1,0 +1,77 @@
+/**
+ * Platforms as users write them: "linux/arm64/v8", "amd64", and the JSON objects of newer requests.
+ */
+import { fault } from "../base/errors.ts";
+
+/** What a platform is asked for by; only the operating system and the processor are sure to be there. */
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string | undefined;
+}
+
+const architectures: Readonly<Record<string, string>> = {
+  x86_64: "amd64",
+  "x86-64": "amd64",
+  aarch64: "arm64",
+  armhf: "arm",
+  armel: "arm",
+  i386: "386",
+};
+const known = new Set(
+  "386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x".split(" "),
+);
+
+function bad(text: string, why: string): Error {
+  return fault("invalid", "platform", `${JSON.stringify(text)}: ${why}: invalid argument`);
+}
+
+function normal(os: string, architecture: string, variant: string | undefined): Platform {
+  const name = architecture.toLowerCase();
+  return {
+    os: os.toLowerCase(),
+    architecture: architectures[name] ?? name,
+    ...(variant ? { variant } : {}),
+  };
+}
+
+/** Parses "OS/ARCH/VARIANT", "OS/ARCH" or "ARCH". Throws a Fault "invalid" in Docker's words. */
+export function parsePlatform(text: string): Platform {
+  const parts = text.split("/");
+  if (parts.some((part) => !/^[A-Za-z0-9_.-]+$/.test(part)))
+    throw bad(text, 'platform specifier component must match "^[A-Za-z0-9_.-]+$"');
+  const [first = "", second, variant] = parts;
+  if (parts.length > 3) throw bad(text, "cannot parse platform specifier");
+  if (second !== undefined) return normal(first, second, variant);
+  const alone = normal("linux", first, undefined);
+  if (!known.has(alone.architecture)) throw bad(text, "unknown operating system or architecture");
+  return alone;
+}
+
+/** Parses the JSON object of a query. Throws a Fault "invalid" for anything else. */
+export function parsePlatformJson(text: string): Platform {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  const { os, architecture, variant } = (value ?? {}) as Record<string, unknown>;
+  if (typeof os !== "string" || typeof architecture !== "string")
+    throw fault("invalid", "platform", `invalid platform: ${text.slice(0, 200)}`);
+  return normal(os, architecture, typeof variant === "string" ? variant : undefined);
+}
+
+/** "linux/arm64/v8". */
+export function platformText({ os, architecture, variant }: Platform): string {
+  return [os, architecture, variant].filter(Boolean).join("/");
+}
+
+/** Whether what is there is what is wanted; a variant counts only where both name one. */
+export function platformFits(wanted: Platform, there: Platform): boolean {
+  return (
+    wanted.os === there.os &&
+    wanted.architecture === there.architecture &&
+    (!wanted.variant || !there.variant || wanted.variant === there.variant)
+  );
+}
