@@ -122,6 +122,7 @@ static inline size_t wire_end(struct wire_writer *w) {
 #define WIRE_ATTACH_STDIN 1u
 #define WIRE_ATTACH_STDOUT 2u
 #define WIRE_ATTACH_STDERR 4u
+#define WIRE_SIGNAL_GROUP 65536u
 #define WIRE_SOCKET_LISTEN 1u
 #define WIRE_SOCKET_REUSEADDR 2u
 #define WIRE_SOCKET_V6ONLY 4u
@@ -630,7 +631,7 @@ enum shim_code {
 
 /* → this connection controls; the shim answers `state` and sends events from now on */
 /* → let the child exec; answered by `started` or `failed`. If every control connection closes before start, the shim gives up */
-/* → send a signal to the container's PID 1 (exec 0) or to an exec; answered by `done` */
+/* → send a signal to the container's PID 1 (exec 0) or to an exec, with SIGNAL_GROUP to its group; answered by `done` */
 struct shim_signal {
   uint32_t exec;
   uint32_t signal;

@@ -5,6 +5,7 @@
 #include "shim.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -169,6 +170,9 @@ static void on_attach(struct connection *connection, uint32_t streams) {
 static void on_signal(struct connection *connection, const struct shim_signal *request) {
   struct process *process = find_process(request->exec);
   if (process == NULL || process->pidfd < 0) send_done(connection, ESRCH);
+  /* Every exec leads a session. The number is its own until it is reaped, which nobody but the shim does. */
+  else if (request->signal & WIRE_SIGNAL_GROUP && process != &processes[0])
+    send_done(connection, kill(-process->pid, (int)(request->signal & ~WIRE_SIGNAL_GROUP)) < 0 ? errno : 0);
   else send_done(connection, sys_pidfd_send_signal(process->pidfd, (int)request->signal) < 0 ? errno : 0);
 }
 

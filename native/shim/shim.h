@@ -113,7 +113,7 @@ struct process {
   pid_t helper; /* an exec's go-between, which ends once the process is born */
   int pidfd, status;
   int in, out[2];
-  bool tty, once, wants_start, failed, stdin_ends;
+  bool tty, once, wants_start, started, failed, stdin_ends;
   int wait_status;
   size_t pending_in_at, pending_in_length;
 };

@@ -173,8 +173,10 @@ static void status_ready(struct process *process) {
   unwatch(process->status);
   close(process->status);
   process->status = -1;
-  if (process->failed || process->phase >= PHASE_RUNNING) return;
-  process->phase = PHASE_RUNNING;
+  if (process->failed || process->started) return;
+  /* The process may have ended already: its go-between holds the socket, too, and can be slower. */
+  process->started = true;
+  if (process->phase < PHASE_RUNNING) process->phase = PHASE_RUNNING;
   tell_started(process);
 }
 
@@ -274,34 +276,34 @@ static void exec_gone(struct process *process) {
   process->phase = PHASE_FREE;
 }
 
-static void reaped(pid_t pid, int status) {
-  for (int i = 0; i < MAX_PROCESSES; i++) {
-    struct process *process = &processes[i];
-    if (process->phase == PHASE_FREE) continue;
-    if (process->helper == pid) {
-      process->helper = 0;
-      status_ready(process);
-      /* It ended without making the process, having said why. */
-      if (process->pid == 0) process->phase = PHASE_EXITED;
-    }
-    if (process->pid != pid || pid == 0) continue;
+/*
+ * Children are waited for by their number only. Of a process that has ended before its go-between has told its number,
+ * the zombie stays until then; the end of the go-between, which comes later, leads here again.
+ */
+static void reap_process(struct process *process) {
+  if (process->helper > 0 && waitpid(process->helper, NULL, WNOHANG) == process->helper) {
+    process->helper = 0;
     status_ready(process);
-    process->wait_status = status;
-    process->phase = PHASE_EXITED;
-    if (i == 0) {
-      exited_at = now_ms();
-      clock_gettime(CLOCK_REALTIME, &finished);
-    }
+    /* It ended without making the process, having said why. */
+    if (process->pid == 0) process->phase = PHASE_EXITED;
   }
+  if (process->pid <= 0 || process->phase == PHASE_EXITED) return;
+  /* __WALL: a process made with CLONE_PARENT is no less a child. */
+  if (waitpid(process->pid, &process->wait_status, WNOHANG | __WALL) != process->pid) return;
+  status_ready(process);
+  process->phase = PHASE_EXITED;
+  if (process != &processes[0]) return;
+  exited_at = now_ms();
+  clock_gettime(CLOCK_REALTIME, &finished);
 }
 
 static void reap(void) {
   struct signalfd_siginfo info;
   while (read(signal_fd, &info, sizeof info) > 0) {
   }
-  int status;
-  /* __WALL: a process made with CLONE_PARENT is no less a child. */
-  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0;) reaped(pid, status);
+  for (int i = 0; i < MAX_PROCESSES; i++) {
+    if (processes[i].phase != PHASE_FREE) reap_process(&processes[i]);
+  }
 }
 
 static void dispatch(const struct epoll_event *event) {

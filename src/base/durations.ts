@@ -2,6 +2,20 @@
  * Durations in Docker's words: pure.
  */
 
+/** A duration in nanoseconds as Go prints it: 1h0m0s, 1.5s, 200ms. */
+export function goDuration(ns: number): string {
+  if (ns === 0) return "0s";
+  if (ns < 0) return `-${goDuration(-ns)}`;
+  if (ns < 1e3) return `${ns}ns`;
+  if (ns < 1e6) return `${ns / 1e3}µs`;
+  if (ns < 1e9) return `${ns / 1e6}ms`;
+  const hours = Math.floor(ns / 3600e9);
+  const minutes = Math.floor((ns % 3600e9) / 60e9);
+  const seconds = `${(ns % 60e9) / 1e9}s`;
+  if (hours > 0) return `${hours}h${minutes}m${seconds}`;
+  return minutes > 0 ? `${minutes}m${seconds}` : seconds;
+}
+
 /** A duration in seconds as Docker says it: About a minute, 3 hours. */
 export function humanDuration(seconds: number): string {
   const minutes = Math.floor(seconds / 60);

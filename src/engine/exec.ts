@@ -10,7 +10,7 @@ import {
   type StreamHandlers,
   toExecPlan,
 } from "../runtime/index.ts";
-import { planOps } from "../spec/wire.ts";
+import { planOps, wireConstants } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import { attributesOf } from "./attributes.ts";
 import { type Container, endedMeanwhile, notRunning } from "./container.ts";
@@ -45,8 +45,11 @@ export interface ExecState {
   readonly number: number;
   running: boolean;
   started: boolean;
+  /** 0 until the start has been told. */
   pid: number;
   exitCode: number | undefined;
+  /** An end that was heard of before the start had been told. */
+  earlyEnd?: number;
   /** Resolves with the exit code. */
   readonly exited: Promise<number>;
   readonly tellExit: (status: number) => void;
@@ -58,6 +61,8 @@ const EXIT_MS = 1000;
 const CANNOT_RUN = 126;
 const NOT_FOUND = 127;
 const EACCES = 13;
+const EINVAL = 22;
+const SIGKILL = 9;
 /** The status of what SIGKILL has ended. */
 const KILLED = 137;
 
@@ -151,6 +156,7 @@ export class Execs {
         container.id,
         attributesOf(container.record, { execID: exec.id }),
       );
+      if (exec.earlyEnd !== undefined) this.ended(container, exec.number, exec.earlyEnd);
       return started.stream;
     } catch (error) {
       exec.running = false;
@@ -200,6 +206,10 @@ export class Execs {
   private ended(container: Container, number: number, status: number): void {
     for (const exec of this.byId.values()) {
       if (exec.container !== container || exec.number !== number) continue;
+      if (exec.pid === 0) {
+        exec.earlyEnd = status;
+        continue;
+      }
       exec.running = false;
       exec.exitCode = status;
       exec.tellExit(status);
@@ -221,6 +231,13 @@ export class Execs {
       const exec = this.byId.get(id);
       if (exec?.running) this.ended(container, exec.number, KILLED);
     }
+  }
+
+  /** Ends an exec that takes too long, with everything that it has started in its process group. */
+  async kill({ container, number }: ExecState): Promise<void> {
+    const errno = await container.shim?.signal(number, SIGKILL | wireConstants.SIGNAL_GROUP);
+    // The shim of an older berth knows no groups.
+    if (errno === EINVAL) await container.shim?.signal(number, SIGKILL);
   }
 
   /** Tells that a client has left it by its detach keys. */

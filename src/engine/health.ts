@@ -59,7 +59,7 @@ export function healthCheckOf(config: ContainerConfig): HealthCheck | undefined 
   };
 }
 
-/** What follows from a probe's result. Pure; `age` is how long the container has run, in milliseconds. */
+/** What follows from a probe's result. Pure; `age` is how long the container had run when it began, in milliseconds. */
 export function afterProbe(
   health: HealthRecord,
   check: HealthCheck,
@@ -98,7 +98,8 @@ export class HealthMonitor {
     if (check === undefined || this.loops.has(container)) return;
     const { state } = container.record;
     if (fresh || state.health === undefined) {
-      state.health = { status: "starting", failingStreak: 0, log: [] };
+      // The results of earlier runs stay, as with Docker.
+      state.health = { status: "starting", failingStreak: 0, log: state.health?.log ?? [] };
       this.hooks.changed(container, undefined);
     }
     const abort = new AbortController();
@@ -124,7 +125,7 @@ export class HealthMonitor {
       const probe = await this.hooks.probe(container, check);
       if (signal.aborted || state.health === undefined) return;
       const before = state.health.status;
-      state.health = afterProbe(state.health, check, probe, Date.now() - started);
+      state.health = afterProbe(state.health, check, probe, Date.parse(probe.start) - started);
       const { status } = state.health;
       this.hooks.changed(container, status === before ? undefined : status);
     }

@@ -1,6 +1,7 @@
 /**
  * One run of a health check's command, as an exec.
  */
+import { goDuration } from "../base/durations.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Container } from "./container.ts";
 import type { ProbeRecord } from "./container-record.ts";
@@ -8,10 +9,12 @@ import type { Execs } from "./exec.ts";
 import type { HealthCheck } from "./health.ts";
 
 const OUTPUT_MAX = 4096;
+/** Frames that are kept until the end; each has a head beside its data. */
+const HELD_MAX = 64 << 10;
+const NS_PER_MS = 1e6;
 const FRAME_HEAD = 8;
-const SIGKILL = 9;
 
-/** The data of Docker's frames (stream, length, data), cut to what a result keeps. */
+/** The data of Docker's frames (stream, length, data), cut to what a result keeps; "..." tells of the cut. */
 export function framedText(chunks: readonly Uint8Array[]): string {
   const bytes = Buffer.concat(chunks);
   const parts: Uint8Array[] = [];
@@ -20,7 +23,9 @@ export function framedText(chunks: readonly Uint8Array[]): string {
     parts.push(bytes.subarray(at + FRAME_HEAD, at + FRAME_HEAD + length));
     at += FRAME_HEAD + length;
   }
-  return Buffer.concat(parts).subarray(0, OUTPUT_MAX).toString("utf8");
+  const text = Buffer.concat(parts);
+  if (text.length <= OUTPUT_MAX) return text.toString("utf8");
+  return `${text.toString("utf8", 0, OUTPUT_MAX)}...`;
 }
 
 /** Runs the check's command. What keeps it from running is a failed probe, with the reason as its output. */
@@ -53,19 +58,19 @@ export async function runProbe(
     const drained = Promise.withResolvers<void>();
     const stream = await execs.start(exec, undefined, {
       data: (chunk) => {
-        if (held < OUTPUT_MAX * 2) chunks.push(chunk.slice());
+        if (held < HELD_MAX) chunks.push(chunk.slice());
         held += chunk.length;
       },
       end: () => drained.resolve(),
       drain: () => {},
     });
+    let late = false;
     const timer = setTimeout(() => {
-      void container.shim?.signal(exec.number, SIGKILL);
+      late = true;
+      void execs.kill(exec);
     }, check.timeout);
-    const began = performance.now();
     const status = await exec.exited;
     clearTimeout(timer);
-    const late = performance.now() - began >= check.timeout;
     // A child that the command has left behind may keep the output open.
     await Promise.race([drained.promise, Bun.sleep(100)]);
     stream.close();
@@ -73,7 +78,7 @@ export async function runProbe(
     if (late)
       return ended(
         -1,
-        `Health check exceeded timeout (${check.timeout}ms)${output === "" ? "" : `: ${output}`}`,
+        `Health check exceeded timeout (${goDuration(check.timeout * NS_PER_MS)})${output === "" ? "" : `: ${output}`}`,
       );
     return ended(status, output);
   } catch (error) {

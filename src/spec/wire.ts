@@ -271,6 +271,7 @@ export const wireConstants = {
   ATTACH_STDIN: 1,
   ATTACH_STDOUT: 2,
   ATTACH_STDERR: 4,
+  SIGNAL_GROUP: 0x10000, // added to a signal for an exec: its whole process group
   SOCKET_LISTEN: 1,
   SOCKET_REUSEADDR: 2,
   SOCKET_V6ONLY: 4,
@@ -295,7 +296,7 @@ export const shimFrames = {
   ),
   signal: kind(
     3,
-    "→ send a signal to the container's PID 1 (exec 0) or to an exec; answered by `done`",
+    "→ send a signal to the container's PID 1 (exec 0) or to an exec, with SIGNAL_GROUP to its group; answered by `done`",
     { exec: "u32", signal: "u32" },
   ),
   resize: kind(4, "→ set the terminal's size (exec 0: the container's); answered by `done`", {

@@ -42,18 +42,47 @@ describe.each(["berth", "docker"] as const)("%s", (client) => {
     expect((await run("rm", "-f", sick)).status).toBe(0);
   });
 
-  test("a check that takes too long fails, and its process is gone", async () => {
+  test("a check that takes too long fails, and all of its processes are gone", async () => {
+    const check = "test -e /again && exit 5; touch /again; sleep 77 & sleep 78";
     await run(
-      ...["run", "-d", "--name", "slow", "--health-cmd", "sleep 77", "--health-interval", "100ms"],
+      ...["run", "-d", "--name", "slow", "--health-cmd", check, "--health-interval", "1h"],
+      ...["--health-start-period", "1h", "--health-start-interval", "100ms"],
       ...["--health-timeout", "200ms", "--health-retries", "1", "busybox", "sleep", "1000"],
     );
-    await until("slow", status, "unhealthy");
-    expect(await inspect("slow", "{{(index .State.Health.Log 0).Output}}")).toContain(
-      "exceeded timeout (200ms)",
+    await until("slow", "{{len .State.Health.Log}}", "2");
+    expect(await inspect("slow", "{{(index .State.Health.Log 0).Output}}")).toBe(
+      "Health check exceeded timeout (200ms)",
     );
+    // Within its start period a failure does not count.
+    expect(await inspect("slow", `${status} {{.State.Health.FailingStreak}}`)).toBe("starting 0");
     expect(await inspect("slow", "{{(index .State.Health.Log 0).ExitCode}}")).toBe("-1");
     await run("pause", "slow");
+    expect((await run("top", "slow", "-eo", "pid,args")).out).not.toMatch(/sleep 7[78]/);
     expect((await run("rm", "-f", "slow")).status).toBe(0);
+  });
+
+  test("a check is told of as an exec; of its output 4096 bytes are kept, of its results five", async () => {
+    const command = "head -c 5000 /dev/zero | tr '\\0' x";
+    await run(
+      ...["run", "-d", "--name", "wordy", "--health-cmd", command, "--health-interval", "30ms"],
+      ...["busybox", "sleep", "1000"],
+    );
+    await until("wordy", "{{len .State.Health.Log}}", "5");
+    expect(await inspect("wordy", "{{(index .State.Health.Log 0).Output}}")).toBe(
+      `${"x".repeat(4096)}...`,
+    );
+    await run("stop", "-t", "0", "wordy");
+    const now = new Date(Date.now() + 1000).toISOString();
+    const events = await run(
+      ...["events", "--since", "1m", "--until", now, "--filter", "container=wordy"],
+      ...["--format", "{{.Action}} {{.Actor.Attributes.execID}}"],
+    );
+    const told = new Map<string, string[]>();
+    for (const [, action = "", id = ""] of events.out.matchAll(/^(exec_\w+).* (\w+)$/gm))
+      told.set(id, [...(told.get(id) ?? []), action]);
+    expect([...told.values()][0]).toEqual(["exec_create", "exec_start", "exec_die"]);
+    expect(events.out).toContain(`exec_create: /bin/sh -c ${command}`);
+    expect((await run("rm", "wordy")).status).toBe(0);
   });
 
   test("stats tell processor, memory, network and processes", async () => {
@@ -94,6 +123,33 @@ test("an exec ends with its container, also in what inspect says of it", async (
   expect([Running, ExitCode]).toEqual([false, 137]);
   await daemon.berth("rm", "mortal");
 });
+
+test("a busy host takes no exec for ended before it began, and loses no end", async () => {
+  const names = Array.from({ length: 8 }, (_, i) => `short-${i}`);
+  for (const name of names)
+    await daemon.berth("run", "-d", "--name", name, "busybox", "sleep", "1000");
+  // With the processors busy, the shim's go-between often ends only after the process that it has made.
+  const busy = Array.from({ length: 6 }, () => Bun.spawn(["sh", "-c", "while :; do :; done"]));
+  const codes: number[] = [];
+  try {
+    const runExecs = async (name: string) => {
+      for (let i = 0; i < 60; i++) {
+        const made = await daemon.api("POST", `/containers/${name}/exec`, {
+          Cmd: ["true"],
+          AttachStdout: true,
+        });
+        const id = JSON.parse(made.text).Id;
+        expect((await daemon.api("POST", `/exec/${id}/start`, {})).status).toBe(200);
+        codes.push(JSON.parse((await daemon.api("GET", `/exec/${id}/json`)).text).ExitCode);
+      }
+    };
+    await Promise.all(names.map(runExecs));
+  } finally {
+    for (const child of busy) child.kill("SIGKILL");
+  }
+  expect(codes).toEqual(Array(480).fill(0));
+  await daemon.berth("rm", "-f", ...names);
+}, 60_000);
 
 test("checks go on after the daemon's own restart", async () => {
   await daemon.berth(
