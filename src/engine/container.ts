@@ -85,7 +85,8 @@ export class Container {
   /** Resolves with the exit status when the condition holds. */
   wait(condition: WaitCondition): Promise<ExitStatus> {
     const { promise, resolve } = Promise.withResolvers<ExitStatus>();
-    if (condition === "removed") this.removalWaiters.add(resolve);
+    if (this.removed) resolve(this.exitStatus());
+    else if (condition === "removed") this.removalWaiters.add(resolve);
     else if (condition === "not-running" && !this.alive) resolve(this.exitStatus());
     else this.exitWaiters.add(resolve);
     return promise;

@@ -120,7 +120,8 @@ export class Engine {
   }
 
   wait(reference: string, condition: WaitCondition): Promise<ExitStatus> {
-    return this.get(reference).wait(condition);
+    const gone = condition === "next-exit" ? undefined : this.deps.registry.findGone(reference);
+    return (gone ?? this.get(reference)).wait(condition);
   }
 
   attach(

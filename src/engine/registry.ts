@@ -9,11 +9,16 @@ export function noSuchContainer(reference: string): Error {
   return fault("not-found", "no-such-container", `No such container: ${reference}`);
 }
 
+/** How many containers that have gone by themselves are remembered. */
+const GONE_MAX = 128;
+
 /** All containers of this daemon. */
 export class ContainerRegistry {
   private readonly ending = new Set<Promise<void>>();
   private readonly byId = new Map<string, Container>();
   private readonly byName = new Map<string, Container>();
+  /** The last ones that removed themselves (--rm), oldest first. */
+  private readonly gone = new Map<string, Container>();
 
   add(container: Container): void {
     this.byId.set(container.id, container);
@@ -24,6 +29,18 @@ export class ContainerRegistry {
     this.byId.delete(container.id);
     if (this.byName.get(container.record.name) === container)
       this.byName.delete(container.record.name);
+    if (container.record.hostConfig.AutoRemove !== true) return;
+    this.gone.set(container.id, container);
+    const [oldest = ""] = this.gone.keys();
+    if (this.gone.size > GONE_MAX) this.gone.delete(oldest);
+  }
+
+  /**
+   * A container, by its whole id, that removed itself a moment ago: a client that starts one and asks for its exit status
+   * then must not come too late.
+   */
+  findGone(id: string): Container | undefined {
+    return this.gone.get(id);
   }
 
   /** Gives a container another name; the caller has checked that it is free. */

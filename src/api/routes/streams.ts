@@ -70,6 +70,9 @@ async function roomIn({ response, signal }: Context): Promise<void> {
   await promise;
 }
 
+/** How long a replay of the log waits behind the answer's head, for clients (docker-py) that read both at once and lose it. */
+const HEAD_FIRST_MS = 10;
+
 async function attach(
   context: Context,
   containers: ContainersPort,
@@ -93,6 +96,7 @@ async function attach(
     );
   const client = takeOver(tty);
   if (replay) {
+    await Bun.sleep(HEAD_FIRST_MS);
     const past = containers.logs(
       container.id,
       { ...choice, follow: false, since: "", until: "", tail: -1 },
