@@ -116,6 +116,7 @@ static inline size_t wire_end(struct wire_writer *w) {
 #define WIRE_SHIM_TTY 1u
 #define WIRE_SHIM_STDIN 2u
 #define WIRE_SHIM_STDIN_ONCE 4u
+#define WIRE_LOG_ATTRS_MAX 262144u
 #define WIRE_BIND_RECURSIVE 1u
 #define WIRE_BIND_RECURSIVE_ATTRS 2u
 #define WIRE_BIND_NO_FOLLOW_TARGET 4u
@@ -184,17 +185,19 @@ static inline bool op_shim_read(struct op_shim *out, const uint8_t *body, size_t
   out->id = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
-/* (shim) write stdout and stderr to a json-file log; rotate at max_size bytes (0: never), keep max_files files */
+/* (shim) write stdout and stderr to a json-file log; rotate at max_size bytes (0: never), keep max_files files; attrs: a JSON object that stands in each record (empty: none), of LOG_ATTRS_MAX bytes at most */
 struct op_log {
   const char *path;
   uint64_t max_size;
   uint32_t max_files;
+  const char *attrs;
 };
 static inline bool op_log_read(struct op_log *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
   out->path = wire_get_str(&r);
   out->max_size = wire_get_u64(&r);
   out->max_files = wire_get_u32(&r);
+  out->attrs = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* (shim) at the end write the exit record there, atomically: 'status signal oom_kills finished_ns\n' */

@@ -11,8 +11,9 @@
 
 #define LINE_MAX_BYTES 16384
 #define BUFFER_SIZE (256u << 10)
-/* A record at its longest: each byte escaped to six, and the frame around it. */
+/* A record at its longest: each byte escaped to six, and the frame around it; its attributes come on top. */
 #define RECORD_MAX (LINE_MAX_BYTES * 6 + 128)
+#define TAIL_MAX (64 + WIRE_LOG_ATTRS_MAX)
 
 static int log_fd = -1;
 static struct {
@@ -22,8 +23,11 @@ static struct {
   size_t buffered;
   uint32_t records;
   size_t partial_length[2];
+  /* What stands between a record's text and its time: stream and attributes. */
+  size_t tail_length[2];
+  char tail[2][TAIL_MAX];
   uint8_t partial[2][LINE_MAX_BYTES];
-  uint8_t buffer[BUFFER_SIZE];
+  uint8_t buffer[BUFFER_SIZE + WIRE_LOG_ATTRS_MAX];
 } out;
 
 static int open_file(void) {
@@ -40,10 +44,15 @@ static int open_file(void) {
   return 0;
 }
 
-int log_open(const char *path, uint64_t max_size, uint32_t max_files) {
-  out.path = path;
-  out.max_size = max_size;
-  out.max_files = max_files > 0 ? max_files : 1;
+int log_open(const struct op_log *log) {
+  out.path = log->path;
+  out.max_size = log->max_size;
+  out.max_files = log->max_files > 0 ? log->max_files : 1;
+  if (strlen(log->attrs) > WIRE_LOG_ATTRS_MAX) return -E2BIG;
+  for (int i = 0; i < 2; i++) {
+    out.tail_length[i] = (size_t)snprintf(out.tail[i], TAIL_MAX, "\",\"stream\":\"%s\"%s%s,\"time\":\"", i == 0 ? "stdout" : "stderr",
+                                          *log->attrs ? ",\"attrs\":" : "", log->attrs);
+  }
   return open_file();
 }
 
@@ -171,9 +180,8 @@ static size_t put_record(uint8_t *to, int stream, const uint8_t *line, size_t le
   uint8_t *at = to;
   memcpy(at, "{\"log\":\"", 8);
   at = put_escaped(at + 8, line, length);
-  const char *name = stream == 0 ? "\",\"stream\":\"stdout\",\"time\":\"" : "\",\"stream\":\"stderr\",\"time\":\"";
-  memcpy(at, name, 28);
-  at += 28;
+  memcpy(at, out.tail[stream], out.tail_length[stream]);
+  at += out.tail_length[stream];
   at += put_time(at);
   memcpy(at, "\"}\n", 3);
   return (size_t)(at + 3 - to);
@@ -183,7 +191,7 @@ static void write_buffer(void) {
   if (out.buffered == 0) return;
   if (out.max_size > 0 && out.size > 0 && out.size + out.buffered > out.max_size) rotate();
   if (out.lost > 0) {
-    uint8_t record[256];
+    static uint8_t record[256 + TAIL_MAX];
     char text[96];
     int n = snprintf(text, sizeof text, "berth: %llu log records lost: the disk was full\n", (unsigned long long)out.lost);
     size_t length = put_record(record, 1, (uint8_t *)text, (size_t)n);

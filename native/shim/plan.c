@@ -63,7 +63,6 @@ static bool next_record(const uint8_t **at, const uint8_t *end, uint16_t *code, 
 
 static int read_shim_op(struct shim_plan *out, uint16_t code, const uint8_t *body, uint32_t length) {
   union {
-    struct op_log log;
     struct op_exit_file exit;
     struct op_oom_file oom;
     struct op_join_pid_ns pid;
@@ -73,12 +72,7 @@ static int read_shim_op(struct shim_plan *out, uint16_t code, const uint8_t *bod
   } op;
   switch (code) {
     case OP_SHIM: return op_shim_read(&out->shim, body, length) ? 0 : -EPROTO;
-    case OP_LOG:
-      if (!op_log_read(&op.log, body, length)) return -EPROTO;
-      out->log_path = op.log.path;
-      out->log_max_size = op.log.max_size;
-      out->log_max_files = op.log.max_files;
-      return 0;
+    case OP_LOG: return op_log_read(&out->log, body, length) ? 0 : -EPROTO;
     case OP_EXIT_FILE:
       if (!op_exit_file_read(&op.exit, body, length)) return -EPROTO;
       out->exit_path = op.exit.path;

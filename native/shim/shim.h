@@ -37,9 +37,8 @@ static inline void close_scoped(int *fd) {
 /* What the plan says to the shim itself. */
 struct shim_plan {
   struct op_shim shim;
-  const char *log_path, *exit_path, *oom_path, *cgroup_path;
-  uint64_t log_max_size;
-  uint32_t log_max_files;
+  struct op_log log; /* without a path: no log */
+  const char *exit_path, *oom_path, *cgroup_path;
   int pid_namespace;
   struct wire_list upstreams;
   bool is_exec;
@@ -96,7 +95,7 @@ int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length,
                 int *status, struct stdio_pair *pipes);
 
 /* --- log.c --- */
-int log_open(const char *path, uint64_t max_size, uint32_t max_files);
+int log_open(const struct op_log *log);
 /* Adds output of stream 0 (stdout) or 1 (stderr). */
 void log_output(int stream, const uint8_t *data, size_t length);
 /* Writes what is buffered; with `last`, also lines that never got their newline. */

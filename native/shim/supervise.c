@@ -402,7 +402,7 @@ _Noreturn void supervise(const struct shim_plan *shim_plan, const uint8_t *ops, 
   *container = (struct process){.phase = PHASE_PREPARING, .pidfd = -1, .status = -1, .in = -1, .out = {-1, -1},
                                 .tty = options & WIRE_SHIM_TTY, .once = options & WIRE_SHIM_STDIN_ONCE};
   dns_upstreams(plan->upstreams);
-  int result = plan->log_path ? log_open(plan->log_path, plan->log_max_size, plan->log_max_files) : 0;
+  int result = plan->log.path ? log_open(&plan->log) : 0;
   struct report problem = {.op = result < 0 ? OP_LOG : OP_SHIM};
   if (result == 0) result = make_pipes(&pipes, container->tty, options & WIRE_SHIM_STDIN);
   if (result == 0) {

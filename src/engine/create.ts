@@ -18,6 +18,7 @@ import { checkHealthConfig } from "./health.ts";
 import { healthActionOf } from "./health-action.ts";
 import { devicesOf, namespaceChoice, readProfile, resourceHostOf } from "./host.ts";
 import { linksFor } from "./links.ts";
+import { checkAttributes } from "./log-copy.ts";
 import { inheritedMounts, makeMounts, wantedMounts } from "./mounts.ts";
 import { checkName, makeUpName, newId } from "./names.ts";
 import { securityOption } from "./oci.ts";
@@ -255,6 +256,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
       links,
       healthAction,
     };
+    checkAttributes(record);
     mkdirSync(directory, { mode: 0o700 });
     deps.driver.prepare({
       id,

@@ -6,7 +6,7 @@ import { existsSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import type { Selection } from "../base/selection.ts";
-import { detailsOf, type LogEntry, type LogQuery, readLogs } from "../logging/index.ts";
+import { detailsText, type LogEntry, type LogQuery, readLogs } from "../logging/index.ts";
 import type { AttachedStream, StreamHandlers } from "../runtime/index.ts";
 import type {
   ContainerInspectResponse,
@@ -38,8 +38,8 @@ import { type CommitRequest, changesIn, commitContainer, exportContainer } from 
 import { type ContainerFilters, filterContainers } from "./filters.ts";
 import { startContainer } from "./launch.ts";
 import { linksShown, namesByLinks, removeLink } from "./links.ts";
-import { logSourceOf } from "./log-forwarding.ts";
-import { logPath, logSettings } from "./places.ts";
+import { attributesNow, isReadable } from "./log-copy.ts";
+import { logPath } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
 import { comparedSample, sampleOf, samples } from "./stats.ts";
@@ -59,8 +59,8 @@ export interface ListQuery {
 /** A container's log, with what is needed to show it. */
 export interface OpenLog {
   readonly tty: boolean;
-  /** What --details shows before each record. */
-  readonly details: string;
+  /** What --details shows before a record. */
+  details(entry: LogEntry): string;
   readonly entries: AsyncGenerator<LogEntry>;
 }
 
@@ -203,7 +203,7 @@ export class Engine {
   logs(reference: string, query: LogQuery, signal: AbortSignal): OpenLog {
     const container = this.get(reference);
     const { settings } = this.deps;
-    if (logSettings(settings, container.record) === undefined)
+    if (!isReadable(container.record))
       throw fault(
         "unsupported",
         "log-not-readable",
@@ -219,7 +219,10 @@ export class Engine {
         ? readLogs(path, query, life, signal)
         : (async function* () {})();
     const { record } = container;
-    const details = detailsOf(logSourceOf(record), record.hostConfig.LogConfig?.Config ?? {});
+    // Records that carry none are of another driver, or older than that json-files have them.
+    const now = detailsText(attributesNow(record));
+    const details = ({ attributes }: LogEntry) =>
+      attributes === undefined ? now : detailsText(attributes);
     return { tty: record.config.Tty === true, details, entries };
   }
 

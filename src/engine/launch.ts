@@ -41,9 +41,10 @@ import { withDiagnosis } from "./diagnosis.ts";
 import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
 import { devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
 import { checkLinksRun, hostsText, linkEnvironment, tellLinking } from "./links.ts";
+import { logCopyOf } from "./log-copy.ts";
 import { copyUp } from "./mounts.ts";
 import { DEFAULT_PATH, securityOption, toOciSpec } from "./oci.ts";
-import { cgroupPath, layerOf, logPath, logSettings, runDirectory, shimSocket } from "./places.ts";
+import { cgroupPath, layerOf, runDirectory, shimSocket } from "./places.ts";
 import { portWishes } from "./ports.ts";
 import { readHostResolvConf } from "./resolv-conf.ts";
 import { runcPlan } from "./runc.ts";
@@ -133,7 +134,7 @@ function extrasOf(
     volatile: hostConfig.AutoRemove === true,
   });
   const join = deps.cgroups.create(cgroupPath(deps.settings, record), spec.linux.resources);
-  const logging = logSettings(deps.settings, record);
+  const logging = logCopyOf(deps.settings, record);
   return {
     id: record.id,
     root,
@@ -144,7 +145,7 @@ function extrasOf(
     cgroupMounts: deps.cgroups.mounts,
     ...(filter === undefined ? {} : { seccompFilter: filter }),
     stdin: { open: config.OpenStdin === true, once: config.StdinOnce === true },
-    ...(logging === undefined ? {} : { log: { path: logPath(deps.settings, record), ...logging } }),
+    ...(logging === undefined ? {} : { log: logging }),
     exitFile: `${runDirectory(deps.settings, record.id)}/exit`,
     ...(join.oomFile === undefined ? {} : { oomFile: join.oomFile }),
     ...(network?.record === undefined || hostConfig.Dns?.length

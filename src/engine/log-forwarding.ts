@@ -2,16 +2,16 @@
  * The forwarders of containers whose log driver sends records elsewhere.
  */
 import { existsSync } from "node:fs";
-import { hostname } from "node:os";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Kernel } from "../kernel/index.ts";
-import { checkReceiver, Forwarder, flagOf, type LogSource, logTarget } from "../logging/index.ts";
+import { checkReceiver, Forwarder, flagOf, logTarget } from "../logging/index.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
 import type { Events } from "./events.ts";
+import { logSourceOf } from "./log-copy.ts";
 import { logPath } from "./places.ts";
 
 /** How long a removal waits for the last records to go. */
@@ -21,22 +21,6 @@ const TELL_MS = 1000;
 /** A receiver that has no room is asked again this often, and this many times. */
 const FULL_MS = 5;
 const FULL_TRIES = 400;
-
-/** What log drivers know of a container. */
-export function logSourceOf(record: ContainerRecord): LogSource {
-  const { config } = record;
-  return {
-    id: record.id,
-    name: record.name,
-    imageId: record.image,
-    imageName: config.Image ?? "",
-    command: [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])].join(" "),
-    created: record.created,
-    hostname: hostname(),
-    labels: config.Labels ?? {},
-    env: config.Env ?? [],
-  };
-}
 
 /** All forwarders of this daemon. */
 export class LogForwarding {

@@ -1,7 +1,6 @@
 /**
  * Where a container's things are: pure.
  */
-import { bytesOf } from "../logging/index.ts";
 import type { ContainerLayer } from "../storage/index.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
@@ -32,19 +31,4 @@ export function cgroupPath(settings: EngineSettings, record: ContainerRecord): s
 /** The json-file log. */
 export function logPath(settings: EngineSettings, record: ContainerRecord): string {
   return `${settings.containersDirectory}/${record.id}/${record.id}-json.log`;
-}
-
-/** When the log is rotated; undefined for containers without one. */
-export function logSettings(
-  settings: EngineSettings,
-  record: ContainerRecord,
-): { maxSize: number; maxFiles: number } | undefined {
-  const { Type, Config = {} } = record.hostConfig.LogConfig ?? {};
-  if ((Type as string) === "none") return undefined;
-  const size = Config["max-size"] ?? Config["cache-max-size"] ?? "";
-  const files = Config["max-file"] ?? Config["cache-max-file"];
-  return {
-    maxSize: size === "-1" ? 0 : (bytesOf(size) ?? settings.logMaxSize),
-    maxFiles: Number(files ?? settings.logMaxFiles) || 1,
-  };
 }

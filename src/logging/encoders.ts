@@ -4,7 +4,7 @@
 import { deflateSync, gzipSync } from "node:zlib";
 import { ExtData, encode } from "@msgpack/msgpack";
 import { facilityOf, flagOf, type LogOptions } from "./options.ts";
-import type { LogEntry } from "./reader.ts";
+import type { LogEntry } from "./record.ts";
 import type { LogSource } from "./source.ts";
 
 /** What is the same for every record of a container. */

@@ -11,5 +11,6 @@ export {
   logDriverNames,
   logTarget,
 } from "./options.ts";
-export { type LogEntry, type LogLife, type LogQuery, readLogs } from "./reader.ts";
-export { checkTag, detailsOf, type LogSource } from "./source.ts";
+export { type LogLife, type LogQuery, readLogs } from "./reader.ts";
+export type { LogEntry } from "./record.ts";
+export { attributesText, checkTag, detailsText, type LogSource, logAttributes } from "./source.ts";

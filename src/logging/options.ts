@@ -10,30 +10,32 @@ export const JOURNAL_SOCKET = "/run/systemd/journal/socket";
 /** Options of one container's log, by name. */
 export type LogOptions = Readonly<Record<string, string>>;
 
-const always = ["mode", "max-buffer-size"];
+/** Options of every driver; those of the copy have a meaning for what forwards only. */
+const always = [
+  ...["mode", "max-buffer-size"],
+  ...["cache-disabled", "cache-max-file", "cache-max-size", "cache-compress"],
+];
 const attributes = ["labels", "labels-regex", "env", "env-regex", "tag"];
-const copy = ["cache-disabled", "cache-max-file", "cache-max-size", "cache-compress"];
-const forwarded = [...always, ...attributes, ...copy];
 
 /** The options that each driver takes. */
 const drivers: Readonly<Record<string, readonly string[]>> = {
   fluentd: [
-    ...forwarded,
+    ...attributes,
     ...["fluentd-address", "fluentd-async", "fluentd-async-connect", "fluentd-buffer-limit"],
     ...["fluentd-retry-wait", "fluentd-max-retries", "fluentd-sub-second-precision"],
     ...["fluentd-request-ack", "fluentd-async-reconnect-interval", "fluentd-write-timeout"],
   ],
   gelf: [
-    ...forwarded,
+    ...attributes,
     ...["gelf-address", "gelf-compression-type", "gelf-compression-level"],
     ...["gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay"],
   ],
-  journald: forwarded,
-  "json-file": [...always, ...attributes, "max-size", "max-file", "compress"],
-  local: [...always, "max-size", "max-file", "compress"],
+  journald: attributes,
+  "json-file": [...attributes, "max-size", "max-file", "compress"],
+  local: ["max-size", "max-file", "compress"],
   none: [],
   syslog: [
-    ...forwarded,
+    ...attributes,
     ...["syslog-address", "syslog-facility", "syslog-format", "syslog-tls-ca-cert"],
     ...["syslog-tls-cert", "syslog-tls-key", "syslog-tls-skip-verify"],
   ],
@@ -68,30 +70,55 @@ export function bytesOf(text: string): number | undefined {
   return Math.floor(Number(match[1]) * (units[(match[2] ?? "").toLowerCase()] ?? 1));
 }
 
-function checkSize(options: LogOptions, name: string): void {
+function checkSize(options: LogOptions, name: string, prefix = ""): void {
   const value = options[name];
   if (value !== undefined && value !== "-1" && bytesOf(value) === undefined)
-    throw bad(`invalid size: '${value}' for ${name}`);
+    throw bad(`${prefix}invalid size: '${value}'`);
 }
 
 function checkCount(options: LogOptions, name: string): void {
   const value = options[name];
   if (value === undefined) return;
   if (!/^[+-]?\d{1,9}$/.test(value))
-    throw bad(`strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax: ${name}`);
+    throw bad(`strconv.Atoi: parsing ${JSON.stringify(value)}: invalid syntax`);
   if (Number(value) < 1) throw bad(`${name} cannot be less than 1`);
 }
 
-function checkChoice(options: LogOptions, name: string, choices: readonly string[]): void {
-  const value = options[name];
-  if (value !== undefined && value !== "" && !choices.includes(value))
-    throw bad(`invalid value ${JSON.stringify(value)} for ${name}: use ${choices.join(", ")}`);
+/** What compresses must have something to compress: a file that rotation has left. */
+function checkCompression(driver: string, options: LogOptions): void {
+  const single = options["max-file"] !== undefined && Number(options["max-file"]) < 2;
+  if (!flagOf(options, "compress") || !(single || options["max-size"] === "-1")) return;
+  throw bad(
+    driver === "local"
+      ? "compression cannot be enabled when max file count is 1"
+      : "compress cannot be true when max-file is less than 2 or max-size is not set",
+  );
+}
+
+function checkKept(driver: string, options: LogOptions): void {
+  checkSize(options, "max-size", driver === "local" ? "invalid value for max-size: " : "");
+  if (driver === "json-file" && options["max-size"] !== undefined)
+    if (bytesOf(options["max-size"]) === 0) throw bad("max-size must be a positive number");
+  checkCount(options, "max-file");
+  checkCompression(driver, options);
+}
+
+function checkCopy(options: LogOptions): void {
+  for (const name of ["cache-disabled", "cache-compress"])
+    if (!isFlag(options[name] ?? ""))
+      throw bad(`invalid value for option ${name}: ${options[name]}`);
+  checkSize(options, "cache-max-size", "invalid value for option cache-max-size: ");
+  checkCount(options, "cache-max-file");
+}
+
+function isFlag(value: string): boolean {
+  return /^(1|t|true|0|f|false|)$/i.test(value);
 }
 
 /** A value that Go's strconv.ParseBool takes for true. Throws a Fault "invalid" for what it refuses. */
-export function flagOf(options: LogOptions, name: string): boolean {
-  const value = options[name] ?? "false";
-  if (!/^(1|t|true|0|f|false|)$/i.test(value))
+export function flagOf(options: LogOptions, name: string, otherwise = "false"): boolean {
+  const value = options[name] ?? otherwise;
+  if (!isFlag(value))
     throw bad(`strconv.ParseBool: parsing ${JSON.stringify(value)}: invalid syntax: ${name}`);
   return /^(1|t|true)$/i.test(value);
 }
@@ -158,23 +185,28 @@ export function logTarget(driver: string, options: LogOptions): Target | undefin
   }
 }
 
+const syslogFormats = ["", "rfc3164", "rfc5424", "rfc5424micro"];
+const gelfValues: Readonly<Record<string, RegExp>> = {
+  "gelf-compression-type": /^(gzip|zlib|none)$/,
+  "gelf-compression-level": /^(-1|[0-9])$/,
+};
+
 function checkDriverValues(driver: string, options: LogOptions): void {
   logTarget(driver, options);
-  for (const name of ["max-size", "cache-max-size", "fluentd-buffer-limit"])
-    checkSize(options, name);
-  for (const name of ["max-file", "cache-max-file"]) checkCount(options, name);
-  for (const name of ["compress", "cache-disabled", "cache-compress", "fluentd-async"])
+  checkKept(driver, options);
+  checkCopy(options);
+  checkSize(options, "fluentd-buffer-limit");
+  for (const name of ["fluentd-async", "fluentd-sub-second-precision", "fluentd-request-ack"])
     flagOf(options, name);
-  for (const name of ["fluentd-sub-second-precision", "fluentd-request-ack"]) flagOf(options, name);
   for (const name of ["labels-regex", "env-regex"]) checkRegex(options, name);
-  const facility = options["syslog-facility"] ?? "";
-  if (facilityOf(facility) === undefined)
-    throw bad(`invalid syslog facility: ${JSON.stringify(facility)}`);
-  checkChoice(options, "syslog-format", ["rfc3164", "rfc5424", "rfc5424micro"]);
-  checkChoice(options, "gelf-compression-type", ["gzip", "zlib", "none"]);
-  const level = options["gelf-compression-level"];
-  if (level !== undefined && !/^(-1|[0-9])$/.test(level))
-    throw bad(`unknown value ${JSON.stringify(level)} for gelf-compression-level`);
+  if (facilityOf(options["syslog-facility"] ?? "") === undefined)
+    throw bad("invalid syslog facility");
+  if (!syslogFormats.includes(options["syslog-format"] ?? "")) throw bad("Invalid syslog format");
+  for (const [name, known] of Object.entries(gelfValues)) {
+    const value = options[name] ?? "";
+    if (value !== "" && !known.test(value))
+      throw bad(`unknown value ${JSON.stringify(value)} for log opt "${name}" for gelf log driver`);
+  }
 }
 
 /** Checks a driver and its options. Throws Faults "invalid" in Docker's words. */
@@ -191,9 +223,13 @@ export function checkLogOptions(driver: string, options: LogOptions): void {
     throw bad(`logger: logging mode not supported: ${mode}`);
   if (options["max-buffer-size"] !== undefined && mode !== "non-blocking")
     throw bad("logger: max-buffer-size option is only supported with 'mode=non-blocking'");
-  checkSize(options, "max-buffer-size");
+  checkSize(options, "max-buffer-size", "error parsing option max-buffer-size: ");
   for (const name of Object.keys(options))
     if (!known.includes(name) && !always.includes(name))
-      throw bad(`unknown log opt '${name}' for ${driver} log driver`);
+      throw bad(
+        driver === "local"
+          ? `unknown log opt '${name}' for log driver local`
+          : `unknown log opt '${name}' for ${driver} log driver`,
+      );
   checkDriverValues(driver, options);
 }

@@ -54,13 +54,35 @@ export function checkTag(template: string): void {
   tagOf({ ...nobody, hostname: "", labels: {}, env: [] }, template);
 }
 
-/** The attributes of a container's records as `logs --details` shows them. */
-export function detailsOf(source: LogSource, options: LogOptions): string {
+/** The attributes of a container's records: what the options ask for, and the tag if they have one. */
+export function logAttributes(source: LogSource, options: LogOptions): Record<string, string> {
   const tag = options.tag === undefined ? {} : { tag: tagOf(source, options.tag) };
-  return Object.entries({ ...extraAttributes(source, options), ...tag })
-    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+  return { ...extraAttributes(source, options), ...tag };
+}
+
+/** As Go's url.QueryEscape has it. */
+function queryEscape(text: string): string {
+  return encodeURIComponent(text)
+    .replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`)
+    .replaceAll("%20", "+");
+}
+
+/** Attributes as `logs --details` shows them. */
+export function detailsText(attributes: Readonly<Record<string, string>>): string {
+  return Object.entries(attributes)
+    .map(([name, value]) => `${queryEscape(name)}=${queryEscape(value)}`)
     .sort()
     .join(",");
+}
+
+/** Attributes as they stand in a json-file's records: sorted and escaped as Go's encoding/json does; "" for none. */
+export function attributesText(attributes: Readonly<Record<string, string>>): string {
+  const sorted = Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1));
+  if (sorted.length === 0) return "";
+  return JSON.stringify(Object.fromEntries(sorted)).replace(
+    /[<>&\u2028\u2029]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** A tag, with {{.Name}} and the like filled in. Throws a Fault "invalid" for a field that there is not. */

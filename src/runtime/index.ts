@@ -11,6 +11,7 @@ export {
   type ExecExtras,
   overlayParams,
   type PlanExtras,
+  type PlanLog,
   type PlanRoot,
   toExecPlan,
   toLaunchPlan,

@@ -23,6 +23,16 @@ export type PlanRoot =
     }
   | { readonly kind: "bind"; readonly path: string };
 
+/** The json-file that the shim writes. */
+export interface PlanLog {
+  readonly path: string;
+  /** Rotated at so many bytes; 0: never. */
+  readonly maxSize: number;
+  readonly maxFiles: number;
+  /** A JSON object that each record carries; empty: none. */
+  readonly attributes: string;
+}
+
 /** What a launch needs beyond the OCI configuration: where things are on this host. */
 export interface PlanExtras {
   readonly id: string;
@@ -39,7 +49,7 @@ export interface PlanExtras {
   readonly cgroupMounts: readonly { readonly directory: string; readonly option: string }[];
   readonly seccompFilter?: Uint8Array;
   readonly stdin: { readonly open: boolean; readonly once: boolean };
-  readonly log?: { readonly path: string; readonly maxSize: number; readonly maxFiles: number };
+  readonly log?: PlanLog;
   readonly exitFile: string;
   readonly oomFile?: string;
   /** The container's resolver: the shim listens there, and asks these while no daemon is connected. */
@@ -116,8 +126,8 @@ function shimOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
     (extras.stdin.once ? wireConstants.SHIM_STDIN_ONCE : 0);
   ops.push({ name: "shim", clone_flags: flags, options, id: extras.id });
   if (extras.log !== undefined) {
-    const { path, maxSize, maxFiles } = extras.log;
-    ops.push({ name: "log", path, max_size: BigInt(maxSize), max_files: maxFiles });
+    const { path, maxSize, maxFiles, attributes: attrs } = extras.log;
+    ops.push({ name: "log", path, max_size: BigInt(maxSize), max_files: maxFiles, attrs });
   }
   ops.push({ name: "exit_file", path: extras.exitFile });
   if (extras.oomFile !== undefined) ops.push({ name: "oom_file", path: extras.oomFile });

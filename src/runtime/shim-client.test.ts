@@ -152,7 +152,7 @@ function planOf(rundir: string, spec: OciSpec, more: Partial<PlanExtras> = {}): 
     cgroupJoinFiles: [],
     cgroupMounts: [],
     stdin: { open: false, once: false },
-    log: { path: `${rundir}/log`, maxSize: 0, maxFiles: 1 },
+    log: { path: `${rundir}/log`, maxSize: 0, maxFiles: 1, attributes: "" },
     exitFile: `${rundir}/exit`,
     lowerdirPlus: true,
     init: false,
@@ -249,7 +249,7 @@ test("the log rotates and keeps so many files", async () => {
   await run.closed;
   expect(logOf(run.rundir).length).toBe(20000);
   const small = await prepare(specOf(processOf(["sh", "-c", "yes 0123456789 | head -n 20000"])), {
-    log: { path: `${dir}/rotated`, maxSize: 200_000, maxFiles: 3 },
+    log: { path: `${dir}/rotated`, maxSize: 200_000, maxFiles: 3, attributes: "" },
   });
   await small.control.start();
   await small.closed;

@@ -43,11 +43,12 @@ export const planOps = {
   ),
   log: kind(
     2,
-    "(shim) write stdout and stderr to a json-file log; rotate at max_size bytes (0: never), keep max_files files",
+    "(shim) write stdout and stderr to a json-file log; rotate at max_size bytes (0: never), keep max_files files; attrs: a JSON object that stands in each record (empty: none), of LOG_ATTRS_MAX bytes at most",
     {
       path: "str",
       max_size: "u64",
       max_files: "u32",
+      attrs: "str",
     },
   ),
   exit_file: kind(
@@ -265,6 +266,7 @@ export const wireConstants = {
   SHIM_TTY: 1, // output is one raw stream from the pty
   SHIM_STDIN: 2, // keep stdin open for attach; else it is /dev/null
   SHIM_STDIN_ONCE: 4, // the end of the first attached stdin is the end of stdin
+  LOG_ATTRS_MAX: 262144,
   BIND_RECURSIVE: 1,
   BIND_RECURSIVE_ATTRS: 2, // attributes apply to submounts too
   BIND_NO_FOLLOW_TARGET: 4, // refuse if the target's last component is a symlink

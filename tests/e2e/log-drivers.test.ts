@@ -225,7 +225,7 @@ test("options that a driver does not take are refused, and nothing is created", 
   expect(out).toBe('["fluentd","gelf","journald","json-file","local","none","syslog"] json-file\n');
 });
 
-test("local keeps its records and names no path; none keeps nothing and says so", async () => {
+test("local keeps its records and names no path; none, and who disables the copy, shows nothing and says so", async () => {
   await daemon.docker(
     "run",
     "--name",
@@ -244,5 +244,14 @@ test("local keeps its records and names no path; none keeps nothing and says so"
   expect((await daemon.docker("logs", "non")).err).toContain(
     "configured logging driver does not support reading",
   );
-  await daemon.berth("rm", "loc", "non");
+  const { port, seen, stop } = receiver();
+  const given = { "syslog-address": `tcp://127.0.0.1:${port}`, "cache-disabled": "true" };
+  const run = ["run", "--name", "unc", "--log-driver", "syslog", ...options(given)];
+  await daemon.docker(...run, "busybox", "echo", "sent");
+  await until(() => seen.bytes.includes("sent\n"));
+  expect((await daemon.docker("logs", "unc")).err).toContain(
+    "configured logging driver does not support reading",
+  );
+  stop();
+  await daemon.berth("rm", "loc", "non", "unc");
 });

@@ -23,6 +23,7 @@ async function logs(context: Context, containers: ContainersPort): Promise<undef
   const [stdout, stderr] = [boolean(query, "stdout"), boolean(query, "stderr")];
   if (!stdout && !stderr)
     throw fault("invalid", "log-streams", "Bad parameters: you must choose at least one stream");
+  let damage = 0;
   const log = containers.logs(
     params.id ?? "",
     {
@@ -32,6 +33,9 @@ async function logs(context: Context, containers: ContainersPort): Promise<undef
       since: preciseTimeOf(query, "since"),
       until: preciseTimeOf(query, "until"),
       tail: tailOf(query),
+      damaged: (places) => {
+        damage = places;
+      },
     },
     signal,
   );
@@ -45,7 +49,16 @@ async function logs(context: Context, containers: ContainersPort): Promise<undef
     boolean(query, "timestamps"),
     boolean(query, "details") ? log.details : undefined,
   );
-  return sendAll(context, log.entries, (entry) => formatter.format(entry));
+  const messages = async function* () {
+    for await (const entry of log.entries) yield formatter.format(entry);
+    if (damage > 0) yield formatter.error(damageText(damage));
+  };
+  return sendAll(context, messages(), (message) => message);
+}
+
+/** Records that cannot be read are left out, and it is said. */
+function damageText(places: number): string {
+  return `the log is damaged in ${places} place${places === 1 ? "" : "s"}, and what stood there is left out`;
 }
 
 /** Answers with everything that comes, at the client's pace, until there is no more or the client is gone. */
@@ -97,9 +110,14 @@ async function attach(
   const client = takeOver(tty);
   if (replay) {
     await Bun.sleep(HEAD_FIRST_MS);
+    // An error frame would end the client's attachment.
+    const damaged = (places: number) => {
+      const text = new TextEncoder().encode(`berth: ${damageText(places)}\n`);
+      client.write(tty ? text : frame("stderr", text));
+    };
     const past = containers.logs(
       container.id,
-      { ...choice, follow: false, since: "", until: "", tail: -1 },
+      { ...choice, follow: false, since: "", until: "", tail: -1, damaged },
       context.signal,
     );
     const formatter = new LogFormatter(tty, false);

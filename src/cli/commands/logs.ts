@@ -45,11 +45,16 @@ export const command: Command = {
       since: parseMoment(parsed.text("since"), now),
       until: parseMoment(parsed.text("until"), now),
     };
-    const demux = new Demultiplexer((stream, bytes) => (stream === 2 ? err(bytes) : out(bytes)));
+    let status = 0;
+    const demux = new Demultiplexer((stream, bytes) => {
+      if (stream === 3) status = 1;
+      if (stream < 2) out(bytes);
+      else err(bytes);
+    });
     const response = await client.request("GET", `${path}/logs`, { query });
     for await (const bytes of response.pieces())
       if (found.Config?.Tty) out(bytes);
       else demux.push(bytes);
-    return 0;
+    return status;
   },
 };
