@@ -24,31 +24,28 @@ function block(
     "mode" | "uid" | "gid" | "size" | "mtime" | "major" | "minor"
   >,
 ): Uint8Array {
-  const out = new Uint8Array(BLOCK);
-  const put = (at: number, length: number, bytes: Uint8Array) =>
-    out.set(bytes.subarray(0, length), at);
-  const text = (at: number, length: number, value: string) =>
-    put(at, length, encoder.encode(value));
+  const out = Buffer.alloc(BLOCK);
   // What does not fit is in a pax record; here stands what fits.
   const octal = (at: number, width: number, value: number) => {
     const most = width === 12 ? LARGE_MAX : SMALL_MAX;
     const shown = value < 0 || value > most ? 0 : Math.floor(value);
-    text(at, width, `${shown.toString(8).padStart(width - 1, "0")}\0`);
+    out.write(shown.toString(8).padStart(width - 1, "0"), at, width, "latin1");
   };
-  text(0, 100, fields.path);
+  out.write(fields.path, 0, 100);
   octal(100, 8, fields.mode);
   octal(108, 8, fields.uid);
   octal(116, 8, fields.gid);
   octal(124, 12, fields.size);
   octal(136, 12, fields.mtime);
-  text(148, 8, "        ");
-  text(156, 1, fields.flag);
-  text(157, 100, fields.linkPath);
-  text(257, 8, "ustar\u000000");
+  out.write("        ", 148, "latin1");
+  out.write(fields.flag, 156, 1, "latin1");
+  out.write(fields.linkPath, 157, 100);
+  out.write("ustar\u000000", 257, "latin1");
   octal(329, 8, fields.major);
   octal(337, 8, fields.minor);
-  const sum = out.reduce((total, byte) => total + byte, 0);
-  text(148, 8, `${sum.toString(8).padStart(6, "0")}\0 `);
+  let sum = 0;
+  for (let at = 0; at < BLOCK; at++) sum += out[at] ?? 0;
+  out.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
   return out;
 }
 

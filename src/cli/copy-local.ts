@@ -4,7 +4,7 @@
 import { closeSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { TarReader } from "../base/tar.ts";
-import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
+import { tarEnd } from "../base/tar-writer.ts";
 import {
   Extractor,
   openRoot,
@@ -34,12 +34,12 @@ const asUser: Privileged = {
   },
 };
 
-/** The source as an archive whose names begin with its last component, or with "./" for a directory's content. */
-export async function* packLocal(source: CopyInfo): ByteStream {
+/** The source as an archive whose names begin with its last component, or with what the plan makes of that. */
+export async function* packLocal(source: CopyInfo, rename: CopyPlan["rename"]): ByteStream {
   const { directory, name } = splitEntry(source.path);
   const parent = openRoot(name === "." ? source.path : directory || ".");
   const packer = new Packer(asUser);
-  const first = source.rebase || name;
+  const first = renamed(source.rebase || name, rename);
   try {
     const place = placeIn(parent, name);
     if (place === undefined) throw new Error(`lstat ${source.path}: no such file or directory`);
@@ -67,29 +67,17 @@ export async function* counted(source: ByteStream, count: (bytes: number) => voi
   }
 }
 
-/** An archive with the beginning of its names changed. */
-export async function* renameEntries(source: ByteStream, rename: CopyPlan["rename"]): ByteStream {
-  if (rename === undefined) {
-    yield* source;
-    return;
-  }
-  const reader = new TarReader(source);
-  for (let entry = await reader.next(); entry !== undefined; entry = await reader.next()) {
-    const linkPath = entry.type === "hardlink" ? renamed(entry.linkPath, rename) : entry.linkPath;
-    yield tarHeader({ ...entry, path: renamed(entry.path, rename), linkPath });
-    for await (const piece of reader.data()) yield piece;
-    yield tarPadding(entry.size);
-  }
-  yield tarEnd();
-}
-
-/** Unpacks below a directory of this machine; everything belongs to whoever calls. */
-export async function unpackLocal(archive: ByteStream, directory: string): Promise<void> {
+/** Unpacks below a directory of this machine, under other names; everything belongs to whoever calls. */
+export async function unpackLocal(
+  archive: ByteStream,
+  directory: string,
+  rename: (path: string) => string,
+): Promise<void> {
   const root = openRoot(`${directory}/.`);
   const tree = new TargetTree(root);
   try {
     const owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
-    const options = { whiteouts: "keep", owner, keepKinds: true } as const;
+    const options = { whiteouts: "keep", owner, keepKinds: true, rename } as const;
     const reader = new TarReader(archive);
     await new Extractor(tree, asUser, options).extract(reader);
     await reader.drain();

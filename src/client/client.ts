@@ -4,6 +4,7 @@
  * An own client because start-up is what a short command costs: node:http takes 50 ms to load, and fetch
  * cannot hijack a connection.
  */
+import { gathered } from "../base/gather.ts";
 import { Connection } from "./connection.ts";
 import type { Host } from "./host.ts";
 import { ApiError, ApiResponse, readHead } from "./response.ts";
@@ -157,8 +158,7 @@ export class ApiClient {
     const head = `${method} ${target} HTTP/1.1\r\n${fields.join("")}\r\n`;
     await connection.write(head + (body ?? ""));
     if (!options.stream) return;
-    for await (const piece of options.stream) {
-      if (piece.length === 0) continue;
+    for await (const piece of gathered(options.stream)) {
       await connection.write(`${piece.length.toString(16)}\r\n`);
       await connection.write(piece);
       await connection.write("\r\n");

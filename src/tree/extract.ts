@@ -37,6 +37,8 @@ export interface ExtractOptions {
   readonly base?: string;
   /** Owns everything, instead of whom the archive names. */
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  /** What an entry's path, and the path that a hard link names, is to become. */
+  readonly rename?: (path: string) => string;
   /** Refuse to put a directory in the place of something else, and the other way round. */
   readonly keepKinds?: boolean;
 }
@@ -102,6 +104,10 @@ export class Extractor {
     }
   }
 
+  private names(path: string): string[] {
+    return components(this.options.rename?.(path) ?? path);
+  }
+
   private async add(entry: TarEntry, reader: TarReader): Promise<void> {
     if (
       entry.path.includes("\0") ||
@@ -109,7 +115,7 @@ export class Extractor {
       entry.linkPath.length > MAX_PATH
     )
       throw refuse(entry, "its name is too long or has a NUL byte");
-    const names = components(entry.path);
+    const names = this.names(entry.path);
     const name = names.pop();
     if (name === undefined) {
       // A layer says what its root is like; what a user copies leaves the place as it is.
@@ -192,7 +198,7 @@ export class Extractor {
   }
 
   private hardlink(entry: TarEntry, spot: Spot): void {
-    const names = components(entry.linkPath);
+    const names = this.names(entry.linkPath);
     const name = names.pop();
     if (name === undefined) throw refuse(entry, "it links to nothing");
     const parent = this.tree.resolve(this.base, names, false);

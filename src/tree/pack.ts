@@ -10,6 +10,7 @@ import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
 import type { Place, Privileged, TreeEntry } from "./walk.ts";
 
 const CHUNK = 1 << 20;
+const SMALL = 1 << 16;
 
 function typeOf({ info }: Place): TarType | undefined {
   if (info.isFile()) return "file";
@@ -83,13 +84,31 @@ export class Packer {
       const info = fstatSync(fd);
       if (!info.isFile()) return;
       if (info.nlink > 1) this.linked.set(key, path);
-      yield tarHeader(await this.describe(path, place, "file", info.size));
+      const header = tarHeader(await this.describe(path, place, "file", info.size));
+      // Most files are small: one piece each, and no turn of a generator more.
+      if (info.size <= SMALL) {
+        yield wholeEntry(header, fd, info.size);
+        return;
+      }
+      yield header;
       yield* contents(fd, info.size);
       yield tarPadding(info.size);
     } finally {
       closeSync(fd);
     }
   }
+}
+
+/** A header, and exactly so many bytes of a file with their padding: what is cut off meanwhile is zeros. */
+function wholeEntry(header: Uint8Array, fd: number, size: number): Uint8Array {
+  const piece = new Uint8Array(header.length + size + tarPadding(size).length);
+  piece.set(header);
+  for (let at = 0; at < size; ) {
+    const length = readSync(fd, piece, header.length + at, size - at, null);
+    if (length === 0) break;
+    at += length;
+  }
+  return piece;
 }
 
 /** Exactly so many bytes, whatever happens to the file meanwhile: what is cut off becomes zeros. */

@@ -2,6 +2,7 @@
  * Attach, logs and exec: the routes that carry streams.
  */
 import { fault, messageOf } from "../../base/errors.ts";
+import { gathered } from "../../base/gather.ts";
 import { DetachWatcher, parseDetachKeys } from "../detach-keys.ts";
 import { type EngineStreamHandlers, type Hijacked, joinStreams } from "../hijack.ts";
 import { frame, LogFormatter } from "../log-stream.ts";
@@ -182,7 +183,7 @@ async function exportTo(context: Context, containers: ContainersPort): Promise<u
   const { response } = context;
   const archive = containers.export(context.params.id ?? "");
   response.writeHead(200, { "Content-Type": "application/octet-stream" });
-  return sendAll(context, archive, (chunk) => chunk);
+  return sendAll(context, gathered(archive), (chunk) => chunk);
 }
 
 function statHeader(stat: unknown): Record<string, string> {
@@ -210,7 +211,7 @@ async function copyOut(context: Context, containers: ContainersPort): Promise<un
   const { params, query, response } = context;
   const { stat, archive } = await containers.copyOut(params.id ?? "", pathOf(query));
   response.writeHead(200, { "Content-Type": "application/x-tar", ...statHeader(stat) });
-  return sendAll(context, archive, (chunk) => chunk);
+  return sendAll(context, gathered(archive), (chunk) => chunk);
 }
 
 async function copyIn(context: Context, containers: ContainersPort): Promise<undefined> {

@@ -5,7 +5,7 @@ import { isAbsolute, join } from "node:path/posix";
 import { type ByteStream, decompress } from "../../base/compression.ts";
 import { ApiError } from "../../client/index.ts";
 import type { Command, Context } from "../command.ts";
-import { counted, packLocal, renameEntries, unpackLocal } from "../copy-local.ts";
+import { counted, packLocal, unpackLocal } from "../copy-local.ts";
 import {
   absolute,
   type CopyInfo,
@@ -13,6 +13,7 @@ import {
   localSource,
   planCopy,
   rebaseOf,
+  renamed,
   splitArgument,
   splitEntry,
 } from "../copy-paths.ts";
@@ -130,7 +131,7 @@ async function copyTo(
   const source = localSource(absolute(from), options.followLink);
   const plan = planCopy(source, destination);
   await reporting(options, "Copying to container", `${container}:${destination.path}`, (count) =>
-    put(plan.directory, counted(renameEntries(packLocal(source), plan.rename), count)),
+    put(plan.directory, counted(packLocal(source, plan.rename), count)),
   );
 }
 
@@ -163,8 +164,10 @@ async function copyFrom(
   await reporting(options, "Copying from container", absolute(to), async (count) => {
     const archive = await decompress(counted(response.pieces(), count));
     const name = splitEntry(from).name;
-    const own = rebase === "" ? archive : renameEntries(archive, { from: name, to: rebase });
-    await unpackLocal(renameEntries(own, plan.rename), plan.directory);
+    const rebased = rebase === "" ? undefined : { from: name, to: rebase };
+    await unpackLocal(archive, plan.directory, (entry) =>
+      renamed(renamed(entry, rebased), plan.rename),
+    );
   });
 }
 
