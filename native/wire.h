@@ -112,6 +112,7 @@ static inline size_t wire_end(struct wire_writer *w) {
   return w->length;
 }
 
+#define WIRE_SHIM_VERSION 2u
 #define WIRE_NO_FD 4294967295u
 #define WIRE_SHIM_TTY 1u
 #define WIRE_SHIM_STDIN 2u
@@ -621,6 +622,8 @@ enum shim_code {
   SHIM_EXEC = 6,
   SHIM_DNS_ANSWER = 7,
   SHIM_CLOSE_STDIN = 8,
+  SHIM_CLAIM_PORT = 9,
+  SHIM_RETAIN_PORTS = 10,
   SHIM_STATE = 32,
   SHIM_PREPARED = 33,
   SHIM_STARTED = 34,
@@ -629,6 +632,7 @@ enum shim_code {
   SHIM_DONE = 37,
   SHIM_EXITED = 38,
   SHIM_EXEC_EXITED = 39,
+  SHIM_CLAIMED = 41,
   SHIM_DNS_QUERY = 40,
 };
 
@@ -692,6 +696,38 @@ static inline bool shim_dns_answer_read(struct shim_dns_answer *out, const uint8
   return !r.bad && r.at == r.end;
 }
 /* → end the container's stdin; answered by `done` */
+/* → bind (and listen) on the host and hold the socket until the container ends; options: SOCKET_*; answered by `claimed` */
+struct shim_claim_port {
+  uint32_t family;
+  uint32_t type;
+  uint32_t protocol;
+  const char *address;
+  uint32_t port;
+  uint32_t options;
+};
+static inline bool shim_claim_port_read(struct shim_claim_port *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->family = wire_get_u32(&r);
+  out->type = wire_get_u32(&r);
+  out->protocol = wire_get_u32(&r);
+  out->address = wire_get_str(&r);
+  out->port = wire_get_u32(&r);
+  out->options = wire_get_u32(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → let go of every claimed port, from the plan's handles or by claim_port, that is not listed; answered by `done` */
+struct shim_retain_ports {
+  struct wire_list protocols;
+  struct wire_list addresses;
+  struct wire_list ports;
+};
+static inline bool shim_retain_ports_read(struct shim_retain_ports *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->protocols = wire_get_u32s(&r);
+  out->addresses = wire_get_strs(&r);
+  out->ports = wire_get_u32s(&r);
+  return !r.bad && r.at == r.end;
+}
 /* ← phase 0: preparing, 1: prepared (waits for start), 2: running; pid of PID 1 as the host sees it */
 struct shim_state {
   uint32_t phase;
@@ -776,6 +812,17 @@ static inline bool shim_exec_exited_read(struct shim_exec_exited *out, const uin
   out->exec = wire_get_u32(&r);
   out->status = wire_get_u32(&r);
   out->signal = wire_get_u32(&r);
+  return !r.bad && r.at == r.end;
+}
+/* ← the answer to claim_port: error 0 and the port that was bound, or the errno */
+struct shim_claimed {
+  uint32_t error;
+  uint32_t port;
+};
+static inline bool shim_claimed_read(struct shim_claimed *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->error = wire_get_u32(&r);
+  out->port = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* ← a question that arrived at the container's resolver socket; tcp 0 or 1 */

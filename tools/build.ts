@@ -58,7 +58,7 @@ mkdirSync(parts, { recursive: true });
 for (const program of ["shim", "helper"]) {
   build(
     `parts/berth-${program}`,
-    contentKey([`native/${program}/*.{c,h}`, `native/${program}/build.sh`, "native/wire.h"], []),
+    contentKey([`native/${program}/*.{c,h}`, `native/${program}/build.sh`, "native/*.h"], []),
     (out) => run(["sh", `native/${program}/build.sh`, out]),
   );
 }

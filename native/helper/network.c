@@ -4,17 +4,17 @@
  */
 #include "helper.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+#include "../bind.h"
 
 static int home_netns(void) {
   static int fd = -1;
@@ -136,48 +136,24 @@ int handle_netlink(struct answer *out, const uint8_t *body, size_t length) {
   return exchange(out, fd, &request);
 }
 
-union any_address {
-  struct sockaddr any;
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-};
-
-static socklen_t parse_address(union any_address *to, const struct helper_socket *request) {
-  memset(to, 0, sizeof *to);
-  if (request->family == AF_INET) {
-    to->v4.sin_family = AF_INET;
-    to->v4.sin_port = htons((uint16_t)request->port);
-    return inet_pton(AF_INET, request->address, &to->v4.sin_addr) == 1 ? sizeof to->v4 : 0;
-  }
-  to->v6.sin6_family = AF_INET6;
-  to->v6.sin6_port = htons((uint16_t)request->port);
-  return inet_pton(AF_INET6, request->address, &to->v6.sin6_addr) == 1 ? sizeof to->v6 : 0;
-}
-
 int handle_socket(struct answer *out, const uint8_t *body, size_t length) {
   struct helper_socket request;
   union any_address address;
   if (!helper_socket_read(&request, body, length)) return fail(out, EPROTO, "socket");
-  socklen_t size = parse_address(&address, &request);
-  if (size == 0 || request.port > 65535) return fail(out, EINVAL, "address %s", request.address);
+  socklen_t size = parse_address(&address, request.family, request.address, request.port);
+  if (size == 0) return fail(out, EINVAL, "address %s", request.address);
   if (enter(request.netns) < 0) return fail(out, errno, "enter a network namespace");
   int fd = socket((int)request.family, (int)request.type | SOCK_CLOEXEC | SOCK_NONBLOCK,
                   (int)request.protocol);
   come_home(request.netns);
   if (fd < 0) return fail(out, errno, "socket");
-  int on = 1;
-  if (request.options & WIRE_SOCKET_REUSEADDR) setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (request.options & WIRE_SOCKET_V6ONLY) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  if (bind(fd, &address.any, size) < 0 ||
-      ((request.options & WIRE_SOCKET_LISTEN) && listen(fd, 16) < 0) ||
-      getsockname(fd, &address.any, &size) < 0) {
-    int error = errno;
+  int port = bind_port(fd, &address, size, request.options);
+  if (port < 0) {
     close(fd);
-    return fail(out, error, "bind %s:%u", request.address, request.port);
+    return fail(out, -port, "bind %s:%u", request.address, request.port);
   }
-  uint16_t port = request.family == AF_INET ? address.v4.sin_port : address.v6.sin6_port;
   out->value = (uint64_t)fd;
-  out->length = (size_t)sprintf((char *)out->buffer, "%u", ntohs(port));
+  out->length = (size_t)sprintf((char *)out->buffer, "%u", (unsigned)port);
   return 0;
 }
 

@@ -183,6 +183,12 @@ static void on_resize(struct connection *connection, const struct shim_resize *r
   else send_done(connection, ioctl(process->out[0], TIOCSWINSZ, &size) < 0 ? errno : 0);
 }
 
+static void on_claim_port(struct connection *connection, const struct shim_claim_port *request) {
+  int port = claim_port(request);
+  uint64_t values[] = {port < 0 ? (uint64_t)-port : 0, port < 0 ? 0 : (uint64_t)port};
+  send_frame(connection, SHIM_CLAIMED, 2, values, "44");
+}
+
 void update_start(void);
 
 /* Carries out one frame; false when it makes no sense. */
@@ -193,6 +199,8 @@ static bool carry_out(struct connection *connection, uint16_t code, const uint8_
     struct shim_attach attach;
     struct shim_exec exec;
     struct shim_dns_answer dns;
+    struct shim_claim_port claim;
+    struct shim_retain_ports retain;
   } frame;
   if (connection->role == ROLE_NEW) {
     if (code == SHIM_CONTROL) return on_control(connection), true;
@@ -221,6 +229,12 @@ static bool carry_out(struct connection *connection, uint16_t code, const uint8_
     case SHIM_CLOSE_STDIN:
       end_input(&processes[0]);
       return send_done(connection, 0), true;
+    case SHIM_CLAIM_PORT:
+      if (!shim_claim_port_read(&frame.claim, body, length)) return false;
+      return on_claim_port(connection, &frame.claim), true;
+    case SHIM_RETAIN_PORTS:
+      if (!shim_retain_ports_read(&frame.retain, body, length)) return false;
+      return send_done(connection, retain_ports(&frame.retain)), true;
     case SHIM_DNS_ANSWER:
       if (!shim_dns_answer_read(&frame.dns, body, length)) return false;
       return dns_answered(frame.dns.id, frame.dns.message), true;

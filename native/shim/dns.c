@@ -43,6 +43,13 @@ void dns_adopt(int fd, bool tcp) {
   watch(fd, EPOLLIN, tcp ? SOURCE_DNS_TCP : SOURCE_DNS_UDP, 0);
 }
 
+bool dns_has(int fd) {
+  for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
+    if (clients[i].used && clients[i].fd == fd) return true;
+  }
+  return fd == udp_fd || fd == tcp_fd || fd == upstream_fd;
+}
+
 void dns_upstreams(struct wire_list list) { upstreams = list; }
 
 static struct asker *remember(void) {

@@ -1,7 +1,7 @@
 /*
  * berth-shim: executes a launch plan, then supervises what came of it.
  *
- * Two roles run this program. The shim itself (main.c, supervise.c, stream.c, log.c, exec.c, dns.c) stays in the host's
+ * Two roles run this program. The shim itself (main.c, supervise.c, stream.c, log.c, ports.c, dns.c) stays in the host's
  * namespaces and never allocates: everything lives in fixed arrays whose untouched pages cost nothing. The child (plan.c,
  * mounts.c, identity.c) executes the plan's operations one after the other and becomes the container's PID 1, or a process
  * beside it.
@@ -163,7 +163,15 @@ void resume_inputs(struct process *process);
 bool output_drained(const struct process *process);
 void abandon_output(struct process *process);
 
+/* --- ports.c --- */
+/* Gives the port, or a negative errno. */
+int claim_port(const struct shim_claim_port *request);
+/* Gives 0 or an errno. */
+int retain_ports(const struct shim_retain_ports *request);
+
 /* --- dns.c --- */
+/* Whether the descriptor is one of the resolver's. */
+bool dns_has(int fd);
 void dns_adopt(int fd, bool tcp);
 void dns_upstreams(struct wire_list upstreams);
 void dns_udp_ready(void);

@@ -3,6 +3,7 @@
  */
 import { z } from "zod";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
+import type { ContainerChanges } from "../spec/extensions.ts";
 
 /** No system call takes a NUL byte: it is refused here for all fields. */
 const withoutNul = (value: string) => !value.includes("\0");
@@ -170,8 +171,24 @@ export const createBody: z.ZodType<CreateBody> = z
 /** The body of /commit: fields of the new image's configuration. */
 export const commitBody = z.object(config.partial().shape) as unknown as z.ZodType<ContainerConfig>;
 
-/** The body of /containers/{id}/update. */
-export const updateBody = hostConfig.partial() as unknown as z.ZodType<HostConfig>;
+/** Berth's own field is strict: a misspelt word in it is nobody else's. */
+const containerChanges = z
+  .strictObject({
+    PortBindings: hostConfig.shape.PortBindings,
+    PortBindingsRemove: hostConfig.shape.PortBindings,
+    PublishAllPorts: flag,
+    Labels: textMap,
+    LabelsRemove: strings,
+  })
+  .partial();
+
+/** The body of /containers/{id}/update: Docker's, and berth's own field in it. */
+export const updateBody = z
+  .object({ ...hostConfig.partial().shape, Berth: containerChanges.optional() })
+  .transform(({ Berth: changes = {}, ...limits }) => ({
+    limits: limits as HostConfig,
+    changes: changes as ContainerChanges,
+  })) as unknown as z.ZodType<{ limits: HostConfig; changes: ContainerChanges }>;
 
 /** The body of /containers/{id}/exec. */
 export const execBody = z

@@ -85,8 +85,7 @@ export interface ContainerRecord {
   /** Chain ids of the image's layers, the lowest first. */
   readonly chain: readonly string[];
   /** The image's configuration merged with what the user asked for. */
-  readonly config: ContainerConfig;
-  /** Limits and the restart policy may be changed later. */
+  config: ContainerConfig;
   hostConfig: HostConfig;
   readonly mounts: readonly MountRecord[];
   /** When it becomes unhealthy; undefined: nothing. */
@@ -96,6 +95,10 @@ export interface ContainerRecord {
   readonly state: StateRecord;
   /** Present from just before the network is attached until it has been detached. */
   endpoint?: EndpointRecord | undefined;
+  /** What its shim understands (SHIM_VERSION), from its start on; undefined: 1. */
+  shimVersion?: number;
+  /** A change of the ports of the running container has begun, and perhaps not been finished. */
+  changing?: true | undefined;
   /** The MAC address that was asked for. */
   readonly macAddress?: string | undefined;
   restartCount: number;

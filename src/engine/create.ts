@@ -291,6 +291,9 @@ function platformWarnings({ document }: ImageRecord, { platform }: CreateInput):
   ];
 }
 
+/** The warning for ports of a container that has the host's network. */
+export const PORTS_DISCARDED = "Published ports are discarded when using host network mode";
+
 function warningsOf(deps: EngineDeps, hostConfig: HostConfig): string[] {
   const warnings: string[] = [];
   if ((hostConfig.Memory ?? 0) > 0 && !deps.cgroups.swapAccounting)
@@ -298,7 +301,7 @@ function warningsOf(deps: EngineDeps, hostConfig: HostConfig): string[] {
       "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
     );
   if (hostConfig.NetworkMode === "host" && Object.keys(hostConfig.PortBindings ?? {}).length > 0)
-    warnings.push("Published ports are discarded when using host network mode");
+    warnings.push(PORTS_DISCARDED);
   return warnings;
 }
 

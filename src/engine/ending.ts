@@ -29,6 +29,7 @@ async function releaseCgroup(deps: EngineDeps, path: string): Promise<void> {
 async function releaseNetwork(deps: EngineDeps, record: ContainerRecord): Promise<void> {
   if (record.endpoint !== undefined) await deps.bridge.detach(record.endpoint);
   record.endpoint = undefined;
+  record.changing = undefined;
 }
 
 /** Takes away what only this host sees of a container: its cgroup and the shim's directory. */

@@ -14,7 +14,6 @@ import type {
   ContainerSummary,
   ContainerTopResponse,
   FilesystemChange,
-  HostConfig,
 } from "../spec/engine-api.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container, ExitStatus, WaitCondition } from "./container.ts";
@@ -44,7 +43,7 @@ import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
 import { comparedSample, sampleOf, samples } from "./stats.ts";
 import { attachContainer, type StreamChoice } from "./streams.ts";
-import { updateContainer } from "./update.ts";
+import { type UpdateInput, updateContainer } from "./update.ts";
 import { inspectContainer, summaryOfContainer } from "./views.ts";
 
 /** Which containers to list. */
@@ -138,8 +137,8 @@ export class Engine {
     this.deps.events.emit("container", "detach", id, attributesOf(record));
   }
 
-  update(reference: string, change: HostConfig): Promise<{ Warnings: string[] }> {
-    return updateContainer(this.deps, this.get(reference), change);
+  update(reference: string, input: UpdateInput): Promise<{ Warnings: string[] }> {
+    return updateContainer(this.deps, this.get(reference), input);
   }
 
   top(reference: string, psArguments: string): Promise<ContainerTopResponse> {

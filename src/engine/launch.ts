@@ -28,7 +28,7 @@ import {
 } from "../runtime/index.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciSeccomp, OciSpec } from "../spec/oci-runtime.ts";
-import { planOps } from "../spec/wire.ts";
+import { planOps, wireConstants } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import { announceUse } from "./announce.ts";
 import { attributesOf } from "./attributes.ts";
@@ -355,6 +355,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
     const prepared = await prepare(deps, container);
     container.stopping = false;
     Object.assign(state, { error: "", exitCode: 0, oomKilled: false });
+    record.shimVersion = wireConstants.SHIM_VERSION;
     // Recorded before it happens: a daemon that is killed now finds the endpoint at its next start.
     deps.database.insist(record);
     await launch(deps, container, prepared.plan, prepared.network);

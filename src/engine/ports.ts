@@ -4,10 +4,17 @@
 
 import { fault } from "../base/errors.ts";
 import { type PortWish, type PublishedPort, parseIpv4 } from "../network/index.ts";
-import type { ContainerConfig, HostConfig, Port, PortMap } from "../spec/engine-api.ts";
+import type {
+  ContainerConfig,
+  HostConfig,
+  Port,
+  PortBinding,
+  PortMap,
+} from "../spec/engine-api.ts";
 import { exposedPorts } from "../spec/exposed-ports.ts";
 
-function parsePort(text: string): { port: number; protocol: PortWish["protocol"] } {
+/** "80/tcp". Throws a Fault "invalid" in Docker's words. */
+export function parsePort(text: string): { port: number; protocol: PortWish["protocol"] } {
   const match = /^(\d{1,5})(?:\/(tcp|udp|sctp))?$/.exec(text);
   const port = Number(match?.[1]);
   if (match === null || port < 1 || port > 65535)
@@ -35,24 +42,44 @@ export function eachExposed(declared: ContainerConfig["ExposedPorts"]): Record<s
   return Object.fromEntries(keys.map((key) => [key, {}]));
 }
 
+/** One wish of a container to have a port published, with the words that say so. */
+export interface Binding {
+  /** "80/tcp". */
+  readonly key: string;
+  readonly binding: PortBinding;
+  readonly wish: PortWish;
+}
+
+function bindingOf(text: string, binding: PortBinding): Binding {
+  const { port, protocol } = parsePort(text);
+  const { HostIp = "", HostPort = "" } = binding;
+  if (HostIp !== "" && HostIp !== "::" && parseIpv4(HostIp) === undefined)
+    throw fault(
+      "invalid",
+      "host-address",
+      `invalid IP address: ${HostIp}: ports can be published on IPv4 addresses`,
+    );
+  return {
+    key: `${port}/${protocol}`,
+    binding,
+    wish: { protocol, containerPort: port, hostAddress: HostIp, hostPorts: hostRange(HostPort) },
+  };
+}
+
+/** Everything that a container wants published, by -p and then by -P. Throws Faults "invalid" in Docker's words. */
+export function bindingsOf(config: ContainerConfig, hostConfig: HostConfig): Binding[] {
+  const asked = Object.entries(hostConfig.PortBindings ?? {}).flatMap(([text, list]) =>
+    (list ?? []).map((binding) => bindingOf(text, binding)),
+  );
+  if (!hostConfig.PublishAllPorts) return asked;
+  const published = new Set(asked.map(({ key }) => key));
+  const others = Object.keys(config.ExposedPorts ?? {}).filter((key) => !published.has(key));
+  return [...asked, ...others.map((key) => bindingOf(key, { HostIp: "", HostPort: "" }))];
+}
+
 /** The ports that a container wants published. Throws Faults "invalid" in Docker's words. */
 export function portWishes(config: ContainerConfig, hostConfig: HostConfig): PortWish[] {
-  const bindings: PortMap = { ...hostConfig.PortBindings };
-  if (hostConfig.PublishAllPorts)
-    for (const exposed of Object.keys(config.ExposedPorts ?? {}))
-      if (!bindings[exposed]?.length) bindings[exposed] = [{ HostIp: "", HostPort: "" }];
-  return Object.entries(bindings).flatMap(([text, list]) => {
-    const { port, protocol } = parsePort(text);
-    return (list ?? []).map(({ HostIp = "", HostPort = "" }): PortWish => {
-      if (HostIp !== "" && HostIp !== "::" && parseIpv4(HostIp) === undefined)
-        throw fault(
-          "invalid",
-          "host-address",
-          `invalid IP address: ${HostIp}: ports can be published on IPv4 addresses`,
-        );
-      return { protocol, containerPort: port, hostAddress: HostIp, hostPorts: hostRange(HostPort) };
-    });
-  });
+  return bindingsOf(config, hostConfig).map(({ wish }) => wish);
 }
 
 /** Published ports as inspect shows them; exposed ones that are not published are null. */

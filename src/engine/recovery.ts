@@ -11,6 +11,7 @@ import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
 import { readExitRecord } from "./exit-record.ts";
+import { retainPorts } from "./live-ports.ts";
 import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
 import { policyHolds } from "./restarts.ts";
 import { followShim } from "./supervision.ts";
@@ -49,6 +50,10 @@ async function takeOver(deps: EngineDeps, container: Container): Promise<boolean
     }
     container.shim = shim;
     const { state } = container.record;
+    if (container.record.changing) {
+      await retainPorts(shim, container.record.endpoint?.ports ?? []);
+      container.record.changing = undefined;
+    }
     Object.assign(state, {
       status: state.status === "paused" ? "paused" : "running",
       pid: shim.pid,

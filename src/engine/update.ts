@@ -1,14 +1,19 @@
 /**
- * Changing a container's limits and restart policy, at once when it runs.
+ * Changing an existing container: limits, the restart policy, labels and published ports, at once when it runs.
  */
 import { fault } from "../base/errors.ts";
-import type { HostConfig } from "../spec/engine-api.ts";
+import type { ContainerConfig, HostConfig, RestartPolicy } from "../spec/engine-api.ts";
+import type { ContainerChanges } from "../spec/extensions.ts";
 import { attributesOf } from "./attributes.ts";
-import type { Container } from "./container.ts";
+import { type Container, notRunning } from "./container.ts";
+import type { ContainerRecord } from "./container-record.ts";
+import { PORTS_DISCARDED } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
 import { resourceHostOf } from "./host.ts";
+import { prepareLivePorts } from "./live-ports.ts";
 import { checkResources, resourcesOf } from "./oci-resources.ts";
 import { cgroupPath } from "./places.ts";
+import { type PortConfiguration, withPorts } from "./port-changes.ts";
 import { checkRestartPolicy } from "./restarts.ts";
 
 const limits = [
@@ -62,45 +67,116 @@ function merged(current: HostConfig, change: HostConfig): HostConfig {
   return { ...current, ...change };
 }
 
-/** Changes limits and restart policy. Throws Faults in Docker's words; the record is then as it was. */
-export async function updateContainer(
+/** What a user wants changed: limits and the restart policy, and what Docker cannot change. */
+export interface UpdateInput {
+  readonly limits: HostConfig;
+  readonly changes: ContainerChanges;
+}
+
+/** Throws a Fault "conflict" in Docker's words for a container that is about to be no more. */
+function checkStays(container: Container): void {
+  const { status } = container.record.state;
+  if (container.removed || status === "removing" || status === "dead")
+    throw conflict(
+      `Cannot update container ${container.id}: container is marked for removal and cannot be "update"`,
+    );
+}
+
+function withLabels(config: ContainerConfig, { Labels, LabelsRemove = [] }: ContainerChanges) {
+  if (Labels === undefined && LabelsRemove.length === 0) return config;
+  const gone = new Set(LabelsRemove);
+  const kept = Object.entries(config.Labels ?? {}).filter(([key]) => !gone.has(key));
+  return { ...config, Labels: { ...Object.fromEntries(kept), ...Labels } };
+}
+
+function changesPorts(changes: ContainerChanges): boolean {
+  const { PortBindings, PortBindingsRemove, PublishAllPorts } = changes;
+  return (PortBindings ?? PortBindingsRemove ?? PublishAllPorts) !== undefined;
+}
+
+/** The limits that are given, and the restart policy, over those that are set. Throws Faults in Docker's words. */
+function withLimits(current: HostConfig, given: HostConfig, policy: RestartPolicy | undefined) {
+  const next = merged(current, given);
+  if (policy === undefined) return next;
+  checkRestartPolicy({ ...next, RestartPolicy: policy });
+  if (next.AutoRemove && policy.Name !== "no")
+    throw conflict(
+      "Restart policy cannot be updated because AutoRemove is enabled for the container",
+    );
+  const { Name, MaximumRetryCount = 0 } = policy;
+  return { ...next, RestartPolicy: { Name, MaximumRetryCount } };
+}
+
+/** Everything as it is to be. Throws Faults in Docker's words. */
+function configurationAfter(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  { limits, changes }: UpdateInput,
+): PortConfiguration {
+  const policy = limits.RestartPolicy?.Name ? limits.RestartPolicy : undefined;
+  const hostConfig = withLimits(record.hostConfig, given(limits), policy);
+  checkResources(hostConfig, resourceHostOf(deps));
+  const labelled = { config: withLabels(record.config, changes), hostConfig };
+  return changesPorts(changes)
+    ? withPorts(labelled, changes, record.endpoint?.ports ?? [])
+    : labelled;
+}
+
+function applyLimits(
+  deps: EngineDeps,
+  { record }: Container,
+  wanted: HostConfig,
+  next: HostConfig,
+) {
+  if (Object.keys(wanted).length === 0) return;
+  const swap = wanted.Memory ? { MemorySwap: next.MemorySwap } : {};
+  deps.cgroups.update(
+    cgroupPath(deps.settings, record),
+    resourcesOf({ ...wanted, ...swap }, resourceHostOf(deps)),
+  );
+}
+
+async function updateNow(deps: EngineDeps, container: Container, input: UpdateInput) {
+  checkStays(container);
+  const { record } = container;
+  const next = configurationAfter(deps, record, input);
+  const before = {
+    config: record.config,
+    hostConfig: record.hostConfig,
+    endpoint: record.endpoint,
+  };
+  const ports = container.running ? await prepareLivePorts(deps, container, next) : undefined;
+  try {
+    // It may have ended while ports were claimed.
+    if (ports !== undefined && record.endpoint !== before.endpoint) throw notRunning(container);
+    if (container.running) applyLimits(deps, container, given(input.limits), next.hostConfig);
+    Object.assign(record, next, ports && { endpoint: ports.endpoint });
+    deps.database.insist(record);
+    await ports?.publish();
+  } catch (error) {
+    const ended = record.endpoint === undefined;
+    Object.assign(record, before, ended && { endpoint: undefined });
+    await ports?.undo();
+    throw error;
+  }
+  await ports?.finish();
+  deps.events.emit("container", "update", container.id, attributesOf(record));
+  return { Warnings: portWarnings(record.hostConfig, input.changes) };
+}
+
+function portWarnings({ NetworkMode }: HostConfig, changes: ContainerChanges): string[] {
+  const published = Object.keys(changes.PortBindings ?? {}).length > 0;
+  return NetworkMode === "host" && published ? [PORTS_DISCARDED] : [];
+}
+
+/** Changes a container: all that is asked, or nothing. Throws Faults in Docker's words. */
+export function updateContainer(
   deps: EngineDeps,
   container: Container,
-  change: HostConfig,
+  input: UpdateInput,
 ): Promise<{ Warnings: string[] }> {
-  const { record } = container;
-  const host = resourceHostOf(deps);
-  const wanted = given(change);
-  const policy = change.RestartPolicy?.Name ? change.RestartPolicy : undefined;
-  const next = merged(record.hostConfig, wanted);
-  checkResources(next, host);
-  if (policy !== undefined) {
-    checkRestartPolicy({ ...next, RestartPolicy: policy });
-    if (next.AutoRemove && policy.Name !== "no")
-      throw conflict(
-        "Restart policy cannot be updated because AutoRemove is enabled for the container",
-      );
-  }
   return container.exclusively(async () => {
-    if (container.running && Object.keys(wanted).length > 0) {
-      const swap = wanted.Memory ? { MemorySwap: next.MemorySwap } : {};
-      deps.cgroups.update(
-        cgroupPath(deps.settings, record),
-        resourcesOf({ ...wanted, ...swap }, host),
-      );
-    }
-    record.hostConfig =
-      policy === undefined
-        ? next
-        : {
-            ...next,
-            RestartPolicy: {
-              Name: policy.Name,
-              MaximumRetryCount: policy.MaximumRetryCount ?? 0,
-            },
-          };
-    deps.database.insist(record);
-    deps.events.emit("container", "update", container.id, attributesOf(record));
-    return { Warnings: [] };
+    if (!container.running) await container.cleaned;
+    return updateNow(deps, container, input);
   });
 }

@@ -11,6 +11,7 @@ import {
   type Handle,
   type Kernel,
   KernelError,
+  type PortRequest,
   type SeccompRule,
   type SocketRequest,
 } from "./port.ts";
@@ -102,10 +103,7 @@ class Channel {
       const waiter = this.waiting.get(frame.id);
       this.waiting.delete(frame.id);
       if (frame.name === "ok") waiter?.resolve(frame);
-      else {
-        const code = errnoNames.get(frame.error) ?? `errno ${frame.error}`;
-        waiter?.reject(new KernelError(frame.error, code, frame.detail));
-      }
+      else waiter?.reject(kernelError(frame.error, frame.detail));
     }
   }
 
@@ -122,6 +120,22 @@ function helperGone(): Error {
 }
 
 const families = { tcp: [1, 6], udp: [2, 17], sctp: [1, 132] } as const;
+
+/** A port as the numbers of socket(2) and the wire's options, for whoever binds it. */
+export function socketNumbers(request: PortRequest) {
+  const [type, protocol] = families[request.protocol];
+  const v6 = request.address.includes(":");
+  // A listening socket keeps others out in spite of SO_REUSEADDR; without it, remains of old connections would.
+  const options =
+    (request.listen ? wireConstants.SOCKET_LISTEN | wireConstants.SOCKET_REUSEADDR : 0) |
+    (v6 ? wireConstants.SOCKET_V6ONLY : 0);
+  return { family: v6 ? 10 : 2, type, protocol, options };
+}
+
+/** An errno by its name. */
+export function kernelError(errno: number, detail: string): KernelError {
+  return new KernelError(errno, errnoNames.get(errno) ?? `errno ${errno}`, detail);
+}
 
 class HelperKernel implements Kernel {
   constructor(
@@ -162,22 +176,12 @@ class HelperKernel implements Kernel {
 
   async socket(request: SocketRequest): Promise<{ handle: Handle; port: number }> {
     const { netns, address, port } = request;
-    const [type, protocol] = families[request.protocol];
-    const v6 = address.includes(":");
-    // A listening socket keeps others out in spite of SO_REUSEADDR; without it, remains of old connections would.
-    const options =
-      (request.listen ? wireConstants.SOCKET_LISTEN | wireConstants.SOCKET_REUSEADDR : 0) |
-      (v6 ? wireConstants.SOCKET_V6ONLY : 0);
-    const family = v6 ? 10 : 2;
     const answer = await this.channel.request({
       name: "socket",
       netns,
-      family,
-      type,
-      protocol,
+      ...socketNumbers(request),
       address,
       port,
-      options,
     });
     return { handle: Number(answer.value), port: Number(new TextDecoder().decode(answer.data)) };
   }

@@ -22,14 +22,18 @@ export class KernelError extends Error {
 }
 
 /** A TCP, UDP or SCTP port to claim, by binding (and listening on) it. */
-export interface SocketRequest {
-  readonly netns: Handle;
+export interface PortRequest {
   readonly protocol: "tcp" | "udp" | "sctp";
   /** A numeric IPv4 or IPv6 address. */
   readonly address: string;
   /** 0 lets the kernel choose. */
   readonly port: number;
   readonly listen: boolean;
+}
+
+/** A port to claim in a network namespace. */
+export interface SocketRequest extends PortRequest {
+  readonly netns: Handle;
 }
 
 /** One seccomp rule as libseccomp takes it; `op` is SCMP_CMP_NE … SCMP_CMP_MASKED_EQ by name. */

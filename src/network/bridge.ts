@@ -7,7 +7,7 @@
  */
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
-import { type Handle, type Kernel, KernelError } from "../kernel/index.ts";
+import { type Handle, type Kernel, KernelError, type PortRequest } from "../kernel/index.ts";
 import {
   AddressPool,
   chooseSubnet,
@@ -66,6 +66,9 @@ export interface PortWish {
   readonly hostPorts: readonly [number, number];
 }
 
+/** Binds a port and holds it; gives the port that it got, rejects with a KernelError. */
+export type PortClaimer = (request: PortRequest) => Promise<number>;
+
 /** An endpoint as it is stored: enough to take it down after a crash. */
 export interface EndpointRecord {
   readonly endpointId: string;
@@ -98,6 +101,61 @@ function hex(bytes: number): string {
 function macOf(address: string): string {
   const bytes = address.split(".").map((part) => Number(part).toString(16).padStart(2, "0"));
   return ["02", "42", ...bytes].join(":");
+}
+
+/** Claims ports in their order. Throws an Error in Docker's words for the first that cannot be had. */
+async function claimPorts(
+  wishes: readonly PortWish[],
+  address: string,
+  claim: PortClaimer,
+): Promise<PublishedPort[]> {
+  const ports: PublishedPort[] = [];
+  for (const wish of wishes) ports.push(await claimOne(wish, address, claim));
+  return ports;
+}
+
+async function claimOne(
+  wish: PortWish,
+  address: string,
+  claim: PortClaimer,
+): Promise<PublishedPort> {
+  const { protocol, containerPort } = wish;
+  const hostAddress =
+    wish.hostAddress === "" || wish.hostAddress === "::" ? "0.0.0.0" : wish.hostAddress;
+  if (hostAddress.includes(":"))
+    throw new Error(
+      `cannot publish on ${hostAddress}: containers on this bridge have no IPv6 address`,
+    );
+  const [from, to] = wish.hostPorts;
+  let refusal = "";
+  for (let port = from; port <= to; port++) {
+    try {
+      const listen = protocol !== "udp";
+      const hostPort = await claim({ protocol, address: hostAddress, port, listen });
+      return { protocol, containerPort, hostAddress, hostPort };
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      const why = {
+        EADDRINUSE: "address already in use",
+        EADDRNOTAVAIL: "cannot assign requested address",
+        EACCES: "permission denied",
+      }[error.code];
+      refusal = `failed to bind host port for ${hostAddress}:${port}:${address}:${containerPort}/${protocol}: ${why ?? error.code}`;
+      if (error.code !== "EADDRINUSE") break;
+    }
+  }
+  throw new Error(refusal);
+}
+
+/** What to say of ports that cannot be published; bugs and the kernel's own words as they are. */
+function endpointFault(name: string, endpointId: string, error: unknown): unknown {
+  if (error instanceof KernelError || !(error instanceof Error)) return error;
+  return fault(
+    "failed",
+    "endpoint",
+    `driver failed programming external connectivity on endpoint ${name} (${endpointId}): ${error.message}`,
+    error,
+  );
 }
 
 /** How many empty namespaces are held ready at most: few containers are on no network. */
@@ -348,26 +406,20 @@ export class Bridge {
     const prepared = await this.take(input.address, input.mac);
     const endpointId = hex(32);
     const claims: Handle[] = [];
-    const ports: PublishedPort[] = [];
+    const hold: PortClaimer = async (request) => {
+      const claim = await this.kernel.socket({ netns: 0, ...request });
+      claims.push(claim.handle);
+      return claim.port;
+    };
+    let ports: PublishedPort[] = [];
     try {
-      for (const wish of input.ports) ports.push(await this.claim(wish, prepared.address, claims));
-      if (ports.length > 0)
-        await this.send(
-          0,
-          publishRequests(this.options.name, prepared.address, ports, true),
-          NETLINK_NETFILTER,
-        );
+      ports = await claimPorts(input.ports, prepared.address, hold);
+      await this.republish(prepared.address, [], ports);
     } catch (error) {
       for (const handle of [prepared.netns, ...claims])
         await this.kernel.close(handle).catch(() => {});
       this.pool.release(prepared.address);
-      if (error instanceof KernelError || !(error instanceof Error)) throw error;
-      throw fault(
-        "failed",
-        "endpoint",
-        `driver failed programming external connectivity on endpoint ${input.name} (${endpointId}): ${error.message}`,
-        error,
-      );
+      throw endpointFault(input.name, endpointId, error);
     }
     const { address, mac, netns } = prepared;
     const record = {
@@ -381,49 +433,39 @@ export class Bridge {
     return { record, netns, claims };
   }
 
-  private async claim(wish: PortWish, address: string, claims: Handle[]): Promise<PublishedPort> {
-    const { protocol, containerPort } = wish;
-    const hostAddress =
-      wish.hostAddress === "" || wish.hostAddress === "::" ? "0.0.0.0" : wish.hostAddress;
-    if (hostAddress.includes(":"))
-      throw new Error(
-        `cannot publish on ${hostAddress}: containers on this bridge have no IPv6 address`,
-      );
-    const [from, to] = wish.hostPorts;
-    let refusal = "";
-    for (let port = from; port <= to; port++) {
-      try {
-        const claim = await this.kernel.socket({
-          netns: 0,
-          protocol,
-          address: hostAddress,
-          port,
-          listen: protocol !== "udp",
-        });
-        claims.push(claim.handle);
-        return { protocol, containerPort, hostAddress, hostPort: claim.port };
-      } catch (error) {
-        if (!(error instanceof KernelError)) throw error;
-        const why = {
-          EADDRINUSE: "address already in use",
-          EADDRNOTAVAIL: "cannot assign requested address",
-          EACCES: "permission denied",
-        }[error.code];
-        refusal = `failed to bind host port for ${hostAddress}:${port}:${address}:${containerPort}/${protocol}: ${why ?? error.code}`;
-        if (error.code !== "EADDRINUSE") break;
-      }
+  /**
+   * Publishes more ports of an endpoint that is in use, holding them by `claim`. Throws Faults in Docker's words; what has been
+   * claimed then is the caller's to let go.
+   */
+  async claimMore(
+    name: string,
+    { endpointId, address }: EndpointRecord,
+    ports: readonly PortWish[],
+    claim: PortClaimer,
+  ): Promise<PublishedPort[]> {
+    try {
+      return await claimPorts(ports, address, claim);
+    } catch (error) {
+      throw endpointFault(name, endpointId, error);
     }
-    throw new Error(refusal);
+  }
+
+  /** Takes published ports of an address out of the firewall and puts others in, in one transaction. */
+  async republish(
+    address: string,
+    withdrawn: readonly PublishedPort[],
+    added: readonly PublishedPort[],
+  ): Promise<void> {
+    if (withdrawn.length + added.length === 0) return;
+    const requests = publishRequests(this.options.name, address, withdrawn, added);
+    await this.send(0, requests, NETLINK_NETFILTER);
   }
 
   /** Takes an endpoint down by its record; fine if it is gone. The dying namespace takes the interfaces along. */
   async detach(record: EndpointRecord): Promise<void> {
-    if (record.ports.length > 0)
-      await this.send(
-        0,
-        publishRequests(this.options.name, record.address, record.ports, false),
-        NETLINK_NETFILTER,
-      ).catch((error) => log.debug("withdraw ports", { error: messageOf(error) }));
+    await this.republish(record.address, record.ports, []).catch((error) =>
+      log.debug("withdraw ports", { error: messageOf(error) }),
+    );
     this.pool.release(record.address);
   }
 

@@ -133,16 +133,17 @@ function elementRequest(
   };
 }
 
-/** One transaction that adds or removes a container's ports. */
+/** One transaction that takes ports of an address out and puts others in. */
 export function publishRequests(
   table: string,
   address: string,
-  ports: readonly PublishedPort[],
-  add: boolean,
+  withdrawn: readonly PublishedPort[],
+  added: readonly PublishedPort[],
 ): NetlinkRequest[] {
   return [
     batchMark(NFNL_MSG_BATCH_BEGIN),
-    ...ports.map((port) => elementRequest(table, address, port, add)),
+    ...withdrawn.map((port) => elementRequest(table, address, port, false)),
+    ...added.map((port) => elementRequest(table, address, port, true)),
     batchMark(NFNL_MSG_BATCH_END),
   ];
 }

@@ -8,6 +8,7 @@ export {
   type BridgeOptions,
   type Endpoint,
   type EndpointRecord,
+  type PortClaimer,
   type PortWish,
 } from "./bridge.ts";
 export { type DnsWishes, hostsFor, parseResolvConf, resolvConfFor } from "./files.ts";

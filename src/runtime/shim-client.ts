@@ -3,6 +3,7 @@
  */
 import type { Socket } from "bun";
 import { fault } from "../base/errors.ts";
+import { kernelError, type PortRequest, socketNumbers } from "../kernel/index.ts";
 import { type PlanOp, planOps, type ShimFrame, shimFrames } from "../spec/wire.ts";
 import { encodeRecords, RecordDecoder } from "../spec/wire-codec.ts";
 
@@ -67,11 +68,19 @@ export interface ShimConnection {
   resize(exec: number, rows: number, columns: number): Promise<number>;
   /** Ends the container's stdin. */
   closeStdin(): Promise<number>;
+  /**
+   * Claims a port of the host, which the shim holds until it is let go or the container ends. Gives the port; rejects with a
+   * KernelError. The shim must be of version 2.
+   */
+  claimPort(request: PortRequest): Promise<number>;
+  /** Lets go of every claimed port that is not among these; gives the errno. The shim must be of version 2. */
+  retainPorts(ports: readonly Omit<PortRequest, "listen">[]): Promise<number>;
   /** Gives an answer to a dns_query; an empty one drops it. */
   answerDns(id: number, message: Uint8Array): void;
   close(): void;
 }
 
+const ESRCH = 3;
 const opNames = new Map(
   Object.entries(planOps).map(([name, kind]) => [kind.code, name as PlanOp["name"]]),
 );
@@ -121,7 +130,7 @@ class Control implements ShimConnection {
   pid = 0;
   running = false;
   private readonly decoder = new RecordDecoder(shimFrames);
-  private readonly waiting: ((error: number) => void)[] = [];
+  private readonly waiting: ((error: number, value: number) => void)[] = [];
   private readonly starting = Promise.withResolvers<number>();
   readonly state = Promise.withResolvers<void>();
   private outbox: Outbox | undefined;
@@ -152,7 +161,7 @@ class Control implements ShimConnection {
     this.gone = true;
     this.starting.reject(new LaunchFailure("shim", 0, "the shim ended before the container began"));
     this.state.reject(shimGone());
-    for (const resolve of this.waiting.splice(0)) resolve(3);
+    for (const answer of this.waiting.splice(0)) answer(ESRCH, 0);
     this.handlers.closed();
   }
 
@@ -173,6 +182,23 @@ class Control implements ShimConnection {
     return this.request({ name: "close_stdin" });
   }
 
+  async claimPort(request: PortRequest): Promise<number> {
+    const { address, port } = request;
+    const frame = { name: "claim_port", ...socketNumbers(request), address, port } as const;
+    const { error, value } = await this.ask(frame);
+    if (error !== 0) throw kernelError(error, `bind ${address}:${port}`);
+    return value;
+  }
+
+  retainPorts(ports: readonly Omit<PortRequest, "listen">[]): Promise<number> {
+    return this.request({
+      name: "retain_ports",
+      protocols: ports.map((port) => socketNumbers({ ...port, listen: false }).protocol),
+      addresses: ports.map(({ address }) => address),
+      ports: ports.map(({ port }) => port),
+    });
+  }
+
   answerDns(id: number, message: Uint8Array): void {
     this.send({ name: "dns_answer", id, message });
   }
@@ -185,12 +211,17 @@ class Control implements ShimConnection {
     this.outbox?.write(encodeRecords(shimFrames, frame));
   }
 
-  private request(frame: ShimFrame): Promise<number> {
-    if (this.gone) return Promise.resolve(3);
-    const { promise, resolve } = Promise.withResolvers<number>();
-    this.waiting.push(resolve);
+  /** The shim answers requests in their order. */
+  private ask(frame: ShimFrame): Promise<{ error: number; value: number }> {
+    if (this.gone) return Promise.resolve({ error: ESRCH, value: 0 });
+    const { promise, resolve } = Promise.withResolvers<{ error: number; value: number }>();
+    this.waiting.push((error, value) => resolve({ error, value }));
     this.send(frame);
     return promise;
+  }
+
+  private async request(frame: ShimFrame): Promise<number> {
+    return (await this.ask(frame)).error;
   }
 
   private take(frame: ShimFrame): void {
@@ -202,7 +233,10 @@ class Control implements ShimConnection {
         this.state.resolve();
         return;
       case "done":
-        this.waiting.shift()?.(frame.error);
+        this.waiting.shift()?.(frame.error, 0);
+        return;
+      case "claimed":
+        this.waiting.shift()?.(frame.error, frame.port);
         return;
       case "failed":
         this.starting.reject(failureOf(frame));

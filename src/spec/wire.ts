@@ -262,6 +262,7 @@ export const planOps = {
 
 /** Bits and constants that both sides share. */
 export const wireConstants = {
+  SHIM_VERSION: 2, // 2: claim_port and retain_ports
   NO_FD: 0xffffffff,
   SHIM_TTY: 1, // output is one raw stream from the pty
   SHIM_STDIN: 2, // keep stdin open for attach; else it is /dev/null
@@ -323,6 +324,23 @@ export const shimFrames = {
     message: "bytes",
   }),
   close_stdin: kind(8, "→ end the container's stdin; answered by `done`", {}),
+  claim_port: kind(
+    9,
+    "→ bind (and listen) on the host and hold the socket until the container ends; options: SOCKET_*; answered by `claimed`",
+    {
+      family: "u32",
+      type: "u32",
+      protocol: "u32",
+      address: "str",
+      port: "u32",
+      options: "u32",
+    },
+  ),
+  retain_ports: kind(
+    10,
+    "→ let go of every claimed port, from the plan's handles or by claim_port, that is not listed; answered by `done`",
+    { protocols: "u32s", addresses: "strs", ports: "u32s" },
+  ),
 
   state: kind(
     32,
@@ -358,6 +376,14 @@ export const shimFrames = {
     },
   ),
   exec_exited: kind(39, "← an exec is gone", { exec: "u32", status: "u32", signal: "u32" }),
+  claimed: kind(
+    41,
+    "← the answer to claim_port: error 0 and the port that was bound, or the errno",
+    {
+      error: "u32",
+      port: "u32",
+    },
+  ),
   dns_query: kind(40, "← a question that arrived at the container's resolver socket; tcp 0 or 1", {
     id: "u32",
     tcp: "u32",

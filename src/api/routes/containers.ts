@@ -178,8 +178,7 @@ export const containerRoutes: readonly Route[] = [
     method: "POST",
     path: "/containers/:id/update",
     async handle(context, { containers }) {
-      const change = await context.json(updateBody);
-      return ok(await containers.update(context.params.id ?? "", change));
+      return ok(await containers.update(context.params.id ?? "", await context.json(updateBody)));
     },
   },
   {
