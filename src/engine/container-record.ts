@@ -17,6 +17,28 @@ export type Status =
 /** What is done when a container becomes unhealthy. */
 export type HealthAction = "none" | "kill" | "restart" | "stop";
 
+/** What a container waits for: that another runs, is healthy, or has ended with success. */
+export type DependencyCondition = "started" | "healthy" | "completed";
+
+/** Another container that has to be there first. */
+export interface DependencyRecord {
+  /** A service of the same compose project… */
+  readonly service?: string;
+  /** …or a container's name or id. */
+  readonly container?: string;
+  readonly condition: DependencyCondition;
+}
+
+/** A container's place among those that are started together, as at a boot of the host. */
+export interface StartOrderRecord {
+  /** Compose's names for it. */
+  readonly project?: string;
+  readonly service?: string;
+  readonly dependencies: readonly DependencyRecord[];
+  /** Seconds that it waits for them; undefined: the usual. */
+  readonly patience?: number;
+}
+
 /** A link to another container. */
 export interface LinkRecord {
   readonly id: string;
@@ -90,6 +112,8 @@ export interface ContainerRecord {
   readonly mounts: readonly MountRecord[];
   /** When it becomes unhealthy; undefined: nothing. */
   readonly healthAction?: HealthAction | undefined;
+  /** What it waits for when many are started at once. */
+  startOrder?: StartOrderRecord | undefined;
   /** Other containers that it knows by aliases (--link). */
   links?: readonly LinkRecord[] | undefined;
   readonly state: StateRecord;

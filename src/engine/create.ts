@@ -27,6 +27,7 @@ import { capabilitiesOf } from "./oci-security.ts";
 import { eachExposed, portWishes } from "./ports.ts";
 import { checkRestartPolicy } from "./restarts.ts";
 import { signalNumber } from "./signals.ts";
+import { startOrderOf } from "./start-order.ts";
 
 /** What a user asks for. */
 export interface CreateInput {
@@ -237,6 +238,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   const config = mergeConfig(input.config, image);
   checkConfig(deps, config, input.hostConfig);
   const healthAction = healthActionOf(input.config);
+  const startOrder = startOrderOf(input.config);
   const links = linksFor(deps.registry, input.hostConfig);
   const inherited = inheritedMounts(
     input.hostConfig.VolumesFrom ?? [],
@@ -255,6 +257,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
       ...recordOf(deps, id, name, image, config, input, mounts),
       links,
       healthAction,
+      startOrder,
     };
     checkAttributes(record);
     mkdirSync(directory, { mode: 0o700 });

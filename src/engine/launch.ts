@@ -390,8 +390,10 @@ async function failedStart(
   container.shim?.close();
   container.shim = undefined;
   container.earlyExit = undefined;
-  if (container.restarting) record.state.status = "exited";
+  const again = container.restarting;
+  if (again) record.state.status = "exited";
   Object.assign(record.state, { error: messageOf(error), exitCode, pid: 0 });
+  if (again) container.tellExit();
   container.endWaitingStreams();
   await releaseResources(deps, container);
   deps.database.save(record);
@@ -405,7 +407,10 @@ async function failedStart(
 export function startContainer(deps: EngineDeps, container: Container): Promise<void> {
   return container.exclusively(async () => {
     container.record.restartCount = container.restarting ? container.record.restartCount : 0;
-    await startNow(deps, container, false);
+    // Whoever asks for a start by hand does not want to wait for what the container depends on.
+    const held = deps.restarts.holds(container);
+    if (held) deps.restarts.cancel(container);
+    await startNow(deps, container, held);
   });
 }
 

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, rmSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { connectShim } from "../runtime/index.ts";
+import { startInOrder } from "./boot.ts";
 import { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -166,4 +167,6 @@ export async function recover(
   const ids = new Set(deps.registry.all().map((container) => container.id));
   deps.volumes.sweep(ids);
   deps.images.sweep(new Set(deps.registry.all().flatMap(({ record }) => record.chain)));
+  // Last of all: what is being started would look like something that no record explains.
+  startInOrder(deps, deps.restarts.open());
 }

@@ -54,40 +54,84 @@ export function nextDelay(last: number, ranMs: number): number {
   return Math.min(last * 2, LONGEST_DELAY_MS);
 }
 
-/** The containers that wait for their next start. */
+/** The containers that wait for their next start. Each has the status "restarting" meanwhile. */
 export class Restarts {
-  private readonly waiting = new Map<Container, ReturnType<typeof setTimeout>>();
+  /** With what ends the wait. */
+  private readonly waiting = new Map<Container, () => void>();
+  private readonly held = new Set<Container>();
   private readonly delays = new WeakMap<Container, number>();
+  /** Those that are to be started when the daemon has set its house in order; undefined afterwards. */
+  private gathered: Set<Container> | undefined = new Set();
   private closed = false;
 
   /** `start` starts a container whose status is "restarting". */
   constructor(private readonly start: (container: Container) => Promise<void>) {}
 
-  /** Starts the container after the pause that its last run has earned. Its status is "restarting" meanwhile. */
+  /** Starts the container after the pause that its last run has earned. */
   schedule(container: Container, ranMs: number): void {
     if (this.closed) return;
+    if (this.gathered !== undefined) {
+      this.gathered.add(container);
+      return;
+    }
     const delay = nextDelay(this.delays.get(container) ?? 0, ranMs);
     this.delays.set(container, delay);
-    const timer = setTimeout(() => {
-      this.waiting.delete(container);
-      this.start(container).catch((error) =>
-        log.warn("restart", { id: container.id, error: messageOf(error) }),
-      );
-    }, delay);
-    this.waiting.set(container, timer);
+    const timer = setTimeout(() => this.begin(container), delay);
+    this.waiting.set(container, () => clearTimeout(timer));
+  }
+
+  /** From now on starts are made, not gathered. Gives those that have been gathered. */
+  open(): Container[] {
+    const gathered = [...(this.gathered ?? [])].filter(({ restarting }) => restarting);
+    this.gathered = undefined;
+    return gathered;
+  }
+
+  /** Starts the container once `ready` has resolved with true; with false it is not started. */
+  hold(container: Container, ready: (signal: AbortSignal) => Promise<boolean>): void {
+    if (this.closed) return;
+    const abort = new AbortController();
+    this.waiting.set(container, () => abort.abort());
+    this.held.add(container);
+    ready(abort.signal)
+      .then((wanted) => {
+        if (abort.signal.aborted) return;
+        this.forget(container);
+        if (wanted) this.begin(container);
+      })
+      .catch((error) => log.error("hold a start", { id: container.id, error }));
+  }
+
+  /** True while a container waits for others. */
+  holds(container: Container): boolean {
+    return this.held.has(container);
+  }
+
+  private begin(container: Container): void {
+    this.forget(container);
+    this.start(container).catch((error) =>
+      log.warn("restart", { id: container.id, error: messageOf(error) }),
+    );
+  }
+
+  private forget(container: Container): void {
+    this.waiting.delete(container);
+    this.held.delete(container);
   }
 
   /** Forgets a start that was to come. */
   cancel(container: Container): void {
-    clearTimeout(this.waiting.get(container));
-    this.waiting.delete(container);
+    this.gathered?.delete(container);
+    this.waiting.get(container)?.();
+    this.forget(container);
     this.delays.delete(container);
   }
 
   /** Starts nothing more; what waits stays "restarting" in its record, for the next daemon. */
   close(): void {
     this.closed = true;
-    for (const timer of this.waiting.values()) clearTimeout(timer);
+    for (const end of this.waiting.values()) end();
     this.waiting.clear();
+    this.held.clear();
   }
 }

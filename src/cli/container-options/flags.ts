@@ -39,6 +39,8 @@ const rows: readonly Row[] = [
   ["cpus", "", "decimal", "Number of CPUs"],
   ["cpuset-cpus", "", "string", "CPUs in which to allow execution (0-3, 0,1)"],
   ["cpuset-mems", "", "string", "MEMs in which to allow execution (0-3, 0,1)"],
+  ["depends-on", "", "list", "Container to wait for at a boot: NAME[:started|healthy|completed]"],
+  ["depends-on-timeout", "", "int", "Seconds to wait for them (default 600)"],
   ["device", "", "list", "Add a host device to the container"],
   ["device-cgroup-rule", "", "list", "Add a rule to the cgroup allowed devices list"],
   ["device-read-bps", "", "list", "Limit read rate (bytes per second) from a device", "[]"],

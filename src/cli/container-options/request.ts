@@ -144,6 +144,13 @@ function streams(parsed: Parsed): ContainerConfig {
   };
 }
 
+/** What Docker's API has no field for travels as labels. */
+function ownLabels(parsed: Parsed): Record<string, string> {
+  const names = ["depends-on", "depends-on-timeout", "health-on-failure"];
+  const given = names.filter((name) => parsed.has(name));
+  return Object.fromEntries(given.map((name) => [`berth.${name}`, parsed.all(name).join(",")]));
+}
+
 function configOf(parsed: Parsed, image: string, command: string[]): ContainerConfig {
   const health = parseHealth(parsed);
   const entrypoint = parsed.has("entrypoint") ? [parsed.text("entrypoint")] : undefined;
@@ -160,9 +167,7 @@ function configOf(parsed: Parsed, image: string, command: string[]): ContainerCo
     ...(entrypoint ? { Entrypoint: entrypoint } : {}),
     Labels: {
       ...readLabels(parsed.all("label"), parsed.all("label-file")),
-      ...(parsed.has("health-on-failure")
-        ? { "berth.health-on-failure": parsed.text("health-on-failure") }
-        : {}),
+      ...ownLabels(parsed),
     },
     ...(parsed.has("stop-signal") ? { StopSignal: parsed.text("stop-signal") } : {}),
     ...(parsed.has("stop-timeout") ? { StopTimeout: parsed.number("stop-timeout") } : {}),
