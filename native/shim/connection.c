@@ -14,7 +14,10 @@
 
 #include "kernel.h"
 
-#define QUEUE_SIZE (128u << 10)
+/* What waits for a client before the container does, and how much more fits in at the end: what its pipes still have. */
+#define QUEUE_LIMIT (128u << 10)
+#define QUEUE_SIZE (QUEUE_LIMIT + (160u << 10))
+#define TAG_INDEX_BITS 16
 
 struct connection connections[MAX_CONNECTIONS];
 static uint8_t incoming[MAX_CONNECTIONS][FRAME_MAX];
@@ -23,7 +26,18 @@ static struct connection *newest_control;
 
 static uint32_t index_of(const struct connection *connection) { return (uint32_t)(connection - connections); }
 
-size_t room_for_output(const struct connection *connection) { return QUEUE_SIZE - connection->queued; }
+size_t room_for_output(const struct connection *connection) {
+  return connection->queued < QUEUE_LIMIT ? QUEUE_LIMIT - connection->queued : 0;
+}
+
+static uint32_t tag_of(const struct connection *connection) {
+  return connection->generation << TAG_INDEX_BITS | index_of(connection);
+}
+
+/* Makes known which events it is interested in now. */
+void watch_connection(struct connection *connection) {
+  rewatch(connection->fd, connection->events, SOURCE_CONNECTION, tag_of(connection));
+}
 
 struct connection *latest_control(void) { return newest_control; }
 
@@ -33,8 +47,9 @@ void accept_connection(void) {
   for (uint32_t i = 0; i < MAX_CONNECTIONS; i++) {
     struct connection *connection = &connections[i];
     if (connection->role != ROLE_FREE) continue;
-    *connection = (struct connection){.role = ROLE_NEW, .fd = fd, .events = EPOLLIN};
-    if (watch(fd, EPOLLIN, SOURCE_CONNECTION, i) == 0) return;
+    uint32_t generation = connection->generation + 1;
+    *connection = (struct connection){.role = ROLE_NEW, .fd = fd, .events = EPOLLIN, .generation = generation};
+    if (watch(fd, EPOLLIN, SOURCE_CONNECTION, tag_of(connection)) == 0) return;
     connection->role = ROLE_FREE;
     break;
   }
@@ -61,7 +76,7 @@ void drop_connection(struct connection *connection) {
 
 static void want_room(struct connection *connection) {
   connection->events |= EPOLLOUT;
-  rewatch(connection->fd, connection->events, SOURCE_CONNECTION, index_of(connection));
+  watch_connection(connection);
 }
 
 void send_bytes(struct connection *connection, const void *data, size_t length) {
@@ -94,12 +109,13 @@ static void flush_queue(struct connection *connection) {
     if (errno != EAGAIN && errno != EINTR) drop_connection(connection);
     return;
   }
+  connection->moved_at = now_ms();
   connection->queued_at += (size_t)n;
   connection->queued -= (size_t)n;
   if (connection->queued == 0) {
     connection->queued_at = 0;
     connection->events &= ~(uint32_t)EPOLLOUT;
-    rewatch(connection->fd, connection->events, SOURCE_CONNECTION, index_of(connection));
+    watch_connection(connection);
     if (connection->closing) {
       drop_connection(connection);
       return;
@@ -163,7 +179,7 @@ static void on_attach(struct connection *connection, uint32_t streams) {
   send_frame(connection, SHIM_ATTACHED, 0, NULL, "");
   if (processes[0].pending_in_length > 0) {
     connection->events &= ~(uint32_t)EPOLLIN;
-    rewatch(connection->fd, connection->events, SOURCE_CONNECTION, index_of(connection));
+    watch_connection(connection);
   }
 }
 
@@ -274,9 +290,10 @@ static void frames_from(struct connection *connection) {
   if (connection->closing && connection->queued == 0) drop_connection(connection);
 }
 
-void connection_ready(uint32_t index, uint32_t events) {
-  struct connection *connection = &connections[index];
-  if (connection->role == ROLE_FREE) return;
+void connection_ready(uint32_t tag, uint32_t events) {
+  struct connection *connection = &connections[tag & ((1u << TAG_INDEX_BITS) - 1)];
+  /* Its slot may have been given to another since the kernel was asked. */
+  if (connection->role == ROLE_FREE || tag_of(connection) != tag) return;
   if (events & EPOLLERR) {
     drop_connection(connection);
     return;

@@ -21,8 +21,8 @@
 #include "../wire.h"
 
 #define LISTENER_FD 3
-#define MAX_PROCESSES 65 /* the container and 64 execs */
-#define MAX_CONNECTIONS 64
+#define MAX_PROCESSES 257 /* the container and 256 execs */
+#define MAX_CONNECTIONS 512
 #define FRAME_MAX (256u << 10)
 #define DETAIL_SIZE 384
 
@@ -126,6 +126,8 @@ struct connection {
   struct process *process;
   uint32_t streams;
   bool input_ended, closing;
+  uint32_t generation; /* of the slot: an event of an earlier connection is not for this one */
+  uint64_t moved_at;   /* when the client has last taken something of what waited for it */
   size_t received, queued_at, queued;
 };
 extern struct connection connections[MAX_CONNECTIONS];
@@ -142,7 +144,9 @@ void process_failed(struct process *process, const struct report *report);
 
 /* --- connection.c --- */
 void accept_connection(void);
-void connection_ready(uint32_t index, uint32_t events);
+/* `tag`: what the connection was watched with. */
+void connection_ready(uint32_t tag, uint32_t events);
+void watch_connection(struct connection *connection);
 void drop_connection(struct connection *connection);
 /* Sends bytes, keeping what the socket does not take; a control client that does not read is dropped. */
 void send_bytes(struct connection *connection, const void *data, size_t length);

@@ -108,7 +108,7 @@ void resume_inputs(struct process *process) {
     struct connection *connection = &connections[i];
     if (connection->role != ROLE_STREAM || connection->process != process) continue;
     if (!connection->input_ended) connection->events |= EPOLLIN;
-    rewatch(connection->fd, connection->events, SOURCE_CONNECTION, (uint32_t)i);
+    watch_connection(connection);
   }
 }
 
@@ -117,7 +117,7 @@ static void pause_inputs(struct process *process) {
     struct connection *connection = &connections[i];
     if (connection->role != ROLE_STREAM || connection->process != process) continue;
     connection->events &= ~(uint32_t)EPOLLIN;
-    rewatch(connection->fd, connection->events, SOURCE_CONNECTION, (uint32_t)i);
+    watch_connection(connection);
   }
 }
 
@@ -174,6 +174,6 @@ void input_from(struct connection *connection) {
   }
   connection->input_ended = true;
   connection->events &= ~(uint32_t)EPOLLIN;
-  rewatch(connection->fd, connection->events, SOURCE_CONNECTION, (uint32_t)(connection - connections));
+  watch_connection(connection);
   if (connection->streams & WIRE_ATTACH_STDIN && (process->once || process != &processes[0])) end_input(process);
 }

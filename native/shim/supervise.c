@@ -18,9 +18,9 @@
 
 /* With no control connection before the start for so long, nobody will come. */
 #define START_PATIENCE_MS 10000
-/* Foreign processes that hold the pipes, and clients that do not read, delay the end by so much at most. */
+/* Foreign processes that hold the pipes delay the end by so much at most; clients that have stopped reading, this process's. */
 #define DRAIN_MS 100
-#define FLUSH_MS 2000
+#define FLUSH_MS 30000
 
 struct process processes[MAX_PROCESSES];
 static int epoll_fd, signal_fd;
@@ -335,9 +335,11 @@ static void dispatch(const struct epoll_event *event) {
   }
 }
 
-static bool any_connection(void) {
+/* Whether a client still takes what is its own, however slowly. */
+static bool still_read(uint64_t now) {
   for (int i = 0; i < MAX_CONNECTIONS; i++) {
-    if (connections[i].role != ROLE_FREE) return true;
+    uint64_t moved = connections[i].moved_at > exited_at ? connections[i].moved_at : exited_at;
+    if (connections[i].role != ROLE_FREE && now - moved < FLUSH_MS) return true;
   }
   return false;
 }
@@ -365,7 +367,7 @@ static int on_time(void) {
       connections[i].closing = true;
       if (connections[i].queued == 0) drop_connection(&connections[i]);
     }
-    if (!any_connection() || now - exited_at > FLUSH_MS) give_up();
+    if (!still_read(now)) give_up();
     return 50;
   }
   if (!done) {
@@ -376,7 +378,7 @@ static int on_time(void) {
     finish();
     done = true;
   }
-  if (!any_connection() || now - exited_at > FLUSH_MS) _exit(0);
+  if (!still_read(now)) _exit(0);
   return 50;
 }
 
