@@ -47,8 +47,15 @@ export class Container {
   /** Resolves when what follows an exit (network, cgroup, record) has been done. */
   cleaned: Promise<void> = Promise.resolve();
   removed = false;
-  /** An exit that was heard of before the start had been told. */
+  /** Which of its shims is listened to: each start and each take-over has a number of its own. */
+  run = 0;
+  /** A start or a take-over is under way: an end waits in `earlyExit` until that has been told. */
+  beginning = false;
   earlyExit: ExitRecord | undefined;
+  /** So many restarts are under way, which --rm does not count as its end. */
+  restartsUnderWay = 0;
+  /** So many commits hold its processes still, whatever its state says. */
+  heldStill = 0;
   /** Is told when an exec has ended, by its number with the shim. */
   execExited: ((number: number, status: number) => void) | undefined;
   /** Is told that the container has ended, and every exec with it. */
@@ -82,14 +89,22 @@ export class Container {
     return next;
   }
 
-  /** Resolves with the exit status when the condition holds. */
-  wait(condition: WaitCondition): Promise<ExitStatus> {
+  /** Resolves with the exit status when the condition holds. Whoever gives up by the signal waits for ever, unremembered. */
+  wait(condition: WaitCondition, signal?: AbortSignal): Promise<ExitStatus> {
     const { promise, resolve } = Promise.withResolvers<ExitStatus>();
-    if (this.removed) resolve(this.exitStatus());
-    else if (condition === "removed") this.removalWaiters.add(resolve);
-    else if (condition === "not-running" && !this.alive) resolve(this.exitStatus());
-    else this.exitWaiters.add(resolve);
+    if (this.removed || (condition === "not-running" && !this.alive)) {
+      resolve(this.exitStatus());
+      return promise;
+    }
+    const waiters = condition === "removed" ? this.removalWaiters : this.exitWaiters;
+    waiters.add(resolve);
+    signal?.addEventListener("abort", () => waiters.delete(resolve), { once: true });
     return promise;
+  }
+
+  /** How many wait for its exit or its removal. */
+  get waiters(): number {
+    return this.exitWaiters.size + this.removalWaiters.size;
   }
 
   private exitStatus(): ExitStatus {

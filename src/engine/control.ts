@@ -3,6 +3,7 @@
  */
 import { constants } from "node:os";
 import { Fault, fault } from "../base/errors.ts";
+import { after } from "../base/timers.ts";
 import { attributesOf } from "./attributes.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -19,12 +20,10 @@ const KILL_PATIENCE_MS = 10_000;
 const KILL_SLICE_MS = 100;
 
 async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), ms);
-  });
-  const first = await Promise.race([promise, late]);
-  clearTimeout(timer);
+  const late = Promise.withResolvers<undefined>();
+  const inTime = after(ms, () => late.resolve(undefined));
+  const first = await Promise.race([promise, late.promise]);
+  inTime();
   return first;
 }
 
@@ -45,7 +44,7 @@ async function awaitKilled(
   gone: Promise<unknown>,
 ): Promise<boolean> {
   for (let waited = 0; waited < KILL_PATIENCE_MS; waited += KILL_SLICE_MS) {
-    if (container.record.state.status === "paused") unpauseNow(deps, container);
+    letGoOn(deps, container);
     if ((await within(gone, KILL_SLICE_MS)) !== undefined) return true;
   }
   return false;
@@ -68,37 +67,38 @@ export interface StopOptions {
   readonly timeout?: number | undefined;
 }
 
-async function stopNow(
+/** Sends the stop signal; gives what resolves at the end. Undefined: there was only a start to call off. */
+async function askToStop(
   deps: EngineDeps,
   container: Container,
-  options: StopOptions,
-): Promise<void> {
-  if (container.restarting) return callOff(deps, container);
+  signal: number,
+): Promise<{ readonly gone: Promise<unknown> } | undefined> {
+  if (container.restarting) {
+    callOff(deps, container);
+    return undefined;
+  }
   if (!container.running) throw fault("not-modified", "already-stopped", "");
-  const { config } = container.record;
-  const signal = signalNumber(options.signal || config.StopSignal || "SIGTERM");
-  const seconds = options.timeout ?? config.StopTimeout ?? DEFAULT_TIMEOUT_S;
   container.stopping = true;
   container.record.stoppedByUser = true;
   deps.database.save(container.record);
   const gone = container.wait("next-exit");
-  if (container.record.state.status === "paused") unpauseNow(deps, container);
+  letGoOn(deps, container);
   await send(container, signal);
-  deps.events.emit(
-    "container",
-    "kill",
-    container.id,
-    attributesOf(container.record, { signal: String(signal) }),
-  );
-  const ended = seconds < 0 ? await gone : await within(gone, seconds * 1000);
-  if (ended === undefined) {
+  tellKill(deps, container, signal);
+  // In an object: the end itself is not to be waited for here.
+  return { gone };
+}
+
+async function finishStop(
+  deps: EngineDeps,
+  container: Container,
+  gone: Promise<unknown>,
+  seconds: number,
+): Promise<void> {
+  const patience = seconds < 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
+  if ((await within(gone, patience)) === undefined) {
     await send(container, SIGKILL);
-    deps.events.emit(
-      "container",
-      "kill",
-      container.id,
-      attributesOf(container.record, { signal: String(SIGKILL) }),
-    );
+    tellKill(deps, container, SIGKILL);
     if (!(await awaitKilled(deps, container, gone)))
       throw fault(
         "failed",
@@ -121,22 +121,39 @@ function callOff(deps: EngineDeps, container: Container): void {
 }
 
 /** Stops a container: its stop signal, and SIGKILL after the time-out. "not-modified" when it does not run. */
-export function stopContainer(
+export async function stopContainer(
   deps: EngineDeps,
   container: Container,
   options: StopOptions,
 ): Promise<void> {
-  return container.exclusively(() => stopNow(deps, container, options));
+  const { config } = container.record;
+  const signal = signalNumber(options.signal || config.StopSignal || "SIGTERM");
+  // Only the signal has its turn: whoever has less patience need not wait for who has more.
+  const asked = await container.exclusively(() => askToStop(deps, container, signal));
+  const seconds = options.timeout ?? config.StopTimeout ?? DEFAULT_TIMEOUT_S;
+  if (asked !== undefined) await finishStop(deps, container, asked.gone, seconds);
 }
 
-/** Stops (if it runs) and starts. */
+/** That a thing is already as it is wanted is fine. */
+async function atAnyRate(work: Promise<void>): Promise<void> {
+  await work.catch((error) => {
+    if (!(error instanceof Fault && error.kind === "not-modified")) throw error;
+  });
+}
+
+/** Stops (if it runs) and starts; a container with --rm is not removed in between. */
 export async function restartContainer(
   deps: EngineDeps,
   container: Container,
   options: StopOptions,
 ): Promise<void> {
-  if (container.alive) await stopContainer(deps, container, options);
-  await startContainer(deps, container);
+  container.restartsUnderWay++;
+  try {
+    if (container.alive) await atAnyRate(stopContainer(deps, container, options));
+    await atAnyRate(startContainer(deps, container));
+  } finally {
+    container.restartsUnderWay--;
+  }
   deps.events.emit("container", "restart", container.id, attributesOf(container.record));
 }
 
@@ -165,14 +182,9 @@ export async function killContainer(
   container.record.stoppedByUser = true;
   deps.database.save(container.record);
   const gone = container.wait("next-exit");
-  if (signal === SIGKILL && container.record.state.status === "paused") unpauseNow(deps, container);
+  if (signal === SIGKILL) letGoOn(deps, container);
   await send(container, signal);
-  deps.events.emit(
-    "container",
-    "kill",
-    container.id,
-    attributesOf(container.record, { signal: String(signal) }),
-  );
+  tellKill(deps, container, signal);
   if (signal === SIGKILL) await awaitKilled(deps, container, gone);
 }
 
@@ -192,6 +204,17 @@ export async function pauseContainer(deps: EngineDeps, container: Container): Pr
   container.record.state.status = "paused";
   deps.database.save(container.record);
   deps.events.emit("container", "pause", container.id, attributesOf(container.record));
+}
+
+/** Whatever holds its processes still is to hold them no more: they could not end. */
+function letGoOn(deps: EngineDeps, container: Container): void {
+  if (container.record.state.status === "paused") unpauseNow(deps, container);
+  else if (container.heldStill > 0) deps.cgroups.thaw(cgroupPath(deps.settings, container.record));
+}
+
+function tellKill(deps: EngineDeps, container: Container, signal: number): void {
+  const more = { signal: String(signal) };
+  deps.events.emit("container", "kill", container.id, attributesOf(container.record, more));
 }
 
 function unpauseNow(deps: EngineDeps, container: Container): void {

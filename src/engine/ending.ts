@@ -43,11 +43,26 @@ export async function releaseResources(deps: EngineDeps, { record }: Container):
   await Promise.all([releaseNetwork(deps, record), releaseHost(deps, record)]);
 }
 
+/** Notes that a container runs from now on. */
+export function markStarted(record: ContainerRecord): void {
+  const startedAt = new Date().toISOString();
+  const anew = { error: "", exitCode: 0, oomKilled: false, finishedAt: "" };
+  Object.assign(record.state, anew, { status: "running", startedAt });
+  record.hasBeenStarted = true;
+  record.stoppedByUser = false;
+}
+
+/** A start or a take-over has been told: an end that was heard of meanwhile has its consequences now. */
+export function endBeginning(deps: EngineDeps, container: Container): void {
+  container.beginning = false;
+  const { earlyExit } = container;
+  if (earlyExit !== undefined) containerEnded(deps, container, earlyExit);
+}
+
 /** What follows from the end of a container's process. Its waiters are told at once; the rest is done after. */
 export function containerEnded(deps: EngineDeps, container: Container, exit: ExitRecord): void {
   const { record } = container;
-  if (!container.running) {
-    // It ended before its start was told of; the start does this when it is done.
+  if (container.beginning || !container.running) {
     container.earlyExit = exit;
     return;
   }
@@ -91,7 +106,7 @@ function restartLater(deps: EngineDeps, container: Container, ranMs: number): vo
 
 async function afterExit(deps: EngineDeps, container: Container): Promise<void> {
   try {
-    if (container.record.hostConfig.AutoRemove) {
+    if (container.record.hostConfig.AutoRemove && container.restartsUnderWay === 0) {
       try {
         await releaseNetwork(deps, container.record);
         announceRelease(deps, container.record);
@@ -111,6 +126,15 @@ async function afterExit(deps: EngineDeps, container: Container): Promise<void> 
   }
 }
 
+/** What cannot be written now is found at the next start: a use by a container that is no more. */
+function releaseVolumes(deps: EngineDeps, id: string): void {
+  try {
+    deps.volumes.releaseAll(id);
+  } catch (error) {
+    log.warn("release the volumes of a container", { id, error: messageOf(error) });
+  }
+}
+
 /** Removes a container that does not run: its name is free and its files are gone when this resolves. */
 export async function removeContainer(
   deps: EngineDeps,
@@ -119,6 +143,7 @@ export async function removeContainer(
 ): Promise<void> {
   if (container.removed) throw noSuchContainer(container.id);
   const { record } = container;
+  const { status } = record.state;
   record.state.status = "removing";
   await deps.forwarding.drain(record.id);
   const anonymous = record.mounts.flatMap(({ volume }) =>
@@ -127,9 +152,15 @@ export async function removeContainer(
       ? [volume]
       : [],
   );
+  try {
+    // A record without its directory is what a removal has left that was cut short: the next daemon finishes it.
+    deps.trash.discard(`${deps.settings.containersDirectory}/${record.id}`);
+  } catch (error) {
+    record.state.status = status;
+    throw error;
+  }
   deps.driver.remove(record.id);
-  deps.trash.discard(`${deps.settings.containersDirectory}/${record.id}`);
-  deps.volumes.releaseAll(record.id);
+  releaseVolumes(deps, record.id);
   if (options.volumes) {
     for (const name of anonymous) {
       try {

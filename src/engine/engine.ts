@@ -118,9 +118,9 @@ export class Engine {
     return deleteContainer(this.deps, this.get(reference), options);
   }
 
-  wait(reference: string, condition: WaitCondition): Promise<ExitStatus> {
+  wait(reference: string, condition: WaitCondition, signal: AbortSignal): Promise<ExitStatus> {
     const gone = condition === "next-exit" ? undefined : this.deps.registry.findGone(reference);
-    return (gone ?? this.get(reference)).wait(condition);
+    return (gone ?? this.get(reference)).wait(condition, signal);
   }
 
   attach(
@@ -211,7 +211,7 @@ export class Engine {
     const path = logPath(settings, container.record);
     const life = {
       running: () => container.running && !container.removed,
-      exited: () => container.wait("next-exit"),
+      exited: (left: AbortSignal) => container.wait("next-exit", left),
     };
     const entries =
       existsSync(path) || query.follow

@@ -4,6 +4,10 @@
 import type { EventMessage } from "../spec/engine-api.ts";
 
 const KEPT = 1024;
+/** The least difference of two times of today as numbers; nanoseconds. */
+const STEP = 256;
+/** A clock that is this far behind has been set back; nanoseconds. */
+const CLOCK_STEP = 1e9;
 
 /** An event as the API sends it; the older fields are there for clients that know no others. */
 export type EngineEvent = EventMessage & {
@@ -14,6 +18,7 @@ export type EngineEvent = EventMessage & {
 
 /** The one place that events go through. */
 export class Events {
+  private lastNano = 0;
   private readonly past: EngineEvent[] = [];
   private readonly listeners = new Set<(event: EngineEvent) => void>();
 
@@ -36,11 +41,18 @@ export class Events {
       Actor: { ID: id, Attributes: { ...attributes } },
       scope: "local",
       time: Math.floor(now / 1000),
-      timeNano: now * 1e6 + Math.floor((performance.now() % 1) * 1e6),
+      timeNano: this.nextNano(now * 1e6 + Math.floor((performance.now() % 1) * 1e6)),
     };
     this.past.push(event);
     if (this.past.length > KEPT) this.past.shift();
     for (const listener of this.listeners) listener(event);
+  }
+
+  /** No two events have one time, and none an earlier one than the event before, unless the clock was set back. */
+  private nextNano(now: number): number {
+    const behind = this.lastNano - now;
+    this.lastNano = behind >= 0 && behind < CLOCK_STEP ? this.lastNano + STEP : now;
+    return this.lastNano;
   }
 
   /** Events that are still known, the oldest first. */

@@ -45,11 +45,11 @@ export interface ExecState {
   readonly number: number;
   running: boolean;
   started: boolean;
-  /** 0 until the start has been told. */
+  /** Its start has not been told yet; an end waits in `earlyExit` until it has. */
+  beginning: boolean;
+  earlyExit: number | undefined;
   pid: number;
   exitCode: number | undefined;
-  /** An end that was heard of before the start had been told. */
-  earlyEnd?: number;
   /** Resolves with the exit code. */
   readonly exited: Promise<number>;
   readonly tellExit: (status: number) => void;
@@ -57,6 +57,8 @@ export interface ExecState {
 
 /** How long the end of an exec's output waits for its exit; what closes its output may live on. */
 const EXIT_MS = 1000;
+/** How long an exec that has ended can be inspected. */
+const REMEMBERED_MS = 300_000;
 /** The statuses of shells for a command that cannot be run, and for one that is not there. */
 const CANNOT_RUN = 126;
 const NOT_FOUND = 127;
@@ -69,7 +71,10 @@ const KILLED = 137;
 /** The execs of this daemon's life. */
 export class Execs {
   private readonly byId = new Map<string, ExecState>();
-  private counter = 0;
+  /** Those that have not ended, by their numbers with shims. */
+  private readonly byNumber = new Map<number, ExecState>();
+  /** Begins anywhere: execs of earlier daemons may live on, and are not to be taken for others. */
+  private counter = crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 
   constructor(private readonly deps: EngineDeps) {}
 
@@ -103,9 +108,9 @@ export class Execs {
       if (text.includes("\0"))
         throw fault("invalid", "nul-byte", "an argument, variable or path has a NUL byte");
     const id = newId();
-    this.counter = this.counter >= 0x7fffffff ? 1 : this.counter + 1;
+    this.counter = this.counter >= 0xffffffff ? 1 : this.counter + 1;
     const { promise: exited, resolve: tellExit } = Promise.withResolvers<number>();
-    this.byId.set(id, {
+    const exec: ExecState = {
       id,
       exited,
       tellExit,
@@ -114,11 +119,18 @@ export class Execs {
       number: this.counter,
       running: false,
       started: false,
+      beginning: false,
+      earlyExit: undefined,
       pid: 0,
       exitCode: undefined,
-    });
+    };
+    this.byId.set(id, exec);
+    this.byNumber.set(exec.number, exec);
     container.execs.add(id);
-    container.execExited = (number, status) => this.ended(container, number, status);
+    container.execExited = (number, status) => {
+      const found = this.byNumber.get(number);
+      if (found !== undefined) this.ended(found, status);
+    };
     container.endExecs = () => this.abandon(container);
     this.deps.events.emit(
       "container",
@@ -143,6 +155,7 @@ export class Execs {
     try {
       const plan = await this.plan(exec, size);
       exec.running = true;
+      exec.beginning = true;
       const socket = shimSocket(this.deps.settings, container.id);
       const started = await execInShim(socket, exec.number, streamMask(config.streams), plan, {
         ...handlers,
@@ -156,11 +169,14 @@ export class Execs {
         container.id,
         attributesOf(container.record, { execID: exec.id }),
       );
-      if (exec.earlyEnd !== undefined) this.ended(container, exec.number, exec.earlyEnd);
+      exec.beginning = false;
+      if (exec.earlyExit !== undefined) this.ended(exec, exec.earlyExit);
       return started.stream;
     } catch (error) {
       exec.running = false;
+      exec.beginning = false;
       exec.exitCode = CANNOT_RUN;
+      this.forget(exec);
       if (!(error instanceof LaunchFailure)) throw endedMeanwhile(container, error);
       if (error.op === "exec" && error.error !== EACCES) exec.exitCode = NOT_FOUND;
       throw explainExec(error, await reasonFor(this.deps, container, error));
@@ -203,33 +219,37 @@ export class Execs {
     return encodeRecords(planOps, ...ops);
   }
 
-  private ended(container: Container, number: number, status: number): void {
-    for (const exec of this.byId.values()) {
-      if (exec.container !== container || exec.number !== number) continue;
-      if (exec.pid === 0) {
-        exec.earlyEnd = status;
-        continue;
-      }
-      exec.running = false;
-      exec.exitCode = status;
-      exec.tellExit(status);
-      container.execs.delete(exec.id);
-      this.deps.events.emit(
-        "container",
-        "exec_die",
-        container.id,
-        attributesOf(container.record, { execID: exec.id, exitCode: String(status) }),
-      );
-      // Inspect may still ask for the status; not for ever.
-      setTimeout(() => this.byId.delete(exec.id), 300_000).unref();
+  private ended(exec: ExecState, status: number): void {
+    if (exec.beginning) {
+      exec.earlyExit = status;
+      return;
     }
+    const { container } = exec;
+    exec.running = false;
+    exec.exitCode = status;
+    exec.tellExit(status);
+    this.forget(exec);
+    this.deps.events.emit(
+      "container",
+      "exec_die",
+      container.id,
+      attributesOf(container.record, { execID: exec.id, exitCode: String(status) }),
+    );
   }
 
-  /** What runs in a container ends with it. */
+  /** It is no more; inspect may still ask for its status, but not for ever. */
+  private forget({ id, number, container }: ExecState): void {
+    container.execs.delete(id);
+    this.byNumber.delete(number);
+    setTimeout(() => this.byId.delete(id), REMEMBERED_MS).unref();
+  }
+
+  /** What runs in a container ends with it, and what has not begun does not begin. */
   private abandon(container: Container): void {
     for (const id of container.execs) {
       const exec = this.byId.get(id);
-      if (exec?.running) this.ended(container, exec.number, KILLED);
+      if (exec?.running) this.ended(exec, KILLED);
+      else if (exec !== undefined && !exec.started) this.forget(exec);
     }
   }
 

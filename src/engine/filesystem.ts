@@ -69,6 +69,7 @@ export async function commitContainer(
   const config = imageConfigOf({ ...record.config, ...Object.fromEntries(given) });
   const freeze = request.pause && record.state.status === "running";
   if (freeze) deps.cgroups.freeze(cgroupPath(deps.settings, record));
+  container.heldStill += Number(freeze);
   try {
     const id = await deps.images.commit(
       parent,
@@ -86,8 +87,9 @@ export async function commitContainer(
     deps.events.emit("container", "commit", record.id, attributesOf(record, more));
     return id;
   } finally {
+    container.heldStill -= Number(freeze);
     // It may have been paused by a user meanwhile, who then wants it so.
-    if (freeze && record.state.status === "running")
+    if (freeze && container.heldStill === 0 && record.state.status === "running")
       deps.cgroups.thaw(cgroupPath(deps.settings, record));
   }
 }

@@ -3,6 +3,7 @@
  */
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { pause } from "../base/timers.ts";
 import type { ContainerConfig, HealthConfig } from "../spec/engine-api.ts";
 import type { Container } from "./container.ts";
 import type { HealthRecord, ProbeRecord } from "./container-record.ts";
@@ -130,18 +131,4 @@ export class HealthMonitor {
       this.hooks.changed(container, status === before ? undefined : status);
     }
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener(
-    "abort",
-    () => {
-      clearTimeout(timer);
-      resolve();
-    },
-    { once: true },
-  );
-  return promise;
 }

@@ -38,7 +38,7 @@ import { viewOf } from "./copying.ts";
 import { namespacesOf } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
 import { withDiagnosis } from "./diagnosis.ts";
-import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
+import { endBeginning, markStarted, releaseResources, removeContainer } from "./ending.ts";
 import { devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
 import { checkLinksRun, hostsText, linkEnvironment, tellLinking } from "./links.ts";
 import { logCopyOf } from "./log-copy.ts";
@@ -308,30 +308,52 @@ function errnoText(errno: number): string {
   return texts[errno] ?? `errno ${errno}`;
 }
 
+/** Joins the streams that have been asked for until now. */
+async function joinStreams(socket: string, container: Container): Promise<void> {
+  const all = [...container.waitingStreams].map(async (waiting) => {
+    const stream = await attachShim(socket, waiting.streams, waiting.handlers);
+    container.waitingStreams.delete(waiting);
+    waiting.joined(stream);
+  });
+  await Promise.all(all);
+}
+
 /** Starts the shim, joins the streams that wait, and lets the container begin. */
 async function launch(
   deps: EngineDeps,
   container: Container,
-  plan: Uint8Array,
-  network: Network | undefined,
+  { plan, network }: { readonly plan: Uint8Array; readonly network: Network | undefined },
 ): Promise<void> {
-  const directory = runDirectory(deps.settings, container.id);
-  writeFileSync(`${directory}/plan`, plan, { mode: 0o600 });
-  await deps.kernel.spawnShim(directory, handlesOf(network));
+  const { record } = container;
+  const directory = runDirectory(deps.settings, record.id);
   // An external runtime opens the namespace by the helper's descriptor; only after the start can that be closed.
-  const external = deps.settings.runtimes.has(container.record.hostConfig.Runtime ?? "");
-  if (!external) void closeHandles(deps, network);
-  const socket = shimSocket(deps.settings, container.id);
-  const [shim] = await Promise.all([
-    connectShim(socket, followShim(deps, container)),
-    ...[...container.waitingStreams].map(async (waiting) =>
-      waiting.joined(await attachShim(socket, waiting.streams, waiting.handlers)),
-    ),
-  ]);
-  container.waitingStreams.clear();
-  container.shim = shim;
-  container.record.state.pid = await shim.start();
-  if (external) setTimeout(() => void closeHandles(deps, network), 2000);
+  const external = deps.settings.runtimes.has(record.hostConfig.Runtime ?? "");
+  let held = true;
+  const letGo = () => {
+    if (held) void closeHandles(deps, network);
+    held = false;
+  };
+  try {
+    record.shimVersion = wireConstants.SHIM_VERSION;
+    // Recorded before it happens: a daemon that is killed now finds the endpoint at its next start.
+    deps.database.insist(record);
+    writeFileSync(`${directory}/plan`, plan, { mode: 0o600 });
+    await deps.kernel.spawnShim(directory, handlesOf(network));
+    if (!external) letGo();
+    const socket = shimSocket(deps.settings, record.id);
+    const following = connectShim(socket, followShim(deps, container)).then((shim) => {
+      container.shim = shim;
+      return shim;
+    });
+    const [shim] = await Promise.all([following, joinStreams(socket, container)]);
+    // Whoever has come meanwhile is to see the first output, too.
+    if (container.waitingStreams.size > 0) await joinStreams(socket, container);
+    record.state.pid = await shim.start();
+    if (external) setTimeout(letGo, 2000);
+  } catch (error) {
+    letGo();
+    throw error;
+  }
 }
 
 async function startNow(deps: EngineDeps, container: Container, again: boolean): Promise<void> {
@@ -350,15 +372,11 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   // A restart that was called off while it waited for its turn.
   if (again && state.status !== "restarting") return;
   await container.cleaned;
-  mkdirSync(runDirectory(deps.settings, record.id), { recursive: true, mode: 0o700 });
+  container.beginning = true;
+  container.stopping = false;
   try {
-    const prepared = await prepare(deps, container);
-    container.stopping = false;
-    Object.assign(state, { error: "", exitCode: 0, oomKilled: false });
-    record.shimVersion = wireConstants.SHIM_VERSION;
-    // Recorded before it happens: a daemon that is killed now finds the endpoint at its next start.
-    deps.database.insist(record);
-    await launch(deps, container, prepared.plan, prepared.network);
+    mkdirSync(runDirectory(deps.settings, record.id), { recursive: true, mode: 0o700 });
+    await launch(deps, container, await prepare(deps, container));
   } catch (error) {
     const explained =
       error instanceof LaunchFailure
@@ -367,17 +385,17 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
     await failedStart(deps, container, explained.error, explained.exitCode);
     throw explained.error;
   }
-  Object.assign(state, { status: "running", startedAt: new Date().toISOString(), finishedAt: "" });
-  record.hasBeenStarted = true;
-  record.stoppedByUser = false;
+  markStarted(record);
   deps.database.save(record);
   tellLinking(deps, container);
   announceUse(deps, record);
   deps.events.emit("container", "start", record.id, attributesOf(record));
   deps.health.begin(container, true);
   deps.forwarding.begin(container);
-  const early = container.earlyExit;
-  if (early !== undefined) containerEnded(deps, container, early);
+  joinStreams(shimSocket(deps.settings, record.id), container).catch(() =>
+    container.endWaitingStreams(),
+  );
+  endBeginning(deps, container);
 }
 
 async function failedStart(
@@ -387,8 +405,11 @@ async function failedStart(
   exitCode: number,
 ): Promise<void> {
   const { record } = container;
+  // What its shim has still to say is of no interest.
+  container.run++;
   container.shim?.close();
   container.shim = undefined;
+  container.beginning = false;
   container.earlyExit = undefined;
   const again = container.restarting;
   if (again) record.state.status = "exited";

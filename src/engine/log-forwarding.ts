@@ -76,7 +76,10 @@ export class LogForwarding {
         source: logSourceOf(record),
         path,
         positionPath: `${this.settings.containersDirectory}/${record.id}/forwarded.json`,
-        life: { running: () => container.running, exited: () => container.wait("next-exit") },
+        life: {
+          running: () => container.running,
+          exited: (left) => container.wait("next-exit", left),
+        },
         sendDatagram: this.sendDatagram,
       },
       this.hooksOf(container),

@@ -3,6 +3,7 @@
  */
 import { goDuration } from "../base/durations.ts";
 import { messageOf } from "../base/errors.ts";
+import { after } from "../base/timers.ts";
 import type { Container } from "./container.ts";
 import type { ProbeRecord } from "./container-record.ts";
 import type { Execs } from "./exec.ts";
@@ -65,12 +66,12 @@ export async function runProbe(
       drain: () => {},
     });
     let late = false;
-    const timer = setTimeout(() => {
+    const inTime = after(check.timeout, () => {
       late = true;
       void execs.kill(exec);
-    }, check.timeout);
+    });
     const status = await exec.exited;
-    clearTimeout(timer);
+    inTime();
     // A child that the command has left behind may keep the output open.
     await Promise.race([drained.promise, Bun.sleep(100)]);
     stream.close();

@@ -2,7 +2,7 @@
  * The start of the daemon: takes over the containers that go on, records the ends of those that ended meanwhile, and
  * deletes whatever no record explains. Its cost follows the running containers, not the stopped ones.
  */
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { connectShim } from "../runtime/index.ts";
@@ -10,16 +10,23 @@ import { startInOrder } from "./boot.ts";
 import { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
-import { containerEnded, releaseResources, removeContainer } from "./ending.ts";
-import { readExitRecord } from "./exit-record.ts";
+import {
+  containerEnded,
+  endBeginning,
+  markStarted,
+  releaseResources,
+  removeContainer,
+} from "./ending.ts";
+import { type ExitRecord, readExitRecord } from "./exit-record.ts";
 import { retainPorts } from "./live-ports.ts";
 import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
 import { policyHolds } from "./restarts.ts";
 import { followShim } from "./supervision.ts";
 
-/** Records that a crash left in the middle of something are those with an endpoint or a running state. */
-function unfinished(record: ContainerRecord): boolean {
+/** Records that a crash left in the middle of something are those with an endpoint, a run directory or a running state. */
+function unfinished(record: ContainerRecord, runs: ReadonlySet<string>): boolean {
   return (
+    runs.has(record.id.slice(0, 32)) ||
     record.state.status === "running" ||
     record.state.status === "paused" ||
     record.state.status === "restarting" ||
@@ -40,33 +47,55 @@ export function liveEndpoints(
 }
 
 async function takeOver(deps: EngineDeps, container: Container): Promise<boolean> {
-  const socket = shimSocket(deps.settings, container.id);
+  const { record } = container;
+  const socket = shimSocket(deps.settings, record.id);
   if (!existsSync(socket)) return false;
+  container.beginning = true;
   try {
     const shim = await connectShim(socket, followShim(deps, container));
-    if (!shim.running) {
-      // It was being started when the daemon died; nobody has been told that it runs.
-      shim.close();
-      return false;
+    // Otherwise it was being started when the daemon died, and nobody has been told that it runs.
+    if (shim.running) {
+      container.shim = shim;
+      if (!container.running) markStarted(record);
+      record.state.pid = shim.pid;
+      if (record.changing) {
+        await retainPorts(shim, record.endpoint?.ports ?? []);
+        record.changing = undefined;
+      }
+      agreeWithFreezer(deps, record);
+      deps.database.save(record);
+      if (record.state.status === "running") deps.health.begin(container, false);
+      endBeginning(deps, container);
+      return true;
     }
-    container.shim = shim;
-    const { state } = container.record;
-    if (container.record.changing) {
-      await retainPorts(shim, container.record.endpoint?.ports ?? []);
-      container.record.changing = undefined;
-    }
-    Object.assign(state, {
-      status: state.status === "paused" ? "paused" : "running",
-      pid: shim.pid,
-    });
-    if (state.startedAt === "") state.startedAt = new Date().toISOString();
-    deps.database.save(container.record);
-    if (state.status === "running") deps.health.begin(container, false);
-    return true;
+    shim.close();
   } catch (error) {
-    log.debug("no shim", { id: container.id, error: messageOf(error) });
-    return false;
+    log.debug("no shim", { id: record.id, error: messageOf(error) });
   }
+  container.run++;
+  container.beginning = false;
+  container.earlyExit = undefined;
+  return false;
+}
+
+/** A daemon may have died between the freezer and the record, or while it held a container still for a commit. */
+function agreeWithFreezer(deps: EngineDeps, record: ContainerRecord): void {
+  const path = cgroupPath(deps.settings, record);
+  if (record.state.status === "paused") deps.cgroups.freeze(path);
+  else deps.cgroups.thaw(path);
+}
+
+/** Its end is in the record already; only what came after that was cut short. */
+function endIsKnown({ state }: ContainerRecord, recorded: ExitRecord | undefined): boolean {
+  if (state.status === "running" || state.status === "paused") return false;
+  return recorded === undefined || new Date(recorded.finished).toISOString() === state.finishedAt;
+}
+
+/** When the shim of a run was given its plan. */
+function beganAt(directory: string): string {
+  return (
+    statSync(`${directory}/plan`, { throwIfNoEntry: false })?.mtime ?? new Date()
+  ).toISOString();
 }
 
 async function settle(deps: EngineDeps, container: Container): Promise<void> {
@@ -74,15 +103,15 @@ async function settle(deps: EngineDeps, container: Container): Promise<void> {
   const directory = runDirectory(deps.settings, record.id);
   deps.cgroups.kill(cgroupPath(deps.settings, record));
   const recorded = readExitRecord(directory);
-  if (record.state.status === "created" && recorded === undefined) {
+  if (endIsKnown(record, recorded)) {
     await releaseResources(deps, container);
     deps.database.save(record);
+    if (container.restarting) deps.restarts.schedule(container, 0);
     return;
   }
-  if (record.state.status === "restarting" && recorded === undefined) {
-    await releaseResources(deps, container);
-    deps.restarts.schedule(container, 0);
-    return;
+  if (!container.running) {
+    markStarted(record);
+    record.state.startedAt = beganAt(directory);
   }
   record.state.status = "running";
   containerEnded(deps, container, recorded ?? { status: 137, oomKills: 0, finished: Date.now() });
@@ -141,8 +170,15 @@ export async function recover(
   deps: EngineDeps,
   records: readonly ContainerRecord[],
 ): Promise<void> {
-  for (const record of records) deps.registry.add(new Container(record));
-  const doubtful = deps.registry.all().filter(({ record }) => unfinished(record));
+  const whole = new Set(readdirSync(deps.settings.containersDirectory));
+  for (const record of records) {
+    // A record without its directory is the rest of a removal; the sweeps below take the rest of it away.
+    if (whole.has(record.id) && record.state.status !== "removing")
+      deps.registry.add(new Container(record));
+    else deps.database.remove(record.id);
+  }
+  const runs = new Set(readdirSync(deps.settings.runDirectory));
+  const doubtful = deps.registry.all().filter(({ record }) => unfinished(record, runs));
   await Promise.all(
     doubtful.map(async (container) => {
       if (!(await takeOver(deps, container))) await settle(deps, container);

@@ -12,10 +12,12 @@ import { cgroupPath, runDirectory } from "./places.ts";
 
 const SIGKILLED = 137;
 
-/** Handlers for a control connection: exits, execs and name resolution. */
+/** Handlers for a control connection: exits, execs and name resolution. Whoever was followed before is followed no more. */
 export function followShim(deps: EngineDeps, container: Container): ShimHandlers {
+  const run = ++container.run;
   let exit: ExitRecord | undefined;
   const onEvent = (event: ShimEvent) => {
+    if (container.run !== run) return;
     if (event.name === "exited")
       exit = {
         status: event.status,
@@ -31,13 +33,13 @@ export function followShim(deps: EngineDeps, container: Container): ShimHandlers
     if (exit !== undefined && event.name === "exited") containerEnded(deps, container, exit);
   };
   const onClosed = () => {
-    if (exit !== undefined) return;
+    if (exit !== undefined || container.run !== run) return;
     // Killed, or gone while nobody listened: its record says how the container ended, or nothing does.
     const directory = runDirectory(deps.settings, container.id);
     const recorded = readExitRecord(directory);
     if (recorded === undefined && container.record.state.pid !== 0 && existsSync(directory))
       deps.cgroups.kill(cgroupPath(deps.settings, container.record));
-    if (recorded === undefined && !container.running) return;
+    if (recorded === undefined && !container.running && !container.beginning) return;
     containerEnded(
       deps,
       container,

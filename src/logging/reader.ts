@@ -32,20 +32,51 @@ function comparable(time: string): string {
 export interface LogLife {
   /** True while the container may still write. */
   running(): boolean;
-  /** Resolves at its next exit. */
-  exited(): Promise<unknown>;
+  /** Resolves at its next exit; who goes by the signal before is not remembered. */
+  exited(signal: AbortSignal): Promise<unknown>;
 }
 
-async function untilGrown(path: string, life: LogLife, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const watcher = watch(dirname(path), () => resolve());
-  // Notification may be missed between the read and the watch.
-  const timer = setTimeout(resolve, 250);
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  void life.exited().then(() => resolve());
-  await promise;
-  clearTimeout(timer);
-  watcher.close();
+/** Waits for news of a log: one look-out for the whole of a follower's life, of which nothing stays behind. */
+class LogWatch {
+  private wake = () => {};
+  private readonly left = new AbortController();
+  private readonly watcher;
+  private asked = false;
+
+  constructor(
+    path: string,
+    private readonly life: LogLife,
+    private readonly signal: AbortSignal,
+  ) {
+    this.watcher = watch(dirname(path), () => this.wake());
+    signal.addEventListener("abort", this.called);
+  }
+
+  private readonly called = () => this.wake();
+
+  /** Resolves when there may be more, or never will be. */
+  async untilGrown(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.wake = resolve;
+    if (this.signal.aborted) resolve();
+    if (!this.asked) {
+      this.asked = true;
+      void this.life.exited(this.left.signal).then(() => {
+        this.asked = false;
+        this.wake();
+      });
+    }
+    // Notification may be missed between the read and this wait.
+    const timer = setTimeout(resolve, 250);
+    await promise;
+    clearTimeout(timer);
+  }
+
+  close(): void {
+    this.watcher.close();
+    this.left.abort();
+    this.signal.removeEventListener("abort", this.called);
+  }
 }
 
 /** Reads one log once. */
@@ -132,19 +163,25 @@ class Reading {
   }
 
   private async *follow(life: LogLife, signal: AbortSignal): AsyncGenerator<LogEntry> {
-    while (!signal.aborted) {
-      const running = life.running();
-      yield* this.rest();
-      const next = nextLogFile(this.path, this.file, this.query.lost ?? (() => {}));
-      if (next !== undefined) {
-        // It may have grown between the reading and the rotation.
+    let look: LogWatch | undefined;
+    try {
+      while (!signal.aborted) {
+        const running = life.running();
         yield* this.rest();
-        this.turnTo(next);
-        continue;
+        const next = nextLogFile(this.path, this.file, this.query.lost ?? (() => {}));
+        if (next !== undefined) {
+          // It may have grown between the reading and the rotation.
+          yield* this.rest();
+          this.turnTo(next);
+          continue;
+        }
+        // What was written before the end has been read: `running` was asked before the read.
+        if (!running) return;
+        look ??= new LogWatch(this.path, life, signal);
+        await look.untilGrown();
       }
-      // What was written before the end has been read: `running` was asked before the read.
-      if (!running) return;
-      await untilGrown(this.path, life, signal);
+    } finally {
+      look?.close();
     }
   }
 }

@@ -12,7 +12,16 @@ import {
   requiredInteger,
   selectionOf,
 } from "../request.ts";
-import { jsonLines, noContent, ok, type Reply, type Route } from "../route.ts";
+import {
+  beginJsonLines,
+  goneOf,
+  jsonLine,
+  noContent,
+  ok,
+  type Reply,
+  type Route,
+  sendAll,
+} from "../route.ts";
 import { commitBody, createBody, updateBody } from "../schemas.ts";
 
 const conditions = new Set(["", "not-running", "next-exit", "removed"]);
@@ -153,18 +162,20 @@ export const containerRoutes: readonly Route[] = [
   {
     method: "POST",
     path: "/containers/:id/wait",
-    async handle({ params, query, response }, { containers }) {
+    async handle({ params, query, response, signal }, { containers }) {
       const condition = query.get("condition") ?? "";
       if (!conditions.has(condition))
         throw fault("invalid", "wait-condition", `invalid condition: ${JSON.stringify(condition)}`);
       const waiting = containers.wait(
         params.id ?? "",
         (condition || "not-running") as "not-running" | "next-exit" | "removed",
+        signal,
       );
       // The head goes out at once: a client starts the container when it sees that somebody waits.
       response.writeHead(200, { "Content-Type": "application/json" });
       response.flushHeaders();
-      const status = await waiting;
+      const status = await Promise.race([waiting, goneOf(signal)]);
+      if (status === undefined) return undefined;
       response.end(
         JSON.stringify({
           StatusCode: status.code,
@@ -196,13 +207,8 @@ export const containerRoutes: readonly Route[] = [
       if (!boolean(query, "stream", true))
         return ok(await containers.stats(id, !boolean(query, "one-shot")));
       const samples = containers.statsStream(id, signal);
-      const write = jsonLines(context);
-      for await (const sample of samples) {
-        if (signal.aborted) break;
-        write(sample);
-      }
-      response.end();
-      return undefined;
+      beginJsonLines(response);
+      return sendAll(context, samples, jsonLine);
     },
   },
   {

@@ -8,7 +8,7 @@ import { type EngineStreamHandlers, type Hijacked, joinStreams } from "../hijack
 import { frame, LogFormatter } from "../log-stream.ts";
 import type { ContainersPort } from "../ports.ts";
 import { boolean, preciseTimeOf, requiredInteger } from "../request.ts";
-import { type Context, ok, type Route } from "../route.ts";
+import { type Context, ok, pump, type Route, sendAll } from "../route.ts";
 import { execBody, execStartBody } from "../schemas.ts";
 
 function tailOf(query: URLSearchParams): number {
@@ -62,28 +62,6 @@ function damageText(places: number): string {
   return `the log is damaged in ${places} place${places === 1 ? "" : "s"}, and what stood there is left out`;
 }
 
-/** Answers with everything that comes, at the client's pace, until there is no more or the client is gone. */
-async function sendAll<T>(
-  context: Context,
-  source: AsyncIterable<T>,
-  bytesOf: (item: T) => Uint8Array,
-): Promise<undefined> {
-  for await (const item of source) {
-    if (context.signal.aborted) break;
-    if (!context.response.write(bytesOf(item))) await roomIn(context);
-  }
-  context.response.end();
-  return undefined;
-}
-
-/** Waits until the client has read, or is gone. */
-async function roomIn({ response, signal }: Context): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  response.once("drain", resolve);
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  await promise;
-}
-
 /** How long a replay of the log waits behind the answer's head, for clients (docker-py) that read both at once and lose it. */
 const HEAD_FIRST_MS = 10;
 
@@ -122,7 +100,7 @@ async function attach(
       context.signal,
     );
     const formatter = new LogFormatter(tty, false);
-    for await (const entry of past.entries) client.write(formatter.format(entry));
+    await pump(client, context.signal, past.entries, (entry) => formatter.format(entry));
   }
   if (!boolean(query, "stream")) {
     client.end();

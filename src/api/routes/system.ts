@@ -3,10 +3,22 @@
  */
 import { fault } from "../../base/errors.ts";
 import { labelHolds } from "../../base/selection.ts";
+import { after } from "../../base/timers.ts";
 import type { ApiPorts, EngineEvent, QueryFilters } from "../ports.ts";
 import { boolean, checkFilters, filters, timeOf } from "../request.ts";
-import { type Context, jsonLines, noContent, ok, type Route } from "../route.ts";
+import {
+  beginJsonLines,
+  type Context,
+  jsonLine,
+  noContent,
+  ok,
+  type Route,
+  sendAll,
+} from "../route.ts";
 import { volumeBody } from "../schemas.ts";
+
+/** How many events wait for a client that does not read. */
+const QUEUE_MAX = 16_384;
 
 /** What berth has none of, so that nothing happens to them. */
 const absentKinds = ["config", "node", "plugin", "secret", "service"];
@@ -53,24 +65,56 @@ async function events(context: Context, ports: ApiPorts): Promise<undefined> {
   checkFilters(wanted, eventKeys);
   const at = (name: string) => (query.get(name) === "0" ? 0 : timeOf(query, name));
   const [since, until] = [at("since"), at("until")];
-  const write = jsonLines(context);
-  const { promise, resolve } = Promise.withResolvers<void>();
+  beginJsonLines(response);
+  const queue = new EventQueue();
   const show = (event: EngineEvent) => {
     const ms = (event.timeNano ?? 0) / 1e6;
-    if (until !== undefined && ms > until) resolve();
-    else if (eventPasses(event, wanted)) write(event);
+    if (until !== undefined && ms > until) queue.close();
+    else if (eventPasses(event, wanted) && !queue.push(event)) response.destroy();
   };
   if (since !== undefined)
     for (const event of ports.events.recent) if ((event.timeNano ?? 0) / 1e6 >= since) show(event);
   const stop = ports.events.listen(show);
-  const timer =
-    until === undefined ? undefined : setTimeout(resolve, Math.max(0, until - Date.now()));
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  await promise;
-  clearTimeout(timer);
-  stop();
-  response.end();
-  return undefined;
+  const inTime = until === undefined ? () => {} : after(until - Date.now(), () => queue.close());
+  signal.addEventListener("abort", () => queue.close(), { once: true });
+  try {
+    return await sendAll(context, queue.all(), jsonLine);
+  } finally {
+    inTime();
+    stop();
+  }
+}
+
+/** Events that wait for a client to read. */
+class EventQueue {
+  private readonly waiting: EngineEvent[] = [];
+  private wake = () => {};
+  private closed = false;
+
+  /** False when the client is too far behind: it is better told by its stream's end than by gaps in it. */
+  push(event: EngineEvent): boolean {
+    if (this.waiting.length >= QUEUE_MAX) return false;
+    this.waiting.push(event);
+    this.wake();
+    return true;
+  }
+
+  /** There will be no more. */
+  close(): void {
+    this.closed = true;
+    this.wake();
+  }
+
+  async *all(): AsyncGenerator<EngineEvent> {
+    for (;;) {
+      for (const event of this.waiting.splice(0)) yield event;
+      if (this.waiting.length > 0) continue;
+      if (this.closed) return;
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.wake = resolve;
+      await promise;
+    }
+  }
 }
 
 /** The routes. */

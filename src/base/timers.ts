@@ -1,0 +1,30 @@
+/**
+ * Waiting for longer than the runtime's own timers take: those go off at once when they are given more than 24 days.
+ */
+
+const LONGEST_MS = 2 ** 31 - 1;
+
+/** Calls back after `ms`, which may be Infinity; gives what calls it off. */
+export function after(ms: number, work: () => void): () => void {
+  let left = ms;
+  let timer: ReturnType<typeof setTimeout>;
+  const next = () => {
+    const step = Math.min(left, LONGEST_MS);
+    left -= step;
+    timer = setTimeout(left > 0 ? next : work, step);
+  };
+  next();
+  return () => clearTimeout(timer);
+}
+
+/** Resolves after `ms`, or at once when the signal goes off; nothing of it stays with the signal. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const cancel = after(ms, resolve);
+  if (signal.aborted) resolve();
+  signal.addEventListener("abort", resolve as () => void);
+  return promise.finally(() => {
+    cancel();
+    signal.removeEventListener("abort", resolve as () => void);
+  });
+}
