@@ -114,6 +114,7 @@ static inline size_t wire_end(struct wire_writer *w) {
 
 #define WIRE_SHIM_VERSION 2u
 #define WIRE_NO_FD 4294967295u
+#define WIRE_NO_OWNER 4294967295u
 #define WIRE_SHIM_TTY 1u
 #define WIRE_SHIM_STDIN 2u
 #define WIRE_SHIM_STDIN_ONCE 4u
@@ -560,7 +561,7 @@ static inline bool op_user_read(struct op_user *out, const uint8_t *body, size_t
   out->groups = wire_get_u32s(&r);
   return !r.bad && r.at == r.end;
 }
-/* chdir; made (mode 0755, owner uid:gid) if missing; it must lie inside the root */
+/* chdir; made (mode 0755, owner uid:gid) if missing, unless uid is NO_OWNER; it must lie inside the root */
 struct op_workdir {
   const char *path;
   uint32_t uid;

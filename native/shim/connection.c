@@ -168,7 +168,8 @@ static void on_control(struct connection *connection) {
   connection->role = ROLE_CONTROL;
   newest_control = connection;
   const struct process *container = &processes[0];
-  uint64_t phase = container->phase >= PHASE_RUNNING ? 2 : container->phase >= PHASE_PREPARED ? 1 : 0;
+  bool runs = container->phase >= PHASE_RUNNING && !container->failed;
+  uint64_t phase = runs ? 2 : container->phase == PHASE_PREPARED || container->phase == PHASE_STARTING ? 1 : 0;
   send_frame(connection, SHIM_STATE, 2, (uint64_t[]){phase, (uint64_t)container->pid}, "44");
 }
 

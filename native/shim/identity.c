@@ -93,7 +93,7 @@ int do_workdir(const uint8_t *body, size_t length) {
   READ(workdir);
   char where[4096];
   if (chdir(op.path) < 0) {
-    if (errno != ENOENT) return failing(errno, "working directory", op.path);
+    if (errno != ENOENT || op.uid == WIRE_NO_OWNER) return failing(errno, "working directory", op.path);
     if (child.root < 0 && (child.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) return failing(errno, "open /", NULL);
     scoped_fd int fd = open_in_root(op.path, true, 0755);
     if (fd < 0) return failing(-fd, "working directory", op.path);

@@ -27,6 +27,8 @@ static int epoll_fd, signal_fd;
 static const struct shim_plan *plan;
 static const char *run_directory;
 static bool controlled;
+/* Why the container could not be started, while there is nobody to tell: kind is REPORT_FAILED. */
+static struct report untold;
 static uint64_t began, exited_at;
 static struct timespec finished;
 
@@ -107,9 +109,21 @@ void process_failed(struct process *process, const struct report *report) {
     }
     return;
   }
+  if (latest_control() == NULL) {
+    untold = *report;
+    untold.kind = REPORT_FAILED;
+  }
   for (int i = 0; i < MAX_CONNECTIONS; i++) {
     if (connections[i].role == ROLE_CONTROL) tell_failed(&connections[i], process, report);
   }
+}
+
+/* The daemon has connected after the container has failed. */
+static void tell_late(void) {
+  struct report report = untold;
+  untold.kind = 0;
+  process_failed(&processes[0], &report);
+  exited_at = now_ms();
 }
 
 void update_start(void) {
@@ -360,6 +374,10 @@ static int on_time(void) {
     return controlled ? -1 : (int)(START_PATIENCE_MS - (now - began));
   }
   if (container->phase != PHASE_EXITED) return -1;
+  if (untold.kind == REPORT_FAILED) {
+    if (now - began >= START_PATIENCE_MS) give_up();
+    return (int)(START_PATIENCE_MS - (now - began));
+  }
   if (container->failed) {
     /* The failure has been told; leave when it has been heard. */
     for (int i = 0; i < MAX_CONNECTIONS; i++) {
@@ -405,7 +423,7 @@ _Noreturn void supervise(const struct shim_plan *shim_plan, const uint8_t *ops, 
                                 .tty = options & WIRE_SHIM_TTY, .once = options & WIRE_SHIM_STDIN_ONCE};
   dns_upstreams(plan->upstreams);
   int result = plan->log.path ? log_open(&plan->log) : 0;
-  struct report problem = {.op = result < 0 ? OP_LOG : OP_SHIM};
+  struct report problem = {.kind = REPORT_FAILED, .op = result < 0 ? OP_LOG : OP_SHIM};
   if (result == 0) result = make_pipes(&pipes, container->tty, options & WIRE_SHIM_STDIN);
   if (result == 0) {
     result = launch_container(plan, ops, length, &container->pid, &container->pidfd, &container->status, &pipes);
@@ -415,15 +433,12 @@ _Noreturn void supervise(const struct shim_plan *shim_plan, const uint8_t *ops, 
     if (!container->tty) adopt_output(container, pipes.ours[0], pipes.ours[1], pipes.ours[2]);
   } else {
     problem.error = (uint32_t)-result;
+    container->phase = PHASE_EXITED;
+    process_failed(container, &problem);
   }
   for (;;) {
     struct epoll_event events[32];
-    if (problem.error && latest_control() != NULL) {
-      process_failed(container, &problem);
-      container->phase = PHASE_EXITED;
-      exited_at = now_ms();
-      problem.error = 0;
-    }
+    if (untold.kind == REPORT_FAILED && latest_control() != NULL) tell_late();
     int n = epoll_wait(epoll_fd, events, 32, on_time());
     for (int i = 0; i < n; i++) dispatch(&events[i]);
   }

@@ -76,7 +76,7 @@ export interface ImagesPort {
       readonly changes: readonly string[];
     },
   ): Promise<string>;
-  pull(name: string): Promise<{ readonly id: string }>;
+  pull(name: string): Promise<{ readonly id: string; readonly manifest?: string }>;
 }
 
 /** Volumes. */

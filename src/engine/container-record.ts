@@ -123,6 +123,8 @@ export interface ContainerRecord {
   shimVersion?: number;
   /** A change of the ports of the running container has begun, and perhaps not been finished. */
   changing?: true | undefined;
+  /** Where its cgroup was made at its last start, when that is outside of berth's own group. */
+  cgroup?: string | undefined;
   /** The MAC address that was asked for. */
   readonly macAddress?: string | undefined;
   restartCount: number;

@@ -162,17 +162,10 @@ export async function killContainer(
   deps: EngineDeps,
   container: Container,
   signalText: string,
-  /** What the user called it. */
-  reference = container.id,
 ): Promise<void> {
   const signal = signalNumber(signalText || "SIGKILL");
   if (container.restarting) return callOff(deps, container);
-  if (!container.running)
-    throw fault(
-      "conflict",
-      "not-running",
-      `cannot kill container: ${reference}: container ${container.id} is not running`,
-    );
+  if (!container.running) throw notRunning(container);
   // A signal that means the end is the user's wish; no restart policy works against it.
   if (
     signal === SIGKILL ||

@@ -50,13 +50,13 @@ export function mergeConfig(user: ContainerConfig, image: ImageRecord): Containe
   const base = image.document.config ?? {};
   const names = new Set((user.Env ?? []).map((item) => item.split("=", 1)[0]));
   const env = [
-    ...(base.Env ?? []).filter((item) => !names.has(item.split("=", 1)[0])),
     ...(user.Env ?? []),
+    ...(base.Env ?? []).filter((item) => !names.has(item.split("=", 1)[0])),
   ];
   const ownEntrypoint = (user.Entrypoint ?? undefined) !== undefined;
-  // An entrypoint of the user's resets the image's command; [""] resets the entrypoint itself.
+  // An entrypoint of the user's resets the image's command; [""] and [] reset the entrypoint itself, [] nothing but that.
   const entrypoint = ownEntrypoint ? user.Entrypoint : base.Entrypoint;
-  const command = user.Cmd?.length ? user.Cmd : ownEntrypoint ? undefined : base.Cmd;
+  const command = user.Cmd?.length ? user.Cmd : user.Entrypoint?.length ? undefined : base.Cmd;
   return {
     ...user,
     Env: env,
@@ -305,6 +305,12 @@ function warningsOf(deps: EngineDeps, hostConfig: HostConfig): string[] {
     );
   if (hostConfig.NetworkMode === "host" && Object.keys(hostConfig.PortBindings ?? {}).length > 0)
     warnings.push(PORTS_DISCARDED);
+  const { OomScoreAdj = 0 } = hostConfig;
+  const { lowestOomScore } = deps.features;
+  if (OomScoreAdj < lowestOomScore)
+    warnings.push(
+      `The OOM score adjustment of ${OomScoreAdj} is lower than the engine has the right to set (CAP_SYS_RESOURCE). It is ${lowestOomScore} instead.`,
+    );
   return warnings;
 }
 

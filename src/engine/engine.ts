@@ -41,6 +41,7 @@ import { attributesNow, isReadable } from "./log-copy.ts";
 import { logPath } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
+import { comparedSample, sampleOf, samples } from "./stats.ts";
 import { attachContainer, type StreamChoice } from "./streams.ts";
 import { type UpdateInput, updateContainer } from "./update.ts";
 import { inspectContainer, summaryOfContainer } from "./views.ts";
@@ -91,7 +92,7 @@ export class Engine {
   }
 
   kill(reference: string, signal: string): Promise<void> {
-    return killContainer(this.deps, this.get(reference), signal, reference);
+    return killContainer(this.deps, this.get(reference), signal);
   }
 
   pause(reference: string): Promise<void> {
@@ -144,16 +145,17 @@ export class Engine {
     return processesOf(this.deps, this.get(reference), psArguments);
   }
 
-  /** One sample of what a container uses; with `compared` it says how busy the processors were, which may take a moment. */
+  /** One sample of what a container uses; with `compared` after a second, so that it says how busy the processors were. */
   async stats(reference: string, compared: boolean): Promise<ContainerStatsResponse> {
-    const { sampler } = this.deps;
     const container = this.get(reference);
-    return compared ? sampler.compared(container) : sampler.once(container);
+    return compared
+      ? comparedSample(this.deps, container)
+      : sampleOf(this.deps, container, undefined);
   }
 
   /** A sample a second. */
   statsStream(reference: string, signal: AbortSignal): AsyncGenerator<ContainerStatsResponse> {
-    return this.deps.sampler.follow(this.get(reference), signal);
+    return samples(this.deps, this.get(reference), signal);
   }
 
   changes(reference: string): Promise<FilesystemChange[]> {
@@ -225,7 +227,9 @@ export class Engine {
 
   inspect(reference: string, size: boolean): ContainerInspectResponse {
     const container = this.get(reference);
-    const found = inspectContainer(container, this.deps.settings, this.deps.driver.name);
+    const { settings, driver, registry } = this.deps;
+    const filesOf = registry.networkHolder(container.record)?.id ?? container.id;
+    const found = inspectContainer(container, settings, driver.name, filesOf);
     const Links = linksShown(this.deps.registry, container.record);
     const shown = { ...found, HostConfig: { ...found.HostConfig, Links } };
     return size ? { ...shown, ...this.sizeOf(container) } : shown;

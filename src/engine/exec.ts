@@ -17,7 +17,7 @@ import { type Container, endedMeanwhile, notRunning } from "./container.ts";
 import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInRunning } from "./host.ts";
-import { compiledFilter, profileOf, reasonFor } from "./launch.ts";
+import { compiledFilter, errnoText, profileOf, reasonFor } from "./launch.ts";
 import { linkEnvironment } from "./links.ts";
 import { newId } from "./names.ts";
 import { environmentOf, processOf } from "./oci.ts";
@@ -50,6 +50,9 @@ export interface ExecState {
   earlyExit: number | undefined;
   pid: number;
   exitCode: number | undefined;
+  /** Resolves once its start has been told of, or refused. */
+  readonly begun: Promise<void>;
+  readonly tellBegun: () => void;
   /** Resolves with the exit code. */
   readonly exited: Promise<number>;
   readonly tellExit: (status: number) => void;
@@ -110,8 +113,11 @@ export class Execs {
     const id = newId();
     this.counter = this.counter >= 0xffffffff ? 1 : this.counter + 1;
     const { promise: exited, resolve: tellExit } = Promise.withResolvers<number>();
+    const { promise: begun, resolve: tellBegun } = Promise.withResolvers<void>();
     const exec: ExecState = {
       id,
+      begun,
+      tellBegun,
       exited,
       tellExit,
       container,
@@ -180,6 +186,8 @@ export class Execs {
       if (!(error instanceof LaunchFailure)) throw endedMeanwhile(container, error);
       if (error.op === "exec" && error.error !== EACCES) exec.exitCode = NOT_FOUND;
       throw explainExec(error, await reasonFor(this.deps, container, error));
+    } finally {
+      exec.tellBegun();
     }
   }
 
@@ -272,6 +280,8 @@ export class Execs {
 
   /** Sets its terminal's size. */
   async resize(exec: ExecState, rows: number, columns: number): Promise<void> {
+    // A client that has got the head of the start's answer may be faster than the start itself.
+    if (exec.started) await exec.begun;
     const errno = (await exec.container.shim?.resize(exec.number, rows, columns)) ?? 3;
     if (errno !== 0 && (exec.config.tty || !exec.running))
       throw fault("invalid", "no-terminal", `exec ${exec.id} has no terminal or does not run`);
@@ -281,6 +291,11 @@ export class Execs {
 function explainExec(error: LaunchFailure, reason: string): Error {
   const prefix = "OCI runtime exec failed: exec failed: unable to start container process: ";
   const quoted = JSON.stringify(error.detail);
+  if (error.op === "workdir") {
+    const path = JSON.stringify(error.detail.slice(error.detail.indexOf("/")));
+    const why = `chdir to cwd (${path}) set in config.json failed: ${errnoText(error.error)}`;
+    return fault("invalid", "exec-setup", prefix + why, error);
+  }
   if (error.op !== "exec")
     return fault(
       "invalid",

@@ -44,7 +44,7 @@ import { checkLinksRun, hostsText, linkEnvironment, tellLinking } from "./links.
 import { logCopyOf } from "./log-copy.ts";
 import { copyUp } from "./mounts.ts";
 import { DEFAULT_PATH, securityOption, toOciSpec } from "./oci.ts";
-import { cgroupPath, layerOf, runDirectory, shimSocket } from "./places.ts";
+import { cgroupOutside, cgroupPath, layerOf, runDirectory, shimSocket } from "./places.ts";
 import { portWishes } from "./ports.ts";
 import { readHostResolvConf } from "./resolv-conf.ts";
 import { runcPlan } from "./runc.ts";
@@ -89,9 +89,9 @@ export function compiledFilter(
 function writeFiles(deps: EngineDeps, container: Container, network: Network | undefined) {
   const { config, hostConfig, id } = container.record;
   const directory = `${deps.settings.containersDirectory}/${id}`;
-  const mode = hostConfig.NetworkMode ?? "bridge";
-  if (mode.startsWith("container:")) {
-    const other = `${deps.settings.containersDirectory}/${deps.registry.get(mode.slice(10)).id}`;
+  const holder = deps.registry.networkHolder(container.record);
+  if (holder !== undefined) {
+    const other = `${deps.settings.containersDirectory}/${holder.id}`;
     return {
       hosts: `${other}/hosts`,
       hostname: `${other}/hostname`,
@@ -292,7 +292,8 @@ function explain(error: LaunchFailure, reason: string): { error: Error; exitCode
   };
 }
 
-function errnoText(errno: number): string {
+/** An error of the kernel in the words of Go's programs. */
+export function errnoText(errno: number): string {
   const texts: Record<number, string> = {
     1: "operation not permitted",
     2: "no such file or directory",
@@ -374,6 +375,12 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   await container.cleaned;
   container.beginning = true;
   container.stopping = false;
+  record.cgroup = cgroupOutside(record);
+  const holder = deps.registry.networkHolder(record);
+  if (holder !== undefined) {
+    const { Hostname, Domainname } = holder.record.config;
+    record.config = { ...record.config, Hostname, Domainname };
+  }
   try {
     mkdirSync(runDirectory(deps.settings, record.id), { recursive: true, mode: 0o700 });
     await launch(deps, container, await prepare(deps, container));

@@ -14,6 +14,7 @@ const features: HostFeatures = {
   lowerdirPlus: true,
   capabilities: 0x1fffeffffffn,
   maxFiles: 20000,
+  lowestOomScore: -1000,
   cpus: 2,
   seccomp: { architecture: "SCMP_ARCH_X86_64", arch: "amd64", kernel: "6.18.0" },
 };

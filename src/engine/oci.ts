@@ -149,7 +149,9 @@ export function processOf(
       ambient: [],
     },
     noNewPrivileges: (securityOption(hostConfig, "no-new-privileges") ?? "false") !== "false",
-    ...(hostConfig.OomScoreAdj ? { oomScoreAdj: hostConfig.OomScoreAdj } : {}),
+    ...(hostConfig.OomScoreAdj
+      ? { oomScoreAdj: Math.max(hostConfig.OomScoreAdj, features.lowestOomScore) }
+      : {}),
     user: { uid: user.uid, gid: user.gid, umask: 0o022, additionalGids: user.groups },
   };
 }

@@ -20,12 +20,22 @@ export function shimSocket(settings: EngineSettings, id: string): string {
   return `${runDirectory(settings, id)}/shim.sock`;
 }
 
-/** The container's cgroup. --cgroup-parent names a group below berth's own, so that no foreign cgroup is touched. */
-export function cgroupPath(settings: EngineSettings, record: ContainerRecord): string {
-  const names = (record.hostConfig.CgroupParent ?? "")
+function cgroupNames({ hostConfig, id }: ContainerRecord): string[] {
+  const names = (hostConfig.CgroupParent ?? "")
     .split("/")
     .filter((name) => name !== "" && name !== "." && name !== "..");
-  return [settings.cgroupParent, ...names, record.id].join("/");
+  return [...names, id];
+}
+
+/** Where --cgroup-parent wants the cgroup when it is absolute: there, whoever has made it. undefined: in berth's own group. */
+export function cgroupOutside(record: ContainerRecord): string | undefined {
+  const absolute = record.hostConfig.CgroupParent?.startsWith("/") === true;
+  return absolute ? `/${cgroupNames(record).join("/")}` : undefined;
+}
+
+/** The container's cgroup; a --cgroup-parent that is not absolute names a group below berth's own. */
+export function cgroupPath(settings: EngineSettings, record: ContainerRecord): string {
+  return record.cgroup ?? [settings.cgroupParent, ...cgroupNames(record)].join("/");
 }
 
 /** The json-file log. */

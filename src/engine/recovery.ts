@@ -156,13 +156,27 @@ async function sweepCgroups(deps: EngineDeps, parent: string): Promise<void> {
       await sweepCgroups(deps, path);
       continue;
     }
-    if (registry.find(name)?.running) continue;
-    for (let tries = 0; tries < 100 && !cgroups.remove(path); tries++) {
-      cgroups.kill(path);
-      await Bun.sleep(5);
-    }
+    if (!registry.find(name)?.running) await removeCgroup(deps, path);
   }
   if (parent !== deps.settings.cgroupParent) cgroups.remove(parent);
+}
+
+async function removeCgroup({ cgroups }: EngineDeps, path: string): Promise<void> {
+  for (let tries = 0; tries < 100 && !cgroups.remove(path); tries++) {
+    cgroups.kill(path);
+    await Bun.sleep(5);
+  }
+}
+
+/** The same for cgroups elsewhere, of which only those are touched that berth remembers to have made. */
+async function sweepOutside(deps: EngineDeps): Promise<void> {
+  const used = new Set(
+    deps.registry
+      .all()
+      .filter((container) => container.running)
+      .map(({ record }) => cgroupPath(deps.settings, record)),
+  );
+  for (const path of deps.cgroups.outside) if (!used.has(path)) await removeCgroup(deps, path);
 }
 
 /** Takes over, settles and sweeps. */
@@ -198,6 +212,7 @@ export async function recover(
     }
   sweepDirectories(deps);
   await sweepCgroups(deps, deps.settings.cgroupParent);
+  await sweepOutside(deps);
   deps.driver.sweep();
   deps.trash.empty();
   const ids = new Set(deps.registry.all().map((container) => container.id));

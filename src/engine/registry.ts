@@ -105,6 +105,11 @@ export class ContainerRegistry {
     throw noSuchContainer(reference);
   }
 
+  /** The container whose network another joins (--network container:NAME), and whose name and files it has then. */
+  networkHolder({ hostConfig: { NetworkMode = "" } }: Container["record"]): Container | undefined {
+    return NetworkMode.startsWith("container:") ? this.lookUp(NetworkMode.slice(10)) : undefined;
+  }
+
   /** Finds by whole id only. */
   find(id: string): Container | undefined {
     return this.byId.get(id);

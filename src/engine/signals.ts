@@ -20,6 +20,10 @@ export function signalNumber(text: string): number {
     if (number >= SIGRTMIN && number <= SIGRTMAX) return number;
   }
   const number = Number(text);
-  if (/^\d+$/.test(text) && number > 0 && number <= SIGRTMAX) return number;
+  if (/^\d+$/.test(text) && number > 0) {
+    const known = number < 32 || (number >= SIGRTMIN && number <= SIGRTMAX);
+    if (known) return number;
+    throw fault("invalid", "signal", `the linux daemon does not support signal ${number}`);
+  }
   throw fault("invalid", "signal", `invalid signal: ${text}`);
 }

@@ -157,12 +157,13 @@ export function inspectContainer(
   container: Container,
   settings: EngineSettings,
   driver: string,
+  /** Whose hosts, hostname and resolv.conf it has. */
+  filesOf: string,
 ): ContainerInspectResponse {
   const { record } = container;
   const { state, config, hostConfig } = record;
   const { path, args } = commandOf(record);
-  const files = `${settings.containersDirectory}/${record.id}`;
-  const shared = hostConfig.NetworkMode?.startsWith("container:") === true;
+  const files = `${settings.containersDirectory}/${filesOf}`;
   return {
     Id: record.id,
     Created: record.created,
@@ -183,9 +184,9 @@ export function inspectContainer(
       ...(state.health === undefined ? {} : { Health: healthOf(state) }),
     },
     Image: record.image,
-    ResolvConfPath: shared ? "" : `${files}/resolv.conf`,
-    HostnamePath: shared ? "" : `${files}/hostname`,
-    HostsPath: shared ? "" : `${files}/hosts`,
+    ResolvConfPath: `${files}/resolv.conf`,
+    HostnamePath: `${files}/hostname`,
+    HostsPath: `${files}/hosts`,
     LogPath: hostConfig.LogConfig?.Type === "json-file" ? logPath(settings, record) : "",
     Name: `/${record.name}`,
     RestartCount: record.restartCount,

@@ -35,6 +35,7 @@ import {
   Cgroups,
   capabilityList,
   defaultSeccompProfile,
+  MadeCgroups,
   probeFeatures,
   resolveSeccomp,
 } from "../runtime/index.ts";
@@ -134,7 +135,9 @@ async function construct(
   const { deps, engine } = assembleEngine({
     settings,
     kernel,
-    cgroups: Cgroups.detect(),
+    cgroups: Cgroups.detect(
+      new MadeCgroups(settings.cgroupParent, `${options.execRoot}/cgroups.json`),
+    ),
     features,
     driver,
     images,

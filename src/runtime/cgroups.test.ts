@@ -1,7 +1,8 @@
 import { afterEach, expect, test } from "bun:test";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { cpuWeight, v1Writes, v2Writes } from "./cgroup-resources.ts";
 import { Cgroups } from "./cgroups.ts";
+import { MadeCgroups } from "./made-cgroups.ts";
 
 const parent = `/berth-unit-${process.pid}`;
 const cgroups = Cgroups.detect();
@@ -42,6 +43,7 @@ test("mountinfo tells the version and the hierarchies", () => {
   const line = (path: string, type: string, options: string) =>
     `30 20 0:26 / ${path} rw - ${type} ${type} rw,${options}`;
   const v1 = Cgroups.detect(
+    undefined,
     [
       line("/sys/fs/cgroup/cpu,cpuacct", "cgroup", "cpu,cpuacct"),
       line("/sys/fs/cgroup/systemd", "cgroup", "xattr,name=systemd"),
@@ -52,8 +54,10 @@ test("mountinfo tells the version and the hierarchies", () => {
     { directory: "cpu,cpuacct", option: "cpu,cpuacct" },
     { directory: "systemd", option: "name=systemd" },
   ]);
-  expect(Cgroups.detect(line("/sys/fs/cgroup", "cgroup2", "nsdelegate")).version).toBe(2);
-  expect(() => Cgroups.detect("")).toThrow("no cgroup file system");
+  expect(Cgroups.detect(undefined, line("/sys/fs/cgroup", "cgroup2", "nsdelegate")).version).toBe(
+    2,
+  );
+  expect(() => Cgroups.detect(undefined, "")).toThrow("no cgroup file system");
 });
 
 test("a cgroup is made with its limits, holds a process, kills it, and goes", async () => {
@@ -82,4 +86,45 @@ test("a limit that the kernel refuses leaves no cgroup behind", () => {
   const path = `${parent}/two`;
   expect(() => cgroups.create(path, { cpu: { cpus: "9999" } })).toThrow("cpuset.cpus");
   expect(cgroups.children(parent)).toEqual([]);
+});
+
+test("outside of berth's own group only what was made is taken away, by the next daemon too", () => {
+  const directory = mkdtempSync("/tmp/berth-made-");
+  const [own, foreign] = [`${parent}/own`, `${parent}-scheduler`];
+  const daemon = () => Cgroups.detect(new MadeCgroups(own, `${directory}/cgroups.json`));
+  const place = cgroups.version === 1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
+  mkdirSync(place + foreign);
+  try {
+    const first = daemon();
+    first.create(`${foreign}/pod/one`, { memory: { limit: 64 << 20 } });
+    first.create(`${foreign}/pod/two`, {});
+    expect(existsSync(`${place}${foreign}/pod/one`)).toBe(true);
+    expect(first.remove(`${foreign}/pod/one`)).toBe(true);
+    expect(existsSync(`${place}${foreign}/pod`)).toBe(true);
+    const second = daemon();
+    expect(second.outside).toEqual([`${foreign}/pod/two`]);
+    expect(second.remove(`${foreign}/pod/two`)).toBe(true);
+    expect(existsSync(`${place}${foreign}/pod`)).toBe(false);
+    expect(existsSync(place + foreign)).toBe(true);
+    expect(daemon().outside).toEqual([]);
+  } finally {
+    rmdirSync(place + foreign);
+    rmSync(directory, { recursive: true });
+  }
+  expect(cgroups.children(foreign)).toEqual([]);
+});
+
+test("a directory of the same name that somebody made meanwhile is not taken away", () => {
+  const directory = mkdtempSync("/tmp/berth-made-");
+  const foreign = `${parent}-scheduler`;
+  const outside = Cgroups.detect(new MadeCgroups(`${parent}/own`, `${directory}/cgroups.json`));
+  const place = cgroups.version === 1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
+  outside.create(`${foreign}/one`, {});
+  rmdirSync(`${place}${foreign}/one`);
+  rmdirSync(place + foreign);
+  mkdirSync(place + foreign);
+  outside.remove(`${foreign}/one`);
+  expect(existsSync(place + foreign)).toBe(true);
+  rmdirSync(place + foreign);
+  rmSync(directory, { recursive: true });
 });

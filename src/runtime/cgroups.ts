@@ -1,6 +1,7 @@
 /**
- * Control groups, versions 1 and 2, behind one interface. Everything happens below one parent directory of berth's own;
- * no cgroup that berth did not make is ever written to.
+ * Control groups, versions 1 and 2, behind one interface. Everything happens below one parent directory of berth's own, or
+ * below a parent that a user names; of cgroups that berth did not make it changes only what a child in them needs: empty
+ * cpusets are filled, controllers are delegated.
  *
  * The calls are synchronous: each is a few writes to kernel files, and a start does them in one go.
  */
@@ -19,6 +20,7 @@ import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import type { OciResources } from "../spec/oci-runtime.ts";
 import { type ResourceWrite, v1Writes, v2Writes } from "./cgroup-resources.ts";
 import { type CgroupUsage, readControl, usageV1, usageV2 } from "./cgroup-stats.ts";
+import type { MadeCgroups } from "./made-cgroups.ts";
 
 /** A container's cgroup, as the launch plan needs it. */
 export interface CgroupJoin {
@@ -67,6 +69,8 @@ export class Cgroups {
     private readonly hierarchies: readonly Hierarchy[],
     /** Where version 2 is mounted: the whole with version 2, beside the hierarchies (where runc leaves directories) with 1. */
     private readonly unified: string,
+    /** What has been made outside of berth's own group; undefined when there is no outside. */
+    private readonly made: MadeCgroups | undefined,
   ) {}
 
   /** Every place that may have a directory of ours. */
@@ -78,7 +82,10 @@ export class Cgroups {
   }
 
   /** Reads what this host has. Throws a Fault "unsupported" when nothing is mounted. */
-  static detect(mountinfo = readFileSync("/proc/self/mountinfo", "utf8")): Cgroups {
+  static detect(
+    made?: MadeCgroups,
+    mountinfo = readFileSync("/proc/self/mountinfo", "utf8"),
+  ): Cgroups {
     const hierarchies: Hierarchy[] = [];
     let unified = "";
     for (const line of mountinfo.trim().split("\n")) {
@@ -99,14 +106,14 @@ export class Cgroups {
       });
     }
     if (hierarchies.some((hierarchy) => hierarchy.controllers.length > 0))
-      return new Cgroups(1, hierarchies, unified);
+      return new Cgroups(1, hierarchies, unified, made);
     if (unified === "")
       throw fault(
         "unsupported",
         "no-cgroups",
         "no cgroup file system is mounted; mount cgroup2 at /sys/fs/cgroup",
       );
-    return new Cgroups(2, [], unified);
+    return new Cgroups(2, [], unified, made);
   }
 
   /** What to show inside a container; empty with version 2. */
@@ -139,8 +146,9 @@ export class Cgroups {
    */
   create(path: string, resources: OciResources): CgroupJoin {
     try {
-      const slash = path.lastIndexOf("/");
-      this.makeParent(path.slice(0, slash) || "/");
+      const parent = path.slice(0, path.lastIndexOf("/"));
+      if (this.made?.isOutside(path)) this.makeOutside(path, parent, this.made);
+      else this.makeParent(parent || "/");
       if (this.version === 2) return this.createUnified(path, resources);
       for (const hierarchy of this.hierarchies)
         mkdirSync(hierarchy.path + path, { recursive: true });
@@ -181,7 +189,9 @@ export class Cgroups {
       at += `/${name}`;
       for (const hierarchy of this.hierarchies) {
         mkdirSync(hierarchy.path + at, { recursive: true });
-        if (hierarchy.controllers.includes("cpuset")) this.inheritCpuset(hierarchy.path, at);
+        if (!hierarchy.controllers.includes("cpuset")) continue;
+        this.inheritCpuset(hierarchy.path, at);
+        writeFileSync(`${hierarchy.path}${at}/cgroup.clone_children`, "1");
       }
       if (this.version === 2) mkdirSync(this.unified + at, { recursive: true });
     }
@@ -189,6 +199,29 @@ export class Cgroups {
     this.ready.add(parent);
   }
 
+  /** Makes what is missing of a parent outside of berth's own group, and the cgroup itself, which that does not prepare. */
+  private makeOutside(path: string, parent: string, made: MadeCgroups): void {
+    const above = parent
+      .split("/")
+      .filter(Boolean)
+      .map((_, index, names) => `/${names.slice(0, index + 1).join("/")}`);
+    // An external runtime makes them in every place, too.
+    const missing = this.roots
+      .flatMap((root) => above.map((at) => root + at))
+      .filter((directory) => !existsSync(directory));
+    made.remember(path, missing, () => {
+      for (const { path: root, controllers } of this.hierarchies) {
+        mkdirSync(root + path, { recursive: true });
+        if (controllers.includes("cpuset"))
+          for (const at of [...above, path]) this.inheritCpuset(root, at);
+      }
+      if (this.version === 1) return;
+      mkdirSync(this.unified + path, { recursive: true });
+      for (const at of ["", ...above]) this.delegate(at);
+    });
+  }
+
+  /** A set of no processors holds no process: it gets those of the set above. */
   private inheritCpuset(root: string, at: string): void {
     for (const file of ["cpuset.cpus", "cpuset.mems"]) {
       const own = `${root}${at}/${file}`;
@@ -196,7 +229,6 @@ export class Cgroups {
       const above = `${root}${at.slice(0, at.lastIndexOf("/"))}/${file}`;
       writeFileSync(own, readFileSync(above, "utf8"));
     }
-    writeFileSync(`${root}${at}/cgroup.clone_children`, "1");
   }
 
   private delegate(at: string): void {
@@ -305,7 +337,14 @@ export class Cgroups {
   /** Removes a cgroup and what is below it. False while a dying process still holds it. */
   remove(path: string): boolean {
     const { roots } = this;
-    return roots.map((root) => removeTree(root + path)).every(Boolean);
+    const gone = roots.map((root) => removeTree(root + path)).every(Boolean);
+    if (gone && this.made?.isOutside(path)) this.made.forget(path);
+    return gone;
+  }
+
+  /** Containers' cgroups outside of berth's own group that are to be taken away some time. */
+  get outside(): readonly string[] {
+    return this.made?.leaves ?? [];
   }
 
   /** The names of the cgroups right below a parent, in any hierarchy. */

@@ -16,9 +16,13 @@ export interface HostFeatures {
   readonly capabilities: bigint;
   /** The hard limit of open files, which no container can exceed without CAP_SYS_RESOURCE. */
   readonly maxFiles: number;
+  /** How far a container's OOM score may be lowered: no further than the engine's own without CAP_SYS_RESOURCE. */
+  readonly lowestOomScore: number;
   readonly cpus: number;
   readonly seccomp: SeccompHost;
 }
+
+const CAP_SYS_RESOURCE = 1n << 24n;
 
 async function works(attempt: Promise<void>): Promise<boolean> {
   return attempt.then(
@@ -44,13 +48,18 @@ export async function probeFeatures(kernel: Kernel, scratch: string): Promise<Ho
   rmSync(scratch, { recursive: true, force: true });
   const status = readFileSync("/proc/self/status", "utf8");
   const limits = readFileSync("/proc/self/limits", "utf8");
+  const capabilities = BigInt(`0x${/CapBnd:\s*([0-9a-f]+)/.exec(status)?.[1] ?? "0"}`);
   const native = architectures[arch()] ?? { arch: arch(), architecture: "SCMP_ARCH_NATIVE" };
   return {
     overlay,
     lowerdirPlus,
-    capabilities: BigInt(`0x${/CapBnd:\s*([0-9a-f]+)/.exec(status)?.[1] ?? "0"}`),
+    capabilities,
     maxFiles:
       Number(/Max open files\s+\d+\s+(\d+)/.exec(limits)?.[1] ?? 0) || Number.POSITIVE_INFINITY,
+    lowestOomScore:
+      capabilities & CAP_SYS_RESOURCE
+        ? -1000
+        : Number(readFileSync("/proc/self/oom_score_adj", "utf8")),
     cpus: navigator.hardwareConcurrency,
     seccomp: { ...native, kernel: release() },
   };

@@ -7,6 +7,7 @@ export type { CgroupUsage, IoRow } from "./cgroup-stats.ts";
 export { type CgroupJoin, Cgroups } from "./cgroups.ts";
 export { deviceFilter } from "./device-filter.ts";
 export { type HostFeatures, probeFeatures } from "./features.ts";
+export { MadeCgroups } from "./made-cgroups.ts";
 export {
   type ExecExtras,
   overlayParams,

@@ -105,7 +105,7 @@ export function toLaunchPlan(spec: OciSpec, extras: PlanExtras): PlanOp[] {
     })),
     ...(spec.root.readonly ? [{ name: "root_attrs" as const, attr_set: 1n }] : []),
     { name: "pivot_root" },
-    ...processOps(spec.process, extras.seccompFilter),
+    ...processOps(spec.process, extras.seccompFilter, spec.process.user.uid),
     ...(extras.init ? [{ name: "init" as const }] : []),
     { name: "exec", args: spec.process.args, env: spec.process.env },
   ];
@@ -285,8 +285,12 @@ function deviceOps(spec: OciSpec): PlanOp[] {
   return [...nodes, ...links];
 }
 
-/** From the finished root to the process's rights. */
-function processOps(process: OciProcess, filter: Uint8Array | undefined): PlanOp[] {
+/** From the finished root to the process's rights. The owner of a working directory that is missing: NO_OWNER makes none. */
+function processOps(
+  process: OciProcess,
+  filter: Uint8Array | undefined,
+  workdirOwner: number,
+): PlanOp[] {
   const { user, capabilities, cwd } = process;
   const seccomp: PlanOp[] = filter === undefined ? [] : [{ name: "seccomp", filter, flags: 0 }];
   const ops: PlanOp[] = [];
@@ -298,7 +302,7 @@ function processOps(process: OciProcess, filter: Uint8Array | undefined): PlanOp
       ops.push({ name: "rlimit", resource, soft: unlimited(soft), hard: unlimited(hard) });
   }
   ops.push({ name: "umask", mask: user.umask ?? 0o022 });
-  ops.push({ name: "workdir", path: cwd, uid: user.uid, gid: user.gid });
+  ops.push({ name: "workdir", path: cwd, uid: workdirOwner, gid: user.gid });
   ops.push({ name: "bounding", mask: capabilityMask(capabilities.bounding) });
   if (!process.noNewPrivileges) ops.push(...seccomp);
   ops.push({ name: "user", uid: user.uid, gid: user.gid, groups: user.additionalGids });
@@ -348,7 +352,7 @@ export function toExecPlan(process: OciProcess, extras: ExecExtras): PlanOp[] {
           },
         ]
       : []),
-    ...processOps(process, extras.seccompFilter),
+    ...processOps(process, extras.seccompFilter, wireConstants.NO_OWNER),
     { name: "exec", args: process.args, env: process.env },
   ];
 }

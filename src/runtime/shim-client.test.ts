@@ -161,11 +161,18 @@ function planOf(rundir: string, spec: OciSpec, more: Partial<PlanExtras> = {}): 
   return encodeRecords(planOps, ...ops);
 }
 
-async function prepare(spec: OciSpec, more: Partial<PlanExtras> = {}): Promise<Running> {
+async function spawn(spec: OciSpec, more: Partial<PlanExtras> = {}) {
   const rundir = `${dir}/run${++count}`;
   mkdirSync(rundir);
   writeFileSync(`${rundir}/plan`, planOf(rundir, spec, more));
-  const shimPid = await kernel.spawnShim(rundir, []);
+  return { rundir, shimPid: await kernel.spawnShim(rundir, []) };
+}
+
+async function prepare(spec: OciSpec, more: Partial<PlanExtras> = {}): Promise<Running> {
+  return connect(await spawn(spec, more));
+}
+
+async function connect({ rundir, shimPid }: Awaited<ReturnType<typeof spawn>>): Promise<Running> {
   const events: string[] = [];
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   const control = await connectShim(`${rundir}/shim.sock`, {
@@ -355,6 +362,18 @@ test("a command that is missing or cannot be executed is told by errno, and noth
     await run.closed;
     expect(existsSync(`${run.rundir}/exit`)).toBe(false);
   }
+});
+
+test("a launch that has failed before anybody connects is told of to the first who does", async () => {
+  const spawned = await spawn(specOf(processOf(["true"]), { sysctl: { "no.such": "1" } }));
+  const children = `/proc/${spawned.shimPid}/task/${spawned.shimPid}/children`;
+  while (readFileSync(children, "utf8") !== "") await Bun.sleep(5);
+  const run = await connect(spawned);
+  expect(run.control.running).toBe(false);
+  const refused = await failure(run.control.start());
+  expect([refused.op, refused.error]).toEqual(["sysctl", 2]);
+  await run.closed;
+  expect(existsSync(`${run.rundir}/exit`)).toBe(false);
 });
 
 test("no link in the image leads a mount outside of the root", async () => {

@@ -230,7 +230,7 @@ export const planOps = {
   }),
   workdir: kind(
     65,
-    "chdir; made (mode 0755, owner uid:gid) if missing; it must lie inside the root",
+    "chdir; made (mode 0755, owner uid:gid) if missing, unless uid is NO_OWNER; it must lie inside the root",
     { path: "str", uid: "u32", gid: "u32" },
   ),
   capabilities: kind(66, "capset and ambient raise", {
@@ -264,6 +264,7 @@ export const planOps = {
 export const wireConstants = {
   SHIM_VERSION: 2, // 2: claim_port and retain_ports
   NO_FD: 0xffffffff,
+  NO_OWNER: 0xffffffff,
   SHIM_TTY: 1, // output is one raw stream from the pty
   SHIM_STDIN: 2, // keep stdin open for attach; else it is /dev/null
   SHIM_STDIN_ONCE: 4, // the end of the first attached stdin is the end of stdin

@@ -1,7 +1,7 @@
 /**
  * /containers: everything but attach, logs and exec.
  */
-import { fault } from "../../base/errors.ts";
+import { Fault, fault } from "../../base/errors.ts";
 import type { ContainersPort } from "../ports.ts";
 import {
   boolean,
@@ -14,6 +14,7 @@ import {
 } from "../request.ts";
 import {
   beginJsonLines,
+  type Context,
   goneOf,
   jsonLine,
   noContent,
@@ -45,6 +46,19 @@ async function remove(
   else {
     const [force, volumes] = [boolean(query, "force"), boolean(query, "v")];
     await containers.remove(reference, { force, volumes });
+  }
+  return noContent;
+}
+
+/** Sends a signal; of what goes wrong it says what was wanted, as Docker does. */
+async function kill({ params, query }: Context, containers: ContainersPort): Promise<Reply> {
+  const reference = params.id ?? "";
+  try {
+    await containers.kill(reference, query.get("signal") ?? "");
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    const message = `cannot kill container: ${reference}: ${error.message}`;
+    throw new Fault(error.kind, error.code, message, error);
   }
   return noContent;
 }
@@ -118,10 +132,7 @@ export const containerRoutes: readonly Route[] = [
   {
     method: "POST",
     path: "/containers/:id/kill",
-    async handle({ params, query }, { containers }) {
-      await containers.kill(params.id ?? "", query.get("signal") ?? "");
-      return noContent;
-    },
+    handle: (context, { containers }) => kill(context, containers),
   },
   {
     method: "POST",

@@ -2,6 +2,7 @@
  * /images.
  */
 import { fault } from "../../base/errors.ts";
+import { parseReference } from "../../spec/reference.ts";
 import type { ApiPorts, Bytes } from "../ports.ts";
 import { boolean, filters, newReference, platformOf } from "../request.ts";
 import { type Context, jsonLines, ok, type Reply, type Route } from "../route.ts";
@@ -55,8 +56,9 @@ async function create(context: Context, { images, events }: ApiPorts): Promise<u
   const write = jsonLines(context);
   try {
     events.emit("image", "pull", reference, { name: reference });
-    write({ status: `Loaded from the image that is built into berth`, id: tag || "latest" });
-    write({ status: `Digest: ${pulled.id}` });
+    const { path, tag: pulledTag = "latest" } = parseReference(reference);
+    write({ status: `Pulling from ${path}`, id: pulledTag });
+    write({ status: `Digest: ${pulled.manifest ?? pulled.id}` });
     write({ status: `Status: Image is up to date for ${reference}` });
   } catch (error) {
     streamError(write, error, "pull");
