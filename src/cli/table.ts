@@ -41,21 +41,25 @@ function interpretEscapes(text: string): string {
 
 /** Writes rows in the format that was asked for. */
 export function writeList(rows: readonly Row[], how: ListFormat): void {
+  out(listText(rows, how));
+}
+
+/** Rows in the format that was asked for. */
+export function listText(rows: readonly Row[], how: ListFormat): string {
   const format = how.format === "" || how.format === "table" ? `table ${how.table}` : how.format;
   if (format === "json") {
     const plain = (row: Row) =>
       Object.fromEntries(Object.entries(row).filter(([, value]) => typeof value !== "function"));
-    out(rows.map((row) => `${JSON.stringify(plain(row))}\n`).join(""));
-    return;
+    return rows.map((row) => `${JSON.stringify(plain(row))}\n`).join("");
   }
   const isTable = /^table\s/.test(format);
   const source = interpretEscapes(isTable ? format.replace(/^table\s+/, "") : format);
   const template = parseTemplate(source);
   const lines = rows.map((row) => execute(template, row));
-  if (!isTable) return out(lines.map((line) => `${line}\n`).join(""));
+  if (!isTable) return lines.map((line) => `${line}\n`).join("");
   const headings = {
     ...how.headings,
     Label: (name: unknown) => String(name).split(/[-_.]/).join(" "),
   };
-  out(align([execute(template, headings), ...lines]));
+  return align([execute(template, headings), ...lines]);
 }

@@ -12,14 +12,16 @@ import { startAgain } from "./launch.ts";
 import { LogForwarding } from "./log-forwarding.ts";
 import { runProbe } from "./probe.ts";
 import { Restarts } from "./restarts.ts";
+import { Sampler } from "./stats.ts";
 
 /** What the engine is given; the rest of its dependencies are parts of itself. */
-export type EngineParts = Omit<EngineDeps, "restarts" | "health" | "forwarding">;
+export type EngineParts = Omit<EngineDeps, "restarts" | "health" | "forwarding" | "sampler">;
 
 /** Makes the engine. */
 export function assembleEngine(parts: EngineParts): { deps: EngineDeps; engine: Engine } {
   const deps: EngineDeps = {
     ...parts,
+    sampler: new Sampler(parts),
     forwarding: new LogForwarding(parts.settings, parts.kernel, parts.events),
     restarts: new Restarts((container) => startAgain(deps, container)),
     health: new HealthMonitor({

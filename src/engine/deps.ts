@@ -15,6 +15,7 @@ import type { HealthMonitor } from "./health.ts";
 import type { LogForwarding } from "./log-forwarding.ts";
 import type { ContainerRegistry } from "./registry.ts";
 import type { Restarts } from "./restarts.ts";
+import type { Sampler } from "./stats.ts";
 
 /** Where things are and what the daemon was told. */
 export interface EngineSettings {
@@ -55,4 +56,5 @@ export interface EngineDeps {
   readonly restarts: Restarts;
   readonly health: HealthMonitor;
   readonly forwarding: LogForwarding;
+  readonly sampler: Sampler;
 }

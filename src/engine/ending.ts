@@ -70,8 +70,6 @@ export function containerEnded(deps: EngineDeps, container: Container, exit: Exi
   container.shim = undefined;
   deps.health.end(container);
   container.endExecs?.();
-  const { health } = record.state;
-  if (health !== undefined) record.state.health = { ...health, status: "unhealthy" };
   Object.assign(record.state, {
     status: "exited",
     pid: 0,

@@ -41,7 +41,6 @@ import { attributesNow, isReadable } from "./log-copy.ts";
 import { logPath } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
-import { comparedSample, sampleOf, samples } from "./stats.ts";
 import { attachContainer, type StreamChoice } from "./streams.ts";
 import { type UpdateInput, updateContainer } from "./update.ts";
 import { inspectContainer, summaryOfContainer } from "./views.ts";
@@ -145,17 +144,16 @@ export class Engine {
     return processesOf(this.deps, this.get(reference), psArguments);
   }
 
-  /** One sample of what a container uses; with `compared` after a second, so that it says how busy the processors were. */
+  /** One sample of what a container uses; with `compared` it says how busy the processors were, which may take a moment. */
   async stats(reference: string, compared: boolean): Promise<ContainerStatsResponse> {
+    const { sampler } = this.deps;
     const container = this.get(reference);
-    return compared
-      ? comparedSample(this.deps, container)
-      : sampleOf(this.deps, container, undefined);
+    return compared ? sampler.compared(container) : sampler.once(container);
   }
 
   /** A sample a second. */
   statsStream(reference: string, signal: AbortSignal): AsyncGenerator<ContainerStatsResponse> {
-    return samples(this.deps, this.get(reference), signal);
+    return this.deps.sampler.follow(this.get(reference), signal);
   }
 
   changes(reference: string): Promise<FilesystemChange[]> {

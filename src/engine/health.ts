@@ -110,10 +110,12 @@ export class HealthMonitor {
     );
   }
 
-  /** Checks no more. */
+  /** Checks no more. What is not checked counts as unhealthy, as with Docker: also a container that is paused. */
   end(container: Container): void {
     this.loops.get(container)?.abort();
     this.loops.delete(container);
+    const { state } = container.record;
+    if (state.health !== undefined) state.health = { ...state.health, status: "unhealthy" };
   }
 
   private async watch(container: Container, check: HealthCheck, signal: AbortSignal) {

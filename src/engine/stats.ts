@@ -1,9 +1,9 @@
 /**
- * What a container uses, as the API's stats show it.
+ * What containers use, as the API's stats show it. All streams share one tick; while nobody listens, nothing is done.
  */
 import { readFileSync } from "node:fs";
-import { availableParallelism, totalmem } from "node:os";
-import type { CgroupUsage, IoRow } from "../runtime/index.ts";
+import { totalmem } from "node:os";
+import type { CgroupUsage } from "../runtime/index.ts";
 import type { ContainerStatsResponse } from "../spec/engine-api.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -12,23 +12,48 @@ import { cgroupPath } from "./places.ts";
 const NO_TIME = "0001-01-01T00:00:00Z";
 const TICK_NS = 10_000_000;
 const INTERVAL_MS = 1000;
+/** Two samples tell how busy the processors were when this lies between them: the kernel counts in ticks of 10 ms. */
+const COMPARABLE_MS = 250;
+/** An older sample tells too little of now. */
+const STALE_MS = 10_000;
 
-/** The host's processor time since its boot, in nanoseconds, all processors together. */
-function systemTime(): number {
-  const [line = ""] = readFileSync("/proc/stat", "utf8").split("\n", 1);
-  // user, nice, system, idle, iowait, irq, softirq, steal: guest time is in the first two already.
-  const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
-  return ticks.reduce((sum, value) => sum + value, 0) * TICK_NS;
+type Networks = NonNullable<ContainerStatsResponse["networks"]>;
+type CpuStats = NonNullable<ContainerStatsResponse["cpu_stats"]>;
+
+/** The host's processors at a moment. */
+export interface HostTime {
+  /** What they have done since the boot, together, in nanoseconds. */
+  readonly total: number;
+  readonly processors: number;
+}
+
+/** Reads /proc/stat. What a hypervisor has stolen does not count, as with Docker. */
+export function hostTimeOf(text: string): HostTime {
+  const lines = text.split("\n");
+  // user, nice, system, idle, iowait, irq, softirq: guest time is in the first two already.
+  const ticks = (lines[0] ?? "").trim().split(/\s+/).slice(1, 8).map(Number);
+  const total = ticks.reduce((sum, value) => sum + value, 0) * TICK_NS;
+  return { total, processors: lines.filter((line) => /^cpu\d/.test(line)).length };
+}
+
+function hostTime(): HostTime {
+  return hostTimeOf(readFileSync("/proc/stat", "utf8"));
 }
 
 /** Interfaces of /proc/PID/net/dev, without the loopback. */
-export function networksOf(text: string): NonNullable<ContainerStatsResponse["networks"]> {
-  const rows = text.split("\n").flatMap((line) => {
-    const match = /^\s*([^:\s]+):\s*(.*)$/.exec(line);
-    if (match === null || match[1] === "lo") return [];
-    const numbers = (match[2] ?? "").trim().split(/\s+/).map(Number);
+export function networksOf(text: string): Networks {
+  const networks: Networks = {};
+  for (const line of text.split("\n")) {
+    const colon = line.indexOf(":");
+    const name = line.slice(0, Math.max(0, colon)).trim();
+    if (name === "" || name === "lo") continue;
+    const numbers = line
+      .slice(colon + 1)
+      .trim()
+      .split(/\s+/)
+      .map(Number);
     const at = (index: number) => numbers[index] ?? 0;
-    const counters = {
+    networks[name] = {
       rx_bytes: at(0),
       rx_packets: at(1),
       rx_errors: at(2),
@@ -38,16 +63,22 @@ export function networksOf(text: string): NonNullable<ContainerStatsResponse["ne
       tx_errors: at(10),
       tx_dropped: at(11),
     };
-    return [[match[1] ?? "", counters] as const];
-  });
-  return Object.fromEntries(rows);
+  }
+  return networks;
 }
 
-function rows(list: readonly IoRow[]) {
-  return list.map(({ major, minor, op, value }) => ({ major, minor, op, value }));
+/** The interfaces that are the container's own; undefined when there are none, or it has just ended. */
+export function networksOfContainer({ record }: Container): Networks | undefined {
+  const { NetworkMode } = record.hostConfig;
+  if (NetworkMode === "host" || NetworkMode === "none") return undefined;
+  try {
+    return networksOf(readFileSync(`/proc/${record.state.pid}/net/dev`, "utf8"));
+  } catch {
+    return undefined;
+  }
 }
 
-function cpuStats({ cpu }: CgroupUsage): NonNullable<ContainerStatsResponse["cpu_stats"]> {
+function cpuStats({ cpu }: CgroupUsage, { total, processors }: HostTime): CpuStats {
   return {
     cpu_usage: {
       total_usage: cpu.total,
@@ -55,8 +86,8 @@ function cpuStats({ cpu }: CgroupUsage): NonNullable<ContainerStatsResponse["cpu
       usage_in_kernelmode: cpu.system,
       usage_in_usermode: cpu.user,
     },
-    system_cpu_usage: systemTime(),
-    online_cpus: availableParallelism(),
+    system_cpu_usage: total,
+    online_cpus: processors,
     throttling_data: {
       periods: cpu.periods,
       throttled_periods: cpu.throttledPeriods,
@@ -65,90 +96,188 @@ function cpuStats({ cpu }: CgroupUsage): NonNullable<ContainerStatsResponse["cpu
   };
 }
 
-const noCpu: NonNullable<ContainerStatsResponse["cpu_stats"]> = {
+const noCpu: CpuStats = {
   cpu_usage: { total_usage: 0, usage_in_kernelmode: 0, usage_in_usermode: 0 },
   throttling_data: { periods: 0, throttled_periods: 0, throttled_time: 0 },
 };
 
-/** One sample; `before` is the one that processor time is compared with. A container that does not run has used nothing. */
-export function sampleOf(
-  deps: EngineDeps,
-  container: Container,
-  before: ContainerStatsResponse | undefined,
-): ContainerStatsResponse {
-  const { record } = container;
-  const common = {
-    name: `/${record.name}`,
-    id: record.id,
-    preread: before?.read ?? NO_TIME,
-    precpu_stats: before?.cpu_stats ?? noCpu,
-    num_procs: 0,
-    storage_stats: {},
+/** Counters of a scheduler that is no more: version 1 still has lists for them, version 2 has none. */
+function blockStats(io: CgroupUsage["io"] | undefined, empty: [] | null) {
+  return {
+    io_service_bytes_recursive: [...(io?.bytes ?? [])],
+    io_serviced_recursive: io === undefined ? empty : [...io.operations],
+    io_queue_recursive: empty,
+    io_service_time_recursive: empty,
+    io_wait_time_recursive: empty,
+    io_merged_recursive: empty,
+    io_time_recursive: empty,
+    sectors_recursive: empty,
   };
-  if (!container.running)
-    return { ...common, read: NO_TIME, pids_stats: {}, cpu_stats: noCpu, memory_stats: {} };
-  const usage = deps.cgroups.usage(cgroupPath(deps.settings, record));
-  const { memory, pids, io } = usage;
-  const limit = Math.min(memory.limit, totalmem());
-  let networks: ContainerStatsResponse["networks"];
-  if (record.hostConfig.NetworkMode !== "host" && record.hostConfig.NetworkMode !== "none") {
+}
+
+function memoryStats({ memory }: CgroupUsage): ContainerStatsResponse["memory_stats"] {
+  return {
+    usage: memory.usage,
+    ...(memory.max === undefined ? {} : { max_usage: memory.max }),
+    ...(memory.failures ? { failcnt: memory.failures } : {}),
+    stats: { ...memory.stats },
+    limit: Math.min(memory.limit, totalmem()),
+  };
+}
+
+/** A sample, when it was taken (on the clock that never jumps) and of which run. */
+interface Taken {
+  readonly at: number;
+  readonly run: string;
+  readonly sample: ContainerStatsResponse;
+}
+
+type Listener = (sample: ContainerStatsResponse | undefined) => void;
+
+/** Takes samples of what containers use. A container that does not run uses nothing. */
+export class Sampler {
+  private readonly listeners = new Map<Container, Set<Listener>>();
+  /** At most two of each, COMPARABLE_MS apart: a sample of now can be compared with one of them. */
+  private readonly past = new WeakMap<Container, readonly Taken[]>();
+  private timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(private readonly deps: Pick<EngineDeps, "cgroups" | "settings">) {}
+
+  /** What the container's control group has used; undefined when it does not run. */
+  usage(container: Container): CgroupUsage | undefined {
+    if (!container.running) return undefined;
+    return this.deps.cgroups.usage(cgroupPath(this.deps.settings, container.record));
+  }
+
+  /** A sample of now, compared with nothing. */
+  once(container: Container): ContainerStatsResponse {
+    return this.take(container, hostTime(), undefined);
+  }
+
+  /** A sample that is compared with an earlier one: at once when there has been one lately. */
+  async compared(container: Container): Promise<ContainerStatsResponse> {
+    if (!container.running) return this.once(container);
+    if (this.comparable(container) === undefined) {
+      if (this.earlier(container).length === 0) this.once(container);
+      const latest = this.earlier(container).at(-1);
+      if (latest !== undefined)
+        await Bun.sleep(Math.ceil(latest.at + COMPARABLE_MS - performance.now()));
+    }
+    return this.take(container, hostTime(), this.comparable(container));
+  }
+
+  /** A sample at once and then one a second, the newest for a slow reader, until the container is removed or `signal` says so. */
+  async *follow(container: Container, signal: AbortSignal): AsyncGenerator<ContainerStatsResponse> {
+    let next: ContainerStatsResponse | undefined = this.take(
+      container,
+      hostTime(),
+      this.comparable(container),
+    );
+    let wake = Promise.withResolvers<void>();
+    const stop = this.listen(container, (sample) => {
+      next = sample;
+      wake.resolve();
+    });
+    const aborted = () => wake.resolve();
+    signal.addEventListener("abort", aborted, { once: true });
     try {
-      networks = networksOf(readFileSync(`/proc/${record.state.pid}/net/dev`, "utf8"));
-    } catch {
-      // It has ended in this moment.
+      while (!signal.aborted && !container.removed) {
+        if (next !== undefined) yield next;
+        next = undefined;
+        await wake.promise;
+        wake = Promise.withResolvers<void>();
+      }
+    } finally {
+      stop();
+      signal.removeEventListener("abort", aborted);
     }
   }
-  return {
-    ...common,
-    read: new Date().toISOString(),
-    pids_stats: {
-      current: pids.current,
-      ...(Number.isFinite(pids.limit) ? { limit: pids.limit } : {}),
-    },
-    cpu_stats: cpuStats(usage),
-    memory_stats: {
-      usage: memory.usage,
-      ...(memory.max === undefined ? {} : { max_usage: memory.max }),
-      ...(memory.failures === undefined ? {} : { failcnt: memory.failures }),
-      stats: { ...memory.stats },
-      limit,
-    },
-    blkio_stats: {
-      io_service_bytes_recursive: rows(io.bytes),
-      io_serviced_recursive: rows(io.operations),
-      io_queue_recursive: null,
-      io_service_time_recursive: null,
-      io_wait_time_recursive: null,
-      io_merged_recursive: null,
-      io_time_recursive: null,
-      sectors_recursive: null,
-    },
-    ...(networks === undefined ? {} : { networks }),
-  };
-}
 
-/** A sample a second, each compared with the one before, until the container is removed or `signal` says so. */
-export async function* samples(
-  deps: EngineDeps,
-  container: Container,
-  signal: AbortSignal,
-): AsyncGenerator<ContainerStatsResponse> {
-  let before: ContainerStatsResponse | undefined;
-  while (!signal.aborted && !container.removed) {
-    const sample = sampleOf(deps, container, before);
-    yield sample;
-    before = sample;
-    await Bun.sleep(INTERVAL_MS);
+  private listen(container: Container, listener: Listener): () => void {
+    const listeners = this.listeners.get(container) ?? new Set();
+    this.listeners.set(container, listeners.add(listener));
+    this.timer ??= setInterval(() => this.tick(), INTERVAL_MS);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.listeners.delete(container);
+      if (this.listeners.size > 0) return;
+      clearInterval(this.timer);
+      this.timer = undefined;
+    };
   }
-}
 
-/** One sample that can be compared with another from a second earlier. */
-export async function comparedSample(
-  deps: EngineDeps,
-  container: Container,
-): Promise<ContainerStatsResponse> {
-  const before = sampleOf(deps, container, undefined);
-  if (!container.running) return before;
-  await Bun.sleep(INTERVAL_MS);
-  return sampleOf(deps, container, before);
+  private tick(): void {
+    const host = hostTime();
+    for (const [container, listeners] of this.listeners) {
+      const sample = container.removed
+        ? undefined
+        : this.take(container, host, this.comparable(container));
+      for (const listener of listeners) listener(sample);
+    }
+  }
+
+  /** The last samples of this run of the container, but for stale ones. */
+  private earlier(container: Container): readonly Taken[] {
+    const { startedAt } = container.record.state;
+    const since = performance.now() - STALE_MS;
+    return (this.past.get(container) ?? []).filter(
+      ({ at, run }) => run === startedAt && at > since,
+    );
+  }
+
+  /** The newest sample that is old enough. */
+  private comparable(container: Container): ContainerStatsResponse | undefined {
+    const until = performance.now() - COMPARABLE_MS;
+    return this.earlier(container).findLast(({ at }) => at <= until)?.sample;
+  }
+
+  private keep(container: Container, sample: ContainerStatsResponse): void {
+    const latest = this.earlier(container).at(-1);
+    const at = performance.now();
+    if (latest !== undefined && at - latest.at < COMPARABLE_MS) return;
+    const taken = { at, run: container.record.state.startedAt, sample };
+    this.past.set(container, latest === undefined ? [taken] : [latest, taken]);
+  }
+
+  private take(
+    container: Container,
+    host: HostTime,
+    before: ContainerStatsResponse | undefined,
+  ): ContainerStatsResponse {
+    const { record } = container;
+    const common = {
+      name: `/${record.name}`,
+      id: record.id,
+      preread: before?.read ?? NO_TIME,
+      precpu_stats: before?.cpu_stats ?? noCpu,
+      num_procs: 0,
+      storage_stats: {},
+    };
+    const usage = this.usage(container);
+    if (usage === undefined)
+      return {
+        ...common,
+        read: NO_TIME,
+        pids_stats: {},
+        cpu_stats: noCpu,
+        memory_stats: {},
+        blkio_stats: blockStats(undefined, null),
+      };
+    const { pids } = usage;
+    const networks = networksOfContainer(container);
+    const sample: ContainerStatsResponse = {
+      ...common,
+      read: new Date().toISOString(),
+      pids_stats: {
+        current: pids.current,
+        ...(Number.isFinite(pids.limit) ? { limit: pids.limit } : {}),
+      },
+      cpu_stats: cpuStats(usage, host),
+      memory_stats: memoryStats(usage),
+      blkio_stats: blockStats(usage.io, this.deps.cgroups.version === 1 ? [] : null),
+      ...(networks === undefined ? {} : { networks }),
+    };
+    this.keep(container, sample);
+    return sample;
+  }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { ioRowsV1, ioRowsV2, usageV2 } from "./cgroup-stats.ts";
+import { ioRowsV1, ioRowsV2, usageV1, usageV2 } from "./cgroup-stats.ts";
 
 test("block I/O is read from both versions", () => {
   expect(ioRowsV1("8:0 Read 4096\n8:0 Write 512\nTotal 4608\n")).toEqual([
@@ -35,4 +35,29 @@ test("version 2 counts in microseconds, and max is no limit", () => {
     stats: { inactive_file: 40 },
   });
   expect(usage.pids).toEqual({ current: 2, limit: 10 });
+});
+
+test("version 1 counts each processor, and its largest number is no limit", () => {
+  const files: Record<string, string> = {
+    "cpuacct.usage": "30\n",
+    "cpuacct.stat": "user 4\nsystem 2\n",
+    "cpuacct.usage_percpu": "10 20 \n",
+    "memory.usage_in_bytes": "100\n",
+    "memory.max_usage_in_bytes": "200\n",
+    "memory.failcnt": "3\n",
+    "memory.limit_in_bytes": "9223372036854771712\n",
+    "memory.stat": "total_inactive_file 40\nhierarchical_memory_limit 9223372036854771712\n",
+    "pids.current": "2\n",
+    "pids.max": "max\n",
+  };
+  const usage = usageV1((_, file) => files[file] ?? "");
+  expect(usage.cpu).toMatchObject({ total: 30, user: 4e7, system: 2e7, perCpu: [10, 20] });
+  expect(usage.memory).toMatchObject({
+    usage: 100,
+    max: 200,
+    failures: 3,
+    limit: Number.POSITIVE_INFINITY,
+  });
+  expect(usage.memory.stats.total_inactive_file).toBe(40);
+  expect(usage.pids).toEqual({ current: 2, limit: Number.POSITIVE_INFINITY });
 });

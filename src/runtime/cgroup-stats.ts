@@ -40,11 +40,12 @@ export type ReadControl = (controller: string, file: string) => string;
 
 /** "key value" lines. */
 export function keyed(text: string): Record<string, number> {
-  const entries = text
-    .split("\n")
-    .map((line) => line.split(" "))
-    .filter(([key, value]) => key !== undefined && key !== "" && value !== undefined);
-  return Object.fromEntries(entries.map(([key = "", value]) => [key, Number(value)]));
+  const values: Record<string, number> = {};
+  for (const line of text.split("\n")) {
+    const space = line.indexOf(" ");
+    if (space > 0) values[line.slice(0, space)] = Number(line.slice(space + 1));
+  }
+  return values;
 }
 
 function limitOf(text: string): number {
@@ -101,7 +102,7 @@ export function usageV1(read: ReadControl): CgroupUsage {
       total: Number(read("cpuacct", "cpuacct.usage")),
       user: (split.user ?? 0) * TICK_NS,
       system: (split.system ?? 0) * TICK_NS,
-      perCpu: read("cpuacct", "cpuacct.usage_percpu").split(" ").filter(Boolean).map(Number),
+      perCpu: read("cpuacct", "cpuacct.usage_percpu").split(/\s+/).filter(Boolean).map(Number),
       periods: throttling.nr_periods ?? 0,
       throttledPeriods: throttling.nr_throttled ?? 0,
       throttledTime: throttling.throttled_time ?? 0,

@@ -178,6 +178,100 @@ test("a sample at once is in milliseconds what a scheduler asks for", async () =
   await daemon.berth("rm", "-f", "sampled");
 });
 
+test("statistics have dockerd's fields; whoever asks again is answered at once", async () => {
+  await daemon.berth(
+    ...["run", "-d", "--name", "fields", "-m", "64m", "--pids-limit", "50", "busybox"],
+    ...["sh", "-c", "dd if=/dev/zero of=/f bs=1M count=8; exec sleep 1000"],
+  );
+  await daemon.until("fields", "{{.State.Status}}", "running");
+  const sample = async () =>
+    JSON.parse((await daemon.api("GET", "/containers/fields/stats?stream=0")).text);
+  const first = await sample();
+  const { cpu_stats: cpu, memory_stats: memory, blkio_stats: io } = first;
+  if (cpu.cpu_usage.percpu_usage !== undefined) {
+    expect(cpu.cpu_usage.percpu_usage.length).toBeGreaterThanOrEqual(cpu.online_cpus);
+    const sum = cpu.cpu_usage.percpu_usage.reduce((a: number, b: number) => a + b, 0);
+    expect(Math.abs(sum - cpu.cpu_usage.total_usage)).toBeLessThan(1e9);
+    expect(cpu.cpu_usage.percpu_usage).not.toContain(null);
+  }
+  expect(memory).toMatchObject({ limit: 64 << 20 });
+  const cache = memory.stats.total_inactive_file ?? memory.stats.inactive_file;
+  expect(cache).toBeGreaterThanOrEqual(8 << 20);
+  expect(memory.usage).toBeGreaterThan(cache);
+  expect(first.pids_stats).toEqual({ current: 1, limit: 50 });
+  expect(io.io_service_bytes_recursive).toBeArray();
+  expect(first.precpu_stats.system_cpu_usage).toBeLessThan(cpu.system_cpu_usage);
+  expect(Date.parse(first.preread)).toBeLessThan(Date.parse(first.read));
+  // The earlier sample stands in for the one that would have to be waited for.
+  expect([first.read, first.preread]).toContain((await sample()).preread);
+  await daemon.berth("stop", "-t", "0", "fields");
+  const stopped = await sample();
+  expect([stopped.read, stopped.pids_stats, stopped.memory_stats]).toEqual([
+    "0001-01-01T00:00:00Z",
+    {},
+    {},
+  ]);
+  await daemon.berth("rm", "fields");
+});
+
+test("a stream a second from many at once; a client that reads nothing costs nothing", async () => {
+  const names = ["s-one", "s-two", "s-three"];
+  for (const name of names)
+    await daemon.berth("run", "-d", "--name", name, "busybox", "sleep", "1000");
+  const abort = new AbortController();
+  const request = { unix: daemon.socket, signal: abort.signal };
+  // Never read.
+  const silent = await fetch("http://x/containers/s-one/stats", request);
+  const read = async (name: string) => {
+    const response = await fetch(`http://x/containers/${name}/stats`, request);
+    const samples: { read: string; preread: string; name: string }[] = [];
+    let text = "";
+    for await (const chunk of response.body ?? []) {
+      text += new TextDecoder().decode(chunk);
+      const lines = text.split("\r\n");
+      text = lines.pop() ?? "";
+      samples.push(...lines.map((line) => JSON.parse(line)));
+      if (samples.length >= 3) break;
+    }
+    return samples;
+  };
+  const all = await Promise.all([...names, ...names, ...names].map(read));
+  all.forEach((samples, i) => {
+    expect(samples[0]?.name).toBe(`/${names[i % 3]}`);
+    for (const [at, sample] of samples.entries())
+      if (at > 0)
+        expect(Date.parse(sample.read) - Date.parse(sample.preread)).toBeGreaterThanOrEqual(249);
+  });
+  expect(silent.status).toBe(200);
+  abort.abort();
+  await daemon.berth("rm", "-f", ...names);
+});
+
+test("stats on a terminal is written over, and ends with Ctrl-C", async () => {
+  await daemon.berth("run", "-d", "--name", "shown", "busybox", "sleep", "1000");
+  const session = daemon.onTerminal("stats");
+  await session.see(/\x1b\[H.*NAME.*\r\n.*shown +[\d.]+%/);
+  const from = session.shown.length;
+  await session.see(/\x1b\[H.*NAME.*\r\n.*shown/, from);
+  expect(session.shown.slice(from)).not.toContain("\x1b[2J");
+  session.signal("SIGINT");
+  expect(await session.ended()).not.toBe(0);
+  const json = await daemon.berth("stats", "--no-stream", "--format", "json", "shown");
+  expect(Object.keys(JSON.parse(json.out)).toSorted()).toEqual(
+    "BlockIO CPUPerc Container ID MemPerc MemUsage Name NetIO PIDs".split(" "),
+  );
+  const whole = await daemon.berth(
+    "stats",
+    "--no-stream",
+    "--no-trunc",
+    "--format",
+    "{{.ID}}",
+    "shown",
+  );
+  expect(whole.out.trim()).toBe(await inspect("shown", "{{.Id}}"));
+  await daemon.berth("rm", "-f", "shown");
+});
+
 describe("what is done about a container that has become unhealthy", () => {
   const check = [
     "--health-cmd",

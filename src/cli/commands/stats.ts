@@ -8,7 +8,13 @@ import { describeError } from "../failure.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { binarySize, humanSize } from "../human.ts";
 import { out } from "../output.ts";
-import { type Row, writeList } from "../table.ts";
+import { listText, type Row } from "../table.ts";
+
+const CLEAR = "\x1b[2J";
+const HOME = "\x1b[H";
+const CLEAR_LINE = "\x1b[K";
+const CLEAR_BELOW = "\x1b[J";
+const REFRESH_MS = 1000;
 
 const headings = {
   Container: "CONTAINER",
@@ -121,11 +127,15 @@ export const command: Command = {
   ],
   async run({ client }, parsed) {
     const format = parsed.text("format");
-    for (;;) {
-      const rows = await collect(client, parsed);
-      if (!parsed.on("no-stream")) out("\x1b[2J\x1b[H");
-      writeList(rows, { format, table, headings });
-      if (parsed.on("no-stream")) return 0;
+    for (let before = CLEAR; ; before = "") {
+      const text = listText(await collect(client, parsed), { format, table, headings });
+      if (parsed.on("no-stream")) {
+        out(text);
+        return 0;
+      }
+      // Written over what is there, line by line: nothing flickers.
+      out(`${before}${HOME}${text.replaceAll("\n", `${CLEAR_LINE}\n`)}${CLEAR_BELOW}`);
+      await Bun.sleep(REFRESH_MS);
     }
   },
 };
