@@ -119,6 +119,7 @@ static inline size_t wire_end(struct wire_writer *w) {
 #define WIRE_SHIM_STDIN 2u
 #define WIRE_SHIM_STDIN_ONCE 4u
 #define WIRE_LOG_ATTRS_MAX 262144u
+#define WIRE_LOG_COMPRESSED 1u
 #define WIRE_BIND_RECURSIVE 1u
 #define WIRE_BIND_RECURSIVE_ATTRS 2u
 #define WIRE_BIND_NO_FOLLOW_TARGET 4u
@@ -187,12 +188,14 @@ static inline bool op_shim_read(struct op_shim *out, const uint8_t *body, size_t
   out->id = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
-/* (shim) write stdout and stderr to a json-file log; rotate at max_size bytes (0: never), keep max_files files; attrs: a JSON object that stands in each record (empty: none), of LOG_ATTRS_MAX bytes at most */
+/* (shim) write stdout and stderr to a json-file log; rotate at max_size bytes (0: never), keep max_files files; attrs: a JSON object that stands in each record (empty: none), of LOG_ATTRS_MAX bytes at most; ring: so many bytes wait for the disk, the oldest go when they are too many (0: the container waits for the disk); options: LOG_* */
 struct op_log {
   const char *path;
   uint64_t max_size;
   uint32_t max_files;
   const char *attrs;
+  uint64_t ring;
+  uint32_t options;
 };
 static inline bool op_log_read(struct op_log *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
@@ -200,9 +203,11 @@ static inline bool op_log_read(struct op_log *out, const uint8_t *body, size_t l
   out->max_size = wire_get_u64(&r);
   out->max_files = wire_get_u32(&r);
   out->attrs = wire_get_str(&r);
+  out->ring = wire_get_u64(&r);
+  out->options = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
-/* (shim) at the end write the exit record there, atomically: 'status signal oom_kills finished_ns\n' */
+/* (shim) at the end write the exit record there, atomically: 'status signal oom_kills finished_ns log_dropped log_failed\n' */
 struct op_exit_file {
   const char *path;
 };
@@ -625,6 +630,7 @@ enum shim_code {
   SHIM_CLOSE_STDIN = 8,
   SHIM_CLAIM_PORT = 9,
   SHIM_RETAIN_PORTS = 10,
+  SHIM_LOG_SWAP = 11,
   SHIM_STATE = 32,
   SHIM_PREPARED = 33,
   SHIM_STARTED = 34,
@@ -634,6 +640,8 @@ enum shim_code {
   SHIM_EXITED = 38,
   SHIM_EXEC_EXITED = 39,
   SHIM_CLAIMED = 41,
+  SHIM_LOG_FILES = 42,
+  SHIM_LOG_LOST = 43,
   SHIM_DNS_QUERY = 40,
 };
 
@@ -727,6 +735,17 @@ static inline bool shim_retain_ports_read(struct shim_retain_ports *out, const u
   out->protocols = wire_get_u32s(&r);
   out->addresses = wire_get_strs(&r);
   out->ports = wire_get_u32s(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → a compressed file takes the place of the rotated one with this inode, as NAME.gz, or is removed when that has gone; answered by `done` at once, and by `log_files` when it is done */
+struct shim_log_swap {
+  uint64_t inode;
+  const char *path;
+};
+static inline bool shim_log_swap_read(struct shim_log_swap *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->inode = wire_get_u64(&r);
+  out->path = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* ← phase 0: preparing, 1: prepared (waits for start), 2: running; pid of PID 1 as the host sees it */
@@ -824,6 +843,20 @@ static inline bool shim_claimed_read(struct shim_claimed *out, const uint8_t *bo
   struct wire_reader r = {body, body + length, false};
   out->error = wire_get_u32(&r);
   out->port = wire_get_u32(&r);
+  return !r.bad && r.at == r.end;
+}
+/* ← with LOG_COMPRESSED: look at the log's files, for rotation or a log_swap may have changed them; also sent after `state` */
+/* ← so many records of this run are lost, all in all: dropped from the ring, and not taken by a full disk; news 0: this has been told before, to another */
+struct shim_log_lost {
+  uint64_t dropped;
+  uint64_t failed;
+  uint32_t news;
+};
+static inline bool shim_log_lost_read(struct shim_log_lost *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->dropped = wire_get_u64(&r);
+  out->failed = wire_get_u64(&r);
+  out->news = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* ← a question that arrived at the container's resolver socket; tcp 0 or 1 */

@@ -171,6 +171,7 @@ static void on_control(struct connection *connection) {
   bool runs = container->phase >= PHASE_RUNNING && !container->failed;
   uint64_t phase = runs ? 2 : container->phase == PHASE_PREPARED || container->phase == PHASE_STARTING ? 1 : 0;
   send_frame(connection, SHIM_STATE, 2, (uint64_t[]){phase, (uint64_t)container->pid}, "44");
+  log_greet(connection);
 }
 
 static void on_attach(struct connection *connection, uint32_t streams) {
@@ -218,6 +219,7 @@ static bool carry_out(struct connection *connection, uint16_t code, const uint8_
     struct shim_dns_answer dns;
     struct shim_claim_port claim;
     struct shim_retain_ports retain;
+    struct shim_log_swap swap;
   } frame;
   if (connection->role == ROLE_NEW) {
     if (code == SHIM_CONTROL) return on_control(connection), true;
@@ -252,6 +254,9 @@ static bool carry_out(struct connection *connection, uint16_t code, const uint8_
     case SHIM_RETAIN_PORTS:
       if (!shim_retain_ports_read(&frame.retain, body, length)) return false;
       return send_done(connection, retain_ports(&frame.retain)), true;
+    case SHIM_LOG_SWAP:
+      if (!shim_log_swap_read(&frame.swap, body, length)) return false;
+      return send_done(connection, -log_swap(frame.swap.inode, frame.swap.path)), true;
     case SHIM_DNS_ANSWER:
       if (!shim_dns_answer_read(&frame.dns, body, length)) return false;
       return dns_answered(frame.dns.id, frame.dns.message), true;

@@ -4,23 +4,23 @@
  */
 #include "shim.h"
 
-#include <fcntl.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #define LINE_MAX_BYTES 16384
 #define BUFFER_SIZE (256u << 10)
+/* The daemon is told of lost records this often at most. */
+#define TELL_MS 1000
 /* A record at its longest: each byte escaped to six, and the frame around it; its attributes come on top. */
 #define RECORD_MAX (LINE_MAX_BYTES * 6 + 128)
 #define TAIL_MAX (64 + WIRE_LOG_ATTRS_MAX)
+#define SHORT_TAIL 32
 
-static int log_fd = -1;
 static struct {
-  const char *path;
-  uint64_t max_size, size, lost;
-  uint32_t max_files;
-  size_t buffered;
+  bool open, ring, compressed;
+  /* Lost in this run, and what of that a daemon has been told. */
+  uint64_t dropped, failed, told[2], told_at;
+  size_t buffered, limit;
   uint32_t records;
   size_t partial_length[2];
   /* What stands between a record's text and its time: stream and attributes. */
@@ -30,64 +30,21 @@ static struct {
   uint8_t buffer[BUFFER_SIZE + WIRE_LOG_ATTRS_MAX];
 } out;
 
-static int open_file(void) {
-  log_fd = open(out.path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-  if (log_fd < 0) return -errno;
-  struct stat info;
-  if (fstat(log_fd, &info) < 0) return -errno;
-  out.size = (uint64_t)info.st_size;
-  char last = '\n';
-  /* What a crash tore off is ended, so that the next record starts a line of its own. */
-  if (info.st_size > 0 && pread(log_fd, &last, 1, info.st_size - 1) == 1 && last != '\n') {
-    if (write(log_fd, "\n", 1) == 1) out.size++;
-  }
-  return 0;
-}
-
 int log_open(const struct op_log *log) {
-  out.path = log->path;
-  out.max_size = log->max_size;
-  out.max_files = log->max_files > 0 ? log->max_files : 1;
   if (strlen(log->attrs) > WIRE_LOG_ATTRS_MAX) return -E2BIG;
   for (int i = 0; i < 2; i++) {
     out.tail_length[i] = (size_t)snprintf(out.tail[i], TAIL_MAX, "\",\"stream\":\"%s\"%s%s,\"time\":\"", i == 0 ? "stdout" : "stderr",
                                           *log->attrs ? ",\"attrs\":" : "", log->attrs);
   }
-  return open_file();
-}
-
-static void rotate(void) {
-  char from[4200], to[4200];
-  close(log_fd);
-  for (uint32_t i = out.max_files - 1; i > 0; i--) {
-    snprintf(to, sizeof to, "%s.%u", out.path, i);
-    if (i == 1) snprintf(from, sizeof from, "%s", out.path);
-    else snprintf(from, sizeof from, "%s.%u", out.path, i - 1);
-    rename(from, to);
+  out.limit = log->max_size > 0 && log->max_size < BUFFER_SIZE - RECORD_MAX ? log->max_size : BUFFER_SIZE - RECORD_MAX;
+  out.ring = log->ring > 0;
+  out.compressed = log->options & WIRE_LOG_COMPRESSED;
+  int result = logfile_open(log);
+  if (result == 0 && out.ring) {
+    result = ring_open(log->ring, RECORD_MAX + strlen(log->attrs), out.limit, out.buffer);
   }
-  if (out.max_files == 1) unlink(out.path);
-  if (open_file() < 0) log_fd = -1;
-}
-
-/* Writes all or nothing: what a full disk took only in part is cut off again, and counted as lost. */
-static bool write_records(const uint8_t *data, size_t length, uint32_t records) {
-  if (log_fd < 0 && open_file() < 0) {
-    out.lost += records;
-    return false;
-  }
-  size_t done = 0;
-  while (done < length) {
-    ssize_t n = write(log_fd, data + done, length - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) {
-      if (done > 0 && ftruncate(log_fd, (off_t)out.size) < 0) out.size += done;
-      out.lost += records;
-      return false;
-    }
-    done += (size_t)n;
-  }
-  out.size += length;
-  return true;
+  out.open = result == 0;
+  return result;
 }
 
 static size_t put_time(uint8_t *to) {
@@ -180,31 +137,35 @@ static size_t put_record(uint8_t *to, int stream, const uint8_t *line, size_t le
   uint8_t *at = to;
   memcpy(at, "{\"log\":\"", 8);
   at = put_escaped(at + 8, line, length);
-  memcpy(at, out.tail[stream], out.tail_length[stream]);
-  at += out.tail_length[stream];
+  size_t tail = out.tail_length[stream];
+  /* Mostly it is short, and then a copy of a fixed size costs a fifth of one that has to be called. */
+  memcpy(at, out.tail[stream], SHORT_TAIL);
+  if (tail > SHORT_TAIL) memcpy(at, out.tail[stream], tail);
+  at += tail;
   at += put_time(at);
   memcpy(at, "\"}\n", 3);
   return (size_t)(at + 3 - to);
 }
 
+const uint8_t *log_note(const char *text, size_t *length) {
+  static uint8_t record[1024 + TAIL_MAX];
+  *length = put_record(record, 1, (const uint8_t *)text, strlen(text));
+  return record;
+}
+
 static void write_buffer(void) {
   if (out.buffered == 0) return;
-  if (out.max_size > 0 && out.size > 0 && out.size + out.buffered > out.max_size) rotate();
-  if (out.lost > 0) {
-    static uint8_t record[256 + TAIL_MAX];
-    char text[96];
-    int n = snprintf(text, sizeof text, "berth: %llu log records lost: the disk was full\n", (unsigned long long)out.lost);
-    size_t length = put_record(record, 1, (uint8_t *)text, (size_t)n);
-    if (write_records(record, length, 0)) out.lost = 0;
-  }
-  write_records(out.buffer, out.buffered, out.records);
+  if (!logfile_write(out.buffer, out.buffered, out.records)) out.failed += out.records;
   out.buffered = 0;
   out.records = 0;
 }
 
 static void add_line(int stream, const uint8_t *line, size_t length) {
-  size_t limit = out.max_size > 0 && out.max_size < BUFFER_SIZE - RECORD_MAX ? out.max_size : BUFFER_SIZE - RECORD_MAX;
-  if (out.buffered > limit) write_buffer();
+  if (out.ring) {
+    out.dropped += ring_put(out.buffer, put_record(out.buffer, stream, line, length));
+    return;
+  }
+  if (out.buffered > out.limit) write_buffer();
   out.buffered += put_record(out.buffer + out.buffered, stream, line, length);
   out.records++;
 }
@@ -236,7 +197,7 @@ static size_t add_partial(int stream, const uint8_t *data, size_t length) {
 }
 
 void log_output(int stream, const uint8_t *data, size_t length) {
-  if (out.path == NULL) return;
+  if (!out.open) return;
   while (length > 0) {
     const uint8_t *newline = memchr(data, '\n', length);
     size_t size = newline ? (size_t)(newline - data) + 1 : length;
@@ -254,12 +215,74 @@ void log_output(int stream, const uint8_t *data, size_t length) {
   }
 }
 
-void log_flush(bool last) {
-  if (out.path == NULL) return;
-  for (int stream = 0; last && stream < 2; stream++) {
+static void end_lines(void) {
+  for (int stream = 0; stream < 2; stream++) {
     if (out.partial_length[stream] == 0) continue;
     add_line(stream, out.partial[stream], out.partial_length[stream]);
     out.partial_length[stream] = 0;
   }
-  write_buffer();
+}
+
+void log_flush(void) {
+  if (!out.open) return;
+  if (out.ring) ring_publish();
+  else write_buffer();
+}
+
+int log_close(uint64_t now) {
+  if (!out.open) return 0;
+  end_lines();
+  log_flush();
+  if (!out.ring) return 0;
+  int wait = ring_close(now);
+  if (wait == 0) out.dropped += ring_abandon();
+  return wait;
+}
+
+void log_lost(uint64_t *dropped, uint64_t *failed) {
+  *dropped = out.dropped;
+  *failed = out.failed + (out.ring ? ring_failed() : 0);
+}
+
+static bool untold(uint64_t values[3]) {
+  log_lost(&values[0], &values[1]);
+  values[2] = 1;
+  return values[0] != out.told[0] || values[1] != out.told[1];
+}
+
+void log_greet(struct connection *connection) {
+  uint64_t values[] = {out.told[0], out.told[1], 0};
+  if (values[0] + values[1] > 0) send_frame(connection, SHIM_LOG_LOST, 3, values, "884");
+  if (out.compressed) send_frame(connection, SHIM_LOG_FILES, 0, NULL, "");
+}
+
+int log_on_time(uint64_t now, bool last) {
+  uint64_t values[3];
+  if (!untold(values) || latest_control() == NULL) return -1;
+  if (!last && out.told_at > 0 && now - out.told_at < TELL_MS) return (int)(TELL_MS - (now - out.told_at));
+  memcpy(out.told, values, sizeof out.told);
+  out.told_at = now;
+  tell_controls(SHIM_LOG_LOST, 3, values, "884");
+  return -1;
+}
+
+int log_swap(uint64_t inode, const char *path) {
+  if (!out.compressed) return -EINVAL;
+  if (out.ring) return ring_swap(inode, path);
+  logfile_swap(inode, path);
+  return 0;
+}
+
+/* Called where the files are: in the shim, or in the writer's process, which has no connections. */
+void log_files_changed(void) {
+  if (out.ring) ring_files_changed();
+  else tell_controls(SHIM_LOG_FILES, 0, NULL, "");
+}
+
+void log_notified(void) {
+  if (ring_notified()) tell_controls(SHIM_LOG_FILES, 0, NULL, "");
+}
+
+void log_reap(void) {
+  if (out.ring) out.dropped += ring_reap();
 }

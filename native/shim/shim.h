@@ -1,7 +1,7 @@
 /*
  * berth-shim: executes a launch plan, then supervises what came of it.
  *
- * Two roles run this program. The shim itself (main.c, supervise.c, stream.c, log.c, ports.c, dns.c) stays in the host's
+ * Two roles run this program. The shim itself (main.c, supervise.c, stream.c, log.c, dns.c and more) stays in the host's
  * namespaces and never allocates: everything lives in fixed arrays whose untouched pages cost nothing. The child (plan.c,
  * mounts.c, identity.c) executes the plan's operations one after the other and becomes the container's PID 1, or a process
  * beside it.
@@ -95,11 +95,61 @@ int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length,
                 int *status, struct stdio_pair *pipes);
 
 /* --- log.c --- */
+struct connection;
 int log_open(const struct op_log *log);
 /* Adds output of stream 0 (stdout) or 1 (stderr). */
 void log_output(int stream, const uint8_t *data, size_t length);
-/* Writes what is buffered; with `last`, also lines that never got their newline. */
-void log_flush(bool last);
+/* Hands on what has been collected. */
+void log_flush(void);
+/* The last: also lines that never got their newline. 0 when all is written or given up, else milliseconds to wait. */
+int log_close(uint64_t now);
+/* Records that this run has lost. */
+void log_lost(uint64_t *dropped, uint64_t *failed);
+/* Tells the daemon of lost records, if there are new ones; milliseconds until there is something to tell, or -1. */
+int log_on_time(uint64_t now, bool last);
+/* A compressed file takes the place of the one with this inode. */
+int log_swap(uint64_t inode, const char *path);
+/* The writer of a ring has told something, or a child has ended that may be it. */
+void log_notified(void);
+void log_reap(void);
+/* A control connection begins: what it has to know of the log. */
+void log_greet(struct connection *connection);
+void log_files_changed(void);
+/* A record of the engine's own, of which the log's readers learn what is missing. */
+const uint8_t *log_note(const char *text, size_t *length);
+
+/* --- logfile.c --- */
+enum lost_reason { LOST_DISK_FULL, LOST_RING_FULL, LOST_REASONS };
+int logfile_open(const struct op_log *log);
+void logfile_close(void);
+/* Goes on with this number for the open file; it is closed when there is none. */
+void logfile_move(int fd);
+/* Writes whole records, or none of them and gives false. */
+bool logfile_write(const uint8_t *data, size_t length, uint32_t records);
+/* Records that come no more are missing before those that are written next. */
+void logfile_missing(enum lost_reason reason, uint64_t records);
+void logfile_swap(uint64_t inode, const char *from);
+
+/* --- ring.c --- */
+/* Makes the ring and its writer, which writes as soon as it has `batch` bytes; `buffer` is the writer's. */
+int ring_open(uint64_t size, size_t record_max, size_t batch, uint8_t *buffer);
+/* Adds a record; gives how many of the oldest went for it. */
+uint64_t ring_put(const uint8_t *record, size_t length);
+void ring_publish(void);
+/* Ends the writer once all is written: 0 when it has ended or does not go on, else milliseconds to wait. */
+int ring_close(uint64_t now);
+/* What is left is lost; gives how many records that are. */
+uint64_t ring_abandon(void);
+/* Records that the disk did not take. */
+uint64_t ring_failed(void);
+int ring_swap(uint64_t inode, const char *path);
+/* The writer tells the shim of something. */
+void ring_notify(void);
+void ring_files_changed(void);
+/* The shim hears of it; true when the log's files have changed. */
+bool ring_notified(void);
+/* A child has ended: if it was the writer, makes another and gives how many records went with this one. */
+uint64_t ring_reap(void);
 
 /* --- supervise.c --- */
 enum phase { PHASE_FREE, PHASE_PREPARING, PHASE_PREPARED, PHASE_STARTING, PHASE_RUNNING, PHASE_EXITED };
@@ -132,7 +182,7 @@ struct connection {
 };
 extern struct connection connections[MAX_CONNECTIONS];
 
-enum source { SOURCE_LISTENER, SOURCE_SIGNALS, SOURCE_STATUS, SOURCE_OUT, SOURCE_ERR, SOURCE_IN, SOURCE_CONNECTION,
+enum source { SOURCE_LISTENER, SOURCE_SIGNALS, SOURCE_LOG, SOURCE_STATUS, SOURCE_OUT, SOURCE_ERR, SOURCE_IN, SOURCE_CONNECTION,
               SOURCE_DNS_UDP, SOURCE_DNS_TCP, SOURCE_DNS_CLIENT, SOURCE_DNS_UPSTREAM };
 int watch(int fd, uint32_t events, enum source source, uint32_t index);
 int rewatch(int fd, uint32_t events, enum source source, uint32_t index);

@@ -51,7 +51,7 @@ static void deliver(struct process *process, int stream, size_t length) {
   uint8_t *data = scratch + FRAME_HEADER;
   if (process == &processes[0]) {
     log_output(stream, data, length);
-    log_flush(false);
+    log_flush();
   }
   uint8_t head[FRAME_HEADER] = {(uint8_t)(stream + 1), 0, 0, 0, (uint8_t)(length >> 24), (uint8_t)(length >> 16),
                                 (uint8_t)(length >> 8), (uint8_t)length};

@@ -244,11 +244,14 @@ static void split_status(int status, uint64_t *code, uint64_t *signal) {
 }
 
 static void write_exit_record(uint64_t code, uint64_t signal, uint64_t kills, uint64_t finished_ns) {
-  char path[4200], text[96];
+  char path[4200], text[160];
   if (plan->exit_path == NULL) return;
   snprintf(path, sizeof path, "%s.new", plan->exit_path);
-  int size = snprintf(text, sizeof text, "%llu %llu %llu %llu\n", (unsigned long long)code, (unsigned long long)signal,
-                      (unsigned long long)kills, (unsigned long long)finished_ns);
+  uint64_t dropped, failed;
+  log_lost(&dropped, &failed);
+  int size = snprintf(text, sizeof text, "%llu %llu %llu %llu %llu %llu\n", (unsigned long long)code, (unsigned long long)signal,
+                      (unsigned long long)kills, (unsigned long long)finished_ns, (unsigned long long)dropped,
+                      (unsigned long long)failed);
   scoped_fd int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd >= 0 && write(fd, text, (size_t)size) == size) rename(path, plan->exit_path);
 }
@@ -258,7 +261,7 @@ static void finish(void) {
   uint64_t code, signal, kills = oom_kills();
   split_status(processes[0].wait_status, &code, &signal);
   uint64_t finished_ns = (uint64_t)finished.tv_sec * 1000000000u + (uint64_t)finished.tv_nsec;
-  log_flush(true);
+  log_on_time(now_ms(), true);
   write_exit_record(code, signal, kills, finished_ns);
   remove_socket();
   for (int i = 0; i < MAX_CONNECTIONS; i++) {
@@ -315,6 +318,7 @@ static void reap(void) {
   struct signalfd_siginfo info;
   while (read(signal_fd, &info, sizeof info) > 0) {
   }
+  log_reap();
   for (int i = 0; i < MAX_PROCESSES; i++) {
     if (processes[i].phase != PHASE_FREE) reap_process(&processes[i]);
   }
@@ -325,6 +329,7 @@ static void dispatch(const struct epoll_event *event) {
   switch ((enum source)(event->data.u64 >> 32)) {
     case SOURCE_LISTENER: accept_connection(); break;
     case SOURCE_SIGNALS: reap(); break;
+    case SOURCE_LOG: log_notified(); break;
     case SOURCE_STATUS: status_ready(&processes[index]); break;
     case SOURCE_OUT:
       if (event->events & EPOLLOUT) input_ready(&processes[index]);
@@ -350,9 +355,9 @@ static void dispatch(const struct epoll_event *event) {
 }
 
 /* Whether a client still takes what is its own, however slowly. */
-static bool still_read(uint64_t now) {
+static bool still_read(uint64_t now, uint64_t since) {
   for (int i = 0; i < MAX_CONNECTIONS; i++) {
-    uint64_t moved = connections[i].moved_at > exited_at ? connections[i].moved_at : exited_at;
+    uint64_t moved = connections[i].moved_at > since ? connections[i].moved_at : since;
     if (connections[i].role != ROLE_FREE && now - moved < FLUSH_MS) return true;
   }
   return false;
@@ -360,7 +365,7 @@ static bool still_read(uint64_t now) {
 
 /* What time alone brings about. Gives how long to wait for events, in milliseconds, or -1. */
 static int on_time(void) {
-  static bool done;
+  static uint64_t done_at;
   uint64_t now = now_ms();
   struct process *container = &processes[0];
   for (int i = 1; i < MAX_PROCESSES; i++) {
@@ -373,7 +378,7 @@ static int on_time(void) {
     if (container->phase == PHASE_EXITED || now - began >= START_PATIENCE_MS) give_up();
     return controlled ? -1 : (int)(START_PATIENCE_MS - (now - began));
   }
-  if (container->phase != PHASE_EXITED) return -1;
+  if (container->phase != PHASE_EXITED) return log_on_time(now, false);
   if (untold.kind == REPORT_FAILED) {
     if (now - began >= START_PATIENCE_MS) give_up();
     return (int)(START_PATIENCE_MS - (now - began));
@@ -385,18 +390,20 @@ static int on_time(void) {
       connections[i].closing = true;
       if (connections[i].queued == 0) drop_connection(&connections[i]);
     }
-    if (!still_read(now)) give_up();
+    if (!still_read(now, exited_at)) give_up();
     return 50;
   }
-  if (!done) {
+  if (done_at == 0) {
     if (!output_drained(container)) {
       if (now - exited_at < DRAIN_MS) return (int)(DRAIN_MS - (now - exited_at));
       abandon_output(container);
     }
+    int wait = log_close(now);
+    if (wait > 0) return wait;
     finish();
-    done = true;
+    done_at = now;
   }
-  if (!still_read(now)) _exit(0);
+  if (!still_read(now, done_at)) _exit(0);
   return 50;
 }
 

@@ -9,13 +9,17 @@ import { Execs } from "./exec.ts";
 import { HealthMonitor } from "./health.ts";
 import { actOnFailure } from "./health-action.ts";
 import { startAgain } from "./launch.ts";
+import { LogCompression } from "./log-compression.ts";
 import { LogForwarding } from "./log-forwarding.ts";
 import { runProbe } from "./probe.ts";
 import { Restarts } from "./restarts.ts";
 import { Sampler } from "./stats.ts";
 
 /** What the engine is given; the rest of its dependencies are parts of itself. */
-export type EngineParts = Omit<EngineDeps, "restarts" | "health" | "forwarding" | "sampler">;
+export type EngineParts = Omit<
+  EngineDeps,
+  "restarts" | "health" | "forwarding" | "sampler" | "compression"
+>;
 
 /** Makes the engine. */
 export function assembleEngine(parts: EngineParts): { deps: EngineDeps; engine: Engine } {
@@ -23,6 +27,7 @@ export function assembleEngine(parts: EngineParts): { deps: EngineDeps; engine: 
     ...parts,
     sampler: new Sampler(parts),
     forwarding: new LogForwarding(parts.settings, parts.kernel, parts.events),
+    compression: new LogCompression(parts.settings),
     restarts: new Restarts((container) => startAgain(deps, container)),
     health: new HealthMonitor({
       probe: (container, check) => runProbe(execs, container, check),

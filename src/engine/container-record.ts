@@ -83,6 +83,16 @@ export interface HealthRecord {
   readonly log: readonly ProbeRecord[];
 }
 
+/** What a run has lost of its log. */
+export interface LogLosses {
+  /** Records that went for newer ones, in a ring that was full. */
+  readonly dropped: number;
+  /** Records that a full disk did not take. */
+  readonly failed: number;
+  /** Gaps in what was sent to where the driver sends. */
+  readonly unsent: number;
+}
+
 /** How a container stands. Times in ISO 8601; empty when it never came to that. */
 export interface StateRecord {
   status: Status;
@@ -94,6 +104,8 @@ export interface StateRecord {
   finishedAt: string;
   /** Present once it has been started with a health check. */
   health?: HealthRecord | undefined;
+  /** Present once records of this run are lost. */
+  logLosses?: LogLosses | undefined;
 }
 
 /** A container. What may change after creation is not readonly. */

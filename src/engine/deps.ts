@@ -12,6 +12,7 @@ import type { VolumeStore } from "../volumes/index.ts";
 import type { ContainerDatabase } from "./database.ts";
 import type { Events } from "./events.ts";
 import type { HealthMonitor } from "./health.ts";
+import type { LogCompression } from "./log-compression.ts";
 import type { LogForwarding } from "./log-forwarding.ts";
 import type { ContainerRegistry } from "./registry.ts";
 import type { Restarts } from "./restarts.ts";
@@ -57,4 +58,5 @@ export interface EngineDeps {
   readonly health: HealthMonitor;
   readonly forwarding: LogForwarding;
   readonly sampler: Sampler;
+  readonly compression: LogCompression;
 }

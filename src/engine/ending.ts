@@ -10,6 +10,7 @@ import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { ExitRecord } from "./exit-record.ts";
+import { recordsLost } from "./log-losses.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
 import { policyHolds } from "./restarts.ts";
@@ -68,6 +69,7 @@ export function containerEnded(deps: EngineDeps, container: Container, exit: Exi
   }
   container.earlyExit = undefined;
   container.shim = undefined;
+  if (exit.lost !== undefined) recordsLost(deps, container, exit.lost, true);
   deps.health.end(container);
   container.endExecs?.();
   Object.assign(record.state, {
@@ -90,6 +92,7 @@ export function containerEnded(deps: EngineDeps, container: Container, exit: Exi
   );
   container.cleaned = deps.registry.track(afterExit(deps, container));
   container.tellExit();
+  deps.compression.look(container);
   const ranMs = exit.finished - Date.parse(record.state.startedAt);
   if (!container.stopping && policyHolds(record, record.stoppedByUser === true))
     restartLater(deps, container, ranMs);

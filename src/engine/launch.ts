@@ -375,6 +375,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   await container.cleaned;
   container.beginning = true;
   container.stopping = false;
+  state.logLosses = undefined;
   record.cgroup = cgroupOutside(record);
   const holder = deps.registry.networkHolder(record);
   if (holder !== undefined) {

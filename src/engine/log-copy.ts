@@ -54,18 +54,43 @@ export function isReadable(record: ContainerRecord): boolean {
   return driver !== "none" && !flagOf(options, "cache-disabled");
 }
 
+/** Bytes of records that wait for the disk with mode=non-blocking, unless max-buffer-size says otherwise. */
+const RING_SIZE = 1 << 20;
+
+interface Kept {
+  /** 0: never rotated. */
+  readonly maxSize: number;
+  readonly maxFiles: number;
+  readonly compress: boolean;
+}
+
+function keptOf(settings: EngineSettings, record: ContainerRecord): Kept {
+  const { driver, options } = loggingOf(record);
+  const keeps = driver === "json-file" || driver === "local";
+  const named = (name: string) => (keeps ? name : `cache-${name}`);
+  const size = options[named("max-size")] ?? "";
+  const maxSize = size === "-1" ? 0 : (bytesOf(size) ?? settings.logMaxSize);
+  const maxFiles = Number(options[named("max-file")] ?? settings.logMaxFiles) || 1;
+  // As in Docker, json-file has to be asked for what the others do by themselves.
+  const asked = flagOf(options, named("compress"), driver === "json-file" ? "false" : "true");
+  return { maxSize, maxFiles, compress: asked && maxSize > 0 && maxFiles > 1 };
+}
+
+/** True when the files that rotation leaves are to be compressed. */
+export function compresses(settings: EngineSettings, record: ContainerRecord): boolean {
+  return loggingOf(record).driver !== "none" && keptOf(settings, record).compress;
+}
+
 /** How the shim keeps the log; undefined for containers without one. */
 export function logCopyOf(settings: EngineSettings, record: ContainerRecord): PlanLog | undefined {
   const { driver, options } = loggingOf(record);
   if (driver === "none") return undefined;
-  const keeps = driver === "json-file" || driver === "local";
-  const option = (name: string) => options[keeps ? name : `cache-${name}`];
-  const size = option("max-size") ?? "";
+  const size = bytesOf(options["max-buffer-size"] ?? "") || RING_SIZE;
   return {
     path: logPath(settings, record),
-    maxSize: size === "-1" ? 0 : (bytesOf(size) ?? settings.logMaxSize),
-    maxFiles: Number(option("max-file") ?? settings.logMaxFiles) || 1,
+    ...keptOf(settings, record),
     attributes: driver === "json-file" ? attributesText(attributesNow(record)) : "",
+    ring: options.mode === "non-blocking" ? size : 0,
   };
 }
 

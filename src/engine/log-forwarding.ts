@@ -6,12 +6,12 @@ import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Kernel } from "../kernel/index.ts";
 import { checkReceiver, Forwarder, flagOf, logTarget } from "../logging/index.ts";
-import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
 import type { Events } from "./events.ts";
 import { logSourceOf } from "./log-copy.ts";
+import { recordsUnsent } from "./log-losses.ts";
 import { logPath } from "./places.ts";
 
 /** How long a removal waits for the last records to go. */
@@ -30,7 +30,7 @@ export class LogForwarding {
   constructor(
     private readonly settings: EngineSettings,
     private readonly kernel: Kernel,
-    private readonly events: Events,
+    readonly events: Events,
   ) {}
 
   private readonly sendDatagram = async (path: string, data: Uint8Array): Promise<void> => {
@@ -99,14 +99,9 @@ export class LogForwarding {
       unreachable: (error: string) =>
         log.warn("a log receiver cannot be reached; records wait", { id: record.id, error }),
       lost: (from: string, to: string) => {
-        if (Date.now() - told < TELL_MS) return;
-        told = Date.now();
-        log.warn("log records were rotated away before they could be sent", {
-          id: record.id,
-          from,
-          to,
-        });
-        this.events.emit("container", "log-lost", record.id, attributesOf(record, { from, to }));
+        const often = Date.now() - told < TELL_MS;
+        if (!often) told = Date.now();
+        recordsUnsent(this, container, { from, to }, !often);
       },
     };
   }

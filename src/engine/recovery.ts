@@ -199,6 +199,7 @@ export async function recover(
     }),
   );
   for (const container of deps.registry.all()) deps.forwarding.begin(container);
+  void deps.compression.catchUp(deps.registry.all());
   for (const container of deps.registry.all()) restartIfWanted(deps, container);
   for (const container of deps.registry.all())
     if (

@@ -7,6 +7,7 @@ import type { CgroupUsage } from "../runtime/index.ts";
 import type { ContainerStatsResponse } from "../spec/engine-api.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
+import { lossesOf } from "./log-losses.ts";
 import { cgroupPath } from "./places.ts";
 
 const NO_TIME = "0001-01-01T00:00:00Z";
@@ -125,14 +126,26 @@ function memoryStats({ memory }: CgroupUsage): ContainerStatsResponse["memory_st
   };
 }
 
+/** A sample, and what of the container's log is lost, which is an extension. */
+export type ContainerSample = ContainerStatsResponse & {
+  readonly log_stats?: {
+    /** Records that went for newer ones with mode=non-blocking. */
+    readonly dropped_records: number;
+    /** Records that a full disk did not take. */
+    readonly failed_records: number;
+    /** How often records were rotated away before they could be sent to where the driver sends. */
+    readonly unsent_gaps: number;
+  };
+};
+
 /** A sample, when it was taken (on the clock that never jumps) and of which run. */
 interface Taken {
   readonly at: number;
   readonly run: string;
-  readonly sample: ContainerStatsResponse;
+  readonly sample: ContainerSample;
 }
 
-type Listener = (sample: ContainerStatsResponse | undefined) => void;
+type Listener = (sample: ContainerSample | undefined) => void;
 
 /** Takes samples of what containers use. A container that does not run uses nothing. */
 export class Sampler {
@@ -150,12 +163,12 @@ export class Sampler {
   }
 
   /** A sample of now, compared with nothing. */
-  once(container: Container): ContainerStatsResponse {
+  once(container: Container): ContainerSample {
     return this.take(container, hostTime(), undefined);
   }
 
   /** A sample that is compared with an earlier one: at once when there has been one lately. */
-  async compared(container: Container): Promise<ContainerStatsResponse> {
+  async compared(container: Container): Promise<ContainerSample> {
     if (!container.running) return this.once(container);
     if (this.comparable(container) === undefined) {
       if (this.earlier(container).length === 0) this.once(container);
@@ -167,8 +180,8 @@ export class Sampler {
   }
 
   /** A sample at once and then one a second, the newest for a slow reader, until the container is removed or `signal` says so. */
-  async *follow(container: Container, signal: AbortSignal): AsyncGenerator<ContainerStatsResponse> {
-    let next: ContainerStatsResponse | undefined = this.take(
+  async *follow(container: Container, signal: AbortSignal): AsyncGenerator<ContainerSample> {
+    let next: ContainerSample | undefined = this.take(
       container,
       hostTime(),
       this.comparable(container),
@@ -226,12 +239,12 @@ export class Sampler {
   }
 
   /** The newest sample that is old enough. */
-  private comparable(container: Container): ContainerStatsResponse | undefined {
+  private comparable(container: Container): ContainerSample | undefined {
     const until = performance.now() - COMPARABLE_MS;
     return this.earlier(container).findLast(({ at }) => at <= until)?.sample;
   }
 
-  private keep(container: Container, sample: ContainerStatsResponse): void {
+  private keep(container: Container, sample: ContainerSample): void {
     const latest = this.earlier(container).at(-1);
     const at = performance.now();
     if (latest !== undefined && at - latest.at < COMPARABLE_MS) return;
@@ -242,9 +255,10 @@ export class Sampler {
   private take(
     container: Container,
     host: HostTime,
-    before: ContainerStatsResponse | undefined,
-  ): ContainerStatsResponse {
+    before: ContainerSample | undefined,
+  ): ContainerSample {
     const { record } = container;
+    const { dropped, failed, unsent } = lossesOf(container);
     const common = {
       name: `/${record.name}`,
       id: record.id,
@@ -252,6 +266,7 @@ export class Sampler {
       precpu_stats: before?.cpu_stats ?? noCpu,
       num_procs: 0,
       storage_stats: {},
+      log_stats: { dropped_records: dropped, failed_records: failed, unsent_gaps: unsent },
     };
     const usage = this.usage(container);
     if (usage === undefined)
@@ -265,7 +280,7 @@ export class Sampler {
       };
     const { pids } = usage;
     const networks = networksOfContainer(container);
-    const sample: ContainerStatsResponse = {
+    const sample: ContainerSample = {
       ...common,
       read: new Date().toISOString(),
       pids_stats: {

@@ -8,9 +8,14 @@ import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { containerEnded } from "./ending.ts";
 import { type ExitRecord, readExitRecord } from "./exit-record.ts";
+import { recordsLost } from "./log-losses.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
 
 const SIGKILLED = 137;
+
+function lostBy({ dropped, failed }: Extract<ShimEvent, { name: "log_lost" }>) {
+  return { dropped: Number(dropped), failed: Number(failed) };
+}
 
 /** Handlers for a control connection: exits, execs and name resolution. Whoever was followed before is followed no more. */
 export function followShim(deps: EngineDeps, container: Container): ShimHandlers {
@@ -25,6 +30,9 @@ export function followShim(deps: EngineDeps, container: Container): ShimHandlers
         finished: Number(event.finished_ns / 1_000_000n),
       };
     else if (event.name === "exec_exited") container.execExited?.(event.exec, event.status);
+    else if (event.name === "log_files") deps.compression.look(container);
+    else if (event.name === "log_lost")
+      recordsLost(deps, container, lostBy(event), event.news === 1);
     else if (event.name === "dns_query")
       deps.resolver.answer(event.message, event.tcp === 1).then(
         (answer) => container.shim?.answerDns(event.id, answer),

@@ -23,6 +23,8 @@ const FIRST_DELAY_MS = 100;
 const LAST_DELAY_MS = 5000;
 /** How often the place in the log is kept. */
 const KEEP_MS = 1000;
+/** A receiver that has taken nothing for so long is told of. */
+const STALL_MS = 10_000;
 /** How long a receiver is tried to be reached after the container has ended. */
 const AFTER_END_MS = 10_000;
 
@@ -88,6 +90,11 @@ export class Forwarder {
   private readonly target: Target;
   private readonly tag: string;
   private chunk = "";
+  private transport: Transport | undefined;
+  /** Since when a message waits for the receiver to take it; 0: none does. */
+  private waitsSince = 0;
+  private stallTold = false;
+  private gapTold: string | undefined;
   private endedAt = 0;
   /** Resolves when everything is sent and the container has ended, or when it was stopped. */
   readonly done: Promise<void>;
@@ -110,6 +117,7 @@ export class Forwarder {
   /** Stops where it is; the place is kept. */
   async stop(): Promise<void> {
     this.abort.abort();
+    this.transport?.abort();
     await this.done;
   }
 
@@ -128,6 +136,7 @@ export class Forwarder {
           return;
         } catch (error) {
           this.position = this.settled[0];
+          if (this.abort.signal.aborted) return;
           if (!told) this.hooks.unreachable(messageOf(error));
           told = true;
           if (this.givesUp()) return;
@@ -161,10 +170,13 @@ export class Forwarder {
   private async connectAndSend(connected: () => void): Promise<void> {
     const { options, sendDatagram } = this.config;
     const transport = await openTransport(this.target, options, sendDatagram);
+    this.transport = transport;
     try {
       await this.send(transport, connected);
       this.settled = [this.position, this.position];
     } finally {
+      this.transport = undefined;
+      this.waitsSince = 0;
       transport.close();
     }
   }
@@ -176,7 +188,7 @@ export class Forwarder {
     let seen = 0;
     let last = from.time;
     let first = true;
-    const lost = () => this.hooks.lost(last, "");
+    const lost = () => this.lost(last, "");
     const query = { stdout: true, stderr: true, follow: true, until: "", tail: -1, lost };
     for await (const entry of readLogs(
       path,
@@ -185,8 +197,7 @@ export class Forwarder {
       this.abort.signal,
     )) {
       // The record that was sent last is still there, unless it was rotated away, and more with it.
-      if (first && from.time !== "" && entry.time !== from.time)
-        this.hooks.lost(from.time, entry.time);
+      if (first && from.time !== "" && entry.time !== from.time) this.lost(from.time, entry.time);
       first = false;
       last = entry.time;
       if (entry.time === from.time && seen++ < from.count) continue;
@@ -197,13 +208,23 @@ export class Forwarder {
     }
   }
 
+  /** A gap that was met before a connection broke is met again after it. */
+  private lost(from: string, to: string): void {
+    if (from !== this.gapTold) this.hooks.lost(from, to);
+    this.gapTold = from;
+  }
+
   private async deliver(transport: Transport, message: Uint8Array): Promise<void> {
+    this.waitsSince = Date.now();
     await transport.send(message);
-    if (this.chunk === "") return;
-    // The answer is a map of one entry: that the chunk's name is in it is all that counts.
-    for (let answer = ""; !answer.includes(this.chunk); )
-      answer += Buffer.from(await transport.receive()).toString("latin1");
-    this.settled = [this.position, this.position];
+    if (this.chunk !== "") {
+      // The answer is a map of one entry: that the chunk's name is in it is all that counts.
+      for (let answer = ""; !answer.includes(this.chunk); )
+        answer += Buffer.from(await transport.receive()).toString("latin1");
+      this.settled = [this.position, this.position];
+    }
+    this.waitsSince = 0;
+    this.stallTold = false;
   }
 
   private encoder(): Encoder {
@@ -230,6 +251,11 @@ export class Forwarder {
   private tick(): void {
     this.settled = [this.settled[1], this.position];
     this.keep();
+    if (this.waitsSince === 0 || Date.now() - this.waitsSince < STALL_MS) return;
+    if (!this.stallTold) this.hooks.unreachable("it takes nothing");
+    this.stallTold = true;
+    // While the container runs it may still go on; after that nobody is waited for without end.
+    if (this.givesUp()) this.transport?.abort();
   }
 
   private keep(): void {

@@ -2,7 +2,9 @@
  * logging: log drivers. Reads the local copy that the shim writes, and forwards it to where a driver sends; knows containers
  * only as sources.
  */
+export { compressFile } from "./compress-file.ts";
 export { checkReceiver, Forwarder } from "./forwarder.ts";
+export { rotatedFiles } from "./log-files.ts";
 export {
   bytesOf,
   checkLogOptions,

@@ -14,7 +14,10 @@ export interface Transport {
   send(message: Uint8Array): Promise<void>;
   /** The next bytes that come back. Rejects when the receiver is gone. */
   receive(): Promise<Uint8Array>;
+  /** What has been sent still goes. */
   close(): void;
+  /** Lets go at once: whoever waits for room or an answer is refused. */
+  abort(): void;
 }
 
 /** Sends one datagram to a Unix socket; JavaScript has no such sockets. */
@@ -61,6 +64,10 @@ class StreamTransport implements Transport {
     this.socket.end();
     // Whoever does not close in turn is not waited for.
     setTimeout(() => this.socket.destroy(), 1000).unref();
+  }
+
+  abort(): void {
+    this.socket.destroy();
   }
 }
 
@@ -114,6 +121,7 @@ async function openUdp(host: string, port: number): Promise<Transport> {
     },
     receive: () => Promise.reject(new Error("UDP answers nothing")),
     close: () => socket.close(),
+    abort: () => {},
   };
 }
 
@@ -129,5 +137,6 @@ export async function openTransport(
     send: (message) => sendDatagram(target.path, message),
     receive: () => Promise.reject(new Error("a datagram socket answers nothing")),
     close: () => {},
+    abort: () => {},
   };
 }

@@ -31,6 +31,10 @@ export interface PlanLog {
   readonly maxFiles: number;
   /** A JSON object that each record carries; empty: none. */
   readonly attributes: string;
+  /** Rotated files are to be compressed: the shim tells when there are new ones. */
+  readonly compress: boolean;
+  /** So many bytes of records wait for the disk, instead of the container; 0: the container does. */
+  readonly ring: number;
 }
 
 /** What a launch needs beyond the OCI configuration: where things are on this host. */
@@ -79,6 +83,18 @@ const S_IFCHR = 0o020000;
 const S_IFBLK = 0o060000;
 const S_IFIFO = 0o010000;
 
+function logOp({ path, maxSize, maxFiles, attributes, compress, ring }: PlanLog): PlanOp {
+  return {
+    name: "log",
+    path,
+    max_size: BigInt(maxSize),
+    max_files: maxFiles,
+    attrs: attributes,
+    ring: BigInt(ring),
+    options: compress ? wireConstants.LOG_COMPRESSED : 0,
+  };
+}
+
 /** The plan of a new container. */
 export function toLaunchPlan(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   return [
@@ -126,8 +142,7 @@ function shimOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
     (extras.stdin.once ? wireConstants.SHIM_STDIN_ONCE : 0);
   ops.push({ name: "shim", clone_flags: flags, options, id: extras.id });
   if (extras.log !== undefined) {
-    const { path, maxSize, maxFiles, attributes: attrs } = extras.log;
-    ops.push({ name: "log", path, max_size: BigInt(maxSize), max_files: maxFiles, attrs });
+    ops.push(logOp(extras.log));
   }
   ops.push({ name: "exit_file", path: extras.exitFile });
   if (extras.oomFile !== undefined) ops.push({ name: "oom_file", path: extras.oomFile });

@@ -152,7 +152,14 @@ function planOf(rundir: string, spec: OciSpec, more: Partial<PlanExtras> = {}): 
     cgroupJoinFiles: [],
     cgroupMounts: [],
     stdin: { open: false, once: false },
-    log: { path: `${rundir}/log`, maxSize: 0, maxFiles: 1, attributes: "" },
+    log: {
+      path: `${rundir}/log`,
+      maxSize: 0,
+      maxFiles: 1,
+      attributes: "",
+      compress: false,
+      ring: 0,
+    },
     exitFile: `${rundir}/exit`,
     lowerdirPlus: true,
     init: false,
@@ -256,7 +263,14 @@ test("the log rotates and keeps so many files", async () => {
   await run.closed;
   expect(logOf(run.rundir).length).toBe(20000);
   const small = await prepare(specOf(processOf(["sh", "-c", "yes 0123456789 | head -n 20000"])), {
-    log: { path: `${dir}/rotated`, maxSize: 200_000, maxFiles: 3, attributes: "" },
+    log: {
+      path: `${dir}/rotated`,
+      maxSize: 200_000,
+      maxFiles: 3,
+      attributes: "",
+      compress: false,
+      ring: 0,
+    },
   });
   await small.control.start();
   await small.closed;

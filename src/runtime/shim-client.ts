@@ -10,7 +10,16 @@ import { encodeRecords, RecordDecoder } from "../spec/wire-codec.ts";
 /** Something that a shim tells without having been asked. */
 export type ShimEvent = Extract<
   ShimFrame,
-  { name: "prepared" | "started" | "exited" | "exec_exited" | "dns_query" }
+  {
+    name:
+      | "prepared"
+      | "started"
+      | "exited"
+      | "exec_exited"
+      | "dns_query"
+      | "log_files"
+      | "log_lost";
+  }
 >;
 
 /** A plan's operation that the kernel refused. `error` is the errno. */
@@ -77,6 +86,11 @@ export interface ShimConnection {
   retainPorts(ports: readonly Omit<PortRequest, "listen">[]): Promise<number>;
   /** Gives an answer to a dns_query; an empty one drops it. */
   answerDns(id: number, message: Uint8Array): void;
+  /**
+   * Has a compressed file take the place of the log's rotated file with this inode, and gives the errno; `log_files` tells
+   * when that is done. Only for shims that have told `log_files`: older ones do not know it.
+   */
+  swapLog(inode: number, path: string): Promise<number>;
   close(): void;
 }
 
@@ -203,6 +217,10 @@ class Control implements ShimConnection {
     this.send({ name: "dns_answer", id, message });
   }
 
+  swapLog(inode: number, path: string): Promise<number> {
+    return this.request({ name: "log_swap", inode: BigInt(inode), path });
+  }
+
   close(): void {
     this.socket?.end();
   }
@@ -256,6 +274,8 @@ class Control implements ShimConnection {
       case "exited":
       case "exec_exited":
       case "dns_query":
+      case "log_files":
+      case "log_lost":
         this.handlers.event(frame);
     }
   }

@@ -43,17 +43,19 @@ export const planOps = {
   ),
   log: kind(
     2,
-    "(shim) write stdout and stderr to a json-file log; rotate at max_size bytes (0: never), keep max_files files; attrs: a JSON object that stands in each record (empty: none), of LOG_ATTRS_MAX bytes at most",
+    "(shim) write stdout and stderr to a json-file log; rotate at max_size bytes (0: never), keep max_files files; attrs: a JSON object that stands in each record (empty: none), of LOG_ATTRS_MAX bytes at most; ring: so many bytes wait for the disk, the oldest go when they are too many (0: the container waits for the disk); options: LOG_*",
     {
       path: "str",
       max_size: "u64",
       max_files: "u32",
       attrs: "str",
+      ring: "u64",
+      options: "u32",
     },
   ),
   exit_file: kind(
     3,
-    "(shim) at the end write the exit record there, atomically: 'status signal oom_kills finished_ns\\n'",
+    "(shim) at the end write the exit record there, atomically: 'status signal oom_kills finished_ns log_dropped log_failed\\n'",
     {
       path: "str",
     },
@@ -269,6 +271,7 @@ export const wireConstants = {
   SHIM_STDIN: 2, // keep stdin open for attach; else it is /dev/null
   SHIM_STDIN_ONCE: 4, // the end of the first attached stdin is the end of stdin
   LOG_ATTRS_MAX: 262144,
+  LOG_COMPRESSED: 1, // rotated files may be replaced by compressed ones (log_swap): log_files tells when to look at them
   BIND_RECURSIVE: 1,
   BIND_RECURSIVE_ATTRS: 2, // attributes apply to submounts too
   BIND_NO_FOLLOW_TARGET: 4, // refuse if the target's last component is a symlink
@@ -342,6 +345,11 @@ export const shimFrames = {
     "→ let go of every claimed port, from the plan's handles or by claim_port, that is not listed; answered by `done`",
     { protocols: "u32s", addresses: "strs", ports: "u32s" },
   ),
+  log_swap: kind(
+    11,
+    "→ a compressed file takes the place of the rotated one with this inode, as NAME.gz, or is removed when that has gone; answered by `done` at once, and by `log_files` when it is done",
+    { inode: "u64", path: "str" },
+  ),
 
   state: kind(
     32,
@@ -384,6 +392,16 @@ export const shimFrames = {
       error: "u32",
       port: "u32",
     },
+  ),
+  log_files: kind(
+    42,
+    "← with LOG_COMPRESSED: look at the log's files, for rotation or a log_swap may have changed them; also sent after `state`",
+    {},
+  ),
+  log_lost: kind(
+    43,
+    "← so many records of this run are lost, all in all: dropped from the ring, and not taken by a full disk; news 0: this has been told before, to another",
+    { dropped: "u64", failed: "u64", news: "u32" },
   ),
   dns_query: kind(40, "← a question that arrived at the container's resolver socket; tcp 0 or 1", {
     id: "u32",

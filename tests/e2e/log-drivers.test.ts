@@ -156,8 +156,51 @@ test("a receiver that never reads holds no container up", async () => {
   const done = await daemon.berth(...run, "busybox", "sh", "-c", `${flood}`);
   expect(done.status).toBe(0);
   expect((await daemon.berth("logs", "--tail", "1", "deaf")).out).toBe("end\n");
+  // Nor does it hold up a removal, or the end of the daemon.
+  expect((await daemon.berth("rm", "deaf")).status).toBe(0);
+  const sizes = { ...address, mode: "non-blocking", "max-buffer-size": "64k" };
+  const again = ["run", "-d", "--name", "deaf2", "--log-driver", "syslog", ...options(sizes)];
+  await daemon.berth(...again, "busybox", "sh", "-c", `${flood}; sleep 1000`);
+  await until(async () => (await daemon.berth("logs", "--tail", "1", "deaf2")).out === "end\n");
+  expect(await daemon.stop()).toBe(0);
+  await daemon.start();
+  expect((await daemon.berth("rm", "-f", "deaf2")).status).toBe(0);
   deaf.stop(true);
-  await daemon.berth("rm", "deaf");
+}, 60_000);
+
+test("what was rotated away before it could be sent is counted and told of, once there is a receiver", async () => {
+  const nobody = receiver();
+  const port = nobody.port;
+  nobody.stop();
+  const given = { "fluentd-address": `127.0.0.1:${port}`, "fluentd-async": "true" };
+  const sizes = { "cache-max-size": "10k", "cache-max-file": "2" };
+  const run = ["run", "-d", "--name", "gap", "--log-driver", "fluentd"];
+  const loop = "echo first; while [ ! -e /go ]; do usleep 10000; done; seq 5000; sleep 1000";
+  await daemon.docker(...run, ...options({ ...given, ...sizes }), "busybox", "sh", "-c", loop);
+  const first = receiver(port);
+  await until(() => first.seen.bytes.includes("first"));
+  // Its place is kept once it is surely sent.
+  await Bun.sleep(2500);
+  first.stop();
+  await Bun.sleep(300);
+  await daemon.docker("exec", "gap", "touch", "/go");
+  await until(async () => (await daemon.docker("logs", "--tail", "1", "gap")).out === "5000\n");
+  const second = receiver(port);
+  await until(() => second.seen.bytes.includes("5000"));
+  const { text } = await daemon.api("GET", "/containers/gap/stats?stream=false&one-shot=true");
+  expect(JSON.parse(text).log_stats.unsent_gaps).toBe(1);
+  const wanted = [
+    "--filter",
+    "event=log-lost",
+    "--filter",
+    "container=gap",
+    "--format",
+    "{{.Actor.Attributes.reason}}",
+  ];
+  const events = () => daemon.docker("events", "--since", "1", "--until", "0s", ...wanted);
+  await until(async () => (await events()).out === "rotated\n");
+  second.stop();
+  await daemon.berth("rm", "-f", "gap");
 }, 60_000);
 
 test("syslog and journald over datagram sockets", async () => {
