@@ -57,6 +57,22 @@ export type ContainersPort = Pick<
   | "removeLink"
 >;
 
+/** Who asks a registry. Everything empty: nobody in particular. */
+export interface RegistryCredentials {
+  readonly username: string;
+  readonly password: string;
+  readonly identityToken: string;
+  readonly registryToken?: string;
+}
+
+/** How an image is fetched or sent. */
+export interface TransferOptions {
+  readonly credentials: RegistryCredentials;
+  readonly report: (step: object) => void;
+  readonly signal: AbortSignal;
+  readonly platform?: Platform | undefined;
+}
+
 /** Images. */
 export interface ImagesPort {
   list(filters: QueryFilters, options: { readonly sharedSize: boolean }): ImageSummary[];
@@ -76,7 +92,12 @@ export interface ImagesPort {
       readonly changes: readonly string[];
     },
   ): Promise<string>;
-  pull(name: string): Promise<{ readonly id: string; readonly manifest?: string }>;
+  /** Rejects before anything is reported when the image cannot be had at all. */
+  pull(name: string, options: TransferOptions): Promise<void>;
+  push(name: string, options: TransferOptions): Promise<void>;
+  /** The tags that a registry, and that this host has of a repository. */
+  remoteTags(repository: string, options: TransferOptions): Promise<readonly string[]>;
+  localTags(repository: string): readonly string[];
 }
 
 /** Volumes. */
@@ -129,12 +150,9 @@ export interface DiskPort {
 
 /** Image registries. */
 export interface RegistryPort {
-  login(credentials: {
-    readonly username: string;
-    readonly password: string;
-    readonly identityToken: string;
-    readonly serverAddress: string;
-  }): Promise<{ readonly identityToken: string }>;
+  login(
+    request: RegistryCredentials & { readonly serverAddress: string },
+  ): Promise<{ readonly identityToken: string }>;
 }
 
 /** Everything. */

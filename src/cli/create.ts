@@ -23,9 +23,11 @@ export async function pullImage(
   const named = withTag(image);
   const at = named.includes("@") ? named.indexOf("@") : named.lastIndexOf(":");
   const query = { fromImage: named.slice(0, at), tag: named.slice(at + 1), platform };
-  const response = await client.request("POST", "/images/create", { query });
+  const { authHeaders } = await import("./docker-config.ts");
+  const headers = authHeaders(image);
+  const response = await client.request("POST", "/images/create", { query, headers });
   const { showProgress } = await import("./progress.ts");
-  await showProgress(response.values(), quiet ? () => {} : err);
+  await showProgress(response.values(), quiet ? undefined : err);
 }
 
 function reserveIdFile(path: string): number | undefined {

@@ -11,3 +11,10 @@ export function splitTag(reference: string): {
   if (colon < 0) return { repository: reference, tag: undefined };
   return { repository: reference.slice(0, colon), tag: reference.slice(colon + 1) };
 }
+
+/** The same with the default registry and its default path, as the last line of a pull shows it. */
+export function wholeName(name: string): string {
+  const [first = ""] = name.split("/");
+  if (name.includes("/") && (/[.:]/.test(first) || first === "localhost")) return name;
+  return `docker.io/${name.includes("/") ? "" : "library/"}${name}`;
+}

@@ -173,11 +173,18 @@ export const routes: readonly Route[] = [
     "Import the contents from a tarball to create a filesystem image",
     () => import("./commands/import.ts"),
   ),
-  ...spellings(
-    "pull, image pull",
-    "Download an image from a registry",
-    () => import("./commands/pull.ts"),
-  ),
+  ...spellings("pull, image pull", "Download an image from a registry", async () => ({
+    command: (await import("./commands/pull.ts")).commands.pull,
+  })),
+  ...spellings("push, image push", "Upload an image to a registry", async () => ({
+    command: (await import("./commands/pull.ts")).commands.push,
+  })),
+  ...spellings("login", "Authenticate to a registry", async () => ({
+    command: (await import("./commands/login.ts")).commands.login,
+  })),
+  ...spellings("logout", "Log out from a registry", async () => ({
+    command: (await import("./commands/login.ts")).commands.logout,
+  })),
   ...spellings(
     "history, image history",
     "Show the history of an image",

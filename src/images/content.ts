@@ -6,18 +6,24 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from "node:fs";
+import { basename } from "node:path";
 import { syncDirectory } from "../base/atomic-file.ts";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import { isSha256 } from "../spec/reference.ts";
+
+const PARTIAL = ".partial";
+const PARTIAL_KEPT_MS = 7 * 24 * 3600 * 1000;
 
 /** A file in the ingest directory that is not a blob yet. */
 export interface Ingested {
@@ -46,12 +52,22 @@ export class ContentStore {
     return existsSync(this.path(digest));
   }
 
+  /** Bytes of a blob that is there. */
+  size(digest: string): number {
+    return statSync(this.path(digest)).size;
+  }
+
   read(digest: string): Uint8Array {
     return readFileSync(this.path(digest));
   }
 
   stream(digest: string): ByteStream {
     return Bun.file(this.path(digest)).stream() as unknown as ByteStream;
+  }
+
+  /** Where a blob that is on its way is gathered; what is there already came with an earlier attempt. */
+  partial(digest: string): string {
+    return `${this.root}/ingest/${basename(this.path(digest))}${PARTIAL}`;
   }
 
   /** Writes a stream to the ingest directory and finds out its digest. */
@@ -105,10 +121,16 @@ export class ContentStore {
     rmSync(this.path(digest), { force: true });
   }
 
-  /** Deletes what crashes have left in the ingest directory, and blobs that nothing refers to. */
+  /**
+   * Deletes what crashes have left in the ingest directory, and blobs that nothing refers to. A pull that broke off may be
+   * taken up again for a week.
+   */
   sweep(used: ReadonlySet<string>): void {
-    for (const entry of readdirSync(`${this.root}/ingest`))
-      rmSync(`${this.root}/ingest/${entry}`, { force: true });
+    for (const entry of readdirSync(`${this.root}/ingest`)) {
+      const path = `${this.root}/ingest/${entry}`;
+      const fresh = Date.now() - lstatSync(path).mtimeMs < PARTIAL_KEPT_MS;
+      if (!entry.endsWith(PARTIAL) || !fresh) rmSync(path, { force: true });
+    }
     for (const hex of readdirSync(`${this.root}/blobs/sha256`))
       if (!used.has(`sha256:${hex}`)) rmSync(`${this.root}/blobs/sha256/${hex}`, { force: true });
   }

@@ -35,6 +35,12 @@ export class ImageDatabase {
     );
     db.run("CREATE TABLE IF NOT EXISTS layer_sizes (chain TEXT PRIMARY KEY, size INTEGER)");
     db.run("CREATE INDEX IF NOT EXISTS tags_image ON tags (image)");
+    db.run("CREATE TABLE IF NOT EXISTS repo_digests (reference TEXT PRIMARY KEY, image TEXT)");
+    db.run("CREATE INDEX IF NOT EXISTS repo_digests_image ON repo_digests (image)");
+    db.run("CREATE TABLE IF NOT EXISTS compressed (digest TEXT PRIMARY KEY, gzip TEXT)");
+    db.run(
+      "CREATE TABLE IF NOT EXISTS blob_sources (digest TEXT, domain TEXT, path TEXT, PRIMARY KEY (digest, domain, path))",
+    );
   }
 
   /** Adds an image or keeps the one that is there. */
@@ -94,6 +100,56 @@ export class ImageDatabase {
     this.db.run("DELETE FROM tags WHERE reference = ?", [reference]);
   }
 
+  /** What a registry knows an image as: "docker.io/library/busybox@sha256:…". */
+  setDigest(reference: string, id: string): void {
+    this.db.run("INSERT OR REPLACE INTO repo_digests VALUES (?, ?)", [reference, id]);
+  }
+
+  removeDigest(reference: string): void {
+    this.db.run("DELETE FROM repo_digests WHERE reference = ?", [reference]);
+  }
+
+  byDigest(reference: string): string | undefined {
+    return this.db
+      .query<{ image: string }, [string]>("SELECT image FROM repo_digests WHERE reference = ?")
+      .get(reference)?.image;
+  }
+
+  /** Whole references with digests of an image. */
+  digests(id: string): string[] {
+    return this.db
+      .query<{ reference: string }, [string]>(
+        "SELECT reference FROM repo_digests WHERE image = ? ORDER BY reference",
+      )
+      .all(id)
+      .map(({ reference }) => reference);
+  }
+
+  /** The compressed form of a layer that is kept uncompressed, once a push has made it. */
+  compressedOf(digest: string): string | undefined {
+    return this.db
+      .query<{ gzip: string }, [string]>("SELECT gzip FROM compressed WHERE digest = ?")
+      .get(digest)?.gzip;
+  }
+
+  /** Notes it down; the compressed blob then lives as long as one image that has the layer. */
+  setCompressed(digest: string, gzip: string): void {
+    this.db.run("INSERT OR REPLACE INTO compressed VALUES (?, ?)", [digest, gzip]);
+  }
+
+  /** Another repository of a registry that is known to have a blob. */
+  sourceOf(digest: string, domain: string, except: string): string | undefined {
+    return this.db
+      .query<{ path: string }, [string, string, string]>(
+        "SELECT path FROM blob_sources WHERE digest = ? AND domain = ? AND path <> ? LIMIT 1",
+      )
+      .get(digest, domain, except)?.path;
+  }
+
+  addSource(digest: string, domain: string, path: string): void {
+    this.db.run("INSERT OR IGNORE INTO blob_sources VALUES (?, ?, ?)", [digest, domain, path]);
+  }
+
   /** Bytes of file content in a layer; 0 when unknown. */
   layerSize(chainId: string): number {
     return (
@@ -131,16 +187,32 @@ export class ImageDatabase {
     return this.db.transaction(() => {
       const own = this.blobsOf(id);
       this.db.run("DELETE FROM tags WHERE image = ?", [id]);
+      this.db.run("DELETE FROM repo_digests WHERE image = ?", [id]);
       this.db.run("DELETE FROM images WHERE id = ?", [id]);
       const used = this.allBlobs();
-      return own.filter((digest) => !used.has(digest));
+      const gone = [...own, ...this.compressedForms(own)].filter((digest) => !used.has(digest));
+      for (const digest of gone) {
+        this.db.run("DELETE FROM compressed WHERE digest = ?", [digest]);
+        this.db.run("DELETE FROM blob_sources WHERE digest = ?", [digest]);
+      }
+      return gone;
     })();
   }
 
   /** Every blob of every image. */
   allBlobs(): Set<string> {
     const rows = this.db.query<{ blobs: string }, []>("SELECT blobs FROM images").all();
-    return new Set(rows.flatMap((row) => JSON.parse(row.blobs) as string[]));
+    const named = rows.flatMap((row) => JSON.parse(row.blobs) as string[]);
+    return new Set([...named, ...this.compressedForms(named)]);
+  }
+
+  private compressedForms(digests: readonly string[]): string[] {
+    const wanted = new Set(digests);
+    return this.db
+      .query<{ digest: string; gzip: string }, []>("SELECT digest, gzip FROM compressed")
+      .all()
+      .filter(({ digest }) => wanted.has(digest))
+      .map(({ gzip }) => gzip);
   }
 
   /** The blobs that an image needs. */
@@ -151,6 +223,21 @@ export class ImageDatabase {
     return row === null ? [] : (JSON.parse(row.blobs) as string[]);
   }
 
+  /** The blobs of an image's layers, the lowest first. */
+  layerBlobs({ id, manifest }: ImageRecord): string[] {
+    return this.blobsOf(id).filter((digest) => digest !== id && digest !== manifest);
+  }
+
+  /** Whole references that begin with "domain/path:". */
+  taggedLike(prefix: string): string[] {
+    return this.db
+      .query<{ reference: string }, [string, string]>(
+        "SELECT reference FROM tags WHERE reference >= ? AND reference < ? ORDER BY reference",
+      )
+      .all(prefix, `${prefix.slice(0, -1)};`)
+      .map(({ reference }) => reference);
+  }
+
   private record(row: Row): ImageRecord {
     const document = JSON.parse(row.document) as ImageDocument;
     return {
@@ -159,6 +246,9 @@ export class ImageDatabase {
       chain: chainIds(document.rootfs.diff_ids),
       size: row.size,
       tags: this.references(row.id).map((reference) =>
+        familiarReference(parseReference(reference)),
+      ),
+      digests: this.digests(row.id).map((reference) =>
         familiarReference(parseReference(reference)),
       ),
       ...(row.manifest === null ? {} : { manifest: row.manifest }),

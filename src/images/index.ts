@@ -2,12 +2,14 @@
  * images: the content store, names, loading, importing and removing. Knows nothing of containers beyond who uses what.
  */
 export type { ImageDocument, ImageRecord } from "./model.ts";
+export type { Progress, Report } from "./progress.ts";
+export type { ImageUsers, RemovalStep } from "./removal.ts";
 export {
   type CommitOptions,
   ImageStore,
   type ImageStoreOptions,
-  type ImageUsers,
-  type RemovalStep,
+  type OpenRepository,
+  type TransferOptions,
 } from "./store.ts";
 export {
   checkPlatform,

@@ -31,7 +31,11 @@ export interface Descriptor {
   readonly mediaType?: string;
   readonly digest: string;
   readonly size: number;
-  readonly platform?: { readonly architecture?: string; readonly os?: string };
+  readonly platform?: {
+    readonly architecture?: string;
+    readonly os?: string;
+    readonly variant?: string;
+  };
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
@@ -46,6 +50,8 @@ export interface ImageRecord {
   readonly size: number;
   /** Familiar names with tags. */
   readonly tags: readonly string[];
+  /** Familiar names with digests: what registries know it as. */
+  readonly digests: readonly string[];
   /** The manifest that it came with, if any. */
   readonly manifest?: string;
   /** When it was put here, in milliseconds since 1970. */

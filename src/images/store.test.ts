@@ -19,7 +19,8 @@ import { basename, dirname } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import type { ByteStream } from "../base/compression.ts";
 import { createDriver, type SnapshotDriver } from "../storage/index.ts";
-import { ImageStore, type ImageUsers } from "./store.ts";
+import type { ImageUsers } from "./removal.ts";
+import { ImageStore } from "./store.ts";
 
 let dir: string;
 let store: ImageStore;

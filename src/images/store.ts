@@ -6,14 +6,29 @@ import { linkSync, rmSync } from "node:fs";
 import { arch } from "node:os";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
+import type { Credentials, Repository } from "../registry/index.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
-import { familiarReference, parseReference, type Reference } from "../spec/reference.ts";
+import type { Platform } from "../spec/platform.ts";
+import {
+  familiarName,
+  familiarReference,
+  parseReference,
+  type Reference,
+} from "../spec/reference.ts";
 import type { SnapshotDriver } from "../storage/index.ts";
 import { type ArchivedImage, readArchive } from "./archive.ts";
 import { applyChanges } from "./changes.ts";
 import { ContentStore, type Ingested } from "./content.ts";
 import { ImageDatabase } from "./database.ts";
+import { Downloads } from "./downloads.ts";
+import { Holds } from "./holds.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
+import { wholeDigest, wholeTag } from "./names.ts";
+import { type Report, shortDigest } from "./progress.ts";
+import { type RemoteImage, resolveRemote } from "./pull.ts";
+import { pushImage } from "./push.ts";
+import { type ImageUsers, type RemovalStep, removeImage } from "./removal.ts";
+import { hostPlatform } from "./views.ts";
 
 /** What an image store is made of. */
 export interface ImageStoreOptions {
@@ -23,20 +38,24 @@ export interface ImageStoreOptions {
   readonly driver: SnapshotDriver;
   /** The image that is built into the executable. */
   readonly builtin?: { readonly reference: string; open(): ByteStream } | undefined;
+  /** Opens a repository of a registry; without it there are none. */
+  readonly repository?: OpenRepository | undefined;
 }
 
-/** Who uses images; the store asks before it removes. */
-export interface ImageUsers {
-  /** Containers of an image. */
-  of(id: string): readonly { readonly id: string; readonly running: boolean }[];
-  /** Layers that stopped or running containers stand on. */
-  readonly chains: ReadonlySet<string>;
-}
+/** Opens a repository on somebody's behalf; `notice` hears what the registry has to say meanwhile. */
+export type OpenRepository = (
+  reference: Reference,
+  credentials: Credentials,
+  actions: "pull" | "pull,push",
+  notice: (text: string) => void,
+) => Repository;
 
-/** What happened to an image that was removed: one step a row, as the API lists them. */
-export interface RemovalStep {
-  readonly Untagged?: string;
-  readonly Deleted?: string;
+/** How an image is fetched or sent. */
+export interface TransferOptions {
+  readonly credentials: Credentials;
+  readonly report: Report;
+  readonly signal: AbortSignal;
+  readonly platform?: Platform | undefined;
 }
 
 /** What a commit says of the new image. */
@@ -50,21 +69,18 @@ export interface CommitOptions {
   readonly changes?: readonly string[] | undefined;
 }
 
-/** The whole form of a reference with a tag: the key in the database. */
-function wholeTag(reference: Reference): string {
-  return `${reference.domain}/${reference.path}:${reference.tag ?? "latest"}`;
-}
-
-function short(id: string): string {
-  return id.replace("sha256:", "").slice(0, 12);
-}
+/** How many blobs are fetched or sent at the same time, as dockerd has it. */
+const DOWNLOADS_MAX = 3;
 
 /** The images. */
 export class ImageStore {
   private readonly content: ContentStore;
   private readonly data: ImageDatabase;
   private readonly driver: SnapshotDriver;
-  private bringing: Promise<unknown> = Promise.resolve();
+  private readonly downloads: Downloads;
+  /** Layers and blobs of images that are just coming in: no removal takes them. */
+  private readonly holds = new Holds();
+  private readonly unpacking = new Map<string, Promise<number>>();
   /** A cache of resolved names, for the start path; emptied by every change. */
   private readonly resolved = new Map<string, ImageRecord>();
 
@@ -72,6 +88,7 @@ export class ImageStore {
     this.content = new ContentStore(options.root);
     this.data = new ImageDatabase(options.db);
     this.driver = options.driver;
+    this.downloads = new Downloads(this.content, DOWNLOADS_MAX);
   }
 
   /**
@@ -110,7 +127,11 @@ export class ImageStore {
       throw error;
     }
     if (reference.digest !== undefined)
-      return this.data.byManifest(reference.digest) ?? this.data.byId(reference.digest)?.id;
+      return (
+        this.data.byDigest(wholeDigest(reference, reference.digest)) ??
+        this.data.byManifest(reference.digest) ??
+        this.data.byId(reference.digest)?.id
+      );
     return (
       this.data.byReference(wholeTag(reference)) ??
       (hex === undefined ? undefined : this.byPrefix(hex))
@@ -156,41 +177,48 @@ export class ImageStore {
    * already is fine.
    */
   load(source: ByteStream): Promise<{ readonly names: readonly string[]; readonly id: string }[]> {
-    return this.oneAtATime(() =>
-      readArchive(source, this.content, async (images) => {
-        const loaded = [];
-        for (const image of images) loaded.push(await this.store(image));
-        return loaded;
-      }),
-    );
+    return readArchive(source, this.content, async (images) => {
+      const loaded = [];
+      for (const image of images) loaded.push(await this.store(image));
+      return loaded;
+    });
   }
 
   private async store(image: ArchivedImage): Promise<{ names: readonly string[]; id: string }> {
     const names = image.names.map((name) => parseReference(name));
-    const chain = chainIds(image.document.rootfs.diff_ids);
-    let size = 0;
-    for (const [index, layer] of image.layers.entries()) {
-      const chainId = chain[index] ?? "";
-      size += await this.unpack(
-        layer,
-        chainId,
-        chain[index - 1],
-        image.document.rootfs.diff_ids[index],
-      );
-    }
-    for (const layer of image.layers) this.content.commit({ ...layer, path: this.copyOf(layer) });
+    const { diff_ids } = image.document.rootfs;
+    const chain = chainIds(diff_ids);
+    const digests = image.layers.map(({ digest }) => digest);
+    return this.holds.during([...chain, ...digests], async () => {
+      let size = 0;
+      for (const [index, layer] of image.layers.entries())
+        size += await this.unpack(
+          layer.path,
+          chain[index] ?? "",
+          chain[index - 1],
+          diff_ids[index],
+        );
+      for (const layer of image.layers) this.content.commit({ ...layer, path: this.copyOf(layer) });
+      const id = await this.add(image, digests, size);
+      for (const name of names) this.data.setTag(wholeTag(name), id);
+      this.resolved.clear();
+      return { names: names.map(familiarReference), id };
+    });
+  }
+
+  /** Records an image whose layers are unpacked and whose layers' blobs are there. */
+  private async add(
+    image: Pick<ArchivedImage, "configBytes" | "document" | "manifestBytes">,
+    layers: readonly string[],
+    size: number,
+  ): Promise<string> {
     const id = await this.content.put(image.configBytes);
+    const { document, manifestBytes } = image;
     const manifest =
-      image.manifestBytes === undefined ? undefined : await this.content.put(image.manifestBytes);
-    const blobs = [
-      id,
-      ...image.layers.map((layer) => layer.digest),
-      ...(manifest === undefined ? [] : [manifest]),
-    ];
-    this.data.add({ id, document: image.document, size, manifest, blobs });
-    for (const name of names) this.data.setTag(wholeTag(name), id);
-    this.resolved.clear();
-    return { names: names.map(familiarReference), id };
+      manifestBytes === undefined ? undefined : await this.content.put(manifestBytes);
+    const blobs = [id, ...layers, ...(manifest === undefined ? [] : [manifest])];
+    this.data.add({ id, document, size, manifest, blobs });
+    return id;
   }
 
   /** A second name for a spooled file, since two images of an archive may share it. */
@@ -200,14 +228,30 @@ export class ImageStore {
     return `${layer.path}.copy`;
   }
 
-  private async unpack(
-    layer: Ingested,
+  /** Unpacks a layer that is not there yet; whoever else wants the same one waits for it. Gives its size. */
+  private unpack(
+    path: string,
+    chainId: string,
+    parent: string | undefined,
+    diffId: string | undefined,
+  ): Promise<number> {
+    const underway = this.unpacking.get(chainId);
+    if (underway !== undefined) return underway;
+    const work = this.unpackNow(path, chainId, parent, diffId).finally(() =>
+      this.unpacking.delete(chainId),
+    );
+    this.unpacking.set(chainId, work);
+    return work;
+  }
+
+  private async unpackNow(
+    path: string,
     chainId: string,
     parent: string | undefined,
     diffId: string | undefined,
   ): Promise<number> {
     if (this.driver.hasLayer(chainId)) return this.data.layerSize(chainId);
-    const stream = Bun.file(layer.path).stream() as unknown as ByteStream;
+    const stream = Bun.file(path).stream() as unknown as ByteStream;
     const { size } = await this.driver.applyLayer({
       chainId,
       tar: await decompress(stream),
@@ -230,8 +274,8 @@ export class ImageStore {
     const reference =
       options.reference === undefined ? undefined : parseReference(options.reference);
     const config: ImageConfig = applyChanges({}, options.changes ?? []);
-    return this.oneAtATime(async () => {
-      const spooled = await this.content.ingest(await decompress(source));
+    const spooled = await this.content.ingest(await decompress(source));
+    return this.holds.during([spooled.digest], async () => {
       try {
         if (spooled.size === 0)
           throw fault("invalid", "import-empty", "the archive to import is empty");
@@ -264,13 +308,15 @@ export class ImageStore {
     const reference =
       options.reference === undefined ? undefined : parseReference(options.reference);
     const config = applyChanges(options.config, options.changes ?? []);
-    return this.oneAtATime(async () => {
-      const spooled = await this.content.ingest(layer);
+    const spooled = await this.content.ingest(layer);
+    const diffIds = [...parent.document.rootfs.diff_ids, spooled.digest];
+    const chain = chainIds(diffIds);
+    const chainId = chain.at(-1) ?? "";
+    const inherited = this.data.layerBlobs(parent);
+    return this.holds.during([...chain, ...inherited, spooled.digest], async () => {
       try {
-        const diffIds = [...parent.document.rootfs.diff_ids, spooled.digest];
-        const chain = chainIds(diffIds);
-        const chainId = chain.at(-1) ?? "";
-        const size = await this.unpack(spooled, chainId, parent.chain.at(-1), spooled.digest);
+        const above = parent.chain.at(-1);
+        const size = await this.unpack(spooled.path, chainId, above, spooled.digest);
         this.content.commit(spooled);
         const created = new Date().toISOString();
         const history = {
@@ -288,9 +334,6 @@ export class ImageStore {
           history: [...(parent.document.history ?? []), history],
         };
         const id = await this.content.put(new TextEncoder().encode(JSON.stringify(document)));
-        const inherited = this.data
-          .blobsOf(parent.id)
-          .filter((digest) => digest !== parent.id && digest !== parent.manifest);
         const blobs = [id, ...inherited, spooled.digest];
         this.data.add({ id, document, size: parent.size + size, blobs });
         if (reference !== undefined) this.data.setTag(wholeTag(reference), id);
@@ -302,18 +345,117 @@ export class ImageStore {
     });
   }
 
-  /** Gets an image that is not here: the built-in one. Throws a Fault "unsupported" for any other. */
-  async pull(name: string): Promise<ImageRecord> {
-    const reference = familiarReference(parseReference(name));
-    const { builtin } = this.options;
-    if (builtin === undefined || reference !== builtin.reference)
-      throw fault(
-        "unsupported",
-        "no-registry",
-        `cannot pull ${reference}: berth does not reach registries yet; bring the image with berth load or berth import`,
-      );
-    await this.load(builtin.open());
+  /** Unpacks the image that is built into the executable. */
+  private async loadBuiltin(name: string): Promise<ImageRecord> {
+    if (this.options.builtin !== undefined) await this.load(this.options.builtin.open());
     return this.resolve(name);
+  }
+
+  private open(reference: Reference, actions: "pull" | "pull,push", options: TransferOptions) {
+    if (this.options.repository === undefined)
+      throw fault("unsupported", "no-registry", "this daemon reaches no registries");
+    const notice = (status: string) => options.report({ status });
+    return this.options.repository(reference, options.credentials, actions, notice);
+  }
+
+  /** The tags of a repository that a registry has. */
+  tagsOf(name: string, options: TransferOptions): Promise<string[]> {
+    return this.open(parseReference(name), "pull", options).tags();
+  }
+
+  /**
+   * Fetches an image from its registry. What is there already is not fetched again; the image that is built in comes from
+   * the executable. Rejects with Faults in Docker's words.
+   */
+  async pull(name: string, options: TransferOptions): Promise<void> {
+    const reference = parseReference(name);
+    const shown = familiarReference(reference);
+    const { report, signal } = options;
+    const before = this.lookUp(name);
+    const id = reference.digest ?? reference.tag ?? "latest";
+    if (this.isBuiltin(name)) {
+      const image = await this.loadBuiltin(name);
+      report({ status: `Pulling from ${reference.path}`, id });
+      report({ status: `Digest: ${image.manifest ?? image.id}` });
+    } else {
+      const source = this.open(reference, "pull", options);
+      const platform = options.platform ?? hostPlatform();
+      const remote = await resolveRemote(source, reference, platform, signal);
+      report({ status: `Pulling from ${reference.path}`, id });
+      await this.bring(remote, source, reference, options);
+      report({ status: `Digest: ${remote.digest}` });
+    }
+    const status =
+      before === this.lookUp(name) ? "Image is up to date for" : "Downloaded newer image for";
+    report({ status: `Status: ${status} ${shown}` });
+  }
+
+  /** Fetches and unpacks the layers of an image, the lower ones while the upper ones are still on their way. */
+  private async bring(
+    image: RemoteImage,
+    source: Repository,
+    reference: Reference,
+    { report, signal }: TransferOptions,
+  ): Promise<void> {
+    const { diff_ids } = image.document.rootfs;
+    const chain = chainIds(diff_ids);
+    const digests = image.layers.map(({ digest }) => digest);
+    await this.holds.during([...chain, ...digests], async () => {
+      const fetched = image.layers.map(async (layer, index) => {
+        const id = shortDigest(layer.digest);
+        const known = this.driver.hasLayer(chain[index] ?? "") && this.content.has(layer.digest);
+        if (known) report({ status: "Already exists", id, progressDetail: {} });
+        else {
+          report({ status: "Pulling fs layer", id, progressDetail: {} });
+          await this.downloads.fetch(source, layer, report, signal);
+        }
+        return known;
+      });
+      // Each is looked at below in its turn; until then nobody hears of it.
+      for (const one of fetched) one.catch(() => {});
+      let size = 0;
+      for (const [index, { digest }] of image.layers.entries()) {
+        const known = await fetched[index];
+        const id = shortDigest(digest);
+        if (!known) report({ status: "Extracting", id, progressDetail: {} });
+        const path = this.content.path(digest);
+        size += await this.unpack(path, chain[index] ?? "", chain[index - 1], diff_ids[index]);
+        if (!known) report({ status: "Pull complete", id, progressDetail: {} });
+      }
+      const id = await this.add(image, digests, size);
+      for (const digest of digests) this.data.addSource(digest, reference.domain, reference.path);
+      this.data.setDigest(wholeDigest(reference, image.digest), id);
+      if (reference.digest === undefined) this.data.setTag(wholeTag(reference), id);
+      this.resolved.clear();
+    });
+  }
+
+  /** Sends an image under a name that it has here. Gives what the registry knows it as. Rejects with Faults. */
+  async push(name: string, options: TransferOptions): Promise<{ digest: string; size: number }> {
+    const reference = parseReference(name);
+    const image = this.resolve(name);
+    const repository = this.open(reference, "pull,push", options);
+    const blobs = this.data.layerBlobs(image);
+    return this.holds.during([image.id, ...image.chain, ...blobs], async () => {
+      const { content, data } = this;
+      const sent = await pushImage({ content, data, repository, reference }, image, options.report);
+      this.data.setDigest(wholeDigest(reference, sent.digest), image.id);
+      this.resolved.clear();
+      return sent;
+    });
+  }
+
+  /** The names with tags that an image of a repository has here. Throws a Fault "not-found" when there is none. */
+  tagsHere(repository: string): string[] {
+    const { domain, path } = parseReference(repository);
+    const prefix = `${domain}/${path}:`;
+    const found = this.data.taggedLike(prefix);
+    if (found.length > 0) return found.map((whole) => familiarReference(parseReference(whole)));
+    throw fault(
+      "not-found",
+      "no-such-tag",
+      `An image does not exist locally with the tag: ${familiarName({ domain, path })}`,
+    );
   }
 
   /** Like resolve, but the built-in image is unpacked when it is asked for and missing. */
@@ -324,7 +466,7 @@ export class ImageStore {
       const isBuiltin =
         error instanceof Fault && error.kind === "not-found" && this.isBuiltin(name);
       if (!isBuiltin) throw error;
-      return this.pull(name);
+      return this.loadBuiltin(name);
     }
   }
 
@@ -338,65 +480,17 @@ export class ImageStore {
 
   /** Removes a name, and the image with it when that was its last. Throws Faults "conflict" in Docker's words. */
   remove(name: string, force: boolean, users: ImageUsers): RemovalStep[] {
-    const image = this.resolve(name);
-    const references = this.data.references(image.id);
-    const byName = this.nameAmong(name, references);
-    const containers = users.of(image.id);
-    const running = containers.find((container) => container.running);
-    const last = byName === undefined || references.length === 1;
-    if (byName === undefined && references.length > 1 && !force)
-      throw fault(
-        "conflict",
-        "image-in-repositories",
-        `conflict: unable to delete ${short(image.id)} (must be forced) - image is referenced in multiple repositories`,
-      );
-    if (last && running !== undefined && (byName === undefined || !force))
-      throw fault(
-        "conflict",
-        "image-running",
-        byName === undefined
-          ? `conflict: unable to delete ${short(image.id)} (cannot be forced) - image is being used by running container ${running.id.slice(0, 12)}`
-          : `conflict: unable to remove repository reference "${name}" (must force) - container ${running.id.slice(0, 12)} is using its referenced image ${short(image.id)}`,
-      );
-    const stopped = containers[0];
-    if (last && stopped !== undefined && !force)
-      throw fault(
-        "conflict",
-        "image-used",
-        byName === undefined
-          ? `conflict: unable to delete ${short(image.id)} (must be forced) - image is being used by stopped container ${stopped.id.slice(0, 12)}`
-          : `conflict: unable to remove repository reference "${name}" (must force) - container ${stopped.id.slice(0, 12)} is using its referenced image ${short(image.id)}`,
-      );
-    this.resolved.clear();
-    const untag = byName === undefined ? references : [byName];
-    for (const reference of untag) this.data.removeTag(reference);
-    const steps: RemovalStep[] = untag.map((reference) => ({
-      Untagged: familiarReference(parseReference(reference)),
-    }));
-    // A running container keeps its image, nameless.
-    if (!last || running !== undefined) return steps;
-    return [...steps, ...this.delete(image, users.chains)];
-  }
-
-  private nameAmong(name: string, references: readonly string[]): string | undefined {
+    const { data, content, driver, holds } = this;
     try {
-      const whole = wholeTag(parseReference(name));
-      return references.includes(whole) ? whole : undefined;
-    } catch {
-      return undefined;
+      return removeImage(
+        { data, content, driver, holds },
+        this.resolve(name),
+        { name, force },
+        users,
+      );
+    } finally {
+      this.resolved.clear();
     }
-  }
-
-  private delete(image: ImageRecord, inUse: ReadonlySet<string>): RemovalStep[] {
-    const steps: RemovalStep[] = [{ Deleted: image.id }];
-    for (const digest of this.data.remove(image.id)) this.content.remove(digest);
-    const needed = new Set([...inUse, ...this.data.all().flatMap((other) => other.chain)]);
-    for (const chainId of [...image.chain].reverse()) {
-      if (needed.has(chainId)) continue;
-      this.driver.removeLayer(chainId);
-      steps.push({ Deleted: chainId });
-    }
-    return steps;
   }
 
   /** Bytes of file content in a layer. */
@@ -410,12 +504,5 @@ export class ImageStore {
     const needed = new Set([...inUse, ...this.data.all().flatMap((image) => image.chain)]);
     for (const chainId of this.driver.layers())
       if (!needed.has(chainId)) this.driver.removeLayer(chainId);
-  }
-
-  /** Bringing in happens one after the other: two loads of one image must not unpack it twice. */
-  private oneAtATime<T>(work: () => Promise<T>): Promise<T> {
-    const next = this.bringing.then(work, work);
-    this.bringing = next.catch(() => {});
-    return next;
   }
 }

@@ -95,7 +95,8 @@ export function sharedSizes(
 }
 
 function repoDigests(image: ImageRecord): string[] {
-  if (image.manifest === undefined) return [];
+  // What was loaded has the digest that a registry would know it by.
+  if (image.digests.length > 0 || image.manifest === undefined) return [...image.digests];
   const names = new Set(image.tags.map((tag) => familiarName(parseReference(tag))));
   return [...names].map((name) => `${name}@${image.manifest}`);
 }

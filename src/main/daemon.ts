@@ -27,10 +27,10 @@ import {
   liveEndpoints,
   recover,
 } from "../engine/index.ts";
-import { ImageStore } from "../images/index.ts";
+import { ImageStore, type OpenRepository } from "../images/index.ts";
 import { type Kernel, startKernel } from "../kernel/index.ts";
 import { Bridge, Resolver } from "../network/index.ts";
-import { login } from "../registry/index.ts";
+import { type LoginRequest, login, Repository } from "../registry/index.ts";
 import {
   Cgroups,
   capabilityList,
@@ -123,7 +123,10 @@ async function construct(
   const db = openDatabase(`${options.dataRoot}/berth.db`);
   const database = new ContainerDatabase(`${options.dataRoot}/containers.db`);
   const builtin = { reference: "busybox:latest", open: openBuiltinImage };
-  const images = new ImageStore({ root: `${options.dataRoot}/content`, db, driver, builtin });
+  const repository: OpenRepository = (reference, credentials, actions, notice) =>
+    new Repository(reference, options.registries, credentials, actions, notice);
+  const root = `${options.dataRoot}/content`;
+  const images = new ImageStore({ root, db, driver, builtin, repository });
   const volumes = new VolumeStore(`${options.dataRoot}/volumes`, db);
   const records = database.all();
   const live = liveEndpoints(records, (id) => `${settings.runDirectory}/${id.slice(0, 32)}`);
@@ -240,7 +243,7 @@ async function serve(
     networks: networksPort(deps, bridgeName, new Date().toISOString()),
     system: systemPort(options, engine, deps, daemonId(options.dataRoot)),
     disk: diskPort(engine, deps),
-    registry: { login },
+    registry: { login: (request: LoginRequest) => login(request, options.registries) },
     events: deps.events,
   };
   const servers: ApiServer[] = [];

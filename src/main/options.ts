@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
 import { checkLogOptions } from "../logging/index.ts";
+import type { RegistrySettings } from "../registry/index.ts";
 
 /** What the daemon was told. */
 export interface DaemonOptions {
@@ -26,6 +27,7 @@ export interface DaemonOptions {
   readonly logOptions: Readonly<Record<string, string>>;
   readonly logMaxSize: number;
   readonly logMaxFiles: number;
+  readonly registries: RegistrySettings;
   /** Seconds without a container and a request after which the daemon goes; 0: never. */
   readonly idleTimeout: number;
   /** Network namespaces to hold ready. */
@@ -52,6 +54,8 @@ const flags = {
   group: { type: "string", short: "G" },
   "default-runtime": { type: "string" },
   "add-runtime": { type: "string", multiple: true },
+  "insecure-registry": { type: "string", multiple: true },
+  "registry-mirror": { type: "string", multiple: true },
   "idle-timeout": { type: "string" },
   "warm-networks": { type: "string" },
   "live-restore": { type: "boolean" },
@@ -83,6 +87,8 @@ Options:
   -G, --group string           Group that owns the Unix socket
       --default-runtime string Runtime of containers that name none (default "berth")
       --add-runtime name=path  An OCI runtime, such as runc=/usr/sbin/runc
+      --insecure-registry list Registry (host, host:port, CIDR) to reach without a valid certificate
+      --registry-mirror list   Address to ask before Docker Hub; for any registry: certs.d/HOST/hosts.toml
       --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
       --warm-networks int      Network namespaces to hold ready (default 4)
       --live-restore           Accepted: containers always outlive the daemon
@@ -93,6 +99,8 @@ const fileKeys: Readonly<Record<string, keyof typeof flags>> = {
   hosts: "host",
   "log-opts": "log-opt",
   runtimes: "add-runtime",
+  "insecure-registries": "insecure-registry",
+  "registry-mirrors": "registry-mirror",
 };
 
 function bad(message: string): Error {
@@ -275,6 +283,11 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     logOptions: Object.fromEntries(logOptions),
     logMaxSize: parseSize(logOptions.get("max-size") ?? String(20 * MIB)),
     logMaxFiles: Number(logOptions.get("max-file") ?? 5) || 1,
+    registries: {
+      insecure: settings.list("insecure-registry"),
+      mirrors: settings.list("registry-mirror"),
+      certificates: ["/etc/berth/certs.d", "/etc/docker/certs.d", "/etc/containerd/certs.d"],
+    },
     idleTimeout: settings.whole("idle-timeout", 0),
     warmNetworks: settings.whole("warm-networks", 4),
   };

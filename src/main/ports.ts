@@ -16,6 +16,7 @@ import {
   summaryOf,
 } from "../images/index.ts";
 import type { Network, Volume } from "../spec/engine-api.ts";
+import { familiarName, familiarReference, parseReference } from "../spec/reference.ts";
 import type { VolumeRecord } from "../volumes/index.ts";
 
 /** Which containers use which image. */
@@ -47,7 +48,7 @@ export function removeImage(
 
 /** Images. */
 export function imagesPort(deps: EngineDeps): ImagesPort {
-  const { images, driver, registry } = deps;
+  const { images, driver, registry, events } = deps;
   return {
     list(filters, { sharedSize }) {
       const users = imageUsers(registry);
@@ -73,7 +74,18 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
     remove: (name, force) => removeImage(deps, name, force),
     load: (archive) => images.load(archive),
     importTar: (archive, options) => images.importTar(archive, options),
-    pull: (name) => images.pull(name),
+    async pull(name, options) {
+      await images.pull(name, options);
+      const reference = familiarReference(parseReference(name));
+      events.emit("image", "pull", reference, { name: familiarName(parseReference(name)) });
+    },
+    async push(name, options) {
+      await images.push(name, options);
+      const reference = familiarReference(parseReference(name));
+      events.emit("image", "push", reference, { name: familiarName(parseReference(name)) });
+    },
+    remoteTags: (repository, options) => images.tagsOf(repository, options),
+    localTags: (repository) => images.tagsHere(repository),
   };
 }
 

@@ -1,4 +1,7 @@
 /**
  * registry: talks to image registries over HTTP. Knows nothing of images, nor where credentials come from.
  */
-export { type Credentials, type LoggedIn, login } from "./login.ts";
+export { anonymous, type Credentials } from "./authorization.ts";
+export type { RegistrySettings } from "./endpoints.ts";
+export { type LoggedIn, type LoginRequest, login } from "./login.ts";
+export { type BlobDescriptor, type Manifest, Repository } from "./repository.ts";

@@ -2,7 +2,10 @@
 import { afterAll, expect, test } from "bun:test";
 import { Fault } from "../base/errors.ts";
 import { parseChallenge } from "./challenge.ts";
-import { login } from "./login.ts";
+import { type LoginRequest, login as loginWith } from "./login.ts";
+
+const settings = { insecure: [], mirrors: [], certificates: [] };
+const login = (request: LoginRequest) => loginWith(request, settings);
 
 const GOOD = `Basic ${btoa("ann:secret")}`;
 

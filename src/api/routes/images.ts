@@ -3,7 +3,8 @@
  */
 import { fault } from "../../base/errors.ts";
 import { parseReference } from "../../spec/reference.ts";
-import type { ApiPorts, Bytes } from "../ports.ts";
+import { credentialsOf } from "../credentials.ts";
+import type { ApiPorts, Bytes, ImagesPort, TransferOptions } from "../ports.ts";
 import { boolean, filters, newReference, platformOf } from "../request.ts";
 import { type Context, jsonLines, ok, type Reply, type Route } from "../route.ts";
 import { statusOf } from "../status.ts";
@@ -12,6 +13,11 @@ import { statusOf } from "../status.ts";
 function streamError(write: (value: unknown) => void, error: unknown, what: string): void {
   const { message } = statusOf(error, what);
   write({ errorDetail: { message }, error: message });
+}
+
+function repositoryOf(name: string): string {
+  const { domain, path } = parseReference(name);
+  return `${domain}/${path}`;
 }
 
 async function load(context: Context, { images, events }: ApiPorts): Promise<undefined> {
@@ -50,21 +56,52 @@ async function create(context: Context, { images, events }: ApiPorts): Promise<u
     return undefined;
   }
   if (name === "") throw fault("invalid", "no-image-name", "fromImage or fromSrc is needed");
-  const reference = tag === "" ? name : tag.includes(":") ? `${name}@${tag}` : `${name}:${tag}`;
-  // Tried before the stream begins, so that a refusal has its status.
-  const pulled = await images.pull(reference);
-  const write = jsonLines(context);
+  return pull(context, images, name, tag);
+}
+
+/** A stream of progress. What goes wrong before its first step is answered with a status, later in the stream. */
+async function transfer(
+  context: Context,
+  work: (options: TransferOptions) => Promise<void>,
+): Promise<undefined> {
+  let write: ((value: unknown) => void) | undefined;
+  const report = (step: object) => {
+    write ??= jsonLines(context);
+    write(step);
+  };
+  const credentials = credentialsOf(context.request.headers["x-registry-auth"]);
+  const platform = platformOf(context.query.get("platform"));
   try {
-    events.emit("image", "pull", reference, { name: reference });
-    const { path, tag: pulledTag = "latest" } = parseReference(reference);
-    write({ status: `Pulling from ${path}`, id: pulledTag });
-    write({ status: `Digest: ${pulled.manifest ?? pulled.id}` });
-    write({ status: `Status: Image is up to date for ${reference}` });
+    await work({ credentials, report, platform, signal: context.signal });
   } catch (error) {
-    streamError(write, error, "pull");
+    if (write === undefined) throw error;
+    if (!context.signal.aborted) streamError(write, error, context.request.url ?? "");
   }
-  response.end();
+  context.response.end();
   return undefined;
+}
+
+function pull(context: Context, images: ImagesPort, name: string, tag: string): Promise<undefined> {
+  return transfer(context, async (options) => {
+    // "name:tag" and "name@digest" are whole already; a repository alone means all of its tags.
+    const whole = tag !== "" || /@|:[^/]*$/.test(name);
+    const joined = tag === "" ? name : `${name}${tag.includes(":") ? "@" : ":"}${tag}`;
+    const references = whole
+      ? [joined]
+      : (await images.remoteTags(name, options)).map((one) => `${name}:${one}`);
+    for (const reference of references) await images.pull(reference, options);
+  });
+}
+
+function push(context: Context, images: ImagesPort, name: string): Promise<undefined> {
+  return transfer(context, async (options) => {
+    const tag = context.query.get("tag") ?? "";
+    const references = tag === "" ? images.localTags(name) : [`${name}:${tag}`];
+    for (const reference of references) {
+      options.report({ status: `The push refers to repository [${repositoryOf(name)}]` });
+      await images.push(reference, options);
+    }
+  });
 }
 
 /** Names have slashes: what follows /images/ is taken apart from its end. */
@@ -82,10 +119,9 @@ function read(context: Context, { images }: ApiPorts): Reply {
   throw fault("not-found", "no-such-page", "page not found");
 }
 
-function change(context: Context, { images, events }: ApiPorts): Reply {
+function change(context: Context, { images, events }: ApiPorts): Reply | Promise<undefined> {
   const { name, action } = byName(context, ["tag", "push"]);
-  if (action === "push")
-    throw fault("unsupported", "no-registry", "berth does not reach registries yet");
+  if (action === "push") return push(context, images, name);
   if (action !== "tag") throw fault("not-found", "no-such-page", "page not found");
   const repository = context.query.get("repo") ?? "";
   const tag = context.query.get("tag") ?? "";

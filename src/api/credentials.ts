@@ -1,0 +1,35 @@
+/**
+ * Credentials for registries as clients send them: base64url of JSON in X-Registry-Auth.
+ */
+import { fault } from "../base/errors.ts";
+import type { RegistryCredentials } from "./ports.ts";
+
+const nobody: RegistryCredentials = { username: "", password: "", identityToken: "" };
+
+/** Nobody in particular when there is no header. Throws a Fault "invalid" for one that cannot be read. */
+export function credentialsOf(header: string | string[] | undefined): RegistryCredentials {
+  const text = [header ?? ""].flat()[0] ?? "";
+  if (text === "") return nobody;
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
+  } catch {
+    value = undefined;
+  }
+  if (typeof value !== "object" || value === null)
+    throw fault(
+      "invalid",
+      "registry-auth",
+      "invalid X-Registry-Auth header: it is no base64url of a JSON object",
+    );
+  const fields = value as Record<string, unknown>;
+  const field = (key: string) => (typeof fields[key] === "string" ? (fields[key] as string) : "");
+  const [, name = "", secret = ""] =
+    /^([^:]*):(.*)$/s.exec(Buffer.from(field("auth"), "base64").toString("utf8")) ?? [];
+  return {
+    username: field("username") || name,
+    password: field("password") || secret,
+    identityToken: field("identitytoken"),
+    registryToken: field("registrytoken"),
+  };
+}

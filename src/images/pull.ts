@@ -1,0 +1,173 @@
+/**
+ * From a reference to an image's documents: index, manifest and configuration, each checked against the digest that
+ * names it, and for the platform that is wanted.
+ */
+import { fault } from "../base/errors.ts";
+import type { BlobDescriptor, Manifest, Repository } from "../registry/index.ts";
+import { type Platform, platformFits, platformText } from "../spec/platform.ts";
+import { familiarReference, type Reference } from "../spec/reference.ts";
+import {
+  type Descriptor,
+  DOCUMENT_MAX,
+  type ImageDocument,
+  parseDescriptor,
+  parseDocument,
+  parseObject,
+} from "./model.ts";
+
+/** An image whose layers are still with the registry. */
+export interface RemoteImage {
+  /** What the reference leads to: the index or the manifest. Repository digests are made of it. */
+  readonly digest: string;
+  readonly manifestBytes: Uint8Array;
+  readonly configBytes: Uint8Array;
+  readonly document: ImageDocument;
+  readonly layers: readonly BlobDescriptor[];
+}
+
+const NESTING_MAX = 4;
+const isIndex = (type: string) =>
+  type === "application/vnd.oci.image.index.v1+json" ||
+  type === "application/vnd.docker.distribution.manifest.list.v2+json";
+const configs = new Set([
+  "application/vnd.oci.image.config.v1+json",
+  "application/vnd.docker.container.image.v1+json",
+  // Old images of Docker Hub say this of theirs.
+  "application/octet-stream",
+  "",
+]);
+const isLayer = (type: string) =>
+  /^application\/vnd\.(oci\.image\.layer\.v1\.tar(\+gzip|\+zstd)?|docker\.image\.rootfs\.diff\.tar(\.gzip|\.zstd)?)$/.test(
+    type,
+  );
+
+function unsupported(message: string): Error {
+  return fault("unsupported", "image-media-type", message);
+}
+
+/** The entry of an index for a platform; what stands first wins, and no attestation is taken for an image. */
+function entryFor(index: Record<string, unknown>, wanted: Platform, shown: string): Descriptor {
+  const list = (Array.isArray(index.manifests) ? index.manifests : []).map((item) =>
+    parseDescriptor(item, "an image index"),
+  );
+  const fitting = list.filter(({ platform, annotations }) => {
+    if (annotations?.["vnd.docker.reference.type"] !== undefined) return false;
+    const { os = "linux", architecture = wanted.architecture, variant } = platform ?? {};
+    return platformFits(wanted, { os, architecture, variant });
+  });
+  const exact = fitting.find(({ platform }) => platform?.variant === wanted.variant);
+  const found = exact ?? fitting[0];
+  if (found !== undefined) return found;
+  throw fault(
+    "not-found",
+    "no-matching-platform",
+    `no matching manifest for ${platformText(wanted)} in the manifest list entries of ${shown}`,
+  );
+}
+
+/** What a manifest's own words say that it is: the header may be missing, or lie. */
+function kindOf(
+  manifest: Record<string, unknown>,
+  mediaType: string,
+  shown: string,
+): "index" | "image" {
+  const said = typeof manifest.mediaType === "string" ? manifest.mediaType : mediaType;
+  const [list, config] = [Array.isArray(manifest.manifests), manifest.config !== undefined];
+  // What is both could mean one image to us and another to somebody else (CVE-2021-41190).
+  if (list && (config || manifest.layers !== undefined))
+    throw fault(
+      "invalid",
+      "image-archive",
+      `${shown}: a manifest that is also an index is refused`,
+    );
+  if (manifest.schemaVersion === 1)
+    throw unsupported(
+      `${shown} is of the schema 1, which registries have given up; push it anew with a current tool`,
+    );
+  if (list || isIndex(said)) return "index";
+  if (!config) throw unsupported(`${shown} is no image: its media type is ${JSON.stringify(said)}`);
+  return "image";
+}
+
+function layersOf(manifest: Record<string, unknown>, shown: string): BlobDescriptor[] {
+  return (Array.isArray(manifest.layers) ? manifest.layers : []).map((item) => {
+    const layer = parseDescriptor(item, "an image manifest");
+    const type = layer.mediaType ?? "";
+    if (/nondistributable|foreign/.test(type))
+      throw unsupported(
+        `${shown}: layer ${layer.digest} is not in the registry (a foreign layer); berth does not fetch from elsewhere`,
+      );
+    if (!isLayer(type))
+      throw unsupported(
+        `${shown}: layer ${layer.digest} has the media type ${JSON.stringify(type)}, which is no image layer`,
+      );
+    return layer;
+  });
+}
+
+async function configOf(
+  source: Pick<Repository, "blob">,
+  descriptor: Descriptor,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  if (descriptor.size > DOCUMENT_MAX)
+    throw fault(
+      "invalid",
+      "image-config",
+      `the image configuration is larger than ${DOCUMENT_MAX} bytes`,
+    );
+  const pieces: Uint8Array[] = [];
+  for await (const piece of source.blob(descriptor, 0, signal)) pieces.push(piece);
+  const bytes = Buffer.concat(pieces);
+  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  if (digest !== descriptor.digest)
+    throw fault(
+      "failed",
+      "registry-content",
+      `image config verification failed for digest ${descriptor.digest}`,
+    );
+  return bytes;
+}
+
+async function manifestFor(
+  source: Pick<Repository, "manifest">,
+  top: Manifest,
+  platform: Platform,
+  shown: string,
+): Promise<{ bytes: Uint8Array; manifest: Record<string, unknown> }> {
+  let found = top;
+  for (let depth = 0; depth <= NESTING_MAX; depth++) {
+    const manifest = parseObject(found.bytes, `the manifest of ${shown}`);
+    if (kindOf(manifest, found.mediaType, shown) === "image")
+      return { bytes: found.bytes, manifest };
+    found = await source.manifest(entryFor(manifest, platform, shown).digest);
+  }
+  throw fault("invalid", "image-archive", `${shown}: indexes are nested too deeply`);
+}
+
+/** Finds the image that a reference means. Rejects with Faults in Docker's words. */
+export async function resolveRemote(
+  source: Pick<Repository, "manifest" | "blob">,
+  reference: Reference,
+  platform: Platform,
+  signal: AbortSignal,
+): Promise<RemoteImage> {
+  const shown = familiarReference(reference);
+  const top = await source.manifest(reference.digest ?? reference.tag ?? "latest");
+  const { bytes, manifest } = await manifestFor(source, top, platform, shown);
+  const config = parseDescriptor(manifest.config, "an image manifest");
+  if (!configs.has(config.mediaType ?? ""))
+    throw unsupported(
+      `${shown} is no image but an artifact of the type ${JSON.stringify(manifest.artifactType ?? config.mediaType)}`,
+    );
+  const layers = layersOf(manifest, shown);
+  const configBytes = await configOf(source, config, signal);
+  const document = parseDocument(configBytes);
+  if (layers.length !== document.rootfs.diff_ids.length)
+    throw fault(
+      "invalid",
+      "image-archive",
+      `invalid manifest, layers length mismatch: expected ${document.rootfs.diff_ids.length}, got ${layers.length}`,
+    );
+  return { digest: top.digest, manifestBytes: bytes, configBytes, document, layers };
+}

@@ -1,0 +1,152 @@
+/**
+ * Sending an image to a registry: its layers as they came, those that are kept uncompressed compressed, and a manifest:
+ * the one that it came with if all of that is here.
+ */
+import { createReadStream, readFileSync, rmSync } from "node:fs";
+import { createGzip } from "node:zlib";
+import type { ByteStream } from "../base/compression.ts";
+import type { Manifest, Repository } from "../registry/index.ts";
+import type { Reference } from "../spec/reference.ts";
+import type { ContentStore } from "./content.ts";
+import type { ImageDatabase } from "./database.ts";
+import { type ImageRecord, parseObject } from "./model.ts";
+import { meter, type Report, shortDigest } from "./progress.ts";
+
+/** What a push works with. */
+export interface PushTarget {
+  readonly content: ContentStore;
+  readonly data: ImageDatabase;
+  readonly repository: Repository;
+  readonly reference: Reference;
+}
+
+type Kind = "gzip" | "zstd" | "plain";
+
+interface Layer {
+  readonly digest: string;
+  readonly size: number;
+  readonly kind: Exclude<Kind, "plain">;
+}
+
+const MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
+const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+
+function kindOf(bytes: Uint8Array): Kind {
+  if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "gzip";
+  return bytes[0] === 0x28 && bytes[1] === 0xb5 && bytes[2] === 0x2f && bytes[3] === 0xfd
+    ? "zstd"
+    : "plain";
+}
+
+/** The compressed form of a blob, made once. The same bytes come out each time: gzip's header gets no time. */
+async function compress({ content, data }: PushTarget, digest: string): Promise<string> {
+  const known = data.compressedOf(digest);
+  if (known !== undefined && content.has(known)) return known;
+  const gzip = createReadStream(content.path(digest), { highWaterMark: 1 << 18 }).pipe(
+    createGzip({ chunkSize: 1 << 18 }),
+  );
+  const spooled = await content.ingest(gzip as unknown as ByteStream);
+  try {
+    content.commit(spooled);
+  } finally {
+    rmSync(spooled.path, { force: true });
+  }
+  data.setCompressed(digest, spooled.digest);
+  return spooled.digest;
+}
+
+async function layerFor(target: PushTarget, digest: string): Promise<Layer> {
+  const { content } = target;
+  const head = new Uint8Array(await Bun.file(content.path(digest)).slice(0, 4).arrayBuffer());
+  const kind = kindOf(head);
+  if (kind !== "plain") return { digest, size: content.size(digest), kind };
+  const compressed = await compress(target, digest);
+  return { digest: compressed, size: content.size(compressed), kind: "gzip" };
+}
+
+async function sendBlob(
+  { content, data, repository, reference }: PushTarget,
+  digest: string,
+  report: Report,
+): Promise<void> {
+  const id = shortDigest(digest);
+  const size = content.size(digest);
+  report({ status: "Preparing", id, progressDetail: {} });
+  if (await repository.hasBlob(digest))
+    report({ status: "Layer already exists", id, progressDetail: {} });
+  else {
+    const from = data.sourceOf(digest, reference.domain, reference.path);
+    const upload = await repository.beginUpload(digest, from);
+    if (upload === undefined) report({ status: `Mounted from ${from}`, id, progressDetail: {} });
+    else {
+      await upload.send(content.path(digest), digest, meter(report, "Pushing", id, size));
+      report({ status: "Pushed", id, progressDetail: {} });
+    }
+  }
+  data.addSource(digest, reference.domain, reference.path);
+}
+
+/** The manifest that the image came with; undefined when something that it names is not here, or cannot be sent. */
+function originalManifest({ content }: PushTarget, image: ImageRecord): Manifest | undefined {
+  if (image.manifest === undefined || !content.has(image.manifest)) return undefined;
+  const bytes = readFileSync(content.path(image.manifest));
+  const manifest = parseObject(bytes, "the image's manifest");
+  const layers = (manifest.layers ?? []) as { digest: string }[];
+  if (!layers.every(({ digest }) => content.has(digest))) return undefined;
+  const mediaType = typeof manifest.mediaType === "string" ? manifest.mediaType : OCI_MANIFEST;
+  return { digest: image.manifest, mediaType, bytes };
+}
+
+function newManifest(
+  { content }: PushTarget,
+  image: ImageRecord,
+  layers: readonly Layer[],
+): Manifest {
+  // Docker's own form has no word for zstd.
+  const oci = layers.some(({ kind }) => kind === "zstd");
+  const mediaType = oci ? OCI_MANIFEST : MANIFEST;
+  const manifest = {
+    schemaVersion: 2,
+    mediaType,
+    config: {
+      mediaType: oci
+        ? "application/vnd.oci.image.config.v1+json"
+        : "application/vnd.docker.container.image.v1+json",
+      size: content.size(image.id),
+      digest: image.id,
+    },
+    layers: layers.map(({ digest, size, kind }) => ({
+      mediaType: oci
+        ? `application/vnd.oci.image.layer.v1.tar+${kind}`
+        : "application/vnd.docker.image.rootfs.diff.tar.gzip",
+      size,
+      digest,
+    })),
+  };
+  const bytes = new TextEncoder().encode(JSON.stringify(manifest, null, 3));
+  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  return { digest, mediaType, bytes };
+}
+
+/** Sends an image under a reference's tag, or its digest. Rejects with Faults. */
+export async function pushImage(
+  target: PushTarget,
+  image: ImageRecord,
+  report: Report,
+): Promise<{ readonly digest: string; readonly size: number }> {
+  const { data, repository, reference } = target;
+  const original = originalManifest(target, image);
+  const own = data.layerBlobs(image);
+  const layers =
+    original === undefined ? await Promise.all(own.map((digest) => layerFor(target, digest))) : [];
+  const blobs = original === undefined ? layers.map(({ digest }) => digest) : own;
+  await Promise.all([...new Set(blobs)].map((digest) => sendBlob(target, digest, report)));
+  await sendBlob(target, image.id, () => {});
+  const manifest = original ?? newManifest(target, image, layers);
+  const tag = reference.digest ?? reference.tag ?? "latest";
+  await repository.putManifest(tag, manifest);
+  const size = manifest.bytes.length;
+  report({ status: `${tag}: digest: ${manifest.digest} size: ${size}` });
+  report({ progressDetail: {}, aux: { Tag: tag, Digest: manifest.digest, Size: size } });
+  return { digest: manifest.digest, size };
+}
