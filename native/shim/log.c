@@ -270,6 +270,7 @@ int log_swap(uint64_t inode, const char *path) {
   if (!out.compressed) return -EINVAL;
   if (out.ring) return ring_swap(inode, path);
   logfile_swap(inode, path);
+  log_files_changed();
   return 0;
 }
 

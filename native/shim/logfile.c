@@ -93,7 +93,6 @@ void logfile_swap(uint64_t inode, const char *from) {
     break;
   }
   unlink(from);
-  log_files_changed();
 }
 
 /* Writes all or nothing: what a full disk took only in part is cut off again. */

@@ -149,6 +149,8 @@ _Noreturn static void write_on(uint64_t expected) {
     if (atomic_load(&ring->swap_waits)) {
       logfile_swap(ring->swap_inode, ring->swap_path);
       atomic_store(&ring->swap_waits, 0);
+      /* Only now: who hears of it may have the next. */
+      ring_files_changed();
     }
     size_t size = take(&first, &records);
     if (size > 0) {

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -144,6 +145,8 @@ interface Running {
   readonly closed: Promise<void>;
 }
 
+const plainLog = { maxSize: 0, maxFiles: 1, attributes: "", compress: false, ring: 0 };
+
 function planOf(rundir: string, spec: OciSpec, more: Partial<PlanExtras> = {}): Uint8Array {
   const ops = toLaunchPlan(spec, {
     id: `c${count}`,
@@ -153,12 +156,8 @@ function planOf(rundir: string, spec: OciSpec, more: Partial<PlanExtras> = {}): 
     cgroupMounts: [],
     stdin: { open: false, once: false },
     log: {
+      ...plainLog,
       path: `${rundir}/log`,
-      maxSize: 0,
-      maxFiles: 1,
-      attributes: "",
-      compress: false,
-      ring: 0,
     },
     exitFile: `${rundir}/exit`,
     lowerdirPlus: true,
@@ -185,6 +184,7 @@ async function connect({ rundir, shimPid }: Awaited<ReturnType<typeof spawn>>): 
   const control = await connectShim(`${rundir}/shim.sock`, {
     event: (event) => {
       if (event.name === "exited") events.push(`exited ${event.status} ${event.signal}`);
+      if (event.name === "log_files") events.push("files");
       if (event.name === "exec_exited") events.push(`exec ${event.exec} ${event.status}`);
     },
     closed: resolve,
@@ -230,7 +230,7 @@ test("output is logged as Docker logs it, in Docker's frames to the attached, an
   await run.control.start();
   await run.closed;
   expect(run.events).toEqual(["exited 7 0"]);
-  expect(readFileSync(`${run.rundir}/exit`, "utf8")).toMatch(/^7 0 0 \d{19}\n$/);
+  expect(readFileSync(`${run.rundir}/exit`, "utf8")).toMatch(/^7 0 0 \d{19} 0 0\n$/);
   expect(existsSync(`${run.rundir}/shim.sock`)).toBe(false);
   const raw = readFileSync(`${run.rundir}/log`, "utf8");
   expect(raw).toContain('{"log":"out \\u003c\\u0026\\u003e \\\\\\n","stream":"stdout","time":"20');
@@ -263,14 +263,7 @@ test("the log rotates and keeps so many files", async () => {
   await run.closed;
   expect(logOf(run.rundir).length).toBe(20000);
   const small = await prepare(specOf(processOf(["sh", "-c", "yes 0123456789 | head -n 20000"])), {
-    log: {
-      path: `${dir}/rotated`,
-      maxSize: 200_000,
-      maxFiles: 3,
-      attributes: "",
-      compress: false,
-      ring: 0,
-    },
+    log: { ...plainLog, path: `${dir}/rotated`, maxSize: 200_000, maxFiles: 3 },
   });
   await small.control.start();
   await small.closed;
@@ -278,6 +271,69 @@ test("the log rotates and keeps so many files", async () => {
   expect(existsSync(`${dir}/rotated.3`)).toBe(false);
   for (const name of ["rotated", "rotated.1", "rotated.2"])
     expect(readFileSync(`${dir}/${name}`).length).toBeLessThanOrEqual(200_000);
+});
+
+test("a compressed file goes where the plain one is by then, with a ring and without; what has gone is removed", async () => {
+  for (const ring of [0, 1 << 20]) {
+    const path = `${dir}/swapped${ring}`;
+    const numbered = (name: string) => Number(name.slice(path.length + 1)) || 0;
+    const log = { ...plainLog, path, maxSize: 100_000, maxFiles: 30, compress: true, ring };
+    rmSync(`${dir}/root/go`, { force: true });
+    const lines = "yes 0123456789 | head -n 4000";
+    const script = `${lines}; while ! test -e /go; do sleep 0.01; done; ${lines}`;
+    const run = await prepare(specOf(processOf(["sh", "-c", script])), { log });
+    await run.control.start();
+    const all = () =>
+      [...new Bun.Glob(`swapped${ring}*`).scanSync(dir)].map((name) => `${dir}/${name}`);
+    const lineCount = (name: string) => readFileSync(name, "utf8").split("\n").length - 1;
+    while (all().reduce((sum, name) => sum + lineCount(name), 0) < 4000) await Bun.sleep(2);
+    const compressed = (name: string) => {
+      writeFileSync(`${path}.${name}`, name);
+      return `${path}.${name}`;
+    };
+    const { ino } = statSync(`${path}.1`);
+    const told = run.events.length;
+    expect(await run.control.swapLog(ino, compressed("one"))).toBe(0);
+    while (!existsSync(`${path}.1.gz`) || run.events.length === told) await Bun.sleep(2);
+    expect([existsSync(`${path}.1`), existsSync(`${path}.one`)]).toEqual([false, false]);
+    expect(await run.control.swapLog(1, compressed("two"))).toBe(0);
+    while (existsSync(`${path}.two`)) await Bun.sleep(2);
+    writeFileSync(`${dir}/root/go`, "");
+    await run.closed;
+    const names = all();
+    const [gz, ...more] = names.filter((name) => name.endsWith(".gz"));
+    expect([readFileSync(gz ?? "", "utf8"), more]).toEqual(["one", []]);
+    expect(numbered(gz?.slice(0, -3) ?? "")).toBeGreaterThan(1);
+    expect(names.filter((name) => name !== gz).every((name) => numbered(name) < 30)).toBe(true);
+    expect(run.events.at(-1)).toBe("exited 0 0");
+  }
+});
+
+test("a ring keeps order and counts what goes, whatever the sizes of records", async () => {
+  const sizes = [1, 10, 100, 1000, 16_384, 20_000, 70_000];
+  const body = sizes.map((size) => `${String(size).padEnd(size, "x")}\n`).join("");
+  writeFileSync(`${dir}/root/body`, body.repeat(40));
+  for (const ring of [1, 4096, 1 << 16, 1 << 26]) {
+    const run = await prepare(specOf(processOf(["cat", "/body"])), {
+      log: { ...plainLog, path: `${dir}/ringed${ring}`, ring, attributes: '{"a":"b"}' },
+    });
+    await run.control.start();
+    await run.closed;
+    const [, , , , dropped, failed] = readFileSync(`${run.rundir}/exit`, "utf8").trim().split(" ");
+    const records = readFileSync(`${dir}/ringed${ring}`, "utf8").trimEnd().split("\n");
+    const texts = records.map((line) => (JSON.parse(line) as { log: string }).log);
+    const notes = texts.filter((text) => text.startsWith("berth: "));
+    const lost = notes.map((text) => Number(text.split(" ")[1]));
+    expect([failed, dropped]).toEqual(["0", String(lost.reduce((a, b) => a + b, 0))]);
+    // Each line over 16 KiB is several records.
+    const whole = body.repeat(40).match(/[^\n]{16384}|[^\n]*\n/g) ?? [];
+    expect(texts.length - notes.length + Number(dropped)).toBe(whole.length);
+    let at = 0;
+    for (const text of texts)
+      if (text.startsWith("berth: ")) at += Number(text.split(" ")[1]);
+      else expect(text).toBe(whole[at++] ?? "");
+    if (ring === 1 << 26) expect(dropped).toBe("0");
+  }
 });
 
 test("stdin ends when its attached client ends it, and not before", async () => {
