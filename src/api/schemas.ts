@@ -179,6 +179,18 @@ const containerChanges = z
     PublishAllPorts: flag,
     Labels: textMap,
     LabelsRemove: strings,
+    Env: strings,
+    EnvRemove: strings,
+    Cmd: stringOrList,
+    Entrypoint: stringOrList,
+    User: name,
+    WorkingDir: name,
+    Hostname: name,
+    Binds: strings,
+    Mounts: hostConfig.shape.Mounts,
+    Tmpfs: textMap,
+    Volumes: emptyMap,
+    MountsRemove: z.array(name).max(65536),
   })
   .partial();
 

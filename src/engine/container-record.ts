@@ -108,6 +108,15 @@ export interface StateRecord {
   logLosses?: LogLosses | undefined;
 }
 
+/** What has been changed while the container runs, and is applied at its next start. */
+export interface PendingRecord {
+  /** The fields that differ, each as it will be. */
+  readonly config: Partial<ContainerConfig>;
+  readonly hostConfig: Partial<HostConfig>;
+  /** All mounts as they will be. */
+  readonly mounts: readonly MountRecord[];
+}
+
 /** A container. What may change after creation is not readonly. */
 export interface ContainerRecord {
   readonly id: string;
@@ -121,7 +130,9 @@ export interface ContainerRecord {
   /** The image's configuration merged with what the user asked for. */
   config: ContainerConfig;
   hostConfig: HostConfig;
-  readonly mounts: readonly MountRecord[];
+  /** Those of the running container, where it runs. */
+  mounts: readonly MountRecord[];
+  pending?: PendingRecord | undefined;
   /** When it becomes unhealthy; undefined: nothing. */
   readonly healthAction?: HealthAction | undefined;
   /** What it waits for when many are started at once. */

@@ -82,7 +82,8 @@ function named(deps: EngineDeps, reference: string): Container {
 
 const networkModes = /^(|default|bridge|none|host|container:.+)$/;
 
-function checkConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: HostConfig): void {
+/** Throws a Fault "invalid" in Docker's words for a container's own configuration that makes no sense. */
+export function checkConfig(config: ContainerConfig): void {
   if (!config.Entrypoint?.length && !config.Cmd?.length)
     throw fault("invalid", "no-command", "no command specified");
   if (config.Hostname && !/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62})$/.test(config.Hostname))
@@ -109,10 +110,14 @@ function checkConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: Host
   if (config.MacAddress && !isMac(config.MacAddress))
     throw fault("invalid", "mac-address", `invalid MAC address: ${config.MacAddress}`);
   checkHealthConfig(config.Healthcheck);
-  checkHostConfig(deps, config, hostConfig);
 }
 
-function checkHostConfig(deps: EngineDeps, config: ContainerConfig, hostConfig: HostConfig): void {
+/** Throws Faults in Docker's words for what the host cannot give a container. */
+export function checkHostConfig(
+  deps: EngineDeps,
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+): void {
   checkResources(hostConfig, resourceHostOf(deps));
   capabilitiesOf(hostConfig, deps.features.capabilities);
   devicesOf(hostConfig);
@@ -236,7 +241,8 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   const image = await imageFor(deps, input);
   if (input.name !== undefined) deps.registry.checkFree(checkName(input.name));
   const config = mergeConfig(input.config, image);
-  checkConfig(deps, config, input.hostConfig);
+  checkConfig(config);
+  checkHostConfig(deps, config, input.hostConfig);
   const healthAction = healthActionOf(input.config);
   const startOrder = startOrderOf(input.config);
   const links = linksFor(deps.registry, input.hostConfig);

@@ -11,6 +11,8 @@ import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { ExitRecord } from "./exit-record.ts";
 import { recordsLost } from "./log-losses.ts";
+import { volumesOf } from "./mounts.ts";
+import { configuredOf } from "./pending.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
 import { policyHolds } from "./restarts.ts";
@@ -58,6 +60,23 @@ export function endBeginning(deps: EngineDeps, container: Container): void {
   container.beginning = false;
   const { earlyExit } = container;
   if (earlyExit !== undefined) containerEnded(deps, container, earlyExit);
+}
+
+/** The end of a run, or the start of the next: what was changed meanwhile holds from now on. */
+export function applyPending(deps: EngineDeps, record: ContainerRecord): void {
+  if (record.pending === undefined) return;
+  Object.assign(record, configuredOf(record), { pending: undefined });
+  deps.database.save(record);
+  releaseOtherVolumes(deps, record);
+}
+
+/** Lets go of volumes that the record does not name. What cannot be written now is found at the next start. */
+export function releaseOtherVolumes(deps: EngineDeps, record: ContainerRecord): void {
+  try {
+    deps.volumes.retain(record.id, volumesOf(record));
+  } catch (error) {
+    log.warn("release volumes of a container", { id: record.id, error: messageOf(error) });
+  }
 }
 
 /** What follows from the end of a container's process. Its waiters are told at once; the rest is done after. */
@@ -120,6 +139,7 @@ async function afterExit(deps: EngineDeps, container: Container): Promise<void> 
     } else {
       await releaseResources(deps, container);
       announceRelease(deps, container.record);
+      applyPending(deps, container.record);
       deps.database.save(container.record);
     }
   } catch (error) {
@@ -128,11 +148,12 @@ async function afterExit(deps: EngineDeps, container: Container): Promise<void> 
 }
 
 /** What cannot be written now is found at the next start: a use by a container that is no more. */
-function releaseVolumes(deps: EngineDeps, id: string): void {
+function releaseVolumes(deps: EngineDeps, id: string): string[] {
   try {
-    deps.volumes.releaseAll(id);
+    return deps.volumes.releaseAll(id);
   } catch (error) {
     log.warn("release the volumes of a container", { id, error: messageOf(error) });
+    return [];
   }
 }
 
@@ -147,12 +168,6 @@ export async function removeContainer(
   const { status } = record.state;
   record.state.status = "removing";
   await deps.forwarding.drain(record.id);
-  const anonymous = record.mounts.flatMap(({ volume }) =>
-    volume !== undefined &&
-    deps.volumes.find(volume)?.labels["com.docker.volume.anonymous"] !== undefined
-      ? [volume]
-      : [],
-  );
   try {
     // A record without its directory is what a removal has left that was cut short: the next daemon finishes it.
     deps.trash.discard(`${deps.settings.containersDirectory}/${record.id}`);
@@ -161,9 +176,9 @@ export async function removeContainer(
     throw error;
   }
   deps.driver.remove(record.id);
-  releaseVolumes(deps, record.id);
+  const released = releaseVolumes(deps, record.id);
   if (options.volumes) {
-    for (const name of anonymous) {
+    for (const name of released.filter((volume) => deps.volumes.isAnonymous(volume))) {
       try {
         if (deps.volumes.users(name).length === 0) deps.volumes.remove(name);
       } catch (error) {

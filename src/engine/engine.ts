@@ -42,7 +42,7 @@ import { logPath } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
 import { attachContainer, type StreamChoice } from "./streams.ts";
-import { type UpdateInput, updateContainer } from "./update.ts";
+import { type Updated, type UpdateInput, updateContainer } from "./update.ts";
 import { inspectContainer, summaryOfContainer } from "./views.ts";
 
 /** Which containers to list. */
@@ -136,7 +136,7 @@ export class Engine {
     this.deps.events.emit("container", "detach", id, attributesOf(record));
   }
 
-  update(reference: string, input: UpdateInput): Promise<{ Warnings: string[] }> {
+  update(reference: string, input: UpdateInput): Promise<Updated> {
     return updateContainer(this.deps, this.get(reference), input);
   }
 

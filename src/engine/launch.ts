@@ -38,7 +38,13 @@ import { viewOf } from "./copying.ts";
 import { namespacesOf } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
 import { withDiagnosis } from "./diagnosis.ts";
-import { endBeginning, markStarted, releaseResources, removeContainer } from "./ending.ts";
+import {
+  applyPending,
+  endBeginning,
+  markStarted,
+  releaseResources,
+  removeContainer,
+} from "./ending.ts";
 import { devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
 import { checkLinksRun, hostsText, linkEnvironment, tellLinking } from "./links.ts";
 import { logCopyOf } from "./log-copy.ts";
@@ -373,6 +379,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   // A restart that was called off while it waited for its turn.
   if (again && state.status !== "restarting") return;
   await container.cleaned;
+  applyPending(deps, record);
   container.beginning = true;
   container.stopping = false;
   state.logLosses = undefined;

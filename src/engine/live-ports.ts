@@ -6,17 +6,19 @@
  * firewall's table follows the record at the next start of the daemon, and the shim then lets go of all other claims.
  */
 import { fault } from "../base/errors.ts";
-import { KernelError } from "../kernel/index.ts";
 import type { EndpointRecord, PortClaimer, PublishedPort } from "../network/index.ts";
 import type { ShimConnection } from "../runtime/index.ts";
 import { wireConstants } from "../spec/wire.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
-import { type PortConfiguration, portDifference } from "./port-changes.ts";
+import { type PortConfiguration, type PortDifference, portDifference } from "./port-changes.ts";
 import { portWishes } from "./ports.ts";
 
-/** Lets the shim hold just the ports of the record. */
-export async function retainPorts(shim: ShimConnection, ports: readonly PublishedPort[]) {
+/** Lets the shim hold just these ports; gives the errno. */
+export function retainPorts(
+  shim: ShimConnection,
+  ports: readonly PublishedPort[],
+): Promise<number> {
   return shim.retainPorts(
     ports.map(({ protocol, hostAddress, hostPort }) => ({
       protocol,
@@ -41,33 +43,39 @@ function claimerFor(shim: ShimConnection, withdrawn: readonly PublishedPort[]): 
   };
 }
 
-/** A change of a running container's ports that has been prepared: every new port is claimed, nothing else has happened. */
+/** A change of a running container's ports of which nothing has happened yet. */
 export interface LivePortChange {
+  readonly shim: ShimConnection;
+  readonly endpoint: EndpointRecord;
+  readonly difference: PortDifference;
+}
+
+/** A change of which every new port is claimed, and nothing else has happened. */
+export interface ClaimedPorts {
   /** The endpoint as it will be. */
   readonly endpoint: EndpointRecord;
   /** Leads clients to the new ports, and no longer to those that go. Called right after the record has been written. */
   publish(): Promise<void>;
-  /** Frees the ports that went; the next daemon does it if this one cannot. */
-  finish(): Promise<void>;
+  /** Frees the ports that went. */
+  finish(): Promise<unknown>;
   /** Lets go of what has been claimed. */
-  undo(): Promise<void>;
+  undo(): Promise<unknown>;
 }
 
-/** Claims what `next` publishes and the running container does not yet; undefined when its ports stay as they are. */
-export async function prepareLivePorts(
-  deps: EngineDeps,
+/** What changes of a running container's ports when it is to be as `next`; undefined: nothing. */
+export function livePortChange(
   container: Container,
   next: PortConfiguration,
-): Promise<LivePortChange | undefined> {
+): LivePortChange | undefined {
   const { record, shim } = container;
   const { endpoint } = record;
   if (endpoint === undefined) return undefined;
-  const { kept, withdrawn, missing } = portDifference(
+  const difference = portDifference(
     portWishes(record.config, record.hostConfig),
     endpoint.ports,
     portWishes(next.config, next.hostConfig),
   );
-  if (withdrawn.length + missing.length === 0) return undefined;
+  if (difference.withdrawn.length + difference.missing.length === 0) return undefined;
   if (shim === undefined) throw notRunning(container);
   if ((record.shimVersion ?? 1) < wireConstants.SHIM_VERSION)
     throw fault(
@@ -75,29 +83,30 @@ export async function prepareLivePorts(
       "older-shim",
       `container ${container.id} was started by an older version of berth: restart it before its ports can be changed while it runs`,
     );
-  // Recorded before it happens: a daemon that dies now leaves claims that the next one lets go.
-  record.changing = true;
-  deps.database.insist(record);
-  const settle = async (ports: readonly PublishedPort[]) => {
-    await retainPorts(shim, ports);
-    record.changing = undefined;
-    if (!container.removed) deps.database.save(record);
-  };
-  const undo = () => settle(endpoint.ports);
+  return { shim, endpoint, difference };
+}
+
+/** Claims the ports that come. Throws Faults in Docker's words; nothing is claimed then. */
+export async function claimLivePorts(
+  deps: EngineDeps,
+  container: Container,
+  { shim, endpoint, difference: { kept, withdrawn, missing } }: LivePortChange,
+): Promise<ClaimedPorts> {
+  const undo = () => retainPorts(shim, endpoint.ports);
   try {
     const claim = claimerFor(shim, withdrawn);
-    const added = await deps.bridge.claimMore(record.name, endpoint, missing, claim);
+    const added = await deps.bridge.claimMore(container.record.name, endpoint, missing, claim);
     const rest = [...added];
     const ports = kept.flatMap((port) => port ?? rest.shift() ?? []);
     return {
       endpoint: { ...endpoint, ports },
       publish: () => deps.bridge.republish(endpoint.address, withdrawn, added),
-      finish: () => settle(ports),
+      finish: () => retainPorts(shim, ports),
       undo,
     };
   } catch (error) {
     await undo();
     // The shim's answers stop when the container has ended.
-    throw error instanceof KernelError && !container.running ? notRunning(container) : error;
+    throw container.running ? error : notRunning(container);
   }
 }

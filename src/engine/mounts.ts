@@ -7,7 +7,8 @@ import { fault } from "../base/errors.ts";
 import type { ContainerConfig, HostConfig, Mount } from "../spec/engine-api.ts";
 import { resolveMerged } from "../storage/index.ts";
 import type { VolumeStore } from "../volumes/index.ts";
-import type { MountRecord } from "./container-record.ts";
+import type { ContainerRecord, MountRecord } from "./container-record.ts";
+import { mountsOf } from "./pending.ts";
 
 function bad(message: string): Error {
   return fault("invalid", "mount", message);
@@ -25,12 +26,17 @@ export type WantedMount = Omit<MountRecord, "source" | "volume"> & {
 
 const propagations = new Set(["private", "rprivate", "shared", "rshared", "slave", "rslave"]);
 
+/** A path without "..", doubled slashes and a slash at its end. */
+export function plainPath(path: string): string {
+  return normalize(path).replace(/(.)\/$/, "$1");
+}
+
 function checkTarget(target: string, spec: string): string {
   if (!target.startsWith("/"))
     throw bad(
       `invalid mount config for type "volume": invalid mount path: '${target}' mount path must be absolute`,
     );
-  const clean = normalize(target).replace(/(.)\/$/, "$1");
+  const clean = plainPath(target);
   if (clean === "/")
     throw bad(
       `invalid volume specification: '${spec}': invalid mount config for type "volume": invalid specification: destination can't be '/'`,
@@ -62,7 +68,7 @@ export function parseBind(spec: string): WantedMount {
   if (source.includes("\0")) throw bad("a mount path has a NUL byte");
   return {
     type: isBind ? "bind" : "volume",
-    source: isBind ? normalize(source).replace(/(.)\/$/, "$1") : "",
+    source: isBind ? plainPath(source) : "",
     ...(isBind ? {} : { volumeName: source }),
     target: checkTarget(target, spec),
     readOnly: words.includes("ro"),
@@ -215,6 +221,11 @@ export function makeMounts(
       mkdirSync(mount.source, { recursive: true });
     return mount;
   });
+}
+
+/** The names of a container's volumes. */
+export function volumesOf(record: ContainerRecord): ReadonlySet<string> {
+  return new Set(mountsOf(record).flatMap(({ volume }) => volume ?? []));
 }
 
 /** Copies what the image has at a volume's target into the volume, while that is empty; owners and all. */

@@ -18,10 +18,11 @@ import {
   removeContainer,
 } from "./ending.ts";
 import { type ExitRecord, readExitRecord } from "./exit-record.ts";
-import { retainPorts } from "./live-ports.ts";
+import { volumesOf } from "./mounts.ts";
 import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
 import { policyHolds } from "./restarts.ts";
 import { followShim } from "./supervision.ts";
+import { finishChange } from "./update.ts";
 
 /** Records that a crash left in the middle of something are those with an endpoint, a run directory or a running state. */
 function unfinished(record: ContainerRecord, runs: ReadonlySet<string>): boolean {
@@ -58,10 +59,7 @@ async function takeOver(deps: EngineDeps, container: Container): Promise<boolean
       container.shim = shim;
       if (!container.running) markStarted(record);
       record.state.pid = shim.pid;
-      if (record.changing) {
-        await retainPorts(shim, record.endpoint?.ports ?? []);
-        record.changing = undefined;
-      }
+      if (record.changing) await finishChange(deps, record, shim);
       agreeWithFreezer(deps, record);
       deps.database.save(record);
       if (record.state.status === "running") deps.health.begin(container, false);
@@ -216,8 +214,9 @@ export async function recover(
   await sweepOutside(deps);
   deps.driver.sweep();
   deps.trash.empty();
-  const ids = new Set(deps.registry.all().map((container) => container.id));
-  deps.volumes.sweep(ids);
+  deps.volumes.sweep(
+    new Map(deps.registry.all().map(({ id, record }) => [id, volumesOf(record)] as const)),
+  );
   deps.images.sweep(new Set(deps.registry.all().flatMap(({ record }) => record.chain)));
   // Last of all: what is being started would look like something that no record explains.
   startInOrder(deps, deps.restarts.open());

@@ -1,71 +1,28 @@
 /**
- * Changing an existing container: limits, the restart policy, labels and published ports, at once when it runs.
+ * Changing an existing container. Limits, the restart policy, labels and published ports change at once; the process itself
+ * and its mounts at its next start. All that is asked for is done, or nothing.
  */
-import { fault } from "../base/errors.ts";
-import type { ContainerConfig, HostConfig, RestartPolicy } from "../spec/engine-api.ts";
-import type { ContainerChanges } from "../spec/extensions.ts";
+import { Fault, fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import type { ShimConnection } from "../runtime/index.ts";
+import type { HostConfig } from "../spec/engine-api.ts";
+import type { BerthState, ContainerChanges } from "../spec/extensions.ts";
+import type { OciResources } from "../spec/oci-runtime.ts";
 import { attributesOf } from "./attributes.ts";
+import { type MountChange, withLabels, withMounts, withProcess } from "./changes.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
-import { PORTS_DISCARDED } from "./create.ts";
+import { checkConfig, checkHostConfig, PORTS_DISCARDED } from "./create.ts";
 import type { EngineDeps } from "./deps.ts";
+import { releaseOtherVolumes } from "./ending.ts";
 import { resourceHostOf } from "./host.ts";
-import { prepareLivePorts } from "./live-ports.ts";
-import { checkResources, resourcesOf } from "./oci-resources.ts";
+import { limitsIn, liveResources, startLimitsIn, withLimits } from "./limits.ts";
+import { type ClaimedPorts, claimLivePorts, livePortChange, retainPorts } from "./live-ports.ts";
+import { makeMounts } from "./mounts.ts";
+import { checkResources } from "./oci-resources.ts";
+import { type Configuration, changeOfRunning, configuredOf, pendingFields } from "./pending.ts";
 import { cgroupPath } from "./places.ts";
-import { type PortConfiguration, withPorts } from "./port-changes.ts";
-import { checkRestartPolicy } from "./restarts.ts";
-
-const limits = [
-  "BlkioWeight",
-  "CpuShares",
-  "CpuPeriod",
-  "CpuQuota",
-  "CpuRealtimePeriod",
-  "CpuRealtimeRuntime",
-  "CpusetCpus",
-  "CpusetMems",
-  "Memory",
-  "MemorySwap",
-  "MemoryReservation",
-  "NanoCpus",
-  "PidsLimit",
-] as const;
-
-/** The fields of a change that say something. */
-function given(change: HostConfig): HostConfig {
-  const entries = limits.flatMap((key) => (change[key] ? [[key, change[key]] as const] : []));
-  return Object.fromEntries(entries);
-}
-
-function conflict(message: string): Error {
-  return fault("conflict", "update", message);
-}
-
-function merged(current: HostConfig, change: HostConfig): HostConfig {
-  if (change.CpuPeriod && current.NanoCpus)
-    throw conflict(
-      "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set",
-    );
-  if (change.CpuQuota && current.NanoCpus)
-    throw conflict(
-      "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set",
-    );
-  if (change.NanoCpus && current.CpuPeriod)
-    throw conflict(
-      "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set",
-    );
-  if (change.NanoCpus && current.CpuQuota)
-    throw conflict(
-      "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set",
-    );
-  const swap = current.MemorySwap ?? 0;
-  if (change.Memory && !change.MemorySwap && swap > 0 && change.Memory > swap)
-    throw conflict(
-      "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
-    );
-  return { ...current, ...change };
-}
+import { withPorts } from "./port-changes.ts";
 
 /** What a user wants changed: limits and the restart policy, and what Docker cannot change. */
 export interface UpdateInput {
@@ -73,100 +30,182 @@ export interface UpdateInput {
   readonly changes: ContainerChanges;
 }
 
+/** What is told of a change. */
+export interface Updated {
+  readonly Warnings: readonly string[];
+  /** There when something waits for the next start. */
+  readonly Berth?: BerthState;
+}
+
+/** In Docker's words: what is wrong with a change, and which container it was for. */
+function cannotUpdate({ id }: Container, error: unknown): unknown {
+  if (!(error instanceof Fault)) return error;
+  return new Fault(
+    error.kind,
+    error.code,
+    `Cannot update container ${id}: ${error.message}`,
+    error,
+  );
+}
+
 /** Throws a Fault "conflict" in Docker's words for a container that is about to be no more. */
 function checkStays(container: Container): void {
   const { status } = container.record.state;
   if (container.removed || status === "removing" || status === "dead")
-    throw conflict(
-      `Cannot update container ${container.id}: container is marked for removal and cannot be "update"`,
+    throw cannotUpdate(
+      container,
+      fault("conflict", "update", 'container is marked for removal and cannot be "update"'),
     );
 }
 
-function withLabels(config: ContainerConfig, { Labels, LabelsRemove = [] }: ContainerChanges) {
-  if (Labels === undefined && LabelsRemove.length === 0) return config;
-  const gone = new Set(LabelsRemove);
-  const kept = Object.entries(config.Labels ?? {}).filter(([key]) => !gone.has(key));
-  return { ...config, Labels: { ...Object.fromEntries(kept), ...Labels } };
+function asks(changes: ContainerChanges, ...fields: readonly (keyof ContainerChanges)[]): boolean {
+  return fields.some((field) => changes[field] !== undefined);
 }
 
-function changesPorts(changes: ContainerChanges): boolean {
-  const { PortBindings, PortBindingsRemove, PublishAllPorts } = changes;
-  return (PortBindings ?? PortBindingsRemove ?? PublishAllPorts) !== undefined;
+/** Limits and restart policy, checked as Docker checks them: the change by itself, and over what is set. */
+function limited(deps: EngineDeps, container: Container, current: HostConfig, change: HostConfig) {
+  const host = resourceHostOf(deps);
+  checkResources(limitsIn(change), host);
+  try {
+    const next = withLimits(current, change);
+    checkResources(next, host);
+    return next;
+  } catch (error) {
+    throw cannotUpdate(container, error);
+  }
 }
 
-/** The limits that are given, and the restart policy, over those that are set. Throws Faults in Docker's words. */
-function withLimits(current: HostConfig, given: HostConfig, policy: RestartPolicy | undefined) {
-  const next = merged(current, given);
-  if (policy === undefined) return next;
-  checkRestartPolicy({ ...next, RestartPolicy: policy });
-  if (next.AutoRemove && policy.Name !== "no")
-    throw conflict(
-      "Restart policy cannot be updated because AutoRemove is enabled for the container",
-    );
-  const { Name, MaximumRetryCount = 0 } = policy;
-  return { ...next, RestartPolicy: { Name, MaximumRetryCount } };
-}
-
-/** Everything as it is to be. Throws Faults in Docker's words. */
+/** Everything as it is to be, and the mounts that have yet to be made. Throws Faults in Docker's words. */
 function configurationAfter(
   deps: EngineDeps,
-  record: ContainerRecord,
+  container: Container,
   { limits, changes }: UpdateInput,
-): PortConfiguration {
-  const policy = limits.RestartPolicy?.Name ? limits.RestartPolicy : undefined;
-  const hostConfig = withLimits(record.hostConfig, given(limits), policy);
-  checkResources(hostConfig, resourceHostOf(deps));
-  const labelled = { config: withLabels(record.config, changes), hostConfig };
-  return changesPorts(changes)
-    ? withPorts(labelled, changes, record.endpoint?.ports ?? [])
+): MountChange {
+  const { record } = container;
+  const current = configuredOf(record);
+  const labelled: Configuration = {
+    config: withProcess(withLabels(current.config, changes), changes),
+    hostConfig: limited(deps, container, current.hostConfig, limits),
+    mounts: current.mounts,
+  };
+  const published = record.endpoint?.ports ?? [];
+  const ported = asks(changes, "PortBindings", "PortBindingsRemove", "PublishAllPorts")
+    ? { ...labelled, ...withPorts(labelled, changes, published) }
     : labelled;
+  const next = asks(changes, "Binds", "Mounts", "Tmpfs", "Volumes", "MountsRemove")
+    ? withMounts(ported, changes)
+    : { ...ported, wanted: [] };
+  if (asks(changes, "Env", "Cmd", "Entrypoint", "User", "WorkingDir", "Hostname"))
+    checkConfig(next.config);
+  if (Object.keys(startLimitsIn(limits)).length > 0)
+    checkHostConfig(deps, next.config, next.hostConfig);
+  return next;
 }
 
-function applyLimits(
+/** Ends a change that a daemon has begun and not finished: the kernel is given what the record says. */
+export async function finishChange(
   deps: EngineDeps,
-  { record }: Container,
-  wanted: HostConfig,
-  next: HostConfig,
-) {
-  if (Object.keys(wanted).length === 0) return;
-  const swap = wanted.Memory ? { MemorySwap: next.MemorySwap } : {};
-  deps.cgroups.update(
-    cgroupPath(deps.settings, record),
-    resourcesOf({ ...wanted, ...swap }, resourceHostOf(deps)),
-  );
+  record: ContainerRecord,
+  shim: ShimConnection,
+): Promise<void> {
+  const { hostConfig, endpoint } = record;
+  try {
+    const resources = liveResources(hostConfig, hostConfig, resourceHostOf(deps));
+    if (resources !== undefined) deps.cgroups.update(cgroupPath(deps.settings, record), resources);
+  } catch (error) {
+    log.warn("limits of a container that runs", { id: record.id, error: messageOf(error) });
+  }
+  if (endpoint !== undefined) await retainPorts(shim, endpoint.ports);
+  record.changing = undefined;
+}
+
+function applyLimits(deps: EngineDeps, container: Container, resources: OciResources): () => void {
+  try {
+    return deps.cgroups.update(cgroupPath(deps.settings, container.record), resources);
+  } catch (error) {
+    throw cannotUpdate(container, error);
+  }
+}
+
+/** Changes a container that runs, and writes it down. */
+async function changeRunning(
+  deps: EngineDeps,
+  container: Container,
+  next: Configuration,
+  limits: HostConfig,
+): Promise<void> {
+  const { record } = container;
+  const { config, hostConfig, mounts, pending, endpoint } = record;
+  const resources = liveResources(limits, next.hostConfig, resourceHostOf(deps));
+  const portChange = livePortChange(container, next);
+  const settle = () => {
+    record.changing = undefined;
+    if (!container.removed) deps.database.save(record);
+  };
+  let ports: ClaimedPorts | undefined;
+  let undoLimits: (() => void) | undefined;
+  let written = false;
+  try {
+    if (resources !== undefined || portChange !== undefined) {
+      // Recorded before it happens: the next daemon finishes what this one cannot, or lets go what it has claimed.
+      record.changing = true;
+      deps.database.insist(record);
+    }
+    if (portChange !== undefined) ports = await claimLivePorts(deps, container, portChange);
+    if (!container.running || record.endpoint !== endpoint) throw notRunning(container);
+    Object.assign(record, changeOfRunning(record, next), ports && { endpoint: ports.endpoint });
+    deps.database.insist(record);
+    written = true;
+    if (resources !== undefined) undoLimits = applyLimits(deps, container, resources);
+    await ports?.publish();
+  } catch (error) {
+    // It has ended after all was written: it is a stopped container that has been changed.
+    if (written && !container.running) return;
+    const still = record.endpoint === undefined ? undefined : endpoint;
+    Object.assign(record, { config, hostConfig, mounts, pending, endpoint: still });
+    undoLimits?.();
+    await ports?.undo();
+    settle();
+    throw error;
+  }
+  await ports?.finish();
+  if (record.changing) settle();
+}
+
+function changeStopped(deps: EngineDeps, { record }: Container, next: Configuration): void {
+  const { config, hostConfig, mounts, pending } = record;
+  try {
+    Object.assign(record, next, { pending: undefined });
+    deps.database.insist(record);
+  } catch (error) {
+    Object.assign(record, { config, hostConfig, mounts, pending });
+    throw error;
+  }
 }
 
 async function updateNow(deps: EngineDeps, container: Container, input: UpdateInput) {
   checkStays(container);
   const { record } = container;
-  const next = configurationAfter(deps, record, input);
-  const before = {
-    config: record.config,
-    hostConfig: record.hostConfig,
-    endpoint: record.endpoint,
-  };
-  const ports = container.running ? await prepareLivePorts(deps, container, next) : undefined;
+  const { wanted, ...kept } = configurationAfter(deps, container, input);
+  const unknown = wanted.flatMap(({ volumeName = "" }) =>
+    volumeName === "" || deps.volumes.find(volumeName) ? [] : [volumeName],
+  );
   try {
-    // It may have ended while ports were claimed.
-    if (ports !== undefined && record.endpoint !== before.endpoint) throw notRunning(container);
-    if (container.running) applyLimits(deps, container, given(input.limits), next.hostConfig);
-    Object.assign(record, next, ports && { endpoint: ports.endpoint });
-    deps.database.insist(record);
-    await ports?.publish();
+    const made = makeMounts(wanted, deps.volumes, record.id);
+    const next = { ...kept, mounts: [...kept.mounts, ...made] };
+    if (container.running) await changeRunning(deps, container, next, input.limits);
+    else changeStopped(deps, container, next);
   } catch (error) {
-    const ended = record.endpoint === undefined;
-    Object.assign(record, before, ended && { endpoint: undefined });
-    await ports?.undo();
+    if (!container.removed) releaseOtherVolumes(deps, record);
+    for (const name of unknown) deps.volumes.forget(name);
     throw error;
   }
-  await ports?.finish();
+  if (!container.removed) releaseOtherVolumes(deps, record);
   deps.events.emit("container", "update", container.id, attributesOf(record));
-  return { Warnings: portWarnings(record.hostConfig, input.changes) };
 }
 
-function portWarnings({ NetworkMode }: HostConfig, changes: ContainerChanges): string[] {
-  const published = Object.keys(changes.PortBindings ?? {}).length > 0;
-  return NetworkMode === "host" && published ? [PORTS_DISCARDED] : [];
+function warningsOf({ hostConfig }: ContainerRecord, { PortBindings }: ContainerChanges): string[] {
+  return hostConfig.NetworkMode === "host" && PortBindings !== undefined ? [PORTS_DISCARDED] : [];
 }
 
 /** Changes a container: all that is asked, or nothing. Throws Faults in Docker's words. */
@@ -174,9 +213,14 @@ export function updateContainer(
   deps: EngineDeps,
   container: Container,
   input: UpdateInput,
-): Promise<{ Warnings: string[] }> {
+): Promise<Updated> {
   return container.exclusively(async () => {
     if (!container.running) await container.cleaned;
-    return updateNow(deps, container, input);
+    await updateNow(deps, container, input);
+    const RestartPending = pendingFields(container.record);
+    return {
+      Warnings: warningsOf(container.record, input.changes),
+      ...(RestartPending.length > 0 ? { Berth: { RestartPending } } : {}),
+    };
   });
 }

@@ -10,9 +10,11 @@ import type {
   MountPoint,
   NetworkSettings,
 } from "../spec/engine-api.ts";
+import type { BerthState } from "../spec/extensions.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
+import { configuredOf, pendingFields } from "./pending.ts";
 import { logPath } from "./places.ts";
 import { portList, portMap } from "./ports.ts";
 
@@ -152,17 +154,19 @@ export function summaryOfContainer(
   };
 }
 
-/** The whole of a container. */
+/** The whole of a container: how it is configured, and beside it what its run has (command, ports, mounts). */
 export function inspectContainer(
   container: Container,
   settings: EngineSettings,
   driver: string,
   /** Whose hosts, hostname and resolv.conf it has. */
   filesOf: string,
-): ContainerInspectResponse {
+): ContainerInspectResponse & { readonly Berth?: BerthState } {
   const { record } = container;
-  const { state, config, hostConfig } = record;
+  const { state } = record;
+  const { config, hostConfig } = configuredOf(record);
   const { path, args } = commandOf(record);
+  const RestartPending = pendingFields(record);
   const files = `${settings.containersDirectory}/${filesOf}`;
   return {
     Id: record.id,
@@ -201,5 +205,6 @@ export function inspectContainer(
     Mounts: record.mounts.map(mountPoint),
     Config: config,
     NetworkSettings: networkSettings(record),
+    ...(RestartPending.length === 0 ? {} : { Berth: { RestartPending } }),
   };
 }

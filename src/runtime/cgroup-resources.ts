@@ -38,7 +38,8 @@ export function v1Writes(resources: OciResources): ResourceWrite[] {
   put("memory", "memsw.limit_in_bytes", memory.swap);
   put("memory", "soft_limit_in_bytes", memory.reservation);
   put("memory", "swappiness", memory.swappiness);
-  if (memory.disableOOMKiller) put("memory", "oom_control", 1);
+  if (memory.disableOOMKiller !== undefined)
+    put("memory", "oom_control", memory.disableOOMKiller ? 1 : 0);
   put("cpu", "shares", cpu.shares);
   put("cpu", "cfs_period_us", cpu.period);
   put("cpu", "cfs_quota_us", cpu.quota);
@@ -115,4 +116,19 @@ export function v2Writes(resources: OciResources): ResourceWrite[] {
       put("blkio", "io.max", `${major}:${minor} ${key}=${rate}`);
   }
   return writes;
+}
+
+/** What undoes a write, by what the file said before it. */
+export function undoingValue({ file, value }: ResourceWrite, before: string): string {
+  const device = /^\d+:\d+(?= )/.exec(value)?.[0];
+  if (device !== undefined) {
+    const line = before.split("\n").find((text) => text.startsWith(`${device} `));
+    const none = file === "io.max" ? "rbps=max wbps=max riops=max wiops=max" : "0";
+    return line ?? `${device} ${none}`;
+  }
+  const [first = ""] = before.split("\n");
+  if (file.endsWith("oom_control") || file.endsWith(".weight"))
+    return first.split(" ").at(-1) ?? "";
+  // An empty set is written as an empty line: writing nothing changes nothing.
+  return first === "" ? "\n" : first;
 }

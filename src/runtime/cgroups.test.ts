@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
-import { cpuWeight, v1Writes, v2Writes } from "./cgroup-resources.ts";
+import { cpuWeight, undoingValue, v1Writes, v2Writes } from "./cgroup-resources.ts";
 import { Cgroups } from "./cgroups.ts";
 import { MadeCgroups } from "./made-cgroups.ts";
 
@@ -127,4 +127,35 @@ test("a directory of the same name that somebody made meanwhile is not taken awa
   expect(existsSync(place + foreign)).toBe(true);
   rmdirSync(place + foreign);
   rmSync(directory, { recursive: true });
+});
+
+test("each write has one that undoes it, by what the file said before", () => {
+  const undo = (file: string, value: string, before: string) =>
+    undoingValue({ controller: "", file, value }, before);
+  expect(undo("memory.limit_in_bytes", "10", "20\n")).toBe("20");
+  expect(undo("cpu.max", "5 10", "max 100000\n")).toBe("max 100000");
+  expect(undo("cpuset.cpus", "0", "\n")).toBe("\n");
+  expect(undo("memory.oom_control", "1", "oom_kill_disable 0\nunder_oom 0\n")).toBe("0");
+  expect(undo("io.bfq.weight", "300", "default 100\n8:0 200\n")).toBe("100");
+  const before = "8:0 1000\n8:16 2000\n";
+  expect(undo("blkio.throttle.read_bps_device", "8:16 5", before)).toBe("8:16 2000");
+  expect(undo("blkio.throttle.read_bps_device", "8:1 5", before)).toBe("8:1 0");
+  expect(undo("io.max", "8:1 rbps=5", "")).toBe("8:1 rbps=max wbps=max riops=max wiops=max");
+});
+
+test("limits of a running group are changed all together or not at all, and can be undone", () => {
+  const path = `${parent}/three`;
+  cgroups.create(path, { pids: { limit: 10 }, memory: { limit: 64 << 20, swap: 64 << 20 } });
+  const of = (controller: string, file: string) =>
+    readFileSync(`/sys/fs/cgroup/${controller}${path}/${file}`, "utf8").trim();
+  if (cgroups.version === 2) return;
+  const memory = { limit: 128 << 20, swap: 256 << 20 };
+  expect(() => cgroups.update(path, { memory, cpu: { cpus: "9999" } })).toThrow("cpuset.cpus");
+  expect(of("memory", "memory.limit_in_bytes")).toBe(String(64 << 20));
+  const undo = cgroups.update(path, { memory, pids: { limit: -1 } });
+  expect(of("memory", "memory.memsw.limit_in_bytes")).toBe(String(256 << 20));
+  expect(of("pids", "pids.max")).toBe("max");
+  undo();
+  expect(of("memory", "memory.memsw.limit_in_bytes")).toBe(String(64 << 20));
+  expect(of("pids", "pids.max")).toBe("10");
 });

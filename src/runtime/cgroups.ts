@@ -12,15 +12,20 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  readSync,
   rmdirSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 import type { OciResources } from "../spec/oci-runtime.ts";
-import { type ResourceWrite, v1Writes, v2Writes } from "./cgroup-resources.ts";
+import { type ResourceWrite, undoingValue, v1Writes, v2Writes } from "./cgroup-resources.ts";
 import { type CgroupUsage, readControl, usageV1, usageV2 } from "./cgroup-stats.ts";
 import type { MadeCgroups } from "./made-cgroups.ts";
+
+/** No file of limits is longer. */
+const CONTROL_SIZE = 8192;
 
 /** A container's cgroup, as the launch plan needs it. */
 export interface CgroupJoin {
@@ -242,8 +247,12 @@ export class Cgroups {
     }
   }
 
-  /** Writes limits; used at creation and to change a running container's. */
-  apply(path: string, resources: OciResources): void {
+  /** Writes limits. `before` is told of each write that is about to happen, with the file's descriptor. */
+  private apply(
+    path: string,
+    resources: OciResources,
+    before?: (write: ResourceWrite, fd: number) => void,
+  ): void {
     const writes = this.version === 1 ? v1Writes(resources) : v2Writes(resources);
     // The device rules are a dozen writes to the same file.
     let open: { key: string; fd: number } | undefined;
@@ -257,23 +266,101 @@ export class Cgroups {
         const fd = open?.fd ?? this.open(path, write);
         if (fd === undefined) continue;
         open = { key, fd };
-        this.write(fd, write);
+        before?.(write, fd);
+        this.write(path, fd, write);
       }
     } finally {
       if (open !== undefined) closeSync(open.fd);
     }
   }
 
-  /** Changes a running container's limits: only what `resources` names. */
-  update(path: string, resources: OciResources): void {
-    const { limit, swap } = resources.memory ?? {};
-    if (this.version === 1 && limit !== undefined && swap !== undefined) {
-      // Memory may never be above memory and swap together, not for a moment: what grows is raised from above.
-      const memory = this.hierarchies.find((h) => h.controllers.includes("memory"))?.path ?? "";
-      const now = Number(readFileSync(`${memory}${path}/memory.memsw.limit_in_bytes`, "utf8"));
-      if (swap < 0 || swap > now) this.apply(path, { memory: { swap } });
+  /**
+   * Changes a running container's limits: only what `resources` names, and all of it or nothing. Throws a Fault "failed" when
+   * the kernel refuses one. Gives what undoes it.
+   */
+  update(path: string, resources: OciResources): () => void {
+    const undoing: ResourceWrite[] = [];
+    const note = (write: ResourceWrite, fd: number) => {
+      const buffer = Buffer.alloc(CONTROL_SIZE);
+      const text = buffer.toString("utf8", 0, readSync(fd, buffer, 0, CONTROL_SIZE, 0));
+      undoing.push({ ...write, value: undoingValue(write, text) });
+    };
+    const undo = () => {
+      for (const write of undoing.splice(0).reverse()) {
+        const fd = this.open(path, write);
+        if (fd === undefined) continue;
+        try {
+          this.write(path, fd, write);
+        } catch (error) {
+          log.warn("a limit cannot be set back", { file: write.file, error: messageOf(error) });
+        } finally {
+          closeSync(fd);
+        }
+      }
+    };
+    try {
+      this.updateMemory(path, resources, note);
+      this.apply(path, resources, note);
+    } catch (error) {
+      undo();
+      throw error;
     }
-    this.apply(path, resources);
+    return undo;
+  }
+
+  /** What must come before a change of memory: room above, and a look at whether what is used fits in. */
+  private updateMemory(
+    path: string,
+    { memory: { limit, swap } = {} }: OciResources,
+    note: (write: ResourceWrite, fd: number) => void,
+  ): void {
+    if (this.version === 2) {
+      // The kernel would kill for it instead of refusing. What it can throw away does not count.
+      const { usage, reclaimable } = this.memoryUse(path);
+      if (limit !== undefined && limit >= 0 && usage - reclaimable > limit)
+        throw this.belowUse(path, limit);
+      return;
+    }
+    if (limit === undefined || swap === undefined) return;
+    // Memory may never be above memory and swap together, not for a moment: what grows is raised from above.
+    const now = Number(this.control(path, "memory.memsw.limit_in_bytes"));
+    if (swap < 0 || swap > now) this.apply(path, { memory: { swap } }, note);
+  }
+
+  /** A file of the memory controller. */
+  private control(path: string, file: string): string {
+    const root =
+      this.version === 2
+        ? this.unified
+        : this.hierarchies.find((h) => h.controllers.includes("memory"))?.path;
+    return root === undefined ? "" : readControl(`${root}${path}/${file}`);
+  }
+
+  private memoryUse(path: string): { usage: number; peak: number; reclaimable: number } {
+    const [current, highest] =
+      this.version === 2
+        ? ["memory.current", "memory.peak"]
+        : ["memory.usage_in_bytes", "memory.max_usage_in_bytes"];
+    const usage = Number(this.control(path, current));
+    const stat = this.control(path, "memory.stat");
+    const files = [...stat.matchAll(/^(?:in)?active_file (\d+)$/gm)].map(([, size]) =>
+      Number(size),
+    );
+    return {
+      usage,
+      peak: Number(this.control(path, highest)) || usage,
+      reclaimable: files.reduce((sum, size) => sum + size, 0),
+    };
+  }
+
+  private belowUse(path: string, limit: number, cause?: unknown): Error {
+    const { usage, peak } = this.memoryUse(path);
+    return fault(
+      "failed",
+      "memory-in-use",
+      `unable to set memory limit to ${limit} (current usage: ${usage}, peak usage: ${peak})`,
+      cause,
+    );
   }
 
   /** The descriptor of a file that is to be written; undefined when the host lacks it and can do without. */
@@ -296,10 +383,12 @@ export class Cgroups {
     }
   }
 
-  private write(fd: number, { file, value }: ResourceWrite): void {
+  private write(path: string, fd: number, { file, value }: ResourceWrite): void {
     try {
       writeSync(fd, value);
     } catch (error) {
+      if (/^memory\.(memsw\.)?limit_in_bytes$/.test(file) && errnoOf(error) === "EBUSY")
+        throw this.belowUse(path, Number(value), error);
       throw refused(file, value, error);
     }
   }

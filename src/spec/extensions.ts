@@ -2,7 +2,7 @@
  * What berth adds to the Engine API, always in a field "Berth" of its own, so that whoever does not know it sees Docker's API
  * unchanged. docs/extensions.md explains it to users.
  */
-import type { PortMap } from "./engine-api.ts";
+import type { ContainerConfig, HostConfig, PortMap } from "./engine-api.ts";
 
 /** Changes to an existing container: the field "Berth" in the body of POST /containers/{id}/update. */
 export interface ContainerChanges {
@@ -15,4 +15,28 @@ export interface ContainerChanges {
   /** Labels to set, at once. */
   readonly Labels?: Readonly<Record<string, string>> | undefined;
   readonly LabelsRemove?: readonly string[] | undefined;
+
+  // What follows is applied at the next start; at once where the container does not run.
+  /** Variables to set, as NAME=value. */
+  readonly Env?: ContainerConfig["Env"];
+  readonly EnvRemove?: readonly string[] | undefined;
+  readonly Cmd?: ContainerConfig["Cmd"];
+  readonly Entrypoint?: ContainerConfig["Entrypoint"];
+  readonly User?: string | undefined;
+  readonly WorkingDir?: string | undefined;
+  readonly Hostname?: string | undefined;
+  /** Mounts, as in the body of a creation; one for a target that has another takes its place. */
+  readonly Binds?: HostConfig["Binds"];
+  readonly Mounts?: HostConfig["Mounts"];
+  readonly Tmpfs?: HostConfig["Tmpfs"];
+  /** Anonymous volumes. */
+  readonly Volumes?: ContainerConfig["Volumes"];
+  /** Targets where nothing is to be mounted any more. */
+  readonly MountsRemove?: readonly string[] | undefined;
+}
+
+/** What berth adds to the answers of an update and of inspect. */
+export interface BerthState {
+  /** The fields that have been changed and are applied at the next start. */
+  readonly RestartPending: readonly string[];
 }

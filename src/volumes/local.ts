@@ -137,6 +137,35 @@ export class VolumeStore {
     return rows.map((row) => row.volume);
   }
 
+  /**
+   * Forgets uses by a container of all volumes but these. Of those that it lets go, anonymous ones that nobody uses and nothing
+   * has been put into are removed.
+   */
+  retain(container: string, names: ReadonlySet<string>): void {
+    const used = this.db
+      .query<{ volume: string }, [string]>("SELECT volume FROM volume_users WHERE container = ?")
+      .all(container);
+    for (const { volume } of used) {
+      if (names.has(volume)) continue;
+      this.db.run("DELETE FROM volume_users WHERE volume = ? AND container = ?", [
+        volume,
+        container,
+      ]);
+      if (this.isAnonymous(volume)) this.forget(volume);
+    }
+  }
+
+  /** Removes a volume that nobody uses and nothing has been put into; leaves any other. */
+  forget(name: string): void {
+    if (this.find(name) !== undefined && this.users(name).length === 0 && this.isEmpty(name))
+      this.remove(name);
+  }
+
+  /** True for a volume that was made for a container without a name. */
+  isAnonymous(name: string): boolean {
+    return this.find(name)?.labels["com.docker.volume.anonymous"] !== undefined;
+  }
+
   /** Removes a volume and its content. Throws a Fault "conflict" while a container uses it. */
   remove(name: string, force = false): void {
     if (this.find(name) === undefined) {
@@ -156,8 +185,8 @@ export class VolumeStore {
     rmSync(grave, { recursive: true, force: true });
   }
 
-  /** Removes what a crash left of removals, and uses by containers that are no more. */
-  sweep(containers: ReadonlySet<string>): void {
+  /** Removes what a crash left of removals, and uses that are none. `uses`: the volumes of each container. */
+  sweep(uses: ReadonlyMap<string, ReadonlySet<string>>): void {
     for (const entry of readdirSync(this.root))
       if (entry.startsWith(".removed-"))
         rmSync(`${this.root}/${entry}`, { recursive: true, force: true });
@@ -165,14 +194,14 @@ export class VolumeStore {
       .query<{ container: string }, []>("SELECT DISTINCT container FROM volume_users")
       .all();
     for (const { container } of rows) {
-      if (containers.has(container)) continue;
+      const names = uses.get(container);
+      if (names !== undefined) {
+        this.retain(container, names);
+        continue;
+      }
       // Its creation was never finished: anonymous volumes that were made for it go too.
       for (const name of this.releaseAll(container))
-        if (
-          this.find(name)?.labels["com.docker.volume.anonymous"] !== undefined &&
-          this.users(name).length === 0
-        )
-          this.remove(name);
+        if (this.isAnonymous(name) && this.users(name).length === 0) this.remove(name);
     }
     const known = new Set(this.list().map((volume) => volume.name));
     for (const entry of readdirSync(this.root))
