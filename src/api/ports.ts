@@ -37,6 +37,7 @@ export type ContainersPort = Pick<
   | "remove"
   | "wait"
   | "attach"
+  | "checkAttachable"
   | "detached"
   | "createExec"
   | "execs"

@@ -52,6 +52,8 @@ export class Container {
   /** A start or a take-over is under way: an end waits in `earlyExit` until that has been told. */
   beginning = false;
   earlyExit: ExitRecord | undefined;
+  /** So many of its processes have been killed for want of memory in this run, as far as has been told. */
+  oomKills = 0;
   /** So many restarts are under way, which --rm does not count as its end. */
   restartsUnderWay = 0;
   /** So many commits hold its processes still, whatever its state says. */
@@ -122,7 +124,8 @@ export class Container {
   /** Tells those who wait for the removal. */
   tellRemoved(): void {
     this.removed = true;
-    const status = this.exitStatus();
+    // Whatever has kept it from starting is not what has removed it.
+    const status = { code: this.record.state.exitCode };
     for (const resolve of [...this.removalWaiters, ...this.exitWaiters]) resolve(status);
     this.removalWaiters.clear();
     this.exitWaiters.clear();

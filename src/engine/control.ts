@@ -44,7 +44,7 @@ async function awaitKilled(
   gone: Promise<unknown>,
 ): Promise<boolean> {
   for (let waited = 0; waited < KILL_PATIENCE_MS; waited += KILL_SLICE_MS) {
-    letGoOn(deps, container);
+    deps.cgroups.thaw(cgroupPath(deps.settings, container.record));
     if ((await within(gone, KILL_SLICE_MS)) !== undefined) return true;
   }
   return false;
@@ -75,6 +75,7 @@ async function askToStop(
 ): Promise<{ readonly gone: Promise<unknown> } | undefined> {
   if (container.restarting) {
     callOff(deps, container);
+    deps.events.emit("container", "stop", container.id, attributesOf(container.record));
     return undefined;
   }
   if (!container.running) throw fault("not-modified", "already-stopped", "");
@@ -82,9 +83,7 @@ async function askToStop(
   container.record.stoppedByUser = true;
   deps.database.save(container.record);
   const gone = container.wait("next-exit");
-  letGoOn(deps, container);
-  await send(container, signal);
-  tellKill(deps, container, signal);
+  await kill(deps, container, signal, true);
   // In an object: the end itself is not to be waited for here.
   return { gone };
 }
@@ -97,8 +96,7 @@ async function finishStop(
 ): Promise<void> {
   const patience = seconds < 0 ? Number.POSITIVE_INFINITY : seconds * 1000;
   if ((await within(gone, patience)) === undefined) {
-    await send(container, SIGKILL);
-    tellKill(deps, container, SIGKILL);
+    await kill(deps, container, SIGKILL, true);
     if (!(await awaitKilled(deps, container, gone)))
       throw fault(
         "failed",
@@ -117,7 +115,6 @@ function callOff(deps: EngineDeps, container: Container): void {
   container.record.stoppedByUser = true;
   container.tellExit();
   deps.database.save(container.record);
-  deps.events.emit("container", "stop", container.id, attributesOf(container.record));
 }
 
 /** Stops a container: its stop signal, and SIGKILL after the time-out. "not-modified" when it does not run. */
@@ -175,9 +172,9 @@ export async function killContainer(
   container.record.stoppedByUser = true;
   deps.database.save(container.record);
   const gone = container.wait("next-exit");
-  if (signal === SIGKILL) letGoOn(deps, container);
-  await send(container, signal);
-  tellKill(deps, container, signal);
+  const { StopSignal } = container.record.config;
+  const ends = !StopSignal || signal === SIGKILL || signal === signalNumber(StopSignal);
+  await kill(deps, container, signal, ends);
   if (signal === SIGKILL) await awaitKilled(deps, container, gone);
 }
 
@@ -199,15 +196,23 @@ export async function pauseContainer(deps: EngineDeps, container: Container): Pr
   deps.events.emit("container", "pause", container.id, attributesOf(container.record));
 }
 
-/** Whatever holds its processes still is to hold them no more: they could not end. */
-function letGoOn(deps: EngineDeps, container: Container): void {
-  if (container.record.state.status === "paused") unpauseNow(deps, container);
-  else if (container.heldStill > 0) deps.cgroups.thaw(cgroupPath(deps.settings, container.record));
-}
-
-function tellKill(deps: EngineDeps, container: Container, signal: number): void {
+/**
+ * Sends a signal and tells of it; the order is told before what follows from it. `ends`: it is meant to end the container,
+ * so that nothing may hold its processes still any longer.
+ */
+async function kill(
+  deps: EngineDeps,
+  container: Container,
+  signal: number,
+  ends: boolean,
+): Promise<void> {
+  const { record } = container;
   const more = { signal: String(signal) };
-  deps.events.emit("container", "kill", container.id, attributesOf(container.record, more));
+  deps.events.emit("container", "kill", container.id, attributesOf(record, more));
+  await send(container, signal);
+  if (!ends || !container.running) return;
+  if (record.state.status === "paused" && signal !== SIGKILL) unpauseNow(deps, container);
+  else deps.cgroups.thaw(cgroupPath(deps.settings, record));
 }
 
 function unpauseNow(deps: EngineDeps, container: Container): void {

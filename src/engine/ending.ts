@@ -49,7 +49,7 @@ export async function releaseResources(deps: EngineDeps, { record }: Container):
 /** Notes that a container runs from now on. */
 export function markStarted(record: ContainerRecord): void {
   const startedAt = new Date().toISOString();
-  const anew = { error: "", exitCode: 0, oomKilled: false, finishedAt: "" };
+  const anew = { error: "", exitCode: 0, oomKilled: false };
   Object.assign(record.state, anew, { status: "running", startedAt });
   record.hasBeenStarted = true;
   record.stoppedByUser = false;
@@ -99,7 +99,8 @@ export function containerEnded(deps: EngineDeps, container: Container, exit: Exi
     finishedAt: new Date(exit.finished).toISOString(),
   });
   deps.database.save(record);
-  if (exit.oomKills > 0) deps.events.emit("container", "oom", record.id, attributesOf(record));
+  if (exit.oomKills > container.oomKills)
+    deps.events.emit("container", "oom", record.id, attributesOf(record));
   const execDuration = String(
     Math.max(0, Math.floor((exit.finished - Date.parse(record.state.startedAt)) / 1000)),
   );

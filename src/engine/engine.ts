@@ -41,7 +41,7 @@ import { attributesNow, isReadable } from "./log-copy.ts";
 import { logPath } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
-import { attachContainer, type StreamChoice } from "./streams.ts";
+import { attachContainer, checkAttachable, type StreamChoice } from "./streams.ts";
 import { type Updated, type UpdateInput, updateContainer } from "./update.ts";
 import { inspectContainer, summaryOfContainer } from "./views.ts";
 
@@ -128,6 +128,11 @@ export class Engine {
     handlers: StreamHandlers,
   ): Promise<AttachedStream> {
     return attachContainer(this.deps, this.get(reference), choice, handlers);
+  }
+
+  /** Throws Faults "conflict" for a container that cannot be attached to as it is. */
+  checkAttachable(reference: string): void {
+    checkAttachable(this.get(reference), reference);
   }
 
   /** Tells that a client has left by its detach keys. */

@@ -147,6 +147,12 @@ export class Execs {
     return id;
   }
 
+  /** Throws a Fault "conflict" in Docker's words for one that has been started. */
+  checkFresh({ id, started, running }: ExecState): void {
+    const how = running ? "is already running" : "has already run";
+    if (started) throw fault("conflict", "exec-started", `Error: Exec command ${id} ${how}`);
+  }
+
   /** Runs it. `handlers` get its output; with detach they are ignored by the caller. */
   async start(
     exec: ExecState,
@@ -154,8 +160,7 @@ export class Execs {
     handlers: StreamHandlers,
   ): Promise<AttachedStream> {
     const { container, config } = exec;
-    if (exec.started)
-      throw fault("conflict", "exec-started", `exec ${exec.id} has already been started`);
+    this.checkFresh(exec);
     if (!container.running) throw notRunning(container);
     exec.started = true;
     try {
@@ -237,12 +242,22 @@ export class Execs {
     exec.exitCode = status;
     exec.tellExit(status);
     this.forget(exec);
+    if (status === KILLED) this.tellOom(container);
     this.deps.events.emit(
       "container",
       "exec_die",
       container.id,
       attributesOf(container.record, { execID: exec.id, exitCode: String(status) }),
     );
+  }
+
+  /** What has been killed may have been so for want of memory. */
+  private tellOom(container: Container): void {
+    const { record } = container;
+    const kills = this.deps.cgroups.oomKills(cgroupPath(this.deps.settings, record));
+    if (kills > container.oomKills)
+      this.deps.events.emit("container", "oom", record.id, attributesOf(record));
+    container.oomKills = Math.max(kills, container.oomKills);
   }
 
   /** It is no more; inspect may still ask for its status, but not for ever. */
@@ -257,7 +272,10 @@ export class Execs {
     for (const id of container.execs) {
       const exec = this.byId.get(id);
       if (exec?.running) this.ended(exec, KILLED);
-      else if (exec !== undefined && !exec.started) this.forget(exec);
+      else if (exec !== undefined && !exec.started) {
+        this.forget(exec);
+        this.byId.delete(id);
+      }
     }
   }
 

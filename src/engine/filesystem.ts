@@ -70,6 +70,7 @@ export async function commitContainer(
   const freeze = request.pause && record.state.status === "running";
   if (freeze) deps.cgroups.freeze(cgroupPath(deps.settings, record));
   container.heldStill += Number(freeze);
+  if (freeze) deps.events.emit("container", "pause", record.id, attributesOf(record));
   try {
     const id = await deps.images.commit(
       parent,
@@ -89,6 +90,7 @@ export async function commitContainer(
   } finally {
     container.heldStill -= Number(freeze);
     // It may have been paused by a user meanwhile, who then wants it so.
+    if (freeze) deps.events.emit("container", "unpause", record.id, attributesOf(record));
     if (freeze && container.heldStill === 0 && record.state.status === "running")
       deps.cgroups.thaw(cgroupPath(deps.settings, record));
   }

@@ -381,6 +381,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   await container.cleaned;
   applyPending(deps, record);
   container.beginning = true;
+  container.oomKills = 0;
   container.stopping = false;
   state.logLosses = undefined;
   record.cgroup = cgroupOutside(record);

@@ -76,6 +76,22 @@ class EarlyStream implements AttachedStream {
   }
 }
 
+/** Throws Faults "conflict" in Docker's words. `asked`: the container as the user has called it. */
+export function checkAttachable({ record, restarting }: Container, asked: string): void {
+  if (record.state.status === "paused")
+    throw fault(
+      "conflict",
+      "paused",
+      `container ${asked} is paused, unpause the container before attach`,
+    );
+  if (restarting)
+    throw fault(
+      "conflict",
+      "restarting",
+      `container ${asked} is restarting, wait until the container is running`,
+    );
+}
+
 /** Attaches. A container that does not run is waited for: its next start joins the stream. */
 export async function attachContainer(
   deps: EngineDeps,
@@ -83,19 +99,8 @@ export async function attachContainer(
   choice: StreamChoice,
   handlers: StreamHandlers,
 ): Promise<AttachedStream> {
-  const { state, config } = container.record;
-  if (state.status === "paused")
-    throw fault(
-      "conflict",
-      "paused",
-      `container ${container.id} is paused, unpause the container before attach`,
-    );
-  if (container.restarting)
-    throw fault(
-      "conflict",
-      "restarting",
-      `You cannot attach to a restarting container, wait until the container is running`,
-    );
+  const { config } = container.record;
+  checkAttachable(container, container.id);
   deps.events.emit("container", "attach", container.id, attributesOf(container.record));
   const streams = streamMask({ ...choice, stdin: choice.stdin && config.OpenStdin === true });
   if (container.running)

@@ -403,6 +403,15 @@ export class Cgroups {
     });
   }
 
+  /** How many processes of a cgroup have been killed for want of memory; 0 when that is not counted. */
+  oomKills(path: string): number {
+    const memory = this.hierarchies.find((h) => h.controllers.includes("memory"));
+    const file = memory
+      ? `${memory.path}${path}/memory.oom_control`
+      : `${this.unified}${path}/memory.events`;
+    return Number(/^oom_kill (\d+)$/m.exec(readControl(file))?.[1] ?? 0);
+  }
+
   /** The processes in a cgroup and below it; none when it is gone. */
   pids(path: string): number[] {
     const root = this.version === 2 ? this.unified : (this.hierarchies[0]?.path ?? "");

@@ -80,12 +80,8 @@ async function attach(
   };
   const keys = parseDetachKeys(query.get("detachKeys") ?? "");
   const replay = boolean(query, "logs");
-  if (container.record.state.status === "paused")
-    throw fault(
-      "conflict",
-      "paused",
-      `container ${container.id} is paused, unpause the container before attach`,
-    );
+  // Checked before the connection is taken over, so that the client gets a status.
+  containers.checkAttachable(params.id ?? "");
   const client = takeOver(tty);
   if (replay) {
     await Bun.sleep(HEAD_FIRST_MS);
@@ -133,8 +129,7 @@ async function execStart(
     return { status: 200 };
   }
   // Checked before the connection is taken over, so that the client gets a status.
-  if (exec.started)
-    throw fault("conflict", "exec-started", `exec ${exec.id} has already been started`);
+  containers.execs.checkFresh(exec);
   if (!exec.container.running)
     throw fault("conflict", "not-running", `container ${exec.container.id} is not running`);
   const { tty, streams, detachKeys } = exec.config;
@@ -303,7 +298,7 @@ export const streamRoutes: readonly Route[] = [
         OpenStdin: exec.config.streams.stdin,
         OpenStdout: exec.config.streams.stdout,
         OpenStderr: exec.config.streams.stderr,
-        CanRemove: !exec.running && exec.started,
+        CanRemove: false,
         ContainerID: exec.container.id,
         DetachKeys: exec.config.detachKeys,
         Pid: exec.pid,
