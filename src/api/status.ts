@@ -1,7 +1,7 @@
 /**
  * Error kinds as HTTP statuses: the one place where they meet.
  */
-import { Fault, type FaultKind } from "../base/errors.ts";
+import { errnoOf, Fault, type FaultKind, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 
 const statuses: Readonly<Record<FaultKind, number>> = {
@@ -16,8 +16,20 @@ const statuses: Readonly<Record<FaultKind, number>> = {
   failed: 500,
 };
 
+/** What the host has no more of, or refuses to everybody: no bug, wherever it is met. */
+const refusals =
+  /^(ENOSPC|EDQUOT|EROFS|EIO|EMFILE|ENFILE|ENOMEM|SQLITE_(FULL|READONLY|IOERR|CANTOPEN))/;
+
+function hostRefusal(error: unknown): Fault | undefined {
+  const code = errnoOf(error) ?? "";
+  if (!refusals.test(code)) return undefined;
+  const full = code === "SQLITE_FULL" ? "no space left on device: " : "";
+  return fault("failed", "host-refused", `the host refuses: ${full}${messageOf(error)}`, error);
+}
+
 /** The status and message of anything thrown. What is no Fault is a bug of berth's: it is logged as one. */
-export function statusOf(error: unknown, what: string): { status: number; message: string } {
+export function statusOf(thrown: unknown, what: string): { status: number; message: string } {
+  const error = hostRefusal(thrown) ?? thrown;
   if (error instanceof Fault) {
     if (error.kind === "failed") log.error("request failed", { what, error: error.message });
     return { status: statuses[error.kind], message: error.message };

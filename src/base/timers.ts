@@ -6,7 +6,7 @@ const LONGEST_MS = 2 ** 31 - 1;
 
 /** Calls back after `ms`, which may be Infinity; gives what calls it off. */
 export function after(ms: number, work: () => void): () => void {
-  let left = ms;
+  let left = Math.max(ms, 0);
   let timer: ReturnType<typeof setTimeout>;
   const next = () => {
     const step = Math.min(left, LONGEST_MS);

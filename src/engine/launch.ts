@@ -443,7 +443,11 @@ async function failedStart(
 /** Starts a container. Throws Faults in Docker's words; a container that runs already is "not-modified". */
 export function startContainer(deps: EngineDeps, container: Container): Promise<void> {
   return container.exclusively(async () => {
-    container.record.restartCount = container.restarting ? container.record.restartCount : 0;
+    if (!container.restarting) {
+      container.record.restartCount = 0;
+      // The next pause is a first one again.
+      deps.restarts.cancel(container);
+    }
     // Whoever asks for a start by hand does not want to wait for what the container depends on.
     const held = deps.restarts.holds(container);
     if (held) deps.restarts.cancel(container);

@@ -65,3 +65,88 @@ test("containers live and end on a full disk, new ones are refused with the reas
   expect(out).toMatch(/^lives Up/m);
   expect(out).not.toContain("writes");
 });
+
+/** What may be said of a full disk; never that it is a bug. */
+const REASON = /no space left|disk is full/i;
+
+test("each call on a full disk succeeds or says why not, and what was answered holds after the daemon's death", async () => {
+  for (const name of ["busy", "named", "gone", "still"])
+    await daemon.berth("run", "-d", "--name", name, "busybox", "sleep", "1000");
+  for (const name of ["gone", "still"]) await daemon.berth("kill", name);
+  await daemon.berth(
+    ...[
+      "run",
+      "-d",
+      "--name",
+      "talks",
+      "busybox",
+      "sh",
+      "-c",
+      "trap 'exit 6' TERM; while :; do echo a line of output; sleep 0.01; done",
+    ],
+  );
+  const archive = new Uint8Array(Bun.spawnSync(["tar", "-C", "/bin", "-ch", "busybox"]).stdout);
+  fill();
+  const body = { Image: "busybox", Cmd: ["true"], HostConfig: { NetworkMode: "none" } };
+  const said: Record<string, string> = {};
+  const call = async (what: string, method: string, path: string, content?: unknown) => {
+    const response = await fetch(`http://x${path}`, {
+      method,
+      unix: daemon.socket,
+      ...(content === undefined
+        ? {}
+        : {
+            body: content instanceof Uint8Array ? content : JSON.stringify(content),
+            headers: { "Content-Type": "application/json" },
+          }),
+    });
+    said[what] = `${response.status} ${await response.text()}`;
+    return response.status;
+  };
+  for (let i = 0; i < 60; i++)
+    await call(`create ${i}`, "POST", `/containers/create?name=new${i}`, body);
+  await call("volume", "POST", "/volumes/create", { Name: "vol" });
+  await call("create with a volume", "POST", "/containers/create", {
+    ...body,
+    HostConfig: { Binds: ["named-volume:/v"] },
+  });
+  await call("start", "POST", "/containers/still/start");
+  await call("copy in", "PUT", "/containers/busy/archive?path=/tmp", archive);
+  await call("copy in, stopped", "PUT", "/containers/still/archive?path=/tmp", archive);
+  await call("copy out", "GET", "/containers/busy/archive?path=/etc/passwd");
+  await call("commit", "POST", "/commit?container=busy&repo=full");
+  await call("tag", "POST", "/images/busybox/tag?repo=again&tag=1");
+  await call("import", "POST", "/images/create?fromSrc=-&repo=imported", archive);
+  await call("update", "POST", "/containers/busy/update", { RestartPolicy: { Name: "always" } });
+  const renamed = await call("rename", "POST", "/containers/named/rename?name=other");
+  await call("logs", "GET", "/containers/talks/logs?stdout=1&tail=1");
+  await call("pause", "POST", "/containers/busy/pause");
+  await call("unpause", "POST", "/containers/busy/unpause");
+  await call("restart", "POST", "/containers/talks/restart?t=5");
+  const name = renamed === 204 ? "other" : "named";
+  const stopped = await call("stop", "POST", `/containers/${name}/stop?t=0`);
+  const removed = await call("remove", "DELETE", "/containers/gone");
+  await call("prune", "POST", "/volumes/prune");
+  const exec = await daemon.berth("exec", "busy", "echo", "well");
+  expect(exec).toMatchObject({ status: 0, out: "well\n" });
+  for (const [what, text] of Object.entries(said))
+    if (Number(text.slice(0, 3)) >= 500) expect(`${what}: ${text}`).toMatch(REASON);
+  expect(Object.values(said).join("\n")).not.toContain("please report");
+  expect(said.unpause).toStartWith("204");
+  // Whatever was answered holds for the next daemon, which starts on a disk that is full as well.
+  await daemon.kill();
+  await daemon.start();
+  const names = (await daemon.berth("ps", "-a", "--format", "{{.Names}}")).out.split("\n");
+  expect(names).toContain(name);
+  if (removed === 204) expect(names).not.toContain("gone");
+  expect(await daemon.inspect("busy", "{{.State.Running}} {{.State.Paused}}")).toBe("true false");
+  if (stopped === 204) expect(await daemon.inspect(name, "{{.State.Status}}")).toBe("exited");
+  for (const [what, text] of Object.entries(said))
+    if (what.startsWith("create ") && text.startsWith("201"))
+      expect(names).toContain(what.replace("create ", "new"));
+  free();
+  for (const name of ["still", "busy", "talks"])
+    expect((await daemon.berth("restart", "-t", "0", name)).status).toBe(0);
+  expect((await daemon.berth("exec", "still", "echo", "again")).out).toBe("again\n");
+  expect((await daemon.berth("logs", "--tail", "1", "talks")).out).toBe("a line of output\n");
+}, 120_000);
