@@ -58,7 +58,9 @@ async function withStopped<T>(
   { record }: Container,
   work: (root: number) => Promise<T>,
 ): Promise<T> {
-  const mount = deps.driver.mountOf(layerOf(record));
+  // Between the two runs of a restart, a container with --rm has a layer that the kernel mounts as volatile only.
+  const volatile = record.hostConfig.AutoRemove === true;
+  const mount = deps.driver.mountOf({ ...layerOf(record), volatile });
   const handle =
     mount.kind === "overlay"
       ? await deps.kernel.mountDetached("overlay", overlayParams(mount, deps.features.lowerdirPlus))
