@@ -74,13 +74,19 @@ _Noreturn static void give_up(void) {
   _exit(0);
 }
 
+static void watch_streams(struct process *process) {
+  int in = process->in, out = process->out[0], err = process->out[1];
+  if (in >= 0 && in != out) watch(in, 0, SOURCE_IN, index_of(process));
+  if (out >= 0) watch(out, EPOLLIN, SOURCE_OUT, index_of(process));
+  if (err >= 0) watch(err, EPOLLIN, SOURCE_ERR, index_of(process));
+}
+
+/* An exec's output may be there before it is known that it has started. It waits: `started` is its client's first frame. */
 static void adopt_output(struct process *process, int in, int out, int err) {
   process->in = in;
   process->out[0] = out;
   process->out[1] = err;
-  if (in >= 0 && in != out) watch(in, 0, SOURCE_IN, index_of(process));
-  if (out >= 0) watch(out, EPOLLIN, SOURCE_OUT, index_of(process));
-  if (err >= 0) watch(err, EPOLLIN, SOURCE_ERR, index_of(process));
+  if (process == &processes[0] || process->started) watch_streams(process);
 }
 
 static struct connection *stream_of(const struct process *process) {
@@ -192,6 +198,7 @@ static void status_ready(struct process *process) {
   process->started = true;
   if (process->phase < PHASE_RUNNING) process->phase = PHASE_RUNNING;
   tell_started(process);
+  if (process != &processes[0]) watch_streams(process);
 }
 
 static struct process *free_process(void) {

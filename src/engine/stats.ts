@@ -179,24 +179,31 @@ export class Sampler {
     return this.take(container, hostTime(), this.comparable(container));
   }
 
-  /** A sample at once and then one a second, the newest for a slow reader, until the container is removed or `signal` says so. */
+  /**
+   * A sample at once and then one a second, the newest for a slow reader, each compared with the one before it, until the
+   * container is removed or `signal` says so.
+   */
   async *follow(container: Container, signal: AbortSignal): AsyncGenerator<ContainerSample> {
-    let next: ContainerSample | undefined = this.take(
-      container,
-      hostTime(),
-      this.comparable(container),
-    );
+    const first = this.take(container, hostTime(), this.comparable(container));
+    let next: ContainerSample | undefined = first;
+    let [before, at] = [first, performance.now()];
     let wake = Promise.withResolvers<void>();
     const stop = this.listen(container, (sample) => {
-      next = sample;
+      // The tick is everybody's: the first one may come too soon after the sample at once.
+      if (sample !== undefined && performance.now() - at < COMPARABLE_MS) return;
+      next = sample && { ...sample, preread: before.read, precpu_stats: before.cpu_stats };
       wake.resolve();
     });
     const aborted = () => wake.resolve();
     signal.addEventListener("abort", aborted, { once: true });
     try {
       while (!signal.aborted && !container.removed) {
-        if (next !== undefined) yield next;
+        const sample = next;
         next = undefined;
+        if (sample !== undefined) {
+          [before, at] = [sample, performance.now()];
+          yield sample;
+        }
         await wake.promise;
         wake = Promise.withResolvers<void>();
       }

@@ -118,3 +118,17 @@ test("a reader of logs that does not read holds nobody up and costs no memory", 
   deaf.destroy();
   await daemon.berth("rm", "told");
 }, 30_000);
+
+test("what an exec says at once, while others begin, reaches its client whole", async () => {
+  await daemon.berth("run", "-d", "--name", "talker", "busybox", "sleep", "1000");
+  const said = async () => {
+    const done = await daemon.berth("exec", "talker", "sh", "-c", "echo out; echo err >&2; exit 3");
+    return JSON.stringify(done);
+  };
+  // Eight at a time: so many that the processes that make them are held up behind what they have made.
+  const all = new Set<string>();
+  for (let round = 0; round < 40; round++)
+    for (const one of await Promise.all(Array.from({ length: 8 }, said))) all.add(one);
+  expect([...all]).toEqual([JSON.stringify({ status: 3, out: "out\n", err: "err\n" })]);
+  await daemon.berth("rm", "-f", "talker");
+});
