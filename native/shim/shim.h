@@ -222,6 +222,8 @@ void abandon_output(struct process *process);
 int claim_port(const struct shim_claim_port *request);
 /* Gives 0 or an errno. */
 int retain_ports(const struct shim_retain_ports *request);
+/* Lets go of every claim. */
+void release_ports(void);
 
 /* --- dns.c --- */
 /* Whether the descriptor is one of the resolver's. */

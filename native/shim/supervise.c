@@ -271,6 +271,8 @@ static void finish(void) {
   log_on_time(now_ms(), true);
   write_exit_record(code, signal, kills, finished_ns);
   remove_socket();
+  /* Whoever hears of the end may want the same ports at once, while clients that do not read keep this process here. */
+  release_ports();
   for (int i = 0; i < MAX_CONNECTIONS; i++) {
     struct connection *connection = &connections[i];
     if (connection->role == ROLE_CONTROL) {

@@ -572,38 +572,28 @@ test("hundreds of connections leave no descriptor behind in the shim", async () 
   await run.closed;
 });
 
-/** The ports of the host on which somebody listens, of those that are asked for. */
-function listening(...ports: readonly number[]): number[] {
-  const lines = readFileSync("/proc/net/tcp", "utf8").split("\n").slice(1);
-  const held = lines.flatMap((line) => {
-    const [, local = "", , state] = line.trim().split(/\s+/);
-    return state === "0A" ? [Number.parseInt(local.split(":")[1] ?? "", 16)] : [];
-  });
-  return ports.filter((port) => held.includes(port));
-}
-
 test("ports are claimed for a running container, held without a daemon, and let go by list and at its end", async () => {
   const run = await prepare(specOf(processOf(["sleep", "1000"])));
   await run.control.start();
-  const request = { protocol: "tcp", address: "127.0.0.1", port: 0, listen: true } as const;
+  const [protocol, address, listen] = ["tcp", "127.0.0.1", true] as const;
+  const request = { netns: 0, protocol, address, port: 0, listen };
+  const held = (port: number) =>
+    kernel.socket({ ...request, port }).then(({ handle }) => kernel.close(handle), String);
   const first = await run.control.claimPort(request);
   const second = await run.control.claimPort(request);
   const udp = await run.control.claimPort({ ...request, protocol: "udp", listen: false });
-  expect(listening(first, second)).toEqual([first, second]);
   await expect(run.control.claimPort({ ...request, port: first })).rejects.toThrow("EADDRINUSE");
-  await expect(run.control.claimPort({ ...request, address: "x" })).rejects.toThrow("EINVAL");
   run.control.close();
   await run.closed;
-  const { promise: ended, resolve } = Promise.withResolvers<void>();
-  const next = await connectShim(`${run.rundir}/shim.sock`, { event: () => {}, closed: resolve });
-  expect(listening(first, second)).toEqual([first, second]);
-  const keep = { protocol: "tcp", address: "127.0.0.1", port: second } as const;
+  const { promise: ended, resolve: closed } = Promise.withResolvers<void>();
+  const next = await connectShim(`${run.rundir}/shim.sock`, { event: () => {}, closed });
+  for (const port of [first, second]) expect(await held(port)).toContain("EADDRINUSE");
+  const keep = { protocol, address, port: second };
   expect(await next.retainPorts([keep, { ...keep, address: "127.0.0.2", port: first }])).toBe(0);
-  expect(listening(first, second)).toEqual([second]);
-  // The shim still answers, and the UDP port is free again.
-  const again = { ...request, protocol: "udp", port: udp, listen: false } as const;
-  expect(await next.claimPort(again)).toBe(udp);
-  expect(await next.signal(0, 9)).toBe(0);
+  expect([await held(first), await held(second)]).toEqual([undefined, expect.any(String)]);
+  // The UDP port is free again.
+  expect(await next.claimPort({ ...request, protocol: "udp", port: udp, listen: false })).toBe(udp);
+  await next.signal(0, 9);
   await ended;
-  expect(listening(first, second)).toEqual([]);
+  expect(await held(second)).toBeUndefined();
 });
