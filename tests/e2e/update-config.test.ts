@@ -44,7 +44,7 @@ test("a running container keeps what it runs with; the next start has what is ne
     "app",
     "Env, User, WorkingDir, Hostname",
     ...["-e", "A=2", "-e", "C=3", "--env-rm", "B"],
-    ...["-u", "1000:1000", "-w", "/tmp/", "-h", "other"],
+    ...["-u", "1000:1000", "-w", "/tmp/", "--hostname", "other"],
   );
   const shown = "{{json .Config.Env}} {{.Config.User}} {{.Config.WorkingDir}} {{.Config.Hostname}}";
   const now = await daemon.inspect("app", shown);

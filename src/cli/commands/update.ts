@@ -112,7 +112,7 @@ export const command: Command = {
     flag("env", "e", "list", "Set environment variables at the next start"),
     flag("env-file", "", "list", "Read in a file of environment variables"),
     flag("env-rm", "", "list", "Remove an environment variable at the next start"),
-    flag("hostname", "h", "string", "Container host name at the next start"),
+    flag("hostname", "", "string", "Container host name at the next start"),
     flag("label", "l", "list", "Set meta data on the container"),
     flag("label-file", "", "list", "Read in a line delimited file of labels"),
     flag("label-rm", "", "list", "Remove a label"),
