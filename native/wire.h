@@ -386,13 +386,14 @@ static inline bool op_root_bind_read(struct op_root_bind *out, const uint8_t *bo
   out->target = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
-/* as root_mount, attached at `target` inside the container's root (made as a directory if missing) */
+/* as root_mount, attached at `target` inside the container's root (made if missing); with a subpath only what that leads to inside the mount */
 struct op_mount {
   const char *type;
   const char *source;
   struct wire_list params;
   uint64_t attrs;
   const char *target;
+  const char *subpath;
 };
 static inline bool op_mount_read(struct op_mount *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
@@ -401,11 +402,14 @@ static inline bool op_mount_read(struct op_mount *out, const uint8_t *body, size
   out->params = wire_get_strs(&r);
   out->attrs = wire_get_u64(&r);
   out->target = wire_get_str(&r);
+  out->subpath = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
-/* clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). options: BIND_* */
+/* clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. options: BIND_* */
 struct op_bind {
+  const char *mount_ns;
   const char *source;
+  const char *subpath;
   const char *target;
   uint64_t attr_set;
   uint64_t attr_clr;
@@ -414,7 +418,9 @@ struct op_bind {
 };
 static inline bool op_bind_read(struct op_bind *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
+  out->mount_ns = wire_get_str(&r);
   out->source = wire_get_str(&r);
+  out->subpath = wire_get_str(&r);
   out->target = wire_get_str(&r);
   out->attr_set = wire_get_u64(&r);
   out->attr_clr = wire_get_u64(&r);

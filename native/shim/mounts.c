@@ -201,11 +201,29 @@ int do_root_bind(const uint8_t *body, size_t length) {
   return attach_root(mnt, op.target);
 }
 
+/* A new mount of what a path leads to inside a detached one. It is attached over the root meanwhile, where no path leads. */
+static int subtree(int mnt, const char *subpath) {
+  if (sys_move_mount(mnt, child.root) < 0) return failing(errno, "attach for", subpath);
+  scoped_fd int part = sys_openat2(mnt, subpath, O_PATH, IN_ROOT);
+  if (part < 0) return failing(errno, "cannot access path", subpath);
+  int tree = sys_open_tree(part, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  if (tree < 0) return failing(errno, "cannot access path", subpath);
+  if (fchdir(mnt) == 0 && umount2(".", MNT_DETACH) == 0 && chdir("/") == 0) return tree;
+  int error = errno;
+  close(tree);
+  return failing(error, "detach after", subpath);
+}
+
 int do_mount(const uint8_t *body, size_t length) {
   READ(mount);
-  scoped_fd int mnt = new_mount(op.type, op.source, op.params, op.attrs);
-  if (mnt < 0) return mnt;
-  scoped_fd int target = open_in_root(op.target, true, 0755);
+  scoped_fd int whole = new_mount(op.type, op.source, op.params, op.attrs);
+  if (whole < 0) return whole;
+  scoped_fd int part = op.subpath[0] != '\0' ? subtree(whole, op.subpath) : -1;
+  if (op.subpath[0] != '\0' && part < 0) return part;
+  int mnt = part < 0 ? whole : part;
+  struct stat info;
+  if (part >= 0 && fstat(part, &info) < 0) return failing(errno, "stat", op.subpath);
+  scoped_fd int target = open_in_root(op.target, part < 0 || S_ISDIR(info.st_mode), 0755);
   if (target < 0) return failing(-target, "mount point", op.target);
   return sys_move_mount(mnt, target) < 0 ? failing(errno, "mount at", op.target) : 0;
 }
@@ -220,11 +238,37 @@ static int bind_attributes(int mnt, const struct op_bind *op) {
   return 0;
 }
 
+/* Makes a copy in another mount namespace: of what is mounted there none can be made elsewhere. */
+static int clone_elsewhere(const struct op_bind *op, int (*clone)(const struct op_bind *)) {
+  scoped_fd int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+  scoped_fd int there = open(op->mount_ns, O_RDONLY | O_CLOEXEC);
+  if (own < 0 || there < 0 || setns(there, CLONE_NEWNS) < 0) return failing(errno, "enter the mount namespace", op->mount_ns);
+  int tree = clone(op);
+  if (setns(own, CLONE_NEWNS) == 0) return tree;
+  int error = errno;
+  if (tree >= 0) close(tree);
+  return failing(error, "leave the mount namespace", op->mount_ns);
+}
+
+/* A copy of the source's tree, or of what a path leads to inside the source; -errno with the reason noted. */
+static int clone_source(const struct op_bind *op) {
+  unsigned flags = OPEN_TREE_CLONE | (op->options & WIRE_BIND_RECURSIVE ? AT_RECURSIVE : 0);
+  const char *lost = "bind source path does not exist or cannot be opened:";
+  if (op->subpath[0] == '\0') {
+    int tree = sys_open_tree(AT_FDCWD, op->source, flags);
+    return tree < 0 ? failing(errno, lost, op->source) : tree;
+  }
+  scoped_fd int base = open(op->source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (base < 0) return failing(errno, lost, op->source);
+  scoped_fd int part = sys_openat2(base, op->subpath, O_PATH, IN_ROOT);
+  int tree = part < 0 ? -1 : sys_open_tree(part, "", flags | AT_EMPTY_PATH);
+  return tree < 0 ? failing(errno, "cannot access path", op->subpath) : tree;
+}
+
 int do_bind(const uint8_t *body, size_t length) {
   READ(bind);
-  unsigned recursive = op.options & WIRE_BIND_RECURSIVE ? AT_RECURSIVE : 0;
-  scoped_fd int mnt = sys_open_tree(AT_FDCWD, op.source, OPEN_TREE_CLONE | recursive);
-  if (mnt < 0) return failing(errno, "bind source path does not exist or cannot be opened:", op.source);
+  scoped_fd int mnt = op.mount_ns[0] != '\0' ? clone_elsewhere(&op, clone_source) : clone_source(&op);
+  if (mnt < 0) return mnt;
   struct stat info;
   if (fstat(mnt, &info) < 0) return failing(errno, "stat", op.source);
   int result = bind_attributes(mnt, &op);

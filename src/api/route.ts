@@ -8,6 +8,8 @@ import type { ApiPorts } from "./ports.ts";
 
 /** One request, taken apart. */
 export interface Context {
+  /** The API's minor version that the client speaks: 44 for /v1.44; the newest without one. */
+  readonly version: number;
   readonly params: Readonly<Record<string, string | undefined>>;
   readonly query: URLSearchParams;
   readonly request: IncomingMessage;

@@ -56,21 +56,40 @@ const config = z.object({
 });
 
 const throttles = z.array(z.object({ Path: name, Rate: int }).partial());
-const mount = z.looseObject({
-  Target: name.optional(),
-  Source: name.optional(),
-  Type: z.enum(["bind", "volume", "tmpfs", "npipe", "cluster", "image"]).optional(),
-  ReadOnly: flag.optional(),
-  BindOptions: z
-    .looseObject({
-      Propagation: z.string().optional(),
-      NonRecursive: flag.optional(),
-      CreateMountpoint: flag.optional(),
-    })
-    .optional(),
-  VolumeOptions: z.looseObject({ NoCopy: flag.optional(), Labels: textMap.optional() }).optional(),
-  TmpfsOptions: z.looseObject({ SizeBytes: int.optional(), Mode: int.optional() }).optional(),
-});
+const options = <T extends z.ZodRawShape>(shape: T) => z.looseObject(shape).partial().optional();
+const mount = z
+  .looseObject({
+    Target: name,
+    Source: name,
+    Type: name,
+    ReadOnly: flag,
+    Consistency: name,
+    BindOptions: options({
+      Propagation: name,
+      NonRecursive: flag,
+      CreateMountpoint: flag,
+      ReadOnlyNonRecursive: flag,
+      ReadOnlyForceRecursive: flag,
+    }),
+    VolumeOptions: options({
+      NoCopy: flag,
+      Labels: textMap,
+      Subpath: name,
+      DriverConfig: options({ Name: name, Options: textMap }),
+    }),
+    ImageOptions: options({ Subpath: name }),
+    TmpfsOptions: options({ SizeBytes: int, Mode: int, Options: z.array(strings).max(64) }),
+  })
+  .partial();
+const deviceRequest = z
+  .looseObject({
+    Driver: name,
+    Count: int,
+    DeviceIDs: strings,
+    Capabilities: z.array(strings).max(256),
+    Options: textMap,
+  })
+  .partial();
 
 const hostConfig = z.object({
   CpuShares: int,
@@ -92,7 +111,10 @@ const hostConfig = z.object({
     z.object({ PathOnHost: name, PathInContainer: name, CgroupPermissions: name }).partial(),
   ),
   DeviceCgroupRules: strings,
-  DeviceRequests: z.array(z.looseObject({})),
+  DeviceRequests: z.array(deviceRequest),
+  KernelMemoryTCP: int,
+  IOMaximumIOps: int,
+  IOMaximumBandwidth: int,
   MemoryReservation: int,
   MemorySwap: int,
   MemorySwappiness: int,
@@ -115,7 +137,7 @@ const hostConfig = z.object({
   Annotations: textMap,
   CapAdd: strings,
   CapDrop: strings,
-  CgroupnsMode: z.enum(["", "private", "host"]),
+  CgroupnsMode: name,
   Dns: strings,
   DnsOptions: strings,
   DnsSearch: strings,
@@ -136,6 +158,7 @@ const hostConfig = z.object({
   ShmSize: int,
   Sysctls: textMap,
   Runtime: name,
+  Isolation: name,
   MaskedPaths: strings,
   ReadonlyPaths: strings,
 });
@@ -151,6 +174,7 @@ const endpoint = z.looseObject({
   MacAddress: name.optional(),
   Aliases: strings.optional(),
   Links: strings.optional(),
+  IPAMConfig: options({ IPv4Address: name, IPv6Address: name, LinkLocalIPs: strings }),
 });
 
 /** Parses the body of /containers/create. */

@@ -42,13 +42,15 @@ const pingRoutes: readonly Route[] = (["GET", "HEAD"] as const).map((method) => 
   },
 }));
 
-function checkVersion(path: string): string {
+const NEWEST_MINOR = Number(API_VERSION.slice(2));
+
+function checkVersion(path: string): { path: string; minor: number } {
   const match = /^\/v(\d+)\.(\d+)(\/.*)$/.exec(path);
-  if (match === null) return path;
+  if (match === null) return { path, minor: NEWEST_MINOR };
   const [, major = "", minor = "", rest = "/"] = match;
   const version = `${major}.${minor}`;
   const number = Number(major) * 1000 + Number(minor);
-  if (number > 1051)
+  if (number > 1000 + NEWEST_MINOR)
     throw fault(
       "invalid",
       "version-new",
@@ -60,7 +62,7 @@ function checkVersion(path: string): string {
       "version-old",
       `client version ${version} is too old. Minimum supported API version is ${MIN_API_VERSION}, please upgrade your client to a newer version`,
     );
-  return rest;
+  return { path: rest, minor: number - 1000 };
 }
 
 /** A connection that asked for an upgrade. It is taken over, or answered as if it had not asked. */
@@ -187,7 +189,7 @@ export class ApiServer {
   ): Promise<Reply | undefined> {
     const url = request.url ?? "/";
     const mark = url.indexOf("?");
-    const path = checkVersion(mark < 0 ? url : url.slice(0, mark));
+    const { path, minor } = checkVersion(mark < 0 ? url : url.slice(0, mark));
     let found: ReturnType<typeof this.router.find>;
     try {
       found = this.router.find((request.method ?? "GET") as "GET", path);
@@ -199,6 +201,7 @@ export class ApiServer {
     response.on("close", () => abort.abort());
     upgrade?.socket.on("close", () => abort.abort());
     const context: Context = {
+      version: minor,
       params: decoded(found.params),
       query: new URLSearchParams(mark < 0 ? "" : url.slice(mark + 1)),
       request,

@@ -5,7 +5,7 @@
 import { fault } from "../base/errors.ts";
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
 import type { ContainerChanges } from "../spec/extensions.ts";
-import { parseBind, plainPath, type WantedMount, wantedMounts } from "./mounts.ts";
+import { parseBind, plainPath, type WantedMount, wantedMounts } from "./mount-wishes.ts";
 import type { Configuration } from "./pending.ts";
 
 /** With labels set and removed. */

@@ -49,9 +49,11 @@ export interface LinkRecord {
 
 /** A mount, resolved at creation. */
 export interface MountRecord {
-  readonly type: "bind" | "volume" | "tmpfs";
-  /** The host's directory or file; empty for tmpfs. */
+  readonly type: "bind" | "volume" | "tmpfs" | "image";
+  /** The host's directory or file; an image's id; empty for tmpfs. */
   readonly source: string;
+  /** A path in the source that alone is mounted. */
+  readonly subpath?: string;
   readonly target: string;
   readonly readOnly: boolean;
   /** The volume's name. */
@@ -60,6 +62,10 @@ export interface MountRecord {
   readonly mode: string;
   readonly propagation: string;
   readonly recursive: boolean;
+  /** Read-only does not reach what is mounted below it. */
+  readonly readOnlyOnTop?: boolean;
+  /** An image's layers, the lowest first. */
+  readonly chain?: readonly string[];
   /** tmpfs: mount options. */
   readonly options?: readonly string[];
   /** Copy the image's content into the volume when it is empty. */

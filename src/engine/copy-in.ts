@@ -4,12 +4,13 @@
  */
 import { closeSync, existsSync, readFileSync, realpathSync } from "node:fs";
 import { type ByteStream, decompress } from "../base/compression.ts";
-import { errnoOf, fault } from "../base/errors.ts";
+import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { overlayParams } from "../runtime/index.ts";
 import { Extractor, namesOf, openRoot, TargetTree, type TreeMount } from "../tree/index.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
+import type { MountRecord } from "./container-record.ts";
 import { noSuchPath } from "./copying.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInImage, userInRunning } from "./host.ts";
@@ -79,15 +80,46 @@ async function withStopped<T>(
   }
 }
 
-/** What stands over the container's files. A running container's tree leads there by itself. */
-function mountsOf({ record }: Container, running: boolean): TreeMount[] {
-  const source = (path: string) => {
-    if (running || path === "") return undefined;
-    if (existsSync(path)) return realpathSync(path);
-    throw fault("invalid", "mount", `bind source path does not exist: ${path}`);
+/** The part of a volume that is mounted, opened without following a link out of the volume; undefined for a file. */
+function openPart(source: string, subpath: string): number | undefined {
+  const root = openRoot(source);
+  const volume = new TargetTree(root);
+  try {
+    const path = volume.resolve([], namesOf(subpath), false);
+    return openRoot(`/proc/self/fd/${volume.directory(path)}/.`);
+  } catch (error) {
+    if (errnoOf(error) === "ENOTDIR") return undefined;
+    throw fault("invalid", "mount", `cannot access path ${subpath}: ${messageOf(error)}`, error);
+  } finally {
+    volume.close();
+    closeSync(root);
+  }
+}
+
+/**
+ * What stands over the container's files. A running container's tree leads there by itself. `open` gets descriptors that
+ * are to be closed when the mounts are of no more use.
+ */
+function mountsOf(
+  deps: EngineDeps,
+  { record }: Container,
+  running: boolean,
+  open: number[],
+): TreeMount[] {
+  const sourceOf = ({ type, source, subpath, chain }: MountRecord) => {
+    if (running || source === "") return undefined;
+    if (type === "image") return deps.driver.layerDirectories(chain ?? [])[0];
+    if (!existsSync(source))
+      throw fault("invalid", "mount", `bind source path does not exist: ${source}`);
+    const real = realpathSync(source);
+    if (subpath === undefined) return real;
+    const part = openPart(real, subpath);
+    if (part === undefined) return undefined;
+    open.push(part);
+    return `/proc/self/fd/${part}/.`;
   };
   return [
-    ...record.mounts.map((one) => ({ target: one.target, source: source(one.source) })),
+    ...record.mounts.map((mount) => ({ target: mount.target, source: sourceOf(mount) })),
     ...ownFiles.map((target) => ({ target, source: undefined })),
   ];
 }
@@ -150,8 +182,10 @@ export async function copyIn(
   archive: ByteStream,
 ): Promise<void> {
   const into = async (root: number, running: boolean): Promise<void> => {
-    const tree = new TargetTree(root, mountsOf(container, running));
+    const open: number[] = [];
+    let tree: TargetTree | undefined;
     try {
+      tree = new TargetTree(root, mountsOf(deps, container, running, open));
       const base = resolveDirectory(tree, request);
       checkWritable(container, base);
       const { User = "" } = container.record.config;
@@ -164,7 +198,8 @@ export async function copyIn(
       await new Extractor(tree, deps.kernel, options).extract(reader);
       await reader.drain();
     } finally {
-      tree.close();
+      tree?.close();
+      for (const descriptor of open) closeSync(descriptor);
     }
   };
   while (!(await copyOnce(deps, container, request.asked, into))) await Bun.sleep(DYING_MS);

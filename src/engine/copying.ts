@@ -46,9 +46,12 @@ function baseOf(path: string): string {
 
 /** The container's file system with its volumes, for looking into it from outside. */
 export function viewOf(deps: EngineDeps, { record }: Container): ContainerView {
-  const mounts = record.mounts
-    .filter(({ type, source }) => type !== "tmpfs" && existsSync(source))
-    .map(({ target, source }) => ({ target, source: realpathSync(source) }));
+  const mounts = record.mounts.flatMap(({ type, target, source, subpath, chain }) => {
+    if (type === "image")
+      return [{ target, sources: deps.driver.layerDirectories(chain ?? []), subpath }];
+    if (type === "tmpfs" || !existsSync(source)) return [];
+    return [{ target, sources: [realpathSync(source)], subpath }];
+  });
   return deps.driver.view(layerOf(record), mounts);
 }
 

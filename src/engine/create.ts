@@ -4,29 +4,31 @@
  */
 import { mkdirSync, rmSync } from "node:fs";
 import { hostname as hostHostname } from "node:os";
+import { normalize } from "node:path/posix";
 import { fault } from "../base/errors.ts";
-import { checkPlatform, hostPlatform, type ImageRecord } from "../images/index.ts";
-import { checkLogOptions, checkTag } from "../logging/index.ts";
-import { isMac } from "../network/index.ts";
-import { parseSeccompProfile } from "../runtime/index.ts";
+import { checkPlatform, type ImageRecord } from "../images/index.ts";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
-import { type Platform, platformFits, platformText } from "../spec/platform.ts";
+import type { Platform } from "../spec/platform.ts";
 import { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
+import {
+  checkConfig,
+  checkHostConfig,
+  checkNetworking,
+  logConfigOf,
+  named,
+  warningsOf,
+} from "./create-checks.ts";
 import type { EngineDeps } from "./deps.ts";
-import { checkHealthConfig } from "./health.ts";
 import { healthActionOf } from "./health-action.ts";
-import { devicesOf, namespaceChoice, readProfile, resourceHostOf } from "./host.ts";
+import { namespaceChoice } from "./host.ts";
 import { linksFor } from "./links.ts";
 import { checkAttributes } from "./log-copy.ts";
-import { inheritedMounts, makeMounts, wantedMounts } from "./mounts.ts";
+import { inheritedMounts, wantedMounts } from "./mount-wishes.ts";
+import { makeMounts } from "./mounts.ts";
 import { checkName, makeUpName, newId } from "./names.ts";
-import { securityOption } from "./oci.ts";
-import { checkResources } from "./oci-resources.ts";
-import { capabilitiesOf } from "./oci-security.ts";
-import { eachExposed, portWishes } from "./ports.ts";
-import { checkRestartPolicy } from "./restarts.ts";
-import { signalNumber } from "./signals.ts";
+import { maskedPaths, pathsUnconfined, readonlyPaths } from "./oci-security.ts";
+import { eachExposed } from "./ports.ts";
 import { startOrderOf } from "./start-order.ts";
 
 /** What a user asks for. */
@@ -43,6 +45,10 @@ export interface CreateInput {
 export interface Created {
   readonly id: string;
   readonly warnings: readonly string[];
+}
+
+function plainDirectory(path: string): string {
+  return path === "" ? "" : normalize(path).replace(/(.)\/$/, "$1");
 }
 
 /** The image's configuration with what the user gave over it, as Docker merges. */
@@ -64,107 +70,13 @@ export function mergeConfig(user: ContainerConfig, image: ImageRecord): Containe
       entrypoint?.length === 1 && entrypoint[0] === "" ? undefined : (entrypoint ?? undefined),
     Cmd: command ?? undefined,
     User: user.User || base.User || "",
-    WorkingDir: user.WorkingDir || base.WorkingDir || "",
+    WorkingDir: plainDirectory(user.WorkingDir || base.WorkingDir || ""),
     Labels: { ...base.Labels, ...user.Labels },
     Volumes: { ...base.Volumes, ...user.Volumes },
     ExposedPorts: eachExposed({ ...base.ExposedPorts, ...user.ExposedPorts }),
     StopSignal: user.StopSignal || base.StopSignal || undefined,
     Healthcheck: user.Healthcheck ?? base.Healthcheck,
   };
-}
-
-/** A container that a request speaks of. That there is none is a mistake in the request, and not what it asks for missing. */
-function named(deps: EngineDeps, reference: string): Container {
-  const found = deps.registry.lookUp(reference);
-  if (found !== undefined) return found;
-  throw fault("invalid", "other-container", `No such container: ${reference}`);
-}
-
-const networkModes = /^(|default|bridge|none|host|container:.+)$/;
-
-/** Throws a Fault "invalid" in Docker's words for a container's own configuration that makes no sense. */
-export function checkConfig(config: ContainerConfig): void {
-  if (!config.Entrypoint?.length && !config.Cmd?.length)
-    throw fault("invalid", "no-command", "no command specified");
-  if (config.Hostname && !/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,62})$/.test(config.Hostname))
-    throw fault("invalid", "hostname", `invalid hostname format: ${config.Hostname}`);
-  if (config.WorkingDir && !config.WorkingDir.startsWith("/"))
-    throw fault(
-      "invalid",
-      "working-directory",
-      `the working directory '${config.WorkingDir}' is invalid, it needs to be an absolute path`,
-    );
-  for (const text of [
-    ...(config.Env ?? []),
-    ...(config.Cmd ?? []),
-    ...(config.Entrypoint ?? []),
-    config.WorkingDir ?? "",
-    config.User ?? "",
-  ])
-    if (text.includes("\0"))
-      throw fault("invalid", "nul-byte", "an argument, variable or path has a NUL byte");
-  for (const item of config.Env ?? [])
-    if (item === "" || item.startsWith("="))
-      throw fault("invalid", "environment", `invalid environment variable: ${item}`);
-  if (config.StopSignal) signalNumber(config.StopSignal);
-  if (config.MacAddress && !isMac(config.MacAddress))
-    throw fault("invalid", "mac-address", `invalid MAC address: ${config.MacAddress}`);
-  checkHealthConfig(config.Healthcheck);
-}
-
-/** Throws Faults in Docker's words for what the host cannot give a container. */
-export function checkHostConfig(
-  deps: EngineDeps,
-  config: ContainerConfig,
-  hostConfig: HostConfig,
-): void {
-  checkResources(hostConfig, resourceHostOf(deps));
-  capabilitiesOf(hostConfig, deps.features.capabilities);
-  devicesOf(hostConfig);
-  portWishes(config, hostConfig);
-  const profile = securityOption(hostConfig, "seccomp");
-  if (profile !== undefined && profile !== "unconfined" && profile !== "builtin")
-    parseSeccompProfile(readProfile(profile));
-  const { NetworkMode = "", RestartPolicy, LogConfig, Runtime } = hostConfig;
-  if (!networkModes.test(NetworkMode))
-    throw fault("invalid", "no-such-network", `network ${NetworkMode} not found`);
-  // Throws when the other container is missing; that it runs is asked for at the start.
-  for (const mode of [NetworkMode, hostConfig.PidMode, hostConfig.IpcMode])
-    if (mode?.startsWith("container:")) named(deps, mode.slice(10));
-  if (NetworkMode === "host" && config.Hostname && hostConfig.UTSMode === "host")
-    throw fault("invalid", "hostname-conflict", "conflicting options: hostname and the UTS mode");
-  checkRestartPolicy(hostConfig);
-  if (hostConfig.AutoRemove && RestartPolicy?.Name && RestartPolicy.Name !== "no")
-    throw fault(
-      "invalid",
-      "restart-and-remove",
-      "can't create 'AutoRemove' container with restart policy",
-    );
-  const { Type, Config } = logConfigOf(deps, LogConfig);
-  checkLogOptions(Type, Config);
-  checkTag(Config.tag ?? "");
-  if (Runtime && Runtime !== "berth" && !deps.settings.runtimes.has(Runtime))
-    throw fault("invalid", "runtime", `unknown or invalid runtime name: ${Runtime}`);
-  if (hostConfig.CgroupParent?.split("/").some((part) => Buffer.byteLength(part) > 255))
-    throw fault("invalid", "cgroup-parent", "the cgroup parent has a name of more than 255 bytes");
-  if ((hostConfig.ShmSize ?? 0) < 0)
-    throw fault("invalid", "shm-size", "SHM size can not be less than 0");
-  if ((hostConfig.OomScoreAdj ?? 0) < -1000 || (hostConfig.OomScoreAdj ?? 0) > 1000)
-    throw fault(
-      "invalid",
-      "oom-score",
-      `Invalid value ${hostConfig.OomScoreAdj}, range for oom score adj is [-1000, 1000]`,
-    );
-}
-
-type LogConfig = NonNullable<HostConfig["LogConfig"]>;
-
-/** The daemon's driver and options stand in for what a container does not say. */
-function logConfigOf(deps: EngineDeps, given: LogConfig | undefined) {
-  const { logDriver, logOptions } = deps.settings;
-  const Type = (given?.Type || logDriver) as NonNullable<LogConfig["Type"]>;
-  const defaults = Type === logDriver ? logOptions : {};
-  return { Type, Config: { ...defaults, ...given?.Config } };
 }
 
 /** Fills in what Docker fills in, so that inspect shows it. */
@@ -182,6 +94,12 @@ function completeHostConfig(deps: EngineDeps, hostConfig: HostConfig): HostConfi
     CgroupnsMode: hostConfig.CgroupnsMode || "private",
     ShmSize: hostConfig.ShmSize || 64 << 20,
     Runtime: hostConfig.Runtime || "berth",
+    ...(pathsUnconfined(hostConfig)
+      ? {}
+      : {
+          MaskedPaths: hostConfig.MaskedPaths ?? [...maskedPaths],
+          ReadonlyPaths: hostConfig.ReadonlyPaths ?? [...readonlyPaths],
+        }),
     RestartPolicy: {
       Name: hostConfig.RestartPolicy?.Name || "no",
       MaximumRetryCount: hostConfig.RestartPolicy?.MaximumRetryCount ?? 0,
@@ -242,7 +160,8 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   if (input.name !== undefined) deps.registry.checkFree(checkName(input.name));
   const config = mergeConfig(input.config, image);
   checkConfig(config);
-  checkHostConfig(deps, config, input.hostConfig);
+  checkHostConfig(deps, input.config, config, input.hostConfig);
+  checkNetworking(input.config, input.hostConfig, input.networking);
   const healthAction = healthActionOf(input.config);
   const startOrder = startOrderOf(input.config);
   const links = linksFor(deps.registry, input.hostConfig);
@@ -258,7 +177,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
       : checkName(input.name);
   const directory = `${deps.settings.containersDirectory}/${id}`;
   try {
-    const mounts = makeMounts(wanted, deps.volumes, id);
+    const mounts = makeMounts(wanted, deps, id);
     const record = {
       ...recordOf(deps, id, name, image, config, input, mounts),
       links,
@@ -287,37 +206,8 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   }
   return {
     id,
-    warnings: [...platformWarnings(image, input), ...warningsOf(deps, input.hostConfig)],
+    warnings: warningsOf(deps, image, input.hostConfig, input.platform),
   };
-}
-
-function platformWarnings({ document }: ImageRecord, { platform }: CreateInput): string[] {
-  const host = hostPlatform();
-  if (platform !== undefined || document.architecture === "" || platformFits(host, document))
-    return [];
-  return [
-    `The requested image's platform (${platformText(document)}) does not match the detected host platform (${platformText(host)}) and no specific platform was requested`,
-  ];
-}
-
-/** The warning for ports of a container that has the host's network. */
-export const PORTS_DISCARDED = "Published ports are discarded when using host network mode";
-
-function warningsOf(deps: EngineDeps, hostConfig: HostConfig): string[] {
-  const warnings: string[] = [];
-  if ((hostConfig.Memory ?? 0) > 0 && !deps.cgroups.swapAccounting)
-    warnings.push(
-      "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
-    );
-  if (hostConfig.NetworkMode === "host" && Object.keys(hostConfig.PortBindings ?? {}).length > 0)
-    warnings.push(PORTS_DISCARDED);
-  const { OomScoreAdj = 0 } = hostConfig;
-  const { lowestOomScore } = deps.features;
-  if (OomScoreAdj < lowestOomScore)
-    warnings.push(
-      `The OOM score adjustment of ${OomScoreAdj} is lower than the engine has the right to set (CAP_SYS_RESOURCE). It is ${lowestOomScore} instead.`,
-    );
-  return warnings;
 }
 
 /** Checks what other containers a container depends on, at its start. */

@@ -1,12 +1,13 @@
 /**
  * Looking things up on the host for a container: devices, users, namespaces of other containers.
  */
-import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { deviceNumbers } from "../base/device-number.ts";
 import { fault } from "../base/errors.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciDevice } from "../spec/oci-runtime.ts";
 import type { Container } from "./container.ts";
+import type { MountRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { NamespaceChoice, ResolvedUser } from "./oci.ts";
 import type { ResourceHost } from "./oci-resources.ts";
@@ -20,7 +21,11 @@ const PASSWD_MAX = 4 << 20;
 export function resourceHostOf(deps: Pick<EngineDeps, "features" | "cgroups">): ResourceHost {
   return {
     cpus: deps.features.cpus,
+    get memoryNodes() {
+      return readFileSync("/sys/devices/system/node/has_memory", "utf8").trim();
+    },
     swapAccounting: deps.cgroups.swapAccounting,
+    can: (limit) => deps.cgroups.can(limit),
     deviceNumbers(path) {
       const info = statSync(path, { throwIfNoEntry: false });
       if (info === undefined || !info.isBlockDevice())
@@ -55,12 +60,14 @@ function nodesBelow(host: string, inside: string): OciDevice[] {
 
 /** The host's devices that a container is given. Throws a Fault "invalid" in Docker's words. */
 export function devicesOf(config: HostConfig): GrantedDevice[] {
-  if (config.DeviceRequests?.length)
+  for (const { Driver = "", Capabilities = [] } of config.DeviceRequests ?? []) {
+    const wanted = `[${Capabilities.map((all) => `[${all.join(" ")}]`).join(" ")}]`;
     throw fault(
-      "unsupported",
+      "invalid",
       "device-request",
-      'could not select device driver "" with capabilities: [[gpu]]: berth has no GPU support; use --device',
+      `could not select device driver "${Driver}" with capabilities: ${wanted}: berth has no device drivers (GPUs, CDI); grant device nodes with --device`,
     );
+  }
   if (config.Privileged)
     return nodesBelow("/dev", "/dev")
       .filter((node) => !["/dev/console", "/dev/ptmx", "/dev/tty"].includes(node.path))
@@ -130,6 +137,13 @@ export function namespaceChoice(
   const match = /^container:(.+)$/.exec(mode ?? "");
   if (match?.[1] === undefined) return "own";
   const other = deps.registry.get(match[1]);
+  const donor = other.record.hostConfig.IpcMode;
+  if (kind === "ipc" && (donor === "private" || donor === "none"))
+    throw fault(
+      "invalid",
+      "ipc-not-shareable",
+      `failed to join IPC namespace: container ${other.id}: non-shareable IPC (hint: use IpcMode:shareable for the donor container)`,
+    );
   if (!other.running) {
     const what =
       kind === "network"
@@ -143,4 +157,36 @@ export function namespaceChoice(
 /** Reads a seccomp profile that was given by path; the CLI usually sends the content itself. */
 export function readProfile(value: string): string {
   return value.trimStart().startsWith("{") ? value : readFileSync(value, "utf8");
+}
+
+/** The mount that a path of the host lies on, with the words that tell of its propagation. */
+function mountOver(path: string): { point: string; optional: string } {
+  const real = realpathSync(path);
+  let found = { point: "/", optional: "" };
+  for (const line of readFileSync("/proc/self/mountinfo", "utf8").split("\n")) {
+    const words = line.split(" ");
+    const point = (words[4] ?? "").replace(/\\([0-7]{3})/g, (_, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    );
+    const holds = point === "/" || real === point || real.startsWith(`${point}/`);
+    if (words.length < 6 || !holds || point.length < found.point.length) continue;
+    found = { point, optional: words.slice(6, words.indexOf("-")).join(" ") };
+  }
+  return found;
+}
+
+/** Throws a Fault "invalid" in Docker's words for a propagation that the host's mount does not have. */
+export function checkPropagation(mounts: readonly MountRecord[]): void {
+  for (const { type, source, propagation } of mounts) {
+    const kind = /(shared|slave)$/.exec(propagation)?.[1];
+    if (type !== "bind" || kind === undefined || !existsSync(source)) continue;
+    const { point, optional } = mountOver(source);
+    if (/shared:/.test(optional) || (kind === "slave" && /master:/.test(optional))) continue;
+    const needed = kind === "slave" ? "shared or slave" : "shared";
+    throw fault(
+      "invalid",
+      "propagation",
+      `path ${source} is mounted on ${point} but it is not a ${needed} mount`,
+    );
+  }
 }

@@ -45,15 +45,17 @@ import {
   releaseResources,
   removeContainer,
 } from "./ending.ts";
-import { devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
+import { checkPropagation, devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
 import { checkLinksRun, hostsText, linkEnvironment, tellLinking } from "./links.ts";
 import { logCopyOf } from "./log-copy.ts";
 import { copyUp } from "./mounts.ts";
-import { DEFAULT_PATH, securityOption, toOciSpec } from "./oci.ts";
+import { DEFAULT_PATH, toOciSpec } from "./oci.ts";
+import { subpathsOf } from "./oci-mounts.ts";
 import { cgroupOutside, cgroupPath, layerOf, runDirectory, shimSocket } from "./places.ts";
 import { portWishes } from "./ports.ts";
 import { readHostResolvConf } from "./resolv-conf.ts";
 import { runcPlan } from "./runc.ts";
+import { securityOption } from "./security-options.ts";
 import { followShim } from "./supervision.ts";
 
 const FIRST_HANDLE = 10;
@@ -159,6 +161,8 @@ function extrasOf(
       : { dns: { address: RESOLVER_ADDRESS, port: RESOLVER_PORT, upstreams: hostResolvers() } }),
     lowerdirPlus: deps.features.lowerdirPlus,
     init: hostConfig.Init === true,
+    subpaths: subpathsOf(record.mounts),
+    hostMounts: `/proc/${process.pid}/ns/mnt`,
   };
 }
 
@@ -197,6 +201,7 @@ async function prepare(
   checkLinksRun(deps, record);
   await deps.forwarding.check(record);
   const namespaces = namespacesOf(deps, record);
+  checkPropagation(record.mounts);
   const user = userInImage(deps, container);
   const layer = layerOf(record);
   for (const mount of record.mounts)
@@ -217,6 +222,7 @@ async function prepare(
       seccomp: profileOf(hostConfig),
       devices: devicesOf(hostConfig),
       linkEnvironment: linkEnvironment(deps, record),
+      imageLayers: (chain) => deps.driver.layerDirectories(chain),
     });
     const filter =
       spec.linux.seccomp === undefined ? undefined : await compiledFilter(deps, spec.linux.seccomp);
@@ -282,7 +288,8 @@ function explain(error: LaunchFailure, reason: string): { error: Error; exitCode
     const [message, exitCode] = text[error.error] ?? [`exec: ${quoted}: errno ${error.error}`, 126];
     return { error: fault("invalid", "command", prefix + message, error), exitCode };
   }
-  if (op === "workdir" || op === "user" || op === "bind" || op === "sysctl")
+  const ofUser = op === "workdir" || op === "user" || op === "bind" || op === "sysctl";
+  if (ofUser || detail.startsWith("cannot access path"))
     return {
       error: fault(
         "invalid",

@@ -6,6 +6,8 @@ import type { ResourceHost } from "./oci-resources.ts";
 const host: ResourceHost = {
   cpus: 2,
   swapAccounting: true,
+  memoryNodes: "0",
+  can: () => true,
   deviceNumbers: () => ({ major: 8, minor: 0 }),
 };
 const told = (change: HostConfig, current: HostConfig = {}) =>

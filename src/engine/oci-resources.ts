@@ -2,6 +2,7 @@
  * Limits: from the API's HostConfig to OCI resources, with Docker's checks and words. Pure.
  */
 import { fault } from "../base/errors.ts";
+import type { CgroupLimit } from "../runtime/index.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciResources, OciThrottle } from "../spec/oci-runtime.ts";
 
@@ -10,7 +11,11 @@ const MIB = 1 << 20;
 /** What limits are checked against. */
 export interface ResourceHost {
   readonly cpus: number;
+  /** The host's memory nodes: "0-1". */
+  readonly memoryNodes: string;
   readonly swapAccounting: boolean;
+  /** True when the host's control groups can do it. */
+  can(limit: CgroupLimit): boolean;
   /** Numbers of a block device; throws when there is none at the path. */
   deviceNumbers(path: string): { major: number; minor: number };
 }
@@ -57,18 +62,88 @@ export function checkResources(config: HostConfig, host: ResourceHost): void {
     throw bad("CPU cfs quota can not be less than 1ms (i.e. 1000)");
   if ((config.CpuShares ?? 0) < 0)
     throw bad(`invalid CPU shares (${config.CpuShares}): value must be a positive integer`);
-  checkCpuset(config.CpusetCpus ?? "", host.cpus);
+  checkRealtime(config, host);
+  const cpus = `0-${host.cpus - 1}`;
+  checkSet(config.CpusetCpus ?? "", host.cpus === 1 ? "0" : cpus, "cpuset cpus", "CPUs");
+  checkSet(config.CpusetMems ?? "", host.memoryNodes, "cpuset mems", "memory nodes");
+  if (config.IOMaximumBandwidth || config.IOMaximumIOps)
+    throw bad(
+      "Invalid QoS settings: Linux does not support Maximum IO Bandwidth or Maximum IO IOps",
+    );
   const weight = config.BlkioWeight ?? 0;
   if (weight !== 0 && (weight < 10 || weight > 1000))
     throw bad("Range of blkio weight is from 10 to 1000");
 }
 
-function checkCpuset(text: string, cpus: number): void {
+function checkRealtime({ CpuRealtimePeriod, CpuRealtimeRuntime }: HostConfig, host: ResourceHost) {
+  const [period, runtime] = [CpuRealtimePeriod ?? 0, CpuRealtimeRuntime ?? 0];
+  if (period === 0 && runtime === 0) return;
+  if (!host.can("realtime"))
+    throw bad(
+      `Your kernel does not support cgroup cpu real-time ${period === 0 ? "runtime" : "period"}`,
+    );
+  if (period !== 0 && runtime > period)
+    throw bad("cpu real-time runtime cannot be higher than cpu real-time period");
+}
+
+/** The numbers of "0-2,4"; undefined when it is no such list. */
+function numbersOf(text: string): ReadonlySet<number> | undefined {
+  if (!/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/.test(text)) return undefined;
+  const numbers = new Set<number>();
+  for (const range of text.split(",")) {
+    const [first = 0, last = first] = range.split("-").map(Number);
+    if (last < first) return undefined;
+    for (let number = first; number <= last; number++) numbers.add(number);
+  }
+  return numbers;
+}
+
+function checkSet(text: string, available: string, field: string, what: string): void {
   if (text === "") return;
-  if (!/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(text)) throw bad(`Invalid value ${text} for cpuset cpus`);
-  const highest = Math.max(...text.split(/[,-]/).map(Number));
-  if (highest >= cpus)
-    throw bad(`Requested CPUs are not available - requested ${text}, available: 0-${cpus - 1}`);
+  const wanted = numbersOf(text);
+  if (wanted === undefined) throw bad(`Invalid value ${text} for ${field}`);
+  const there = numbersOf(available) ?? new Set();
+  if ([...wanted].some((number) => !there.has(number)))
+    throw bad(`Requested ${what} are not available - requested ${text}, available: ${available}`);
+}
+
+function unsupported(what: string, discarded: string): string {
+  return `Your kernel does not support ${what} or the cgroup is not mounted. ${discarded} discarded.`;
+}
+
+/** What a user is warned of: limits that this host cannot set, and one that is dangerous alone. */
+export function resourceWarnings(config: HostConfig, host: ResourceHost): string[] {
+  const warnings: string[] = [];
+  const warn = (is: unknown, text: string) => {
+    if (is) warnings.push(text);
+  };
+  const lacks = (limit: CgroupLimit, wanted: unknown) => wanted && !host.can(limit);
+  warn(
+    (config.Memory ?? 0) > 0 && config.MemorySwap !== -1 && !host.swapAccounting,
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
+  );
+  warn(
+    lacks("swappiness", (config.MemorySwappiness ?? -1) >= 0),
+    unsupported("memory swappiness capabilities", "Memory swappiness"),
+  );
+  warn(
+    lacks("oom-kill-disable", config.OomKillDisable),
+    "Your kernel does not support OomKillDisable. OomKillDisable discarded.",
+  );
+  warn(
+    config.OomKillDisable && host.can("oom-kill-disable") && !config.Memory,
+    "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.",
+  );
+  warn(
+    lacks("kernel-memory-tcp", config.KernelMemoryTCP),
+    unsupported("kernel memory TCP limit capabilities", "Kernel memory TCP limit"),
+  );
+  warn(lacks("blkio-weight", config.BlkioWeight), unsupported("Block I/O weight", "Weight"));
+  warn(
+    lacks("blkio-weight-device", config.BlkioWeightDevice?.length),
+    unsupported("Block I/O weight_device", "Weight-device"),
+  );
+  return warnings;
 }
 
 function throttles(
@@ -100,8 +175,12 @@ export function resourcesOf(config: HostConfig, host: ResourceHost): OciResource
       limit: or(Memory),
       swap: host.swapAccounting ? swap : undefined,
       reservation: or(config.MemoryReservation),
-      swappiness: swappiness >= 0 ? swappiness : undefined,
-      disableOOMKiller: config.OomKillDisable ? true : undefined,
+      swappiness: swappiness >= 0 && host.can("swappiness") ? swappiness : undefined,
+      disableOOMKiller: config.OomKillDisable && host.can("oom-kill-disable") ? true : undefined,
+      kernelTCP:
+        config.KernelMemoryTCP && host.can("kernel-memory-tcp")
+          ? config.KernelMemoryTCP
+          : undefined,
     }) as NonNullable<OciResources["memory"]>,
     cpu: present({
       shares: or(config.CpuShares),
@@ -114,13 +193,14 @@ export function resourcesOf(config: HostConfig, host: ResourceHost): OciResource
     }) as NonNullable<OciResources["cpu"]>,
     ...(pids !== 0 && pids !== null ? { pids: { limit: pids } } : {}),
     blockIO: present({
-      weight,
-      weightDevice: config.BlkioWeightDevice?.length
-        ? config.BlkioWeightDevice.map(({ Path = "", Weight = 0 }) => ({
-            ...host.deviceNumbers(Path),
-            weight: Weight,
-          }))
-        : undefined,
+      weight: weight !== undefined && host.can("blkio-weight") ? weight : undefined,
+      weightDevice:
+        config.BlkioWeightDevice?.length && host.can("blkio-weight-device")
+          ? config.BlkioWeightDevice.map(({ Path = "", Weight = 0 }) => ({
+              ...host.deviceNumbers(Path),
+              weight: Weight,
+            }))
+          : undefined,
       throttleReadBpsDevice: throttles(config.BlkioDeviceReadBps, host),
       throttleWriteBpsDevice: throttles(config.BlkioDeviceWriteBps, host),
       throttleReadIOPSDevice: throttles(config.BlkioDeviceReadIOps, host),

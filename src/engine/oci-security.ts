@@ -5,6 +5,7 @@ import { fault } from "../base/errors.ts";
 import { capabilityList, capabilityMask, capabilityNames } from "../runtime/index.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciDevice, OciDeviceRule } from "../spec/oci-runtime.ts";
+import { securityOption } from "./security-options.ts";
 
 const defaultCapabilities = [
   "CAP_CHOWN",
@@ -71,6 +72,11 @@ export const readonlyPaths: readonly string[] = [
   "/proc/sys",
   "/proc/sysrq-trigger",
 ];
+
+/** True when nothing is masked or read-only unless the user names it. */
+export function pathsUnconfined(config: HostConfig): boolean {
+  return config.Privileged === true || securityOption(config, "systempaths") === "unconfined";
+}
 
 function node(path: string, major: number, minor: number): OciDevice {
   return { type: "c", path, major, minor, fileMode: 0o666, uid: 0, gid: 0 };

@@ -18,7 +18,13 @@ const features: HostFeatures = {
   cpus: 2,
   seccomp: { architecture: "SCMP_ARCH_X86_64", arch: "amd64", kernel: "6.18.0" },
 };
-const host = { cpus: 2, swapAccounting: true, deviceNumbers: () => ({ major: 8, minor: 0 }) };
+const host = {
+  cpus: 2,
+  memoryNodes: "0",
+  swapAccounting: true,
+  can: () => true,
+  deviceNumbers: () => ({ major: 8, minor: 0 }),
+};
 
 function input(
   config: ContainerConfig,
@@ -58,6 +64,7 @@ function input(
     seccomp: defaultSeccompProfile,
     linkEnvironment: [],
     devices: [],
+    imageLayers: (chain) => [...chain].reverse(),
     ...more,
   };
 }
@@ -132,12 +139,14 @@ test("a plan enters namespaces and cgroups before it mounts, and drops its right
     mountPoint: "/m",
     netnsFd: 10,
     cgroupJoinFiles: ["/sys/fs/cgroup/cpu/berth/x/tasks"],
-    cgroupMounts: [{ directory: "cpu", option: "cpu" }],
+    cgroupMounts: [{ directory: "cpu", option: "cpu", path: "/sys/fs/cgroup/cpu" }],
     seccompFilter: new Uint8Array(8),
     stdin: { open: false, once: false },
     exitFile: "/e",
     lowerdirPlus: true,
     init: false,
+    subpaths: new Map(),
+    hostMounts: "/proc/self/ns/mnt",
   });
   const order = ops.map((op) => op.name);
   const at = (name: (typeof order)[number]) => order.indexOf(name);

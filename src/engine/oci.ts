@@ -6,8 +6,9 @@ import { fault } from "../base/errors.ts";
 import type { HostFeatures, SeccompProfile } from "../runtime/index.ts";
 import { capabilityList, resolveSeccomp, rlimitNumber } from "../runtime/index.ts";
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
-import type { OciMount, OciNamespace, OciProcess, OciSpec } from "../spec/oci-runtime.ts";
-import type { ContainerRecord, MountRecord } from "./container-record.ts";
+import type { OciNamespace, OciProcess, OciSpec } from "../spec/oci-runtime.ts";
+import type { ContainerRecord } from "./container-record.ts";
+import { mountsOf } from "./oci-mounts.ts";
 import { type ResourceHost, resourcesOf } from "./oci-resources.ts";
 import {
   capabilitiesOf,
@@ -15,8 +16,11 @@ import {
   deviceRules,
   type GrantedDevice,
   maskedPaths,
+  pathsUnconfined,
   readonlyPaths,
 } from "./oci-security.ts";
+import { sysctlsOf } from "./oci-sysctls.ts";
+import { securitySwitch } from "./security-options.ts";
 
 /** A user, looked up in the image. */
 export interface ResolvedUser {
@@ -54,6 +58,8 @@ export interface SpecInput {
   readonly devices: readonly GrantedDevice[];
   /** Variables of links; what the container says itself goes over them. */
   readonly linkEnvironment: readonly string[];
+  /** The directories of an image's layers, the uppermost first. */
+  imageLayers(chain: readonly string[]): string[];
 }
 
 /** Where programs are looked for unless PATH says otherwise. */
@@ -81,16 +87,8 @@ export function environmentOf(
   return [...env.values()];
 }
 
-/** A security option's value: "no-new-privileges", "no-new-privileges=true", "seccomp=unconfined", with ":" for "=" too. */
-export function securityOption(config: HostConfig, name: string): string | undefined {
-  for (const option of config.SecurityOpt ?? []) {
-    const match = /^([^=:]+)(?:[=:](.*))?$/s.exec(option);
-    if (match?.[1] === name) return match[2] ?? "true";
-  }
-  return undefined;
-}
-
-function rlimitsOf(config: HostConfig, features: HostFeatures): OciProcess["rlimits"] {
+/** Limits of processes. Throws Faults "invalid" in Docker's words. */
+export function rlimitsOf(config: HostConfig, features: HostFeatures): OciProcess["rlimits"] {
   return (config.Ulimits ?? []).map(({ Name = "", Soft = 0, Hard = 0 }) => {
     const type = `RLIMIT_${Name.toUpperCase()}`;
     if (rlimitNumber(type) === undefined)
@@ -148,7 +146,7 @@ export function processOf(
       inheritable: [],
       ambient: [],
     },
-    noNewPrivileges: (securityOption(hostConfig, "no-new-privileges") ?? "false") !== "false",
+    noNewPrivileges: securitySwitch(hostConfig, "no-new-privileges") === true,
     ...(hostConfig.OomScoreAdj
       ? { oomScoreAdj: Math.max(hostConfig.OomScoreAdj, features.lowestOomScore) }
       : {}),
@@ -170,135 +168,11 @@ function namespacesOf(input: SpecInput): OciNamespace[] {
   return out;
 }
 
-function systemMounts(input: SpecInput): OciMount[] {
-  const { hostConfig } = input.record;
-  const privileged = hostConfig.Privileged === true;
-  const sealed = privileged ? [] : ["ro"];
-  const mounts: OciMount[] = [
-    { destination: "/proc", type: "proc", source: "proc", options: ["nosuid", "noexec", "nodev"] },
-    {
-      destination: "/dev",
-      type: "tmpfs",
-      source: "tmpfs",
-      options: ["nosuid", "strictatime", "mode=755", "size=65536k"],
-    },
-    {
-      destination: "/dev/pts",
-      type: "devpts",
-      source: "devpts",
-      options: ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
-    },
-    // sysfs shows the network namespace of who mounts it; the host's cannot be mounted anew.
-    {
-      destination: "/sys",
-      type: "sysfs",
-      source: "sysfs",
-      options: ["nosuid", "noexec", "nodev", ...sealed],
-    },
-    {
-      destination: "/sys/fs/cgroup",
-      type: "cgroup",
-      source: "cgroup",
-      options: [...sealed, "nosuid", "noexec", "nodev"],
-    },
-    {
-      destination: "/dev/mqueue",
-      type: "mqueue",
-      source: "mqueue",
-      options: ["nosuid", "noexec", "nodev"],
-    },
-  ];
-  const shm = hostConfig.ShmSize || 64 << 20;
-  if (input.namespaces.ipc === "own")
-    mounts.push({
-      destination: "/dev/shm",
-      type: "tmpfs",
-      source: "shm",
-      options: ["nosuid", "noexec", "nodev", "mode=1777", `size=${shm}`],
-    });
-  else {
-    const source =
-      input.namespaces.ipc === "host"
-        ? "/dev/shm"
-        : `/proc/${input.namespaces.ipc.pid}/root/dev/shm`;
-    mounts.push({ destination: "/dev/shm", type: "bind", source, options: ["rbind", "rprivate"] });
-  }
-  return mounts;
-}
-
-function userMount(mount: MountRecord): OciMount {
-  if (mount.type === "tmpfs")
-    return {
-      destination: mount.target,
-      type: "tmpfs",
-      source: "tmpfs",
-      options: [
-        "nosuid",
-        "nodev",
-        "noexec",
-        ...(mount.options ?? []),
-        ...(mount.readOnly ? ["ro"] : []),
-      ],
-    };
-  const options = [
-    mount.recursive ? "rbind" : "bind",
-    mount.propagation || "rprivate",
-    mount.readOnly ? "rro" : "rw",
-  ];
-  return { destination: mount.target, type: "bind", source: mount.source, options };
-}
-
-/** Mounts in the order in which they must be made: a parent before what lies in it. */
-function mountsOf(input: SpecInput): OciMount[] {
-  const own = input.record.mounts.map(userMount);
-  const taken = new Set(own.map((mount) => mount.destination));
-  const files = (
-    [
-      ["/etc/resolv.conf", input.files.resolvConf],
-      ["/etc/hostname", input.files.hostname],
-      ["/etc/hosts", input.files.hosts],
-    ] as const
-  )
-    .filter(([destination, source]) => source !== "" && !taken.has(destination))
-    .map(
-      ([destination, source]): OciMount => ({
-        destination,
-        type: "bind",
-        source,
-        options: ["bind", "rprivate"],
-      }),
-    );
-  const system = systemMounts(input).filter((mount) => !taken.has(mount.destination));
-  const depth = (mount: OciMount) => mount.destination.split("/").filter(Boolean).length;
-  return [...system, ...[...files, ...own].sort((a, b) => depth(a) - depth(b))];
-}
-
-function sysctlsOf(input: SpecInput): Record<string, string> {
-  const { hostConfig } = input.record;
-  const own: Record<string, string> = {};
-  if (input.namespaces.network === "own" && !hostConfig.Privileged) {
-    own["net.ipv4.ip_unprivileged_port_start"] = "0";
-    own["net.ipv4.ping_group_range"] = "0 2147483647";
-  }
-  for (const [key, value] of Object.entries(hostConfig.Sysctls ?? {})) {
-    const namespaced =
-      /^(net\.|fs\.mqueue\.|kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)$)/.test(
-        key,
-      );
-    const netHost = key.startsWith("net.") && input.namespaces.network === "host";
-    if (!namespaced || netHost || key.includes("/"))
-      throw fault("invalid", "sysctl", `sysctl "${key}" is not in a separate kernel namespace`);
-    own[key] = value;
-  }
-  return own;
-}
-
 /** The configuration. Throws Faults "invalid" in Docker's words for what makes no sense. */
 export function toOciSpec(input: SpecInput): OciSpec {
   const { record, features } = input;
   const { config, hostConfig } = record;
-  const privileged = hostConfig.Privileged === true;
-  const unconfined = privileged || securityOption(hostConfig, "systempaths") === "unconfined";
+  const unconfined = pathsUnconfined(hostConfig);
   const hostname = config.Hostname ?? "";
   const args = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
   const process = processOf(record, input.user, features, {
@@ -332,7 +206,7 @@ export function toOciSpec(input: SpecInput): OciSpec {
         devices: deviceRules(hostConfig, input.devices),
       },
       cgroupsPath: input.cgroupPath,
-      sysctl: sysctlsOf(input),
+      sysctl: sysctlsOf(hostConfig),
       maskedPaths: hostConfig.MaskedPaths ?? (unconfined ? [] : maskedPaths),
       readonlyPaths: hostConfig.ReadonlyPaths ?? (unconfined ? [] : readonlyPaths),
       rootfsPropagation: shared ? "shared" : "slave",

@@ -18,7 +18,7 @@ import {
   removeContainer,
 } from "./ending.ts";
 import { type ExitRecord, readExitRecord } from "./exit-record.ts";
-import { volumesOf } from "./mounts.ts";
+import { chainsOf, volumesOf } from "./mounts.ts";
 import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
 import { policyHolds } from "./restarts.ts";
 import { followShim } from "./supervision.ts";
@@ -217,7 +217,7 @@ export async function recover(
   deps.volumes.sweep(
     new Map(deps.registry.all().map(({ id, record }) => [id, volumesOf(record)] as const)),
   );
-  deps.images.sweep(new Set(deps.registry.all().flatMap(({ record }) => record.chain)));
+  deps.images.sweep(new Set(deps.registry.all().flatMap(({ record }) => chainsOf(record))));
   // Last of all: what is being started would look like something that no record explains.
   startInOrder(deps, deps.restarts.open());
 }

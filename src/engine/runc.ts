@@ -43,6 +43,12 @@ export function runcPlan(
       "runtime-terminal",
       "a container under an external runtime has no terminal: leave --tty or --runtime away",
     );
+  if (extras.subpaths.size > 0 || spec.linux.rootfsPropagation === "shared")
+    throw fault(
+      "unsupported",
+      "runtime-mount",
+      "an external runtime mounts no part of a volume or image, and shares no mounts with the host: leave that or --runtime away",
+    );
   const bundle = `${directory}/bundle`;
   mkdirSync(bundle, { recursive: true, mode: 0o700 });
   const namespaces = spec.linux.namespaces.map((namespace) =>

@@ -12,7 +12,7 @@ import { attributesOf } from "./attributes.ts";
 import { type MountChange, withLabels, withMounts, withProcess } from "./changes.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
-import { checkConfig, checkHostConfig, PORTS_DISCARDED } from "./create.ts";
+import { checkConfig, checkHostConfig, PORTS_DISCARDED } from "./create-checks.ts";
 import type { EngineDeps } from "./deps.ts";
 import { releaseOtherVolumes } from "./ending.ts";
 import { resourceHostOf } from "./host.ts";
@@ -98,7 +98,7 @@ function configurationAfter(
   if (asks(changes, "Env", "Cmd", "Entrypoint", "User", "WorkingDir", "Hostname"))
     checkConfig(next.config);
   if (Object.keys(startLimitsIn(limits)).length > 0)
-    checkHostConfig(deps, next.config, next.hostConfig);
+    checkHostConfig(deps, {}, next.config, next.hostConfig);
   return next;
 }
 
@@ -191,7 +191,7 @@ async function updateNow(deps: EngineDeps, container: Container, input: UpdateIn
     volumeName === "" || deps.volumes.find(volumeName) ? [] : [volumeName],
   );
   try {
-    const made = makeMounts(wanted, deps.volumes, record.id);
+    const made = makeMounts(wanted, deps, record.id);
     const next = { ...kept, mounts: [...kept.mounts, ...made] };
     if (container.running) await changeRunning(deps, container, next, input.limits);
     else changeStopped(deps, container, next);

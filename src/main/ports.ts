@@ -4,7 +4,13 @@
 import type { ImagesPort, NetworksPort, QueryFilters, VolumesPort } from "../api/index.ts";
 import { fault } from "../base/errors.ts";
 import { filterBoolean, labelHolds } from "../base/selection.ts";
-import { type ContainerRegistry, type EngineDeps, networkId } from "../engine/index.ts";
+import {
+  type ContainerRegistry,
+  chainsOf,
+  type EngineDeps,
+  imagesOf,
+  networkId,
+} from "../engine/index.ts";
 import {
   checkPlatform,
   filterImages,
@@ -25,9 +31,9 @@ export function imageUsers(registry: ContainerRegistry): ImageUsers {
   return {
     of: (id) =>
       all
-        .filter(({ record }) => record.image === id)
+        .filter(({ record }) => imagesOf(record).includes(id))
         .map((container) => ({ id: container.id, running: container.running })),
-    chains: new Set(all.flatMap(({ record }) => record.chain)),
+    chains: new Set(all.flatMap(({ record }) => chainsOf(record))),
   };
 }
 

@@ -3,6 +3,30 @@
  */
 import type { OciDeviceRule, OciResources, OciThrottle } from "../spec/oci-runtime.ts";
 
+/** A limit that not every host can set. */
+export type CgroupLimit =
+  | "realtime"
+  | "swappiness"
+  | "oom-kill-disable"
+  | "kernel-memory-tcp"
+  | "blkio-weight"
+  | "blkio-weight-device";
+
+/** The files that such a limit is written to, of which one is enough; none: the version cannot do it. */
+export const limitFiles: Readonly<
+  Record<CgroupLimit, { readonly v1: readonly string[]; readonly v2: readonly string[] }>
+> = {
+  realtime: { v1: ["cpu.rt_runtime_us"], v2: [] },
+  swappiness: { v1: ["memory.swappiness"], v2: [] },
+  "oom-kill-disable": { v1: ["memory.oom_control"], v2: [] },
+  "kernel-memory-tcp": { v1: ["memory.kmem.tcp.limit_in_bytes"], v2: [] },
+  "blkio-weight": { v1: ["blkio.bfq.weight", "blkio.weight"], v2: ["io.bfq.weight"] },
+  "blkio-weight-device": {
+    v1: ["blkio.bfq.weight_device", "blkio.weight_device"],
+    v2: ["io.bfq.weight"],
+  },
+};
+
 /** One write. `optional`: the file may be missing on this kernel and the container is no less limited for it. */
 export interface ResourceWrite {
   readonly controller: string;
@@ -40,6 +64,7 @@ export function v1Writes(resources: OciResources): ResourceWrite[] {
   put("memory", "swappiness", memory.swappiness);
   if (memory.disableOOMKiller !== undefined)
     put("memory", "oom_control", memory.disableOOMKiller ? 1 : 0);
+  put("memory", "kmem.tcp.limit_in_bytes", memory.kernelTCP);
   put("cpu", "shares", cpu.shares);
   put("cpu", "cfs_period_us", cpu.period);
   put("cpu", "cfs_quota_us", cpu.quota);
@@ -48,14 +73,14 @@ export function v1Writes(resources: OciResources): ResourceWrite[] {
   put("cpuset", "cpus", cpu.cpus);
   put("cpuset", "mems", cpu.mems);
   if (pids !== undefined) put("pids", "max", pids.limit > 0 ? pids.limit : "max");
-  if (blockIO.weight !== undefined) {
-    const value = String(blockIO.weight);
-    // BFQ's file where that scheduler is built in, CFQ's on old kernels.
-    writes.push({ controller: "blkio", file: "blkio.bfq.weight", value, optional: true });
-    writes.push({ controller: "blkio", file: "blkio.weight", value, optional: true });
-  }
+  // BFQ's files where that scheduler is built in, CFQ's on old kernels.
+  const putOptional = (file: string, value: string) => {
+    for (const name of [`blkio.bfq.${file}`, `blkio.${file}`])
+      writes.push({ controller: "blkio", file: name, value, optional: true });
+  };
+  if (blockIO.weight !== undefined) putOptional("weight", String(blockIO.weight));
   for (const { major, minor, weight } of blockIO.weightDevice ?? [])
-    put("blkio", "weight_device", `${major}:${minor} ${weight}`);
+    putOptional("weight_device", `${major}:${minor} ${weight}`);
   writes.push(
     ...throttles("read_bps_device", blockIO.throttleReadBpsDevice),
     ...throttles("write_bps_device", blockIO.throttleWriteBpsDevice),
@@ -103,6 +128,13 @@ export function v2Writes(resources: OciResources): ResourceWrite[] {
       controller: "blkio",
       file: "io.bfq.weight",
       value: String(blockIO.weight),
+      optional: true,
+    });
+  for (const { major, minor, weight } of blockIO.weightDevice ?? [])
+    writes.push({
+      controller: "blkio",
+      file: "io.bfq.weight",
+      value: `${major}:${minor} ${weight}`,
       optional: true,
     });
   const limits: [string, readonly OciThrottle[] | undefined][] = [

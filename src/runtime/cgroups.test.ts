@@ -51,8 +51,8 @@ test("mountinfo tells the version and the hierarchies", () => {
   );
   expect(v1.version).toBe(1);
   expect(v1.mounts).toEqual([
-    { directory: "cpu,cpuacct", option: "cpu,cpuacct" },
-    { directory: "systemd", option: "name=systemd" },
+    { directory: "cpu,cpuacct", option: "cpu,cpuacct", path: "/sys/fs/cgroup/cpu,cpuacct" },
+    { directory: "systemd", option: "name=systemd", path: "/sys/fs/cgroup/systemd" },
   ]);
   expect(Cgroups.detect(undefined, line("/sys/fs/cgroup", "cgroup2", "nsdelegate")).version).toBe(
     2,

@@ -20,7 +20,14 @@ import {
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { OciResources } from "../spec/oci-runtime.ts";
-import { type ResourceWrite, undoingValue, v1Writes, v2Writes } from "./cgroup-resources.ts";
+import {
+  type CgroupLimit,
+  limitFiles,
+  type ResourceWrite,
+  undoingValue,
+  v1Writes,
+  v2Writes,
+} from "./cgroup-resources.ts";
 import { type CgroupUsage, readControl, usageV1, usageV2 } from "./cgroup-stats.ts";
 import type { MadeCgroups } from "./made-cgroups.ts";
 
@@ -122,8 +129,8 @@ export class Cgroups {
   }
 
   /** What to show inside a container; empty with version 2. */
-  get mounts(): readonly { directory: string; option: string }[] {
-    return this.hierarchies.map(({ directory, option }) => ({ directory, option }));
+  get mounts(): readonly { directory: string; option: string; path: string }[] {
+    return this.hierarchies.map(({ directory, option, path }) => ({ directory, option, path }));
   }
 
   /** True when the host has the controller. */
@@ -136,6 +143,22 @@ export class Cgroups {
         .split(/\s+/)
         .includes(controller === "blkio" ? "io" : controller)
     );
+  }
+
+  /** True when the host can set such a limit. */
+  can(limit: CgroupLimit): boolean {
+    const { v1, v2 } = limitFiles[limit];
+    const rootOf = (file: string) =>
+      this.hierarchies.find((h) => h.controllers.includes(file.split(".")[0] ?? ""))?.path;
+    const files = this.version === 2 ? v2 : v1;
+    return files.some((file) => {
+      const root = this.version === 2 ? this.unified : rootOf(file);
+      if (root === undefined) return false;
+      // The topmost group lacks some files that every group below it has.
+      return [root, `${root}/${directories(root)[0]}`].some((group) =>
+        existsSync(`${group}/${file}`),
+      );
+    });
   }
 
   /** True when the host accounts for swap. */

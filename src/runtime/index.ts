@@ -3,6 +3,7 @@
  */
 
 export { capabilityList, capabilityMask, capabilityNames } from "./capabilities.ts";
+export type { CgroupLimit } from "./cgroup-resources.ts";
 export type { CgroupUsage, IoRow } from "./cgroup-stats.ts";
 export { type CgroupJoin, Cgroups } from "./cgroups.ts";
 export { deviceFilter } from "./device-filter.ts";

@@ -66,8 +66,3 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   }
   return { set, clear: clear & ~set, propagation, recursive, recursiveAttributes, params };
 }
-
-/** The flags of a propagation's name, or undefined when there is no such. */
-export function propagationFlags(name: string): bigint | undefined {
-  return propagations[name];
-}

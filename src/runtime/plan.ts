@@ -8,7 +8,7 @@
 import type { OciMount, OciNamespaceType, OciProcess, OciSpec } from "../spec/oci-runtime.ts";
 import { type PlanOp, wireConstants } from "../spec/wire.ts";
 import { capabilityMask } from "./capabilities.ts";
-import { parseMountOptions, propagationFlags } from "./mount-options.ts";
+import { parseMountOptions } from "./mount-options.ts";
 import { rlimitNumber } from "./rlimits.ts";
 
 /** How the container's root file system is mounted. */
@@ -50,7 +50,12 @@ export interface PlanExtras {
   /** cgroup v2: the directory that the child is born in. */
   readonly cgroupInto?: string;
   /** Controllers to show under /sys/fs/cgroup, as mount options ("cpu", "name=systemd"); cgroup v1 only. */
-  readonly cgroupMounts: readonly { readonly directory: string; readonly option: string }[];
+  readonly cgroupMounts: readonly {
+    readonly directory: string;
+    readonly option: string;
+    /** Where the host has it mounted. */
+    readonly path: string;
+  }[];
   readonly seccompFilter?: Uint8Array;
   readonly stdin: { readonly open: boolean; readonly once: boolean };
   readonly log?: PlanLog;
@@ -66,6 +71,10 @@ export interface PlanExtras {
   readonly lowerdirPlus: boolean;
   /** Run an init as PID 1. */
   readonly init: boolean;
+  /** By mount destinations: the only part of the source that is to be seen. */
+  readonly subpaths: ReadonlyMap<string, string>;
+  /** The engine's mount namespace: what is shared with the host is copied from there. */
+  readonly hostMounts: string;
 }
 
 const cloneFlags: Readonly<Record<OciNamespaceType, bigint>> = {
@@ -79,6 +88,7 @@ const cloneFlags: Readonly<Record<OciNamespaceType, bigint>> = {
 };
 
 const MS_REC_SLAVE = 0x84000n;
+const MS_PRIVATE = 0x40000n;
 const S_IFCHR = 0o020000;
 const S_IFBLK = 0o060000;
 const S_IFIFO = 0o010000;
@@ -101,7 +111,7 @@ export function toLaunchPlan(spec: OciSpec, extras: PlanExtras): PlanOp[] {
     ...shimOps(spec, extras),
     ...namespaceOps(spec, extras),
     ...rootOps(extras),
-    ...spec.mounts.flatMap((mount) => mountOps(mount, extras)),
+    ...spec.mounts.flatMap((mount) => mountOps(mount, spec, extras)),
     ...deviceOps(spec),
     ...(spec.process.terminal
       ? [
@@ -116,7 +126,8 @@ export function toLaunchPlan(spec: OciSpec, extras: PlanExtras): PlanOp[] {
     ...spec.linux.maskedPaths.map((path) => ({ name: "mask" as const, path })),
     ...Object.entries(spec.linux.sysctl).map(([key, value]) => ({
       name: "sysctl" as const,
-      key: key.replaceAll(".", "/"),
+      // A slash in a name with dots stands for a dot of a file's name.
+      key: key.replace(/[./]/g, (separator) => (separator === "." ? "/" : ".")),
       value,
     })),
     ...(spec.root.readonly ? [{ name: "root_attrs" as const, attr_set: 1n }] : []),
@@ -179,8 +190,8 @@ function namespaceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
     const { address, port } = extras.dns;
     ops.push({ name: "dns_socket", address, port });
   }
-  const flags = propagationFlags(`r${spec.linux.rootfsPropagation ?? "slave"}`) ?? MS_REC_SLAVE;
-  ops.push({ name: "propagation", path: "/", flags });
+  // What the host mounts is seen, what is mounted here the host never sees.
+  ops.push({ name: "propagation", path: "/", flags: MS_REC_SLAVE });
   return ops;
 }
 
@@ -214,14 +225,16 @@ function rootOps(extras: PlanExtras): PlanOp[] {
   ];
 }
 
-function mountOps(mount: OciMount, extras: PlanExtras): PlanOp[] {
+function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] {
   const options = parseMountOptions(mount.options);
   const target = mount.destination;
+  const subpath = extras.subpaths.get(target) ?? "";
   if (mount.type === "bind") {
     return [
       {
         name: "bind",
-        source: mount.source,
+        ...sourceOf(mount, extras),
+        subpath,
         target,
         attr_set: options.set,
         attr_clr: options.clear,
@@ -233,15 +246,37 @@ function mountOps(mount: OciMount, extras: PlanExtras): PlanOp[] {
     ];
   }
   const { type, source } = mount;
-  if (type === "cgroup" && extras.cgroupMounts.length > 0) return cgroupV1Mounts(mount, extras);
+  if (type === "cgroup" && extras.cgroupMounts.length > 0)
+    return cgroupV1Mounts(mount, spec, extras);
   const fsType = type === "cgroup" ? "cgroup2" : type;
-  return [
-    { name: "mount", type: fsType, source, params: options.params, attrs: options.set, target },
-  ];
+  const params = extras.lowerdirPlus ? options.params.flatMap(layerByLayer) : options.params;
+  return [{ name: "mount", type: fsType, source, params, attrs: options.set, target, subpath }];
+}
+
+/**
+ * What another process has mounted can be copied only from inside its mount namespace; and only a copy of the host's own
+ * mount shares with it what is mounted below.
+ */
+function sourceOf(
+  { source, options }: OciMount,
+  { hostMounts }: PlanExtras,
+): { mount_ns: string; source: string } {
+  const isShared = options.includes("shared") || options.includes("rshared");
+  const [, process, path] = /^\/proc\/(\d+)\/root(\/.*)$/.exec(source) ?? [];
+  if (process === undefined || path === undefined)
+    return { mount_ns: isShared ? hostMounts : "", source };
+  return { mount_ns: `/proc/${process}/ns/mnt`, source: path };
+}
+
+/** An overlay's lower layers one by one, so that their number is not bounded by the length of one parameter. */
+function layerByLayer(param: string): string[] {
+  if (!param.startsWith("lowerdir=")) return [param];
+  const paths = param.slice("lowerdir=".length).match(/(\\.|[^:\\])+/g) ?? [];
+  return paths.map((path) => `lowerdir+=${path.replace(/\\(.)/g, "$1")}`);
 }
 
 /** The v1 hierarchies as the container's own cgroup namespace shows them, under a tmpfs as hosts have it. */
-function cgroupV1Mounts(mount: OciMount, extras: PlanExtras): PlanOp[] {
+function cgroupV1Mounts(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] {
   const { set } = parseMountOptions(mount.options);
   const tmpfs: PlanOp = {
     name: "mount",
@@ -250,17 +285,20 @@ function cgroupV1Mounts(mount: OciMount, extras: PlanExtras): PlanOp[] {
     params: ["mode=755"],
     attrs: set & ~1n,
     target: mount.destination,
+    subpath: "",
   };
-  const hierarchies = extras.cgroupMounts.map(
-    ({ directory, option }): PlanOp => ({
-      name: "mount",
-      type: "cgroup",
-      source: "cgroup",
-      params: [option],
-      attrs: set,
-      target: `${mount.destination}/${directory}`,
-    }),
-  );
+  const isolated = spec.linux.namespaces.some(({ type }) => type === "cgroup");
+  const hierarchies = extras.cgroupMounts.map(({ directory, option, path }): PlanOp => {
+    const target = `${mount.destination}/${directory}`;
+    if (isolated) {
+      const own = { type: "cgroup", source: "cgroup", params: [option] };
+      return { name: "mount", ...own, attrs: set, target, subpath: "" };
+    }
+    // In the host's namespace a mount would show everybody's groups: the container sees its own.
+    const source = `${path}${spec.linux.cgroupsPath}`;
+    const attributes = { attr_set: set, attr_clr: 0n, propagation: MS_PRIVATE, options: 0 };
+    return { name: "bind", mount_ns: "", source, subpath: "", target, ...attributes };
+  });
   const links = extras.cgroupMounts
     .filter(({ directory }) => directory.includes(","))
     .flatMap(({ directory }) =>

@@ -162,6 +162,8 @@ function planOf(rundir: string, spec: OciSpec, more: Partial<PlanExtras> = {}): 
     exitFile: `${rundir}/exit`,
     lowerdirPlus: true,
     init: false,
+    subpaths: new Map(),
+    hostMounts: "/proc/self/ns/mnt",
     ...more,
   });
   return encodeRecords(planOps, ...ops);

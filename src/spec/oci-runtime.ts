@@ -87,6 +87,7 @@ export interface OciResources {
     readonly swap?: number;
     readonly swappiness?: number;
     readonly disableOOMKiller?: boolean;
+    readonly kernelTCP?: number;
   };
   readonly cpu?: {
     readonly shares?: number;

@@ -141,20 +141,23 @@ export const planOps = {
   ),
   mount: kind(
     42,
-    "as root_mount, attached at `target` inside the container's root (made as a directory if missing)",
+    "as root_mount, attached at `target` inside the container's root (made if missing); with a subpath only what that leads to inside the mount",
     {
       type: "str",
       source: "str",
       params: "strs",
       attrs: "u64",
       target: "str",
+      subpath: "str",
     },
   ),
   bind: kind(
     43,
-    "clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). options: BIND_*",
+    "clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. options: BIND_*",
     {
+      mount_ns: "str",
       source: "str",
+      subpath: "str",
       target: "str",
       attr_set: "u64",
       attr_clr: "u64",

@@ -70,6 +70,8 @@ export interface SnapshotDriver {
   readFile(container: ContainerLayer, path: string, max: number): Uint8Array | undefined;
   /** The layers' directories, the uppermost first, as a stopped container sees them: for copying content up. */
   directories(container: ContainerLayer): string[];
+  /** The directories of an image's layers, the uppermost first, without anything of the engine's. */
+  layerDirectories(chain: readonly string[]): string[];
   /** What a container has changed, in order. A running container may change more meanwhile. */
   changes(container: ContainerLayer): AsyncGenerator<Change>;
   /** The changes as a layer's archive. */

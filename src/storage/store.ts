@@ -188,6 +188,7 @@ abstract class Store implements SnapshotDriver {
   abstract mountOf(container: ContainerLayer): RootMount;
   abstract usage(id: string): Usage;
   abstract directories(container: ContainerLayer): string[];
+  abstract layerDirectories(chain: readonly string[]): string[];
 
   readFile(container: ContainerLayer, path: string, max: number): Uint8Array | undefined {
     return readMerged(this.directories(container), path, max);
@@ -271,11 +272,12 @@ export class OverlayDriver extends Store {
     return { upper, lowers: this.lowers(container), whole: false };
   }
 
+  layerDirectories(chain: readonly string[]): string[] {
+    return chain.map((chainId) => this.layer(chainId)).reverse();
+  }
+
   private lowers(container: ContainerLayer): string[] {
-    return [
-      ...container.chain.map((chainId) => this.layer(chainId)).reverse(),
-      `${this.root}/init`,
-    ];
+    return [...this.layerDirectories(container.chain), `${this.root}/init`];
   }
 }
 
@@ -312,6 +314,10 @@ export class VfsDriver extends Store {
 
   directories(container: ContainerLayer): string[] {
     return [`${this.container(container.id)}/root`];
+  }
+
+  layerDirectories(chain: readonly string[]): string[] {
+    return chain.slice(-1).map((chainId) => this.layer(chainId));
   }
 
   protected comparison(container: ContainerLayer) {

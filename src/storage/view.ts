@@ -23,8 +23,10 @@ const MAX_LINKS = 40;
 export interface ViewMount {
   /** In the container. */
   readonly target: string;
-  /** On the host: a directory or a file. */
-  readonly source: string;
+  /** On the host: a directory or a file, or directories that are merged, the uppermost first. */
+  readonly sources: readonly string[];
+  /** A path in the sources that alone is mounted; links are followed inside the sources. */
+  readonly subpath?: string | undefined;
 }
 
 /** What a path means. Whoever has looked it up closes it. */
@@ -123,7 +125,7 @@ export class ContainerView {
   private async step(at: At, name: string, open: number[]): Promise<At | undefined> {
     const trail = [...at.trail, name];
     const mount = this.mounts.find(({ target }) => target === `/${trail.join("/")}`);
-    if (mount !== undefined) return this.mounted(trail, mount.source, open);
+    if (mount !== undefined) return this.mounted(trail, mount, open);
     const found = mergedIn(at.directories, name);
     if (found === undefined) return undefined;
     const directories = found.all.length === 0 ? [] : await openMerged(this.kernel, found);
@@ -138,24 +140,37 @@ export class ContainerView {
         this.mounts
           .filter(({ target }) => dirname(target) === inContainer(path))
           .map(({ target }) => basename(target)),
-      at: (path) => {
+      at: async (path) => {
         const mount = this.mounts.find(({ target }) => target === inContainer(path));
         if (mount === undefined) return undefined;
         const open: number[] = [];
-        const { found } = this.mounted([], mount.source, open);
-        return found && { found, close: () => closeAll(open) };
+        const at = await this.mounted([], mount, open);
+        return at?.found && { found: at.found, close: () => closeAll(open) };
       },
     };
   }
 
-  /** What the host has at a mount's source; bind mounts may be files. */
-  private mounted(trail: readonly string[], source: string, open: number[]): At {
-    const parent = openRoot(dirname(source));
-    open.push(parent);
-    const top = new Place(parent, basename(source), lstatSync(source));
+  /** What the host has at a mount's sources; undefined when the subpath leads nowhere. */
+  private async mounted(
+    trail: readonly string[],
+    { sources, subpath }: ViewMount,
+    open: number[],
+  ): Promise<At | undefined> {
+    if (subpath !== undefined) {
+      const inside = new ContainerView(this.kernel, sources, []);
+      const at = await inside.walk(subpath, true, open);
+      return at && { ...at, trail };
+    }
+    const all = sources.map((source) => {
+      const parent = openRoot(dirname(source));
+      open.push(parent);
+      return new Place(parent, basename(source), lstatSync(source));
+    });
+    const [top] = all;
+    if (top === undefined) return undefined;
     if (!top.info.isDirectory()) return { trail, found: { top, all: [] }, directories: [] };
-    const directory = top.openDirectory();
-    open.push(directory);
-    return { trail, found: { top, all: [top] }, directories: [directory] };
+    const directories = all.map((place) => place.openDirectory());
+    open.push(...directories);
+    return { trail, found: { top, all }, directories };
   }
 }

@@ -168,7 +168,7 @@ export interface WalkMounts {
   /** The names in a directory of the walk that something is mounted at. */
   namesIn(path: string): readonly string[];
   /** What is mounted at a path of the walk; whoever asks closes it. */
-  at(path: string): { readonly found: Merged; close(): void } | undefined;
+  at(path: string): Promise<{ readonly found: Merged; close(): void } | undefined>;
 }
 
 /**
@@ -183,7 +183,7 @@ export async function* walkMerged(
 ): AsyncGenerator<TreeEntry> {
   for (const name of namesIn(directories, mounts?.namesIn(path))) {
     const inner = path === "" ? name : `${path}/${name}`;
-    const mount = mounts?.at(inner);
+    const mount = await mounts?.at(inner);
     try {
       const found = mount?.found ?? mergedIn(directories, name);
       if (found === undefined) continue;

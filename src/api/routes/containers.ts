@@ -2,6 +2,7 @@
  * /containers: everything but attach, logs and exec.
  */
 import { Fault, fault } from "../../base/errors.ts";
+import type { HostConfig } from "../../spec/engine-api.ts";
 import type { ContainersPort } from "../ports.ts";
 import {
   boolean,
@@ -63,6 +64,15 @@ async function kill({ params, query }: Context, containers: ContainersPort): Pro
   return noContent;
 }
 
+/** Before API 1.44, read-only did not reach what was mounted below a bind, and nobody could ask for it. */
+function asOlderClientsExpect({ Mounts = [] }: HostConfig): void {
+  for (const mount of Mounts) {
+    if (mount.Type !== "bind") continue;
+    const { ReadOnlyForceRecursive: _, ...options } = mount.BindOptions ?? {};
+    mount.BindOptions = { ...options, ReadOnlyNonRecursive: true };
+  }
+}
+
 /** The routes. */
 export const containerRoutes: readonly Route[] = [
   {
@@ -91,6 +101,7 @@ export const containerRoutes: readonly Route[] = [
           "no-config",
           "config cannot be empty in order to create a container",
         );
+      if (context.version < 44) asOlderClientsExpect(hostConfig);
       const name = context.query.get("name") || undefined;
       const platform = platformOf(context.query.get("platform"));
       const created = await containers.create({ name, config, hostConfig, networking, platform });

@@ -110,6 +110,9 @@ const setters: Record<string, Setter> = {
   "volume-subpath": (mount, value = "") => {
     mount.VolumeOptions = { ...mount.VolumeOptions, Subpath: value };
   },
+  "image-subpath": (mount, value = "") => {
+    mount.ImageOptions = { ...mount.ImageOptions, Subpath: value };
+  },
   "volume-label": (mount, value = "") => {
     const Labels = addTo(mount.VolumeOptions?.Labels, value);
     mount.VolumeOptions = { ...mount.VolumeOptions, Labels };
@@ -161,6 +164,7 @@ export function parseMount(spec: string): Mount {
   for (const [type, options] of [
     ["bind", mount.BindOptions],
     ["volume", mount.VolumeOptions],
+    ["image", mount.ImageOptions],
     ["tmpfs", mount.TmpfsOptions],
   ] as const)
     if (options && mount.Type !== type)

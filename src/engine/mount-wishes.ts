@@ -1,0 +1,291 @@
+/**
+ * Mounts as a request words them (binds, --mount, --tmpfs, the image's volumes, --volumes-from), checked as Docker checks
+ * them. Nothing is made yet.
+ */
+import { existsSync } from "node:fs";
+import { normalize } from "node:path/posix";
+import { fault } from "../base/errors.ts";
+import type { ContainerConfig, HostConfig, Mount } from "../spec/engine-api.ts";
+import type { MountRecord } from "./container-record.ts";
+
+function bad(message: string): Error {
+  return fault("invalid", "mount", message);
+}
+
+/** A mount before its volume has been made or its image been found. */
+export type WantedMount = Omit<MountRecord, "source" | "volume"> & {
+  readonly source: string;
+  /** undefined for what is no volume; empty for an anonymous one. */
+  readonly volumeName?: string;
+  readonly volumeDriver?: string;
+  readonly volumeOptions?: Readonly<Record<string, string>>;
+  /** Make the host's directory when it is missing, as -v does. */
+  readonly makeSource: boolean;
+  readonly labels?: Readonly<Record<string, string>>;
+  /** The image that is mounted, as the user has called it. */
+  readonly image?: string;
+};
+
+const propagations = new Set(["private", "rprivate", "shared", "rshared", "slave", "rslave"]);
+
+/** A path without "..", doubled slashes and a slash at its end. */
+export function plainPath(path: string): string {
+  return normalize(path).replace(/(.)\/$/, "$1");
+}
+
+/** The target, plain. `failing`: puts Docker's words around what is wrong with it. */
+function checkTarget(target: string, failing: (reason: string) => string): string {
+  const clean = plainPath(target);
+  if (clean === "/") throw bad(failing("invalid specification: destination can't be '/'"));
+  if (!target.startsWith("/"))
+    throw bad(failing(`invalid mount path: '${target}' mount path must be absolute`));
+  if (target.includes("\0")) throw bad("a mount path has a NUL byte");
+  // Nothing may stand between the container and the kernel's own files.
+  if (clean === "/proc" || clean === "/sys")
+    throw bad(failing(`invalid mount path: '${target}' is the kernel's own`));
+  return clean;
+}
+
+/** The kinds of words behind the second colon of a bind; of each kind there may be one. */
+const modeWords: readonly ReadonlySet<string>[] = [
+  new Set(["ro", "rw"]),
+  new Set(["z", "Z"]),
+  propagations,
+  new Set(["nocopy"]),
+  new Set(["consistent", "cached", "delegated"]),
+];
+
+function isMode(mode: string): boolean {
+  const words = mode.split(",");
+  const kinds = words.map((word) => modeWords.findIndex((kind) => kind.has(word)));
+  return mode === "" || (!kinds.includes(-1) && new Set(kinds).size === kinds.length);
+}
+
+/** "source:target:options", "name:target", "target". */
+export function parseBind(spec: string, volumeDriver = ""): WantedMount {
+  const parts = spec.split(":");
+  const [first = "", second, mode = ""] = parts;
+  if (
+    parts.length > 3 ||
+    first === "" ||
+    second === "" ||
+    (parts.length === 2 && isMode(second ?? ""))
+  )
+    throw bad(`invalid volume specification: '${spec}'`);
+  const [source, target] = second === undefined ? ["", first] : [first, second];
+  if (!isMode(mode)) throw bad(`invalid mode: ${mode}`);
+  const words = mode.split(",");
+  const isBind = source.startsWith("/");
+  if (source.includes("\0")) throw bad("a mount path has a NUL byte");
+  const type = isBind ? "bind" : "volume";
+  const around = (reason: string) =>
+    `invalid volume specification: '${spec}': invalid mount config for type "${type}": ${reason}`;
+  return {
+    type,
+    source: isBind ? plainPath(source) : "",
+    ...(isBind ? {} : { volumeName: source, volumeDriver }),
+    target: checkTarget(target, around),
+    readOnly: words.includes("ro"),
+    mode,
+    propagation: words.find((word) => propagations.has(word)) ?? (isBind ? "rprivate" : ""),
+    recursive: true,
+    copyUp: !isBind && !words.includes("nocopy"),
+    makeSource: true,
+  };
+}
+
+type Options = "BindOptions" | "VolumeOptions" | "ImageOptions" | "TmpfsOptions";
+
+/** Options that a type of mount does not take, as Docker checks them. */
+const foreign: Readonly<Record<string, readonly Options[]>> = {
+  bind: ["VolumeOptions", "ImageOptions", "TmpfsOptions"],
+  volume: ["BindOptions", "ImageOptions", "TmpfsOptions"],
+  tmpfs: ["BindOptions", "VolumeOptions", "ImageOptions"],
+  image: ["BindOptions", "VolumeOptions", "TmpfsOptions"],
+};
+
+function checkSubpath(subpath: string, failing: (reason: string) => string): string {
+  if (subpath === "") return "";
+  const clean = normalize(subpath);
+  if (subpath.startsWith("/") || clean === ".." || clean.startsWith("../"))
+    throw bad(failing("subpath must be a relative path within the volume"));
+  return plainPath(clean);
+}
+
+type Common = Omit<WantedMount, "type" | "source" | "propagation">;
+type Failing = (reason: string) => string;
+
+function bindMount(mount: Mount, common: Common, failing: Failing): WantedMount {
+  const { Source = "", BindOptions: options = {} } = mount;
+  if (Source === "") throw bad(failing("field Source must not be empty"));
+  const propagation = options.Propagation || "rprivate";
+  if (!propagations.has(propagation))
+    throw bad(failing(`invalid propagation mode: ${propagation}`));
+  if (!Source.startsWith("/"))
+    throw bad(failing(`invalid mount path: '${Source}' mount path must be absolute`));
+  const makeSource = options.CreateMountpoint === true;
+  if (!makeSource && !existsSync(Source))
+    throw bad(failing(`bind source path does not exist: ${Source}`));
+  if (options.ReadOnlyNonRecursive && options.ReadOnlyForceRecursive)
+    throw bad("mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive");
+  return {
+    ...common,
+    type: "bind",
+    source: plainPath(Source),
+    propagation,
+    recursive: options.NonRecursive !== true,
+    ...(options.ReadOnlyNonRecursive ? { readOnlyOnTop: true } : {}),
+    makeSource,
+  };
+}
+
+function volumeMount(mount: Mount, common: Common, failing: Failing): WantedMount {
+  const { Source = "", VolumeOptions: options = {} } = mount;
+  if (Source === "" && options.Subpath)
+    throw bad(failing("must not set Subpath when using anonymous volumes"));
+  if (Source === "" && common.readOnly)
+    throw bad(failing("must not set ReadOnly mode when using anonymous volumes"));
+  const subpath = checkSubpath(options.Subpath ?? "", failing);
+  return {
+    ...common,
+    type: "volume",
+    source: "",
+    volumeName: Source,
+    volumeDriver: options.DriverConfig?.Name ?? "",
+    volumeOptions: options.DriverConfig?.Options ?? {},
+    propagation: "",
+    // What lies at the target belongs at the volume's root, and that is not what is mounted.
+    copyUp: options.NoCopy !== true && subpath === "",
+    ...(subpath === "" ? {} : { subpath }),
+    ...(options.Labels ? { labels: options.Labels } : {}),
+  };
+}
+
+function tmpfsMount(mount: Mount, common: Common, failing: Failing): WantedMount {
+  if (mount.Source) throw bad(failing("field Source must not be specified"));
+  const { SizeBytes = 0, Mode = 0, Options = [] } = mount.TmpfsOptions ?? {};
+  for (const option of Options) {
+    const [name = "", ...values] = option;
+    if (name === "" || values.length > 1) throw bad(failing("invalid option array length"));
+    if ((name !== "exec" && name !== "noexec") || values.length > 0)
+      throw bad(failing(`invalid option: ${name}`));
+  }
+  const options = [
+    ...(SizeBytes > 0 ? [`size=${SizeBytes}`] : []),
+    `mode=${(Mode || 0o1777).toString(8)}`,
+    ...Options.map(([name = ""]) => name),
+  ];
+  return { ...common, type: "tmpfs", source: "", propagation: "", options };
+}
+
+function imageMount(mount: Mount, common: Common, failing: Failing): WantedMount {
+  if (!mount.Source) throw bad(failing("field Source must not be empty"));
+  const subpath = checkSubpath(mount.ImageOptions?.Subpath ?? "", failing);
+  return {
+    ...common,
+    type: "image",
+    source: "",
+    image: mount.Source,
+    propagation: "rprivate",
+    readOnly: true,
+    ...(subpath === "" ? {} : { subpath }),
+  };
+}
+
+const makers = { bind: bindMount, volume: volumeMount, tmpfs: tmpfsMount, image: imageMount };
+
+function isMountable(type: string): type is keyof typeof makers {
+  return type in makers;
+}
+
+function fromMount(mount: Mount): WantedMount {
+  const { Type = "volume", Target = "" } = mount;
+  const failing: Failing = (reason) => `invalid mount config for type "${Type}": ${reason}`;
+  if (Target === "") throw bad(failing("field Target must not be empty"));
+  const target = checkTarget(Target, failing);
+  if (!isMountable(Type)) throw bad(failing("mount type unknown"));
+  for (const options of foreign[Type] ?? [])
+    if (mount[options] !== undefined) throw bad(failing(`field ${options} must not be specified`));
+  const common: Common = {
+    target,
+    readOnly: mount.ReadOnly === true,
+    mode: "",
+    recursive: true,
+    copyUp: false,
+    makeSource: false,
+  };
+  return makers[Type](mount, common, failing);
+}
+
+const tmpfsWord =
+  /^(ro|rw|exec|noexec|suid|nosuid|dev|nodev|size=\d+[bkmgBKMG%]?|mode=[0-7]+|uid=\d+|gid=\d+|nr_inodes=\d+[kmgKMG]?|noatime|relatime|strictatime)$/;
+
+function fromTmpfs(target: string, options: string): WantedMount {
+  const words = options.split(",").filter(Boolean);
+  for (const word of words)
+    if (!tmpfsWord.test(word)) throw bad(`invalid tmpfs option ["${word}"]`);
+  const withMode = words.some((word) => word.startsWith("mode=")) ? words : [...words, "mode=1777"];
+  return {
+    type: "tmpfs",
+    source: "",
+    target: checkTarget(target, (reason) => reason),
+    readOnly: false,
+    mode: "",
+    propagation: "",
+    recursive: true,
+    copyUp: false,
+    makeSource: false,
+    options: withMode,
+  };
+}
+
+/** "CONTAINER[:ro|:rw]": what a container mounts, for another. `mountsOf` throws when there is no such container. */
+export function inheritedMounts(
+  volumesFrom: readonly string[],
+  mountsOf: (reference: string) => readonly MountRecord[],
+): WantedMount[] {
+  return volumesFrom.flatMap((spec) => {
+    const colon = spec.indexOf(":");
+    const [reference, mode] =
+      colon < 0 ? [spec, ""] : [spec.slice(0, colon), spec.slice(colon + 1)];
+    if (reference === "") throw bad("volumes-from specification cannot be an empty string");
+    if (!["", "ro", "rw", "z", "Z"].includes(mode)) throw bad(`invalid mode: ${mode}`);
+    return mountsOf(reference)
+      .filter(({ type }) => type !== "tmpfs")
+      .map(({ volume, ...mount }) => ({
+        ...mount,
+        ...(volume === undefined ? {} : { volumeName: volume }),
+        readOnly: mount.readOnly || mode === "ro",
+        copyUp: false,
+        makeSource: false,
+      }));
+  });
+}
+
+/** Every mount that is wanted. Identical binds are one; two sources for one target are an error in Docker's words. */
+export function wantedMounts(
+  config: ContainerConfig,
+  hostConfig: HostConfig,
+  inherited: readonly WantedMount[] = [],
+): WantedMount[] {
+  const driver = hostConfig.VolumeDriver ?? "";
+  const explicit = [
+    ...[...new Set(hostConfig.Binds ?? [])].map((spec) => parseBind(spec, driver)),
+    ...(hostConfig.Mounts ?? []).map(fromMount),
+    ...Object.entries(hostConfig.Tmpfs ?? {}).map(([target, options]) =>
+      fromTmpfs(target, options),
+    ),
+  ];
+  const seen = new Set<string>();
+  for (const { target } of explicit) {
+    if (seen.has(target)) throw bad(`Duplicate mount point: ${target}`);
+    seen.add(target);
+  }
+  // What the user names comes before what another container has, and that before the image's wishes.
+  const others = new Map(inherited.map((mount) => [mount.target, mount]));
+  for (const target of seen) others.delete(target);
+  const anonymous = Object.keys(config.Volumes ?? {})
+    .map((target) => parseBind(target, driver))
+    .filter(({ target }) => !seen.has(target) && !others.has(target));
+  return [...others.values(), ...explicit, ...anonymous];
+}

@@ -1,0 +1,110 @@
+/**
+ * A container's mounts as the OCI configuration lists them, in the order in which they must be made. Pure.
+ */
+import type { HostConfig } from "../spec/engine-api.ts";
+import type { OciMount } from "../spec/oci-runtime.ts";
+import type { MountRecord } from "./container-record.ts";
+import type { SpecInput } from "./oci.ts";
+import { securitySwitch } from "./security-options.ts";
+
+const guarded = ["nosuid", "noexec", "nodev"];
+
+function systemMounts(hostConfig: HostConfig): OciMount[] {
+  const privileged = hostConfig.Privileged === true;
+  const writableCgroups = securitySwitch(hostConfig, "writable-cgroups") ?? privileged;
+  const dev = ["nosuid", "strictatime", "mode=755", "size=65536k"];
+  const pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"];
+  const mount = (destination: string, type: string, options: readonly string[]): OciMount => ({
+    destination,
+    type,
+    source: type,
+    options,
+  });
+  return [
+    mount("/proc", "proc", guarded),
+    mount("/dev", "tmpfs", dev),
+    mount("/dev/pts", "devpts", pts),
+    // sysfs shows the network namespace of who mounts it; the host's cannot be mounted anew.
+    mount("/sys", "sysfs", [...guarded, ...(privileged ? [] : ["ro"])]),
+    mount("/sys/fs/cgroup", "cgroup", [...(writableCgroups ? [] : ["ro"]), ...guarded]),
+    mount("/dev/mqueue", "mqueue", guarded),
+  ];
+}
+
+/** Shared memory: the container's own, that of whose IPC namespace it is in, or none. */
+function sharedMemory({ record, namespaces }: SpecInput): OciMount[] {
+  const { hostConfig } = record;
+  if (hostConfig.IpcMode === "none") return [];
+  const destination = "/dev/shm";
+  if (namespaces.ipc === "own") {
+    const options = [...guarded, "mode=1777", `size=${hostConfig.ShmSize || 64 << 20}`];
+    return [{ destination, type: "tmpfs", source: "shm", options }];
+  }
+  const source =
+    namespaces.ipc === "host" ? "/dev/shm" : `/proc/${namespaces.ipc.pid}/root/dev/shm`;
+  return [{ destination, type: "bind", source, options: ["rbind", "rprivate"] }];
+}
+
+/** An image's file system, which nobody can write to. */
+function imageMount(mount: MountRecord, layers: readonly string[]): OciMount {
+  const { target: destination } = mount;
+  const [only] = layers;
+  if (only === undefined)
+    return { destination, type: "tmpfs", source: "tmpfs", options: ["ro", "mode=755"] };
+  // Without a writable directory the overlay wants two layers at least.
+  if (layers.length === 1)
+    return { destination, type: "bind", source: only, options: ["bind", "rprivate", "ro"] };
+  const escaped = layers.map((path) => path.replace(/[\\:,]/g, "\\$&"));
+  const options = ["ro", `lowerdir=${escaped.join(":")}`];
+  return { destination, type: "overlay", source: "overlay", options };
+}
+
+function userMount(mount: MountRecord, { imageLayers }: SpecInput): OciMount {
+  const { target: destination, readOnly } = mount;
+  if (mount.type === "image") return imageMount(mount, imageLayers(mount.chain ?? []));
+  if (mount.type === "tmpfs") {
+    const own = mount.options ?? [];
+    const options = ["nosuid", "nodev", "noexec", ...own, ...(readOnly ? ["ro"] : [])];
+    return { destination, type: "tmpfs", source: "tmpfs", options };
+  }
+  const options = [
+    mount.recursive ? "rbind" : "bind",
+    mount.propagation || "rprivate",
+    readOnly ? (mount.readOnlyOnTop ? "ro" : "rro") : "rw",
+  ];
+  return { destination, type: "bind", source: mount.source, options };
+}
+
+function engineFiles({ files }: SpecInput): OciMount[] {
+  const sources = {
+    "/etc/resolv.conf": files.resolvConf,
+    "/etc/hostname": files.hostname,
+    "/etc/hosts": files.hosts,
+  };
+  return Object.entries(sources)
+    .filter(([, source]) => source !== "")
+    .map(([destination, source]) => ({
+      destination,
+      type: "bind",
+      source,
+      options: ["bind", "rprivate"],
+    }));
+}
+
+/** Mounts in the order in which they must be made: a parent before what lies in it. */
+export function mountsOf(input: SpecInput): OciMount[] {
+  const own = input.record.mounts.map((mount) => userMount(mount, input));
+  const taken = new Set(own.map((mount) => mount.destination));
+  const free = (mount: OciMount) => !taken.has(mount.destination);
+  const system = [...systemMounts(input.record.hostConfig), ...sharedMemory(input)].filter(free);
+  const depth = (mount: OciMount) => mount.destination.split("/").filter(Boolean).length;
+  const files = engineFiles(input).filter(free);
+  return [...system, ...[...files, ...own].sort((a, b) => depth(a) - depth(b))];
+}
+
+/** Parts of what is mounted that alone are to be seen, by where: no OCI configuration can say that. */
+export function subpathsOf(mounts: readonly MountRecord[]): ReadonlyMap<string, string> {
+  return new Map(
+    mounts.flatMap(({ target, subpath }) => (subpath === undefined ? [] : [[target, subpath]])),
+  );
+}
