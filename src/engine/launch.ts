@@ -359,7 +359,13 @@ async function launch(
       container.shim = shim;
       return shim;
     });
-    const [shim] = await Promise.all([following, joinStreams(socket, container)]);
+    const joining = joinStreams(socket, container).catch((error: unknown) => ({ error }));
+    const [shim, joined] = await Promise.all([following, joining]);
+    if (joined !== undefined) {
+      // A launch that has failed ends its streams; why, the connection that controls is told alone.
+      await shim.start();
+      throw joined.error;
+    }
     // Whoever has come meanwhile is to see the first output, too.
     if (container.waitingStreams.size > 0) await joinStreams(socket, container);
     record.state.pid = await shim.start();

@@ -78,7 +78,8 @@ export class ContainerView {
       return undefined;
     } catch (error) {
       closeAll(open);
-      if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return undefined;
+      // EINVAL: what was a link is none any more. Whoever swaps them has neither just now.
+      if (["ENOENT", "ENOTDIR", "EINVAL"].includes(errnoOf(error) ?? "")) return undefined;
       throw error;
     }
   }
