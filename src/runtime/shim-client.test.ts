@@ -155,10 +155,7 @@ function planOf(rundir: string, spec: OciSpec, more: Partial<PlanExtras> = {}): 
     cgroupJoinFiles: [],
     cgroupMounts: [],
     stdin: { open: false, once: false },
-    log: {
-      ...plainLog,
-      path: `${rundir}/log`,
-    },
+    log: { ...plainLog, path: `${rundir}/log` },
     exitFile: `${rundir}/exit`,
     lowerdirPlus: true,
     init: false,
