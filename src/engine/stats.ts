@@ -128,13 +128,15 @@ function memoryStats({ memory }: CgroupUsage): ContainerStatsResponse["memory_st
 
 /** A sample, and what of the container's log is lost, which is an extension. */
 export type ContainerSample = ContainerStatsResponse & {
-  readonly log_stats?: {
-    /** Records that went for newer ones with mode=non-blocking. */
-    readonly dropped_records: number;
-    /** Records that a full disk did not take. */
-    readonly failed_records: number;
-    /** How often records were rotated away before they could be sent to where the driver sends. */
-    readonly unsent_gaps: number;
+  readonly Berth: {
+    readonly Log: {
+      /** Records that went for newer ones with mode=non-blocking. */
+      readonly Dropped: number;
+      /** Records that a full disk did not take. */
+      readonly Failed: number;
+      /** How often records were rotated away before they could be sent to where the driver sends. */
+      readonly UnsentGaps: number;
+    };
   };
 };
 
@@ -273,7 +275,7 @@ export class Sampler {
       precpu_stats: before?.cpu_stats ?? noCpu,
       num_procs: 0,
       storage_stats: {},
-      log_stats: { dropped_records: dropped, failed_records: failed, unsent_gaps: unsent },
+      Berth: { Log: { Dropped: dropped, Failed: failed, UnsentGaps: unsent } },
     };
     const usage = this.usage(container);
     if (usage === undefined)

@@ -66,6 +66,50 @@ test("containers live and end on a full disk, new ones are refused with the reas
   expect(out).not.toContain("writes");
 });
 
+test("a full disk takes no log records, in either mode; the container goes on, and it is told how many are lost", async () => {
+  const script =
+    "while [ ! -e /dev/shm/go ]; do usleep 10000; done; i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; echo made >&2; while [ ! -e /dev/shm/end ]; do usleep 10000; done; echo last";
+  const modes = [[], ["--log-opt", "mode=non-blocking"]];
+  for (const [i, flags] of modes.entries())
+    await daemon.berth("run", "-d", "--name", `log${i}`, ...flags, "busybox", "sh", "-c", script);
+  const lostOf = async (name: string) => {
+    const { text } = await daemon.api(
+      "GET",
+      `/containers/${name}/stats?stream=false&one-shot=true`,
+    );
+    return JSON.parse(text).Berth.Log as { Dropped: number; Failed: number };
+  };
+  const until = async (holds: () => Promise<boolean>) => {
+    for (const end = Date.now() + 15_000; !(await holds()); await Bun.sleep(20))
+      if (Date.now() > end) throw new Error("it does not come");
+  };
+  fill();
+  for (const i of modes.keys()) await daemon.berth("exec", `log${i}`, "touch", "/dev/shm/go");
+  for (const i of modes.keys()) await until(async () => (await lostOf(`log${i}`)).Failed > 0);
+  free();
+  for (const i of modes.keys()) {
+    const name = `log${i}`;
+    await daemon.berth("exec", name, "touch", "/dev/shm/end");
+    expect((await daemon.berth("wait", name)).out).toBe("0\n");
+    const { out, err } = await daemon.berth("logs", name);
+    const lines = out.trimEnd().split("\n");
+    expect(lines.at(-1)).toBe("last");
+    const notes = [...err.matchAll(/^berth: (\d+) log records lost: the disk was full$/gm)];
+    const told = notes.reduce((sum, match) => sum + Number(match[1]), 0);
+    const made = (err.match(/^made$/gm) ?? []).length;
+    expect(lines.length - 1 + made + told).toBe(2001);
+    expect(await lostOf(name)).toMatchObject({ Dropped: 0, Failed: told });
+    const wanted = ["--filter", "event=log-lost", "--filter", `container=${name}`];
+    const events = () =>
+      daemon.berth(
+        ...["events", "--since", "1", "--until", "0s", ...wanted],
+        ...["--format", "{{.Actor.Attributes.reason}}"],
+      );
+    await until(async () => /^(disk-full\n)+$/.test((await events()).out));
+    await daemon.berth("rm", name);
+  }
+});
+
 /** What may be said of a full disk; never that it is a bug. */
 const REASON = /no space left|disk is full/i;
 

@@ -188,7 +188,7 @@ test("what was rotated away before it could be sent is counted and told of, once
   const second = receiver(port);
   await until(() => second.seen.bytes.includes("5000"));
   const { text } = await daemon.api("GET", "/containers/gap/stats?stream=false&one-shot=true");
-  expect(JSON.parse(text).log_stats.unsent_gaps).toBe(1);
+  expect(JSON.parse(text).Berth.Log.UnsentGaps).toBe(1);
   const wanted = [
     "--filter",
     "event=log-lost",

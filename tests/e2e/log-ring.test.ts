@@ -87,7 +87,7 @@ const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0);
 
 async function droppedOf(name: string): Promise<number> {
   const { text } = await daemon.api("GET", `/containers/${name}/stats?stream=false&one-shot=true`);
-  return JSON.parse(text).log_stats.dropped_records;
+  return JSON.parse(text).Berth.Log.Dropped;
 }
 
 test("output goes on, the oldest records go, and that is counted, told of and known to the next daemon", async () => {
