@@ -90,6 +90,11 @@ async function droppedOf(name: string): Promise<number> {
   return JSON.parse(text).Berth.Log.Dropped;
 }
 
+async function shimOf(name: string): Promise<number> {
+  const pid = await daemon.inspect(name, "{{.State.Pid}}");
+  return Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+}
+
 test("output goes on, the oldest records go, and that is counted, told of and known to the next daemon", async () => {
   const disk = await created("still", ...ring("256k"));
   let shown = "";
@@ -158,9 +163,16 @@ test("without it the container waits, and nothing is lost", async () => {
   const disk = await created("waits");
   await daemon.docker("start", "waits");
   await until(async () => (await daemon.docker("logs", "waits")).out === "begun\n");
+  const shim = await shimOf("waits");
   disk.freeze();
-  await touch("waits", "/go");
-  disk.thaw();
+  // The exec, too, is answered by a shim that stands still.
+  const touched = touch("waits", "/go");
+  try {
+    await until(() => /^State:\tD/m.test(readFileSync(`/proc/${shim}/status`, "utf8")));
+  } finally {
+    disk.thaw();
+  }
+  await touched;
   await until(async () => (await daemon.docker("logs", "--tail", "1", "waits")).out === "made\n");
   const { seen, lost } = await seenIn("waits");
   expect(seen).toEqual(Array.from({ length: LINES }, (_, i) => i));
@@ -203,8 +215,7 @@ test("a writer that is killed is made anew; one whose shim is killed writes what
     "echo one; while [ ! -e /go ]; do usleep 10000; done; echo two; sleep 1000",
   );
   await until(async () => (await daemon.docker("logs", "writer")).out === "one\n");
-  const pid = Number(await daemon.inspect("writer", "{{.State.Pid}}"));
-  const shim = Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  const shim = await shimOf("writer");
   const first = writerOf(shim);
   // One that dies at once is not made again.
   await Bun.sleep(1100);
