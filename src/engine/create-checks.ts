@@ -188,6 +188,18 @@ function checkLimits(deps: EngineDeps, hostConfig: HostConfig): void {
     );
 }
 
+/** A size that nothing would hold the container to is refused, not ignored. */
+function checkStorage({ StorageOpt = {} }: HostConfig): void {
+  for (const option of Object.keys(StorageOpt)) {
+    if (option !== "size") throw fault("invalid", "storage-option", `Unknown option ${option}`);
+    throw fault(
+      "unsupported",
+      "storage-size",
+      "--storage-opt is supported only for overlay over xfs with 'pquota' mount option: berth does not limit the size of containers yet; leave it away, or put --data-root on a file system of that size",
+    );
+  }
+}
+
 function checkRun(deps: EngineDeps, hostConfig: HostConfig): void {
   const { RestartPolicy, Runtime, Isolation = "" } = hostConfig;
   checkRestartPolicy(hostConfig);
@@ -228,6 +240,7 @@ export function checkHostConfig(
   checkNetwork(given, hostConfig);
   checkNames(hostConfig);
   checkNamespaces(deps, hostConfig);
+  checkStorage(hostConfig);
   checkRun(deps, hostConfig);
 }
 

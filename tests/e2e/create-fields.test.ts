@@ -439,6 +439,14 @@ for (const [asked, words] of refused)
     expect(status).toBe(words.includes("volume plugin") ? 404 : 400);
   });
 
+test("a size of the container's layer, which nothing would hold it to, is refused", async () => {
+  const limited = await create({ Cmd: ["true"], HostConfig: { StorageOpt: { size: "10G" } } });
+  expect(limited.body.message).toContain("--storage-opt is supported only for overlay over xfs");
+  expect(limited.status).toBe(501);
+  const odd = await create({ Cmd: ["true"], HostConfig: { StorageOpt: { odd: "1" } } });
+  expect([odd.status, odd.body.message]).toEqual([400, "Unknown option odd"]);
+});
+
 test("what this host cannot limit is discarded with a warning", async () => {
   const warnings: string[] = [];
   const limits = { BlkioWeight: 500, OomKillDisable: true, KernelMemoryTCP: 1 << 20 };
