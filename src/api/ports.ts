@@ -1,6 +1,7 @@
 /**
  * What the API needs from the rest of the daemon; main supplies it.
  */
+import type { Exposition } from "../base/metrics.ts";
 import type { Selection } from "../base/selection.ts";
 import type { Engine, EngineEvent, Events } from "../engine/index.ts";
 import type {
@@ -123,6 +124,8 @@ export interface NetworksPort {
 export interface SystemPort {
   info(): SystemInfo;
   version(): SystemVersion;
+  /** The numbers for Prometheus, as text. */
+  metrics(form: Exposition): Promise<string>;
 }
 
 /** What images and volumes to remove. */

@@ -1,6 +1,7 @@
 /**
  * Joins the engine's own parts, each of which is told of the others by functions only.
  */
+import { Timings } from "../base/metrics.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -18,7 +19,7 @@ import { Sampler } from "./stats.ts";
 /** What the engine is given; the rest of its dependencies are parts of itself. */
 export type EngineParts = Omit<
   EngineDeps,
-  "restarts" | "health" | "forwarding" | "sampler" | "compression"
+  "restarts" | "health" | "forwarding" | "sampler" | "compression" | "timings"
 >;
 
 /** Makes the engine. */
@@ -26,6 +27,10 @@ export function assembleEngine(parts: EngineParts): { deps: EngineDeps; engine: 
   const deps: EngineDeps = {
     ...parts,
     sampler: new Sampler(parts),
+    timings: {
+      container: new Timings(["changes", "commit", "create", "delete", "start"]),
+      network: new Timings(["allocate", "release"]),
+    },
     forwarding: new LogForwarding(parts.settings, parts.kernel, parts.events),
     compression: new LogCompression(parts.settings),
     restarts: new Restarts((container) => startAgain(deps, container)),

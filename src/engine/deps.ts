@@ -1,6 +1,7 @@
 /**
  * What the engine's functions work with: small things, made by main and handed over as a whole.
  */
+import type { Timings } from "../base/metrics.ts";
 import type { Trash } from "../base/trash.ts";
 import type { ImageStore } from "../images/index.ts";
 import type { Kernel } from "../kernel/index.ts";
@@ -38,6 +39,12 @@ export interface EngineSettings {
   readonly runtimes: ReadonlyMap<string, string>;
 }
 
+/** How long things take, for whoever asks for metrics. */
+export interface EngineTimings {
+  readonly container: Timings<"changes" | "commit" | "create" | "delete" | "start">;
+  readonly network: Timings<"allocate" | "release">;
+}
+
 /** The engine's dependencies. */
 export interface EngineDeps {
   readonly settings: EngineSettings;
@@ -59,4 +66,5 @@ export interface EngineDeps {
   readonly forwarding: LogForwarding;
   readonly sampler: Sampler;
   readonly compression: LogCompression;
+  readonly timings: EngineTimings;
 }

@@ -30,7 +30,9 @@ async function releaseCgroup(deps: EngineDeps, path: string): Promise<void> {
 }
 
 async function releaseNetwork(deps: EngineDeps, record: ContainerRecord): Promise<void> {
-  if (record.endpoint !== undefined) await deps.bridge.detach(record.endpoint);
+  const { endpoint } = record;
+  if (endpoint !== undefined)
+    await deps.timings.network.time("release", () => deps.bridge.detach(endpoint));
   record.endpoint = undefined;
   record.changing = undefined;
 }
@@ -159,7 +161,15 @@ function releaseVolumes(deps: EngineDeps, id: string): string[] {
 }
 
 /** Removes a container that does not run: its name is free and its files are gone when this resolves. */
-export async function removeContainer(
+export function removeContainer(
+  deps: EngineDeps,
+  container: Container,
+  options: { readonly volumes: boolean },
+): Promise<void> {
+  return deps.timings.container.time("delete", () => removeNow(deps, container, options));
+}
+
+async function removeNow(
   deps: EngineDeps,
   container: Container,
   options: { readonly volumes: boolean },

@@ -74,8 +74,12 @@ export class Engine {
     return this.deps.registry.get(reference);
   }
 
+  private timed<T>(action: "changes" | "commit" | "create", work: () => Promise<T>): Promise<T> {
+    return this.deps.timings.container.time(action, work);
+  }
+
   create(input: CreateInput): Promise<Created> {
-    return createContainer(this.deps, input);
+    return this.timed("create", () => createContainer(this.deps, input));
   }
 
   start(reference: string): Promise<void> {
@@ -162,7 +166,7 @@ export class Engine {
   }
 
   changes(reference: string): Promise<FilesystemChange[]> {
-    return changesIn(this.deps, this.get(reference));
+    return this.timed("changes", () => changesIn(this.deps, this.get(reference)));
   }
 
   export(reference: string): ByteStream {
@@ -170,7 +174,7 @@ export class Engine {
   }
 
   commit(reference: string, request: CommitRequest): Promise<string> {
-    return commitContainer(this.deps, this.get(reference), request);
+    return this.timed("commit", () => commitContainer(this.deps, this.get(reference), request));
   }
 
   statPath(reference: string, path: string): Promise<PathStat> {

@@ -21,6 +21,8 @@ export class Events {
   private lastNano = 0;
   private readonly past: EngineEvent[] = [];
   private readonly listeners = new Set<(event: EngineEvent) => void>();
+  /** Events since the daemon's start. */
+  told = 0;
 
   /** Tells that something has happened to an object. */
   emit(
@@ -43,6 +45,7 @@ export class Events {
       time: Math.floor(now / 1000),
       timeNano: this.nextNano(now * 1e6 + Math.floor((performance.now() % 1) * 1e6)),
     };
+    this.told++;
     this.past.push(event);
     if (this.past.length > KEPT) this.past.shift();
     for (const listener of this.listeners) listener(event);
@@ -58,6 +61,11 @@ export class Events {
   /** Events that are still known, the oldest first. */
   get recent(): readonly EngineEvent[] {
     return this.past;
+  }
+
+  /** How many listen. */
+  get subscribers(): number {
+    return this.listeners.size;
   }
 
   /** Calls back for each event from now on; gives what ends that. */

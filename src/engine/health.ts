@@ -90,6 +90,9 @@ export interface HealthHooks {
 /** The checks of all containers that run. */
 export class HealthMonitor {
   private readonly loops = new Map<Container, AbortController>();
+  /** Probes since the daemon's start, and those of them that failed. */
+  checks = 0;
+  failedChecks = 0;
 
   constructor(private readonly hooks: HealthHooks) {}
 
@@ -126,6 +129,8 @@ export class HealthMonitor {
       await pause(early ? check.startInterval : check.interval, signal);
       if (signal.aborted) return;
       const probe = await this.hooks.probe(container, check);
+      this.checks++;
+      if (probe.exitCode !== 0) this.failedChecks++;
       if (signal.aborted || state.health === undefined) return;
       const before = state.health.status;
       state.health = afterProbe(state.health, check, probe, Date.parse(probe.start) - started);

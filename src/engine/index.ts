@@ -13,6 +13,7 @@ export type { Engine, ListQuery, OpenLog } from "./engine.ts";
 export { type EngineEvent, Events } from "./events.ts";
 export type { ExecConfig, ExecState } from "./exec.ts";
 export { compiledFilter } from "./launch.ts";
+export { engineMetrics } from "./metrics.ts";
 export { chainsOf, imagesOf } from "./mounts.ts";
 export { liveEndpoints, recover } from "./recovery.ts";
 export { ContainerRegistry } from "./registry.ts";

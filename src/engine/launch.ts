@@ -207,7 +207,10 @@ async function prepare(
   for (const mount of record.mounts)
     if (mount.copyUp && mount.volume !== undefined && deps.volumes.isEmpty(mount.volume))
       copyUp(mount, deps.driver.directories(layer));
-  const network = namespaces.network === "own" ? await networkOf(deps, record) : undefined;
+  const network =
+    namespaces.network === "own"
+      ? await deps.timings.network.time("allocate", () => networkOf(deps, record))
+      : undefined;
   try {
     record.endpoint = network?.record;
     const spec = toOciSpec({
@@ -453,6 +456,10 @@ async function failedStart(
     );
 }
 
+function timedStart(deps: EngineDeps, container: Container, again: boolean): Promise<void> {
+  return deps.timings.container.time("start", () => startNow(deps, container, again));
+}
+
 /** Starts a container. Throws Faults in Docker's words; a container that runs already is "not-modified". */
 export function startContainer(deps: EngineDeps, container: Container): Promise<void> {
   return container.exclusively(async () => {
@@ -464,11 +471,11 @@ export function startContainer(deps: EngineDeps, container: Container): Promise<
     // Whoever asks for a start by hand does not want to wait for what the container depends on.
     const held = deps.restarts.holds(container);
     if (held) deps.restarts.cancel(container);
-    await startNow(deps, container, held);
+    await timedStart(deps, container, held);
   });
 }
 
 /** Starts a container whose restart policy wants it; nothing if that has been called off. */
 export function startAgain(deps: EngineDeps, container: Container): Promise<void> {
-  return container.exclusively(() => startNow(deps, container, true));
+  return container.exclusively(() => timedStart(deps, container, true));
 }

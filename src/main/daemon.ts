@@ -11,6 +11,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
+import type { Server } from "node:http";
 import { ApiServer } from "../api/index.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log, setLogLevel } from "../base/log.ts";
@@ -44,6 +45,7 @@ import { VolumeStore } from "../volumes/index.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { diskPort } from "./disk.ts";
 import { releaseMemory } from "./idle-memory.ts";
+import { serveMetrics } from "./metrics.ts";
 import {
   type DaemonOptions,
   daemonUsage,
@@ -227,15 +229,13 @@ function daemonId(dataRoot: string): string {
 interface Running {
   readonly engine: Engine;
   readonly deps: EngineDeps;
-  readonly servers: readonly ApiServer[];
-  readonly sockets: readonly string[];
+  readonly servers: ApiServer[];
+  readonly sockets: string[];
+  metrics: Server | undefined;
 }
 
-async function serve(
-  options: DaemonOptions,
-  { deps, engine }: { deps: EngineDeps; engine: Engine },
-  bridgeName: string,
-): Promise<Running> {
+async function serve(options: DaemonOptions, running: Running, bridgeName: string): Promise<void> {
+  const { deps, engine } = running;
   const ports = {
     containers: engine,
     images: imagesPort(deps),
@@ -246,16 +246,15 @@ async function serve(
     registry: { login: (request: LoginRequest) => login(request, options.registries) },
     events: deps.events,
   };
-  const servers: ApiServer[] = [];
-  const sockets: string[] = [];
+  if (options.metricsAddress !== undefined)
+    running.metrics = await serveMetrics(options.metricsAddress, ports.system.metrics);
   for (const host of options.hosts) {
     const api = new ApiServer(ports, VERSION);
     const socket = await listenOn(api, host, options.group);
-    servers.push(api);
-    if (socket !== undefined) sockets.push(socket);
+    running.servers.push(api);
+    if (socket !== undefined) running.sockets.push(socket);
     log.info("API listen", { on: host });
   }
-  return { engine, deps, servers, sockets };
 }
 
 /** Waits for a signal, for the helper's end, or for idleness. Gives the exit status. */
@@ -309,6 +308,7 @@ function watchIdleness(options: DaemonOptions, running: Running, end: () => void
 
 async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const server of running.servers) server.http.close();
+  running.metrics?.close();
   running.deps.restarts.close();
   await running.deps.forwarding.close();
   for (const socket of running.sockets) rmSync(socket, { force: true });
@@ -337,11 +337,14 @@ async function run(options: DaemonOptions): Promise<number> {
     socketPath: `${options.execRoot}/helper.sock`,
   });
   writeFileSync(options.pidfile, String(process.pid));
-  let running: Running;
+  let running: Running | undefined;
   try {
-    running = await serve(options, await construct(options, kernel, names), names.bridge);
+    const parts = await construct(options, kernel, names);
+    running = { ...parts, servers: [], sockets: [], metrics: undefined };
+    await serve(options, running, names.bridge);
   } catch (error) {
-    await kernel.stop();
+    // Nothing may stay of a daemon that cannot listen: neither its bridge nor its firewall.
+    await (running === undefined ? kernel.stop() : shutDown(running, kernel));
     rmSync(options.pidfile, { force: true });
     throw error;
   }

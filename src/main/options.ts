@@ -9,6 +9,12 @@ import type { LogLevel } from "../base/log.ts";
 import { checkLogOptions } from "../logging/index.ts";
 import type { RegistrySettings } from "../registry/index.ts";
 
+/** A TCP address; port 0: any that is free. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What the daemon was told. */
 export interface DaemonOptions {
   readonly hosts: readonly string[];
@@ -32,6 +38,8 @@ export interface DaemonOptions {
   readonly idleTimeout: number;
   /** Network namespaces to hold ready. */
   readonly warmNetworks: number;
+  /** Where to serve metrics; undefined: only beside the API. */
+  readonly metricsAddress: Address | undefined;
 }
 
 const DEFAULT_DATA_ROOT = "/var/lib/berth";
@@ -58,6 +66,7 @@ const flags = {
   "registry-mirror": { type: "string", multiple: true },
   "idle-timeout": { type: "string" },
   "warm-networks": { type: "string" },
+  "metrics-addr": { type: "string" },
   "live-restore": { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -91,6 +100,7 @@ Options:
       --registry-mirror list   Address to ask before Docker Hub; for any registry: certs.d/HOST/hosts.toml
       --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
       --warm-networks int      Network namespaces to hold ready (default 4)
+      --metrics-addr string    ADDRESS:PORT to serve Prometheus metrics on, besides the API's /metrics
       --live-restore           Accepted: containers always outlive the daemon
 `;
 
@@ -244,6 +254,16 @@ function storageDriver(settings: Settings): "overlay2" | "vfs" | undefined {
   return driver;
 }
 
+function addressOf(settings: Settings, name: "metrics-addr"): Address | undefined {
+  const text = settings.text(name);
+  if (text === undefined || text === "") return undefined;
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:/[\]]*)):(\d{1,5})$/.exec(text);
+  if (match === null || Number(match[3]) > 65535)
+    throw bad(`invalid value "${text}" for --${name}: it must be ADDRESS:PORT`);
+  // As Docker has it, no address is every address.
+  return { host: match[1] ?? (match[2] || "0.0.0.0"), port: Number(match[3]) };
+}
+
 function runtimesOf(settings: Settings): Pick<DaemonOptions, "runtimes" | "defaultRuntime"> {
   const installed = Bun.which("runc");
   const runtimes = new Map([
@@ -290,6 +310,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     },
     idleTimeout: settings.whole("idle-timeout", 0),
     warmNetworks: settings.whole("warm-networks", 4),
+    metricsAddress: addressOf(settings, "metrics-addr"),
   };
 }
 

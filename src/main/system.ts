@@ -7,6 +7,7 @@ import { arch, hostname, version as kernelVersion, release, totalmem } from "nod
 import { API_VERSION, MIN_API_VERSION, type SystemPort } from "../api/index.ts";
 import type { Engine, EngineDeps } from "../engine/index.ts";
 import { logDriverNames } from "../logging/index.ts";
+import { metricsOf } from "./metrics.ts";
 import type { DaemonOptions } from "./options.ts";
 import { VERSION } from "./version.ts";
 
@@ -36,6 +37,7 @@ export function systemPort(
   id: string,
 ): SystemPort {
   const system = operatingSystem();
+  const info = () => infoOf(options, engine, deps, id, system);
   return {
     version: () => ({
       Platform: { Name: "berth" },
@@ -67,7 +69,8 @@ export function systemPort(
       KernelVersion: release(),
       BuildTime: "",
     }),
-    info: () => infoOf(options, engine, deps, id, system),
+    info,
+    metrics: metricsOf(info, deps),
   };
 }
 

@@ -2,6 +2,7 @@
  * The daemon itself, volumes, networks and events.
  */
 import { fault } from "../../base/errors.ts";
+import { expositionFor, expositionTypes } from "../../base/metrics.ts";
 import { labelHolds } from "../../base/selection.ts";
 import { after } from "../../base/timers.ts";
 import type { ApiPorts, EngineEvent, QueryFilters } from "../ports.ts";
@@ -117,11 +118,20 @@ class EventQueue {
   }
 }
 
+async function metrics({ request, response }: Context, { system }: ApiPorts): Promise<undefined> {
+  const form = expositionFor(request.headers.accept);
+  const text = await system.metrics(form);
+  response.writeHead(200, { "Content-Type": expositionTypes[form] });
+  response.end(text);
+  return undefined;
+}
+
 /** The routes. */
 export const systemRoutes: readonly Route[] = [
   { method: "GET", path: "/version", handle: (_context, { system }) => ok(system.version()) },
   { method: "GET", path: "/info", handle: (_context, { system }) => ok(system.info()) },
   { method: "GET", path: "/events", handle: events },
+  { method: "GET", path: "/metrics", handle: metrics },
   {
     method: "GET",
     path: "/volumes",
