@@ -140,3 +140,27 @@ test("the first command starts a daemon, the next use it, and it goes when idle"
   expect(existsSync(`/proc/${pid}`)).toBe(false);
   rmSync(here, { recursive: true });
 });
+
+test("refusals of kill and exec, and the order of the environment, are dockerd's", async () => {
+  const run = ["run", "-d", "--name", "refusing", "-e", "OWN=1", "busybox", "sleep", "1000"];
+  expect((await daemon.docker(...run)).status).toBe(0);
+  const refused = "Error response from daemon: cannot kill container: ";
+  for (const [args, why] of [
+    [["nope"], "nope: No such container: nope"],
+    [["-s", "FOO", "refusing"], "refusing: invalid signal: FOO"],
+    [["-s", "0", "refusing"], "refusing: invalid signal: 0"],
+    [["-s", "99", "refusing"], "refusing: the linux daemon does not support signal 99"],
+  ] as const) {
+    const done = await daemon.docker("kill", ...args);
+    expect([done.status, done.err.trim()]).toEqual([1, refused + why]);
+  }
+  const nowhere = await daemon.docker("exec", "-w", "/nowhere", "refusing", "true");
+  expect(nowhere.out + nowhere.err).toContain(
+    'chdir to cwd ("/nowhere") set in config.json failed: no such file or directory',
+  );
+  expect(nowhere.status).toBe(126);
+  expect((await daemon.docker("exec", "refusing", "ls", "/nowhere")).status).toBe(1);
+  const format = "{{index .Config.Env 0}}";
+  expect((await daemon.docker("inspect", "--format", format, "refusing")).out).toBe("OWN=1\n");
+  await daemon.docker("rm", "-f", "refusing");
+});

@@ -67,6 +67,7 @@ function container(name: string, command: readonly string[], hostConfig: object 
     {
       RestartPolicy: { Name: "no", MaximumRetryCount: 0 },
       NetworkMode: `container:${sandbox}`,
+      IpcMode: `container:${sandbox}`,
       CgroupParent: POD,
       OomScoreAdj: 1000,
       CpuShares: 102,
@@ -201,7 +202,8 @@ test("a container joins the sandbox, and its log is a file that kubelet can read
   const inspected = await client.inspect(id);
   const { State, LogPath, Config } = inspected;
   const { Pid } = (await client.inspect(sandbox)).State;
-  for (const kind of ["net"]) expect(namespace(State.Pid, kind)).toBe(namespace(Pid, kind));
+  for (const kind of ["net", "ipc"]) expect(namespace(State.Pid, kind)).toBe(namespace(Pid, kind));
+  expect(Config.Hostname).toBe("web");
   expect(namespace(State.Pid, "pid")).not.toBe(namespace(Pid, "pid"));
   expect(Config.Labels?.["io.kubernetes.sandbox.id"]).toBe(sandbox);
   const link = `${daemon.directory}/0.log`;
@@ -330,10 +332,16 @@ test("statistics and sizes", async () => {
 });
 
 test("security contexts, mounts with propagation, and the sandbox's processes", async () => {
-  const volume = `${daemon.directory}/pod-volume`;
-  const mount = (Target: string, more: object, BindOptions: object) => ({
+  const [volume, made] = [`${daemon.directory}/pod-volume`, `${daemon.directory}/made`];
+  // What mounts are to come through must be shared, as a node's root is.
+  const mounting = ["mount -t tmpfs tmpfs", "mount --make-shared"].map(
+    (words) => `${words} ${volume}`,
+  );
+  mkdirSync(volume);
+  expect(Bun.spawnSync(["sh", "-ec", mounting.join(";")]).stderr.toString()).toBe("");
+  const mount = (Source: string, Target: string, more: object, BindOptions: object) => ({
     Type: "bind",
-    Source: volume,
+    Source,
     Target,
     BindOptions: { CreateMountpoint: true, ...BindOptions },
     ...more,
@@ -355,8 +363,8 @@ test("security contexts, mounts with propagation, and the sandbox's processes", 
       MaskedPaths: ["/proc/kcore"],
       ReadonlyPaths: ["/proc/sys"],
       Mounts: [
-        mount("/data", {}, { Propagation: "rslave" }),
-        mount("/read-only", { ReadOnly: true }, { ReadOnlyNonRecursive: true }),
+        mount(volume, "/data", {}, { Propagation: "rslave" }),
+        mount(made, "/read-only", { ReadOnly: true }, { ReadOnlyNonRecursive: true }),
       ],
     },
   );
@@ -367,7 +375,7 @@ test("security contexts, mounts with propagation, and the sandbox's processes", 
   await until(() => existsSync(`${volume}/f`) || undefined);
   expect(Mounts?.map(({ Source, RW, Propagation }) => [Source, RW, Propagation])).toEqual([
     [volume, true, "rslave"],
-    [volume, false, "rprivate"],
+    [made, false, "rprivate"],
   ]);
   expect(HostConfig.MaskedPaths).toEqual(["/proc/kcore"]);
   expect(readFileSync(`/proc/${State.Pid}/status`, "utf8")).toMatch(/CapBnd:\t0000000000001000/);
@@ -387,6 +395,7 @@ test("security contexts, mounts with propagation, and the sandbox's processes", 
   expect((await client.inspect(id)).HostConfig).toMatchObject({ CpuShares: 512, CpuQuota: 20_000 });
   await client.call("POST", `/containers/${id}/stop?t=0`, 204);
   await client.call("DELETE", `/containers/${id}?v=1`, 204);
+  expect(Bun.spawnSync(["umount", volume]).stderr.toString()).toBe("");
 });
 
 test("the engine dies and comes again: the pod goes on in its cgroup, and leaves it clean at its end", async () => {
