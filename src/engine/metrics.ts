@@ -6,6 +6,7 @@ import type { Family, Sample } from "../base/metrics.ts";
 import type { CgroupUsage, IoRow } from "../runtime/index.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
+import { lossesOf } from "./log-losses.ts";
 import { networksOfContainer } from "./stats.ts";
 
 /** So many containers are looked at before others have their turn. */
@@ -277,6 +278,17 @@ function stateFamilies({ registry }: EngineDeps): Family[] {
         labels: labelsOf(container),
         value: container.record.restartCount,
       })),
+    },
+    {
+      name: "berth_container_log_losses_total",
+      type: "counter",
+      help: "What its present or last run has lost of its log, by how",
+      samples: all.flatMap((container) =>
+        Object.entries(lossesOf(container)).map(([reason, value]) => ({
+          labels: { ...labelsOf(container), reason },
+          value,
+        })),
+      ),
     },
     {
       name: "berth_container_health_status",

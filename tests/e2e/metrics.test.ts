@@ -146,6 +146,7 @@ test("health checks and restarts are counted", async () => {
   const find = (family: string, text: string) =>
     [...(after.get(family)?.samples ?? [])].find(([key]) => key.includes(text));
   expect(find("berth_container_restarts_total", 'name="loop"')?.[1]).toBe(2);
+  expect(find("berth_container_log_losses_total", `name="loop"`)?.[1]).toBe(0);
   expect(find("berth_container_health_status", 'name="sick"')?.[0]).toContain('status="unhealthy"');
   await daemon.berth("rm", "-f", "sick", "loop");
 });
