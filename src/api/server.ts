@@ -14,6 +14,7 @@ import { authRoutes } from "./routes/auth.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { diskRoutes } from "./routes/disk.ts";
 import { imageRoutes } from "./routes/images.ts";
+import { laterRoutes } from "./routes/later.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { swarmRoutes } from "./routes/swarm.ts";
 import { systemRoutes } from "./routes/system.ts";
@@ -132,6 +133,7 @@ export class ApiServer {
       ...imageRoutes,
       ...systemRoutes,
       ...swarmRoutes,
+      ...laterRoutes,
       ...diskRoutes,
       ...authRoutes,
     ])

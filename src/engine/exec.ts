@@ -34,6 +34,8 @@ export interface ExecConfig {
   readonly workingDirectory: string;
   readonly privileged: boolean;
   readonly detachKeys: string;
+  /** Rows and columns of its terminal, where the start says none. */
+  readonly consoleSize?: readonly number[] | undefined;
 }
 
 /** An exec as inspect shows it. */
@@ -215,7 +217,7 @@ export class Execs {
       env,
       cwd,
       privileged: config.privileged,
-      size,
+      size: size ?? config.consoleSize,
     });
     const profile = config.privileged ? undefined : profileOf(record.hostConfig);
     const filter =

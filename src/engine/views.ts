@@ -17,6 +17,7 @@ import type { EngineSettings } from "./deps.ts";
 import { configuredOf, pendingFields } from "./pending.ts";
 import { logPath } from "./places.ts";
 import { portList, portMap } from "./ports.ts";
+import { plainEndpoint, wholeConfig, wholeHostConfig } from "./whole-config.ts";
 
 const ZERO_TIME = "0001-01-01T00:00:00Z";
 /** The default bridge's id: it is the same for every daemon, as its name is. */
@@ -79,6 +80,7 @@ function mountPoint(mount: MountRecord): MountPoint {
 function endpointOf(record: ContainerRecord): EndpointSettings {
   const { endpoint } = record;
   return {
+    ...plainEndpoint,
     MacAddress: endpoint?.mac ?? "",
     NetworkID: networkId(record.hostConfig.NetworkMode ?? "bridge"),
     EndpointID: endpoint?.endpointId ?? "",
@@ -133,6 +135,7 @@ export function summaryOfContainer(
 ): ContainerSummary {
   const { record } = container;
   const { path, args } = commandOf(record);
+  const { Annotations } = record.hostConfig;
   const status = record.state.status;
   return {
     Id: record.id,
@@ -148,7 +151,10 @@ export function summaryOfContainer(
     Labels: { ...record.config.Labels },
     State: status,
     Status: statusText(record),
-    HostConfig: { NetworkMode: record.hostConfig.NetworkMode ?? "bridge" },
+    HostConfig: {
+      NetworkMode: record.hostConfig.NetworkMode ?? "bridge",
+      ...(Annotations === undefined ? {} : { Annotations }),
+    },
     NetworkSettings: { Networks: networksOf(record) },
     Mounts: record.mounts.map(mountPoint),
   };
@@ -200,10 +206,10 @@ export function inspectContainer(
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: container.execs.size === 0 ? null : [...container.execs],
-    HostConfig: hostConfig,
+    HostConfig: wholeHostConfig(hostConfig),
     GraphDriver: { Name: driver, Data: {} },
     Mounts: record.mounts.map(mountPoint),
-    Config: config,
+    Config: wholeConfig(config),
     NetworkSettings: networkSettings(record),
     ...(RestartPending.length === 0 ? {} : { Berth: { RestartPending } }),
   };

@@ -29,6 +29,8 @@ export interface DaemonOptions {
   readonly group: string | undefined;
   readonly runtimes: ReadonlyMap<string, string>;
   readonly defaultRuntime: string;
+  /** What an administrator has written on this engine, as KEY=VALUE. */
+  readonly labels: readonly string[];
   readonly logDriver: string;
   readonly logOptions: Readonly<Record<string, string>>;
   readonly logMaxSize: number;
@@ -67,6 +69,7 @@ const flags = {
   "idle-timeout": { type: "string" },
   "warm-networks": { type: "string" },
   "metrics-addr": { type: "string" },
+  label: { type: "string", multiple: true },
   "live-restore": { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -101,12 +104,14 @@ Options:
       --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
       --warm-networks int      Network namespaces to hold ready (default 4)
       --metrics-addr string    ADDRESS:PORT to serve Prometheus metrics on, besides the API's /metrics
+      --label list             Labels of the engine, KEY=VALUE, that info shows
       --live-restore           Accepted: containers always outlive the daemon
 `;
 
 /** Keys of daemon.json that are written otherwise than their flag. */
 const fileKeys: Readonly<Record<string, keyof typeof flags>> = {
   hosts: "host",
+  labels: "label",
   "log-opts": "log-opt",
   runtimes: "add-runtime",
   "insecure-registries": "insecure-registry",
@@ -276,6 +281,13 @@ function runtimesOf(settings: Settings): Pick<DaemonOptions, "runtimes" | "defau
   return { runtimes, defaultRuntime };
 }
 
+function labelsOf(settings: Settings): string[] {
+  const labels = settings.list("label");
+  for (const label of labels)
+    if (label.indexOf("=") <= 0) throw bad(`bad attribute format: ${label}`);
+  return labels;
+}
+
 /** Parses arguments and the configuration file. Undefined when only help was asked for. Throws Faults "invalid". */
 export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | undefined {
   const settings = readSettings(argv);
@@ -299,6 +311,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     logLevel: logLevel(settings),
     group: settings.text("group"),
     ...runtimesOf(settings),
+    labels: labelsOf(settings),
     logDriver,
     logOptions: Object.fromEntries(logOptions),
     logMaxSize: parseSize(logOptions.get("max-size") ?? String(20 * MIB)),

@@ -187,6 +187,8 @@ export function networksPort(
     Internal: false,
     Attachable: false,
     Ingress: false,
+    ConfigFrom: { Network: "" },
+    ConfigOnly: false,
     Containers: {},
     Options: {},
     Labels: {},

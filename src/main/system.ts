@@ -2,8 +2,8 @@
  * What the daemon says of itself: /info and /version.
  */
 
-import { existsSync, readFileSync } from "node:fs";
-import { arch, hostname, version as kernelVersion, release, totalmem } from "node:os";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { arch, hostname, release, totalmem } from "node:os";
 import { API_VERSION, MIN_API_VERSION, type SystemPort } from "../api/index.ts";
 import type { Engine, EngineDeps } from "../engine/index.ts";
 import { logDriverNames } from "../logging/index.ts";
@@ -11,10 +11,11 @@ import { metricsOf } from "./metrics.ts";
 import type { DaemonOptions } from "./options.ts";
 import { VERSION } from "./version.ts";
 
-function operatingSystem(): string {
+function operatingSystem(): { name: string; version: string } {
   const file = "/etc/os-release";
-  if (!existsSync(file)) return "Linux";
-  return /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync(file, "utf8"))?.[1] ?? "Linux";
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  const field = (name: string) => new RegExp(`^${name}="?([^"\\n]*)`, "m").exec(text)?.[1];
+  return { name: field("PRETTY_NAME") ?? "Linux", version: field("VERSION_ID") ?? "" };
 }
 
 /** A daemon that is in no swarm. */
@@ -74,34 +75,9 @@ export function systemPort(
   };
 }
 
-function infoOf(
-  options: DaemonOptions,
-  engine: Engine,
-  deps: EngineDeps,
-  id: string,
-  system: string,
-): ReturnType<SystemPort["info"]> {
-  const { total, running, paused, stopped } = engine.counts();
-  const { cgroups, features, driver, images } = deps;
+/** Which limits this host can set. */
+function limitsOf({ cgroups }: EngineDeps) {
   return {
-    ID: id,
-    Containers: total,
-    ContainersRunning: running,
-    ContainersPaused: paused,
-    ContainersStopped: stopped,
-    Images: images.count(),
-    Driver: driver.name,
-    DriverStatus: [
-      ["Backing storage", options.dataRoot],
-      ["Unbounded layers (lowerdir+)", String(features.lowerdirPlus)],
-    ],
-    DockerRootDir: options.dataRoot,
-    Plugins: {
-      Volume: ["local"],
-      Network: ["bridge", "host", "null"],
-      Authorization: null,
-      Log: logDriverNames,
-    } as never,
     MemoryLimit: cgroups.has("memory"),
     SwapLimit: cgroups.swapAccounting,
     CpuCfsPeriod: cgroups.has("cpu"),
@@ -110,33 +86,132 @@ function infoOf(
     CPUSet: cgroups.has("cpuset"),
     PidsLimit: cgroups.has("pids"),
     OomKillDisable: cgroups.version === 1,
-    IPv4Forwarding: true,
+    IPv4Forwarding: forwards(),
+  };
+}
+
+function forwards(): boolean {
+  return readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
+}
+
+/** What is missing, in the words that `docker info` shows. */
+function warningsOf(limits: ReturnType<typeof limitsOf>, hosts: readonly string[]): string[] {
+  const missing: readonly [there: boolean, what: string][] = [
+    [limits.MemoryLimit, "No memory limit support"],
+    [limits.SwapLimit, "No swap limit support"],
+    [limits.CpuCfsPeriod, "No cpu cfs period support"],
+    [limits.CpuCfsQuota, "No cpu cfs quota support"],
+    [limits.CPUShares, "No cpu shares support"],
+    [limits.CPUSet, "No cpuset support"],
+    [limits.PidsLimit, "No pids limit support"],
+    [limits.IPv4Forwarding, "IPv4 forwarding is disabled"],
+  ];
+  const open = hosts
+    .filter((host) => host.startsWith("tcp://"))
+    .map(
+      (host) =>
+        `[DEPRECATION NOTICE]: API is accessible on ${host.replace("tcp", "http")} without encryption.`,
+    );
+  return [...missing.flatMap(([there, what]) => (there ? [] : [`WARNING: ${what}`])), ...open];
+}
+
+/** An address of the environment, as it may be shown: without the password in it. */
+function proxyOf(name: string): string {
+  const value = process.env[name] ?? process.env[name.toLowerCase()] ?? "";
+  return value.replace(/\/\/[^/@]*@/, "//xxxxx:xxxxx@");
+}
+
+const hub = "docker.io";
+/** How registries are reached: over TLS, but for those on the same host. */
+const registries = {
+  IndexConfigs: { [hub]: { Name: hub, Mirrors: [], Secure: true, Official: true } },
+  InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8"],
+  Mirrors: [],
+};
+
+/** What this process uses. */
+function ownUse({ events }: EngineDeps) {
+  return {
+    NFd: readdirSync("/proc/self/fd").length,
+    // There are no goroutines; threads are what comes nearest.
+    NGoroutines: readdirSync("/proc/self/task").length,
+    NEventsListener: events.subscribers,
+  };
+}
+
+function storageOf(options: DaemonOptions, { driver, features }: EngineDeps) {
+  return {
+    Driver: driver.name,
+    DriverStatus: [
+      ["Backing storage", options.dataRoot],
+      ["Unbounded layers (lowerdir+)", String(features.lowerdirPlus)],
+    ],
+    DockerRootDir: options.dataRoot,
+  };
+}
+
+function infoOf(
+  options: DaemonOptions,
+  engine: Engine,
+  deps: EngineDeps,
+  id: string,
+  { name, version }: ReturnType<typeof operatingSystem>,
+): ReturnType<SystemPort["info"]> {
+  const { total, running, paused, stopped } = engine.counts();
+  const limits = limitsOf(deps);
+  return {
+    ID: id,
+    Containers: total,
+    ContainersRunning: running,
+    ContainersPaused: paused,
+    ContainersStopped: stopped,
+    Images: deps.images.count(),
+    ...storageOf(options, deps),
+    Plugins: {
+      Volume: ["local"],
+      Network: ["bridge", "host", "null"],
+      Authorization: [],
+      Log: [...logDriverNames],
+    },
+    ...limits,
     Debug: options.logLevel === "debug",
+    ...ownUse(deps),
     SystemTime: new Date().toISOString(),
     LoggingDriver: options.logDriver,
     CgroupDriver: "cgroupfs",
-    CgroupVersion: cgroups.version === 1 ? "1" : "2",
+    CgroupVersion: deps.cgroups.version === 1 ? "1" : "2",
     KernelVersion: release(),
-    OperatingSystem: system,
-    OSVersion: kernelVersion(),
+    OperatingSystem: name,
+    OSVersion: version,
     OSType: "linux",
     Architecture: { x64: "x86_64", arm64: "aarch64" }[arch() as string] ?? arch(),
-    NCPU: features.cpus,
+    NCPU: deps.features.cpus,
     MemTotal: totalmem(),
-    IndexServerAddress: "",
+    IndexServerAddress: "https://index.docker.io/v1/",
+    RegistryConfig: registries,
+    GenericResources: [],
+    HttpProxy: proxyOf("HTTP_PROXY"),
+    HttpsProxy: proxyOf("HTTPS_PROXY"),
+    NoProxy: proxyOf("NO_PROXY"),
     Name: hostname(),
-    Labels: [],
+    Labels: [...options.labels],
     ExperimentalBuild: false,
     ServerVersion: VERSION,
     Runtimes: Object.fromEntries([
       ["berth", { path: "berth-shim" }],
-      ...[...options.runtimes].map(([name, path]) => [name, { path }]),
+      ...[...options.runtimes].map(([runtime, path]) => [runtime, { path }]),
     ]),
     DefaultRuntime: options.defaultRuntime,
     Swarm: noSwarm,
     LiveRestoreEnabled: true,
     InitBinary: "berth-shim",
+    // The shim is what starts containers, and their init; no containerd stands between.
+    ContainerdCommit: { ID: "" },
+    RuncCommit: { ID: VERSION },
+    InitCommit: { ID: VERSION },
     SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
-    Warnings: [],
+    FirewallBackend: { Driver: "nftables", Info: [["Table", deps.bridge.name]] },
+    CDISpecDirs: [],
+    Warnings: warningsOf(limits, options.hosts),
   };
 }

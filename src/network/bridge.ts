@@ -181,6 +181,11 @@ export class Bridge {
     this.pool = new AddressPool(subnet, gateway);
   }
 
+  /** The interface's name; also the firewall table's. */
+  get name(): string {
+    return this.options.name;
+  }
+
   /**
    * Makes or finds the bridge, and puts the firewall's table in place with the ports of containers that run. Throws a Fault
    * "failed" that names the route when the wanted subnet is taken.

@@ -112,10 +112,11 @@ function byName(context: Context, suffixes: readonly string[]): { name: string; 
 }
 
 function read(context: Context, { images }: ApiPorts): Reply {
-  const { name, action } = byName(context, ["json", "history"]);
+  const { name, action } = byName(context, ["json", "history", "get"]);
   const platform = platformOf(context.query.get("platform"));
   if (action === "json") return ok(images.inspect(name, platform));
   if (action === "history") return ok(images.history(name, platform));
+  if (action === "get") throw fault("unsupported", "not-yet", "berth does not save images yet");
   throw fault("not-found", "no-such-page", "page not found");
 }
 

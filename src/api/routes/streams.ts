@@ -256,6 +256,7 @@ export const streamRoutes: readonly Route[] = [
         workingDirectory: body.WorkingDir ?? "",
         privileged: body.Privileged === true,
         detachKeys: body.DetachKeys ?? "",
+        consoleSize: body.ConsoleSize,
       });
       return { status: 201, json: { Id: id } };
     },

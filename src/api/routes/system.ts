@@ -5,6 +5,7 @@ import { fault } from "../../base/errors.ts";
 import { expositionFor, expositionTypes } from "../../base/metrics.ts";
 import { labelHolds } from "../../base/selection.ts";
 import { after } from "../../base/timers.ts";
+import type { Network } from "../../spec/engine-api.ts";
 import type { ApiPorts, EngineEvent, QueryFilters } from "../ports.ts";
 import { boolean, checkFilters, filters, timeOf } from "../request.ts";
 import {
@@ -126,6 +127,18 @@ async function metrics({ request, response }: Context, { system }: ApiPorts): Pr
   return undefined;
 }
 
+/** A network by its name, its id, or the beginning of that. */
+function networkNamed(networks: ApiPorts["networks"], id: string): Network {
+  const found = networks
+    .list({})
+    .find(
+      (network) =>
+        network.Name === id || network.Id === id || (id.length > 3 && network.Id?.startsWith(id)),
+    );
+  if (found === undefined) throw fault("not-found", "no-such-network", `network ${id} not found`);
+  return found;
+}
+
 /** The routes. */
 export const systemRoutes: readonly Route[] = [
   { method: "GET", path: "/version", handle: (_context, { system }) => ok(system.version()) },
@@ -174,19 +187,18 @@ export const systemRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/networks/:id",
+    handle: ({ params }, { networks }) => ok(networkNamed(networks, params.id ?? "")),
+  },
+  {
+    method: "DELETE",
+    path: "/networks/:id",
     handle({ params }, { networks }) {
-      const id = params.id ?? "";
-      const found = networks
-        .list({})
-        .find(
-          (network) =>
-            network.Name === id ||
-            network.Id === id ||
-            (id.length > 3 && network.Id?.startsWith(id)),
-        );
-      if (found === undefined)
-        throw fault("not-found", "no-such-network", `network ${id} not found`);
-      return ok(found);
+      const { Name } = networkNamed(networks, params.id ?? "");
+      throw fault(
+        "forbidden",
+        "predefined-network",
+        `${Name} is a pre-defined network and cannot be removed`,
+      );
     },
   },
 ];

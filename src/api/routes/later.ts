@@ -1,0 +1,25 @@
+/**
+ * Operations of the API that berth does not do yet: each says so, instead of looking like a wrong address.
+ */
+import { fault } from "../../base/errors.ts";
+import type { Route } from "../route.ts";
+
+const later: readonly [method: Route["method"], path: string, what: string][] = [
+  ["POST", "/build", "berth does not build images yet"],
+  ["POST", "/session", "berth does not build images yet"],
+  ["GET", "/images/search", "berth does not search registries yet"],
+  ["GET", "/distribution/*", "berth does not tell of images in registries yet"],
+  ["GET", "/images/get", "berth does not save images yet"],
+  ["POST", "/networks/create", "berth has no networks yet but bridge, host and none"],
+  ["POST", "/networks/:id/connect", "berth has no networks yet but bridge, host and none"],
+  ["POST", "/networks/:id/disconnect", "berth has no networks yet but bridge, host and none"],
+];
+
+/** The routes. */
+export const laterRoutes: readonly Route[] = later.map(([method, path, what]) => ({
+  method,
+  path,
+  handle() {
+    throw fault("unsupported", "not-yet", what);
+  },
+}));

@@ -1,0 +1,215 @@
+/**
+ * What is not proved of the contract, and why; and what occurs beyond it.
+ */
+import type { Reason } from "./report.ts";
+
+const anything = /./;
+
+const kinds: readonly Reason[] = [
+  {
+    operations: /^(Swarm|Node|Service|Task|Secret|Config)|^VolumeUpdate$/,
+    why: "one engine, one host: there is no swarm",
+  },
+  { operations: /^PluginList$/, items: [/200 /], why: "there are no plugins" },
+  { operations: /Plugin(?!List)/, why: "there are no plugins" },
+  { operations: /^(ImageBuild|Session)$/, why: "the builder is still to come" },
+  {
+    operations: /^(ImagePush|ImageSearch|DistributionInspect)$/,
+    why: "registries are still to come",
+  },
+  { operations: /^ImageGet(All)?$/, why: "saving images is still to come" },
+  {
+    operations: /^Network(Create|Connect|Disconnect|Delete)$/,
+    why: "networks but bridge, host and none are still to come",
+  },
+];
+
+/** What no answer of berth's can have, in whatever operation. */
+const everywhere: readonly Reason[] = [
+  {
+    operations: anything,
+    items: [/\bCluster(VolumeSpec|Volume)?\.|Swarm\.(RemoteManagers|Nodes|Managers|Cluster)/],
+    why: "one engine, one host: there is no swarm",
+  },
+  {
+    operations: anything,
+    items: [/\b(CpuCount|CpuPercent|IOMaximumIOps|IOMaximumBandwidth|ArgsEscaped)$/, /Isolation$/],
+    why: "Windows",
+  },
+  {
+    operations: /^ContainerStats$/,
+    items: [/storage_stats\.|commitbytes|commitpeak|privateworking|endpoint_id|instance_id/],
+    why: "Windows",
+  },
+  {
+    operations: /^(ContainerInspect|ContainerList|Image|SystemDataUsage)/,
+    items: [/ImageManifestDescriptor\.|(^|\b)Descriptor\.|Manifests\[\]|query manifests/],
+    why: "dockerd has it with containerd's image store only, and berth keeps images in its own",
+  },
+  {
+    operations: anything,
+    items: [/\bGraphDriver\.Data\{\}/],
+    why: "where layers lie is berth's own",
+  },
+  { operations: anything, items: [/KernelMemoryTCP$/], why: "dockerd ignores it, too" },
+  {
+    operations: /^(ContainerCreate|ContainerInspect|ContainerUpdate)$/,
+    items: [/\bDeviceRequests\[\]/],
+    why: "there is no driver for GPUs: the request is refused with that word",
+  },
+  {
+    operations: /^(ContainerCreate|ContainerInspect|ContainerUpdate)$/,
+    items: [/\b(BlkioWeight\b|BlkioWeightDevice)/, /\bCpuRealtime(Period|Runtime)$/],
+    host: true,
+    why: "hosts without a weighing I/O scheduler, or without real-time groups, do not take it",
+  },
+  {
+    operations: /^(ContainerInspect|ContainerList|SystemDataUsage|ContainerCreate)$/,
+    items: [
+      /Networks\{\}\.(IPAMConfig\.|Links|Aliases|DriverOpts|DNSNames)/,
+      /EndpointsConfig\{\}\.(?!MacAddress)/,
+    ],
+    why: "networks but bridge, host and none are still to come",
+  },
+  {
+    operations: /^ContainerInspect$/,
+    items: [/Secondary(IP|IPv6)Addresses/],
+    why: "a container has one address a network",
+  },
+  {
+    operations: /^(NetworkList|NetworkInspect)$/,
+    items: [/IPRange|AuxiliaryAddresses|IPAM\.Options|Labels|Peers/],
+    why: "networks but bridge, host and none are still to come",
+  },
+  { operations: /^SystemDataUsage$/, items: [/BuildCache/], why: "the builder is still to come" },
+  {
+    operations: /^Volume(Create|Inspect|List)|^SystemDataUsage$/,
+    items: [/\bStatus\{\}$/, /\b(Options|DriverOpts)\{\}$/],
+    why: "options of the local driver are still to come",
+  },
+  {
+    operations: /^Volume(Create|Inspect|List)/,
+    items: [/UsageData/],
+    why: "only df counts, as in dockerd",
+  },
+];
+
+/** Single gaps. */
+const single: readonly Reason[] = [
+  {
+    operations: /^BuildPrune$/,
+    items: [/query /, "200 CachesDeleted[]"],
+    why: "the builder is still to come",
+  },
+  {
+    operations: /^ContainerAttachWebsocket$/,
+    items: ["status 200"],
+    why: "without the handshake it is 400, as in dockerd",
+  },
+  { operations: /^ContainerStart$/, items: ["query detachKeys"], why: "dockerd ignores it, too" },
+  {
+    operations: /^ContainerCreate$/,
+    items: ["body HostConfig.Cgroup", "body HostConfig.Mounts[].Consistency"],
+    why: "nothing on Linux",
+  },
+  {
+    operations: /^ContainerInspect$/,
+    items: ["200 HostConfig.Mounts[].Consistency"],
+    why: "nothing on Linux",
+  },
+  {
+    operations: /^ContainerStats$/,
+    items: [/blkio_stats\./],
+    host: true,
+    why: "depends on the version of control groups and on the disks that the kernel counts",
+  },
+  {
+    operations: /^ContainerUpdate$/,
+    items: [
+      /body (CgroupParent|Blkio|Devices|DeviceCgroupRules|MemorySwappiness|OomKillDisable|Init|Ulimits)/,
+    ],
+    why: "dockerd changes limits and the restart policy only",
+  },
+  {
+    operations: /^ContainerUpdate$/,
+    items: ["200 Warnings[]"],
+    host: true,
+    why: "hosts without swap accounting",
+  },
+  {
+    operations: /^ImageCommit$/,
+    items: [
+      /body (Hostname|Domainname|Attach|Tty|OpenStdin|StdinOnce|Image|NetworkDisabled|MacAddress|StopTimeout)/,
+    ],
+    why: "an image's configuration does not have it",
+  },
+  {
+    operations: /^ImageCreate$/,
+    items: ["header X-Registry-Auth", "status 404"],
+    why: "registries are still to come",
+  },
+  { operations: /^ImageDelete$/, items: ["query noprune"], why: "an image has no parents here" },
+  {
+    operations: /^ImageDelete$/,
+    items: ["query platforms"],
+    why: "an image has one platform here",
+  },
+  {
+    operations: /^ImageTag$/,
+    items: ["status 409"],
+    why: "a name moves to where it is put, as in dockerd",
+  },
+  { operations: /^NetworkInspect$/, items: ["query verbose", "query scope"], why: "swarm" },
+  {
+    operations: /^NetworkPrune$/,
+    items: ["200 NetworksDeleted[]", "query filters"],
+    why: "the networks that there are stay",
+  },
+  { operations: /^SystemAuth$/, items: ["body email"], why: "dockerd ignores it, too" },
+  { operations: /^SystemAuth$/, items: ["status 204"], why: "dockerd never answers so" },
+  { operations: /^SystemPingHead$/, items: ["200"], why: "an answer to HEAD has no body" },
+  {
+    operations: /^SystemVersion$/,
+    items: ["200 Experimental"],
+    why: "left out when it is false, as in dockerd",
+  },
+  {
+    operations: /^SystemInfo$/,
+    items: [
+      /Plugins\.Authorization|GenericResources|Runtimes\{\}\.(runtimeArgs|status)|ProductLicense/,
+      /DiscoveredDevices|CDISpecDirs|Containerd\./,
+    ],
+    why: "berth has none of it",
+  },
+  { operations: /^SystemInfo$/, items: [/DefaultAddressPools|Mirrors/], why: "none are set" },
+  { operations: /^SystemInfo$/, items: ["200 Warnings[]"], host: true, why: "what the host lacks" },
+];
+
+/** Why something is not proved. A reason for what is proved fails the test. */
+export const reasons: readonly Reason[] = [...kinds, ...everywhere, ...single];
+
+/** What occurs and the contract does not have. What does not occur fails the test. */
+export const own: readonly Reason[] = [
+  { operations: anything, items: ["status 400"], why: "what cannot be read is 400, as in dockerd" },
+  {
+    operations: anything,
+    items: ["status 409"],
+    why: "states that do not allow it are 409, as in dockerd",
+  },
+  { operations: anything, items: ["status 501"], why: "what berth does not do" },
+  {
+    operations: /^ExecStart$/,
+    items: ["status 101"],
+    why: "an upgraded connection, as in dockerd",
+  },
+  {
+    operations: /^ExecInspect$/,
+    items: ["200 ExitCode null"],
+    why: "there is none while it runs, as in dockerd",
+  },
+  {
+    operations: /^SystemEvents$/,
+    items: ["200 from", "200 id", "200 status"],
+    why: "dockerd sends them for clients from before API 1.22",
+  },
+];
