@@ -92,7 +92,8 @@ int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t le
   if (result < 0) return result;
   scoped_fd int cgroup = plan->cgroup_path ? open(plan->cgroup_path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
   if (plan->cgroup_path && cgroup < 0) return -errno;
-  if (plan->pid_namespace >= 0 && setns(plan->pid_namespace, CLONE_NEWPID) < 0) return -errno;
+  scoped_fd int own_pids = plan->pid_namespace >= 0 ? open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC) : -1;
+  if (plan->pid_namespace >= 0 && (own_pids < 0 || setns(plan->pid_namespace, CLONE_NEWPID) < 0)) return -errno;
   *pid = clone_child(plan->shim.clone_flags, pidfd, cgroup);
   if (*pid == 0) {
     leave_shim(*status);
@@ -100,6 +101,12 @@ int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t le
     run_plan(ops, length, theirs, false);
   }
   int error = errno;
+  /* Only the container is born there: a go-between must speak of processes by the numbers that the shim knows. */
+  if (own_pids >= 0 && setns(own_pids, CLONE_NEWPID) < 0 && *pid > 0) {
+    error = errno;
+    sys_pidfd_send_signal(*pidfd, SIGKILL);
+    *pid = -1;
+  }
   close(theirs);
   close_theirs(pipes);
   return *pid < 0 ? -error : 0;

@@ -92,6 +92,7 @@ export interface ImagesPort {
       readonly reference: string | undefined;
       readonly message: string | undefined;
       readonly changes: readonly string[];
+      readonly platform: Platform | undefined;
     },
   ): Promise<string>;
   /** Rejects before anything is reported when the image cannot be had at all. */

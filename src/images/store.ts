@@ -3,7 +3,6 @@
  */
 import type { Database } from "bun:sqlite";
 import { linkSync, rmSync } from "node:fs";
-import { arch } from "node:os";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
 import type { Credentials, Repository } from "../registry/index.ts";
@@ -67,6 +66,11 @@ export interface CommitOptions {
   readonly comment?: string | undefined;
   /** Dockerfile instructions. */
   readonly changes?: readonly string[] | undefined;
+}
+
+/** A platform as a configuration names it. */
+function platformFields({ os, architecture, variant }: Platform) {
+  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
 }
 
 /** How many blobs are fetched or sent at the same time, as dockerd has it. */
@@ -269,6 +273,7 @@ export class ImageStore {
       readonly reference?: string | undefined;
       readonly message?: string | undefined;
       readonly changes?: readonly string[];
+      readonly platform?: Platform | undefined;
     },
   ): Promise<string> {
     const reference =
@@ -286,8 +291,7 @@ export class ImageStore {
         const created = new Date().toISOString();
         const document: ImageDocument = {
           created,
-          architecture: { x64: "amd64", arm64: "arm64" }[arch() as string] ?? arch(),
-          os: "linux",
+          ...platformFields(options.platform ?? hostPlatform()),
           config,
           rootfs: { type: "layers", diff_ids: [diffId] },
           history: [{ created, comment: options.message ?? "Imported from -" }],
@@ -433,6 +437,12 @@ export class ImageStore {
   /** Sends an image under a name that it has here. Gives what the registry knows it as. Rejects with Faults. */
   async push(name: string, options: TransferOptions): Promise<{ digest: string; size: number }> {
     const reference = parseReference(name);
+    if (this.data.byReference(wholeTag(reference)) === undefined)
+      throw fault(
+        "not-found",
+        "no-such-tag",
+        `tag does not exist: ${familiarReference(reference)}`,
+      );
     const image = this.resolve(name);
     const repository = this.open(reference, "pull,push", options);
     const blobs = this.data.layerBlobs(image);

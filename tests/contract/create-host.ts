@@ -272,6 +272,8 @@ async function files(api: Caller): Promise<void> {
     body: scripted("ls -d /v", host({ VolumesFrom: [String(labelled.at("Id"))] })),
   });
   await api.call("ContainerStart", { path: { id: String(heir.at("Id")) } });
+  for (const { values } of [labelled, heir])
+    await api.call("ContainerInspect", { path: { id: (values[0] as { Id: string }).Id } });
   heir.shows("body HostConfig.VolumesFrom", await ended(api, String(heir.at("Id"))), 0);
   await remove(api, String(heir.at("Id")));
   await remove(api, String(labelled.at("Id")));
@@ -302,6 +304,7 @@ async function neighbours(api: Caller): Promise<void> {
   });
   const linkedPath = { id: String(linked.at("Id")) };
   await api.call("ContainerStart", { path: linkedPath });
+  await api.call("ContainerInspect", { path: linkedPath });
   linked.shows("body HostConfig.Links", await ended(api, linkedPath.id), 0);
   for (const id of [path.id, linkedPath.id, other]) await remove(api, id);
 }
@@ -392,7 +395,7 @@ async function refusals(api: Caller): Promise<void> {
   };
   const refused = await api.call("ContainerCreate", {
     body: { ...sleeper, HostConfig: { DeviceRequests: [gpus] } },
-    status: 501,
+    status: 400,
   });
   const words = expect.stringMatching(
     /could not select device driver "none" with capabilities: \[\[gpu\]\]/,

@@ -4,6 +4,7 @@
 import { expect } from "bun:test";
 import { createHash } from "node:crypto";
 import { tarOf } from "../clients/tars.ts";
+import { TestRegistry } from "../kits/registry.ts";
 import type { Answer, Caller } from "./caller.ts";
 import { create, ran, remove, type Scenarios, scripted, start } from "./steps.ts";
 
@@ -126,6 +127,40 @@ async function images(api: Caller): Promise<void> {
   await api.call("ImageDelete", { path: { name: "nothing" }, status: 404 });
 }
 
+/** To a registry and back. */
+async function registries(api: Caller): Promise<void> {
+  const password = await Bun.password.hash("secret", { algorithm: "bcrypt", cost: 4 });
+  const registry = await new TestRegistry(`ann:${password}\n`).start();
+  const name = `${registry.address}/contract`;
+  const account = { username: "ann", password: "secret", serveraddress: registry.address };
+  const headers = { "X-Registry-Auth": Buffer.from(JSON.stringify(account)).toString("base64url") };
+  try {
+    await api.call("ImageCreate", { query: { fromImage: "busybox", tag: "latest" } });
+    await api.call("ImageTag", { path: { name: "busybox" }, query: { repo: name, tag: "1" } });
+    const path = { name };
+    const push = await api.call("ImagePush", { path, query: { tag: "1" }, headers });
+    const aux = push.values.findLast((value) => "aux" in (value as object)) as { aux: object };
+    push.shows(["query tag", "header X-Registry-Auth"], aux.aux, {
+      Tag: "1",
+      Digest: expect.stringMatching(/^sha256:/),
+      Size: expect.any(Number),
+    });
+    const never = await api.call("ImagePush", { path, query: { tag: "never" }, headers });
+    expect(never.text).toContain("tag does not exist");
+    await api.call("ImageDelete", { path: { name: `${name}:1` } });
+    const query = { fromImage: name, tag: "1" };
+    const refused = await api.call("ImageCreate", { query, status: 404 });
+    expect(refused.message).toContain("pull access denied");
+    const pull = await api.call("ImageCreate", { query, headers });
+    const there = await api.call("ImageInspect", { path: { name: `${name}:1` } });
+    const shown = ["query tag", "header X-Registry-Auth"];
+    pull.shows(shown, there.at("RepoTags"), expect.arrayContaining([`${name}:1`]));
+    await api.call("ImageDelete", { path: { name: `${name}:1` } });
+  } finally {
+    await registry.stop();
+  }
+}
+
 const sha256 = (text: string | Uint8Array) => createHash("sha256").update(text).digest("hex");
 
 /** An image as an OCI layout in an archive. */
@@ -186,4 +221,5 @@ export const imageScenarios: Scenarios = {
   commit,
   images,
   "load, prune, pull": loadAndPrune,
+  "push and pull": registries,
 };

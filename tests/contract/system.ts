@@ -170,7 +170,6 @@ const refusals: readonly [id: string, status: number, ask: Ask][] = [
   ["Session", 501, {}],
   ["DistributionInspect", 501, { path: { name: "busybox" } }],
   ["ImageSearch", 501, { query: { term: "x" } }],
-  ["ImagePush", 501, { path: { name: "busybox" } }],
   ["ImageGet", 501, { path: { name: "busybox" } }],
   ["ImageGetAll", 501, { query: { names: ["busybox"] } }],
   ["ImageBuild", 501, {}],

@@ -60,6 +60,23 @@ test("a container's namespaces can be joined by another", async () => {
   const net = (await daemon.berth("exec", "base", "readlink", "/proc/self/ns/net")).out;
   expect(await sh("readlink /proc/self/ns/net", "--network", "container:base")).toBe(net);
   expect(await sh("tr '\\0' ' ' < /proc/1/cmdline", "--pid", "container:base")).toBe("sleep 1000 ");
+  // An exec there is born among numbers that are not its supervisor's, and its end is heard of all the same.
+  await daemon.berth(
+    "run",
+    "-d",
+    "--name",
+    "guest",
+    "--pid",
+    "container:base",
+    "busybox",
+    "sleep",
+    "1000",
+  );
+  expect(await daemon.berth("exec", "guest", "sh", "-c", "echo in; exit 4")).toMatchObject({
+    status: 4,
+    out: "in\n",
+  });
+  await daemon.berth("rm", "-f", "guest");
   await daemon.berth("rm", "-f", "base");
   expect(
     (await daemon.berth("run", "--rm", "--network", "container:base", "busybox", "true")).err,

@@ -49,6 +49,7 @@ async function create(context: Context, { images, events }: ApiPorts): Promise<u
       reference,
       message: query.get("message") || undefined,
       changes: query.getAll("changes"),
+      platform: platformOf(query.get("platform")),
     });
     events.emit("image", "import", id, { name: reference ?? id });
     jsonLines(context)({ status: id });
