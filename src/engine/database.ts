@@ -2,7 +2,8 @@
  * The containers' table: a record a row, as JSON. A write has reached the kernel when it returns, so that it survives the
  * daemon; it does not wait for the disk.
  */
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
+import { openDatabase, tellingDamage } from "../base/database.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { ContainerRecord } from "./container-record.ts";
@@ -18,10 +19,8 @@ export class ContainerDatabase {
   private readonly put;
   private readonly drop;
 
-  constructor(path: string) {
-    this.db = new Database(path);
-    this.db.run("PRAGMA journal_mode = WAL");
-    this.db.run("PRAGMA synchronous = NORMAL");
+  constructor(private readonly path: string) {
+    this.db = openDatabase(path, "NORMAL");
     this.db.run("CREATE TABLE IF NOT EXISTS containers (id TEXT PRIMARY KEY, record TEXT)");
     this.put = this.db.prepare<null, [string, string]>(
       "INSERT OR REPLACE INTO containers VALUES (?, ?)",
@@ -81,8 +80,11 @@ export class ContainerDatabase {
   }
 
   all(): ContainerRecord[] {
-    const rows = this.db.query<{ record: string }, []>("SELECT record FROM containers").all();
-    return rows.map((row) => JSON.parse(row.record) as ContainerRecord);
+    // Of a record that cannot be read the files would be taken for something that nobody knows, and be deleted.
+    return tellingDamage(this.path, () => {
+      const rows = this.db.query<{ record: string }, []>("SELECT record FROM containers").all();
+      return rows.map((row) => JSON.parse(row.record) as ContainerRecord);
+    });
   }
 
   close(): void {

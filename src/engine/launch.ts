@@ -3,7 +3,7 @@
  * not start has no network, cgroup or run directory.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { fault, messageOf } from "../base/errors.ts";
+import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle } from "../kernel/index.ts";
 import {
@@ -379,6 +379,19 @@ async function launch(
   }
 }
 
+/** Whoever deletes the run directories of a daemon that runs has them back at the next start. */
+function makeRunDirectory(settings: EngineDeps["settings"], id: string): void {
+  const directory = runDirectory(settings, id);
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST") return;
+    if (errnoOf(error) !== "ENOENT") throw error;
+    for (const path of [directory, settings.mountPoint])
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+  }
+}
+
 async function startNow(deps: EngineDeps, container: Container, again: boolean): Promise<void> {
   const { record } = container;
   const { state } = record;
@@ -407,7 +420,7 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
     record.config = { ...record.config, Hostname, Domainname };
   }
   try {
-    mkdirSync(runDirectory(deps.settings, record.id), { recursive: true, mode: 0o700 });
+    makeRunDirectory(deps.settings, record.id);
     await launch(deps, container, await prepare(deps, container));
   } catch (error) {
     const explained =

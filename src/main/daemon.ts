@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import type { Server } from "node:http";
 import { ApiServer } from "../api/index.ts";
+import { openDatabase } from "../base/database.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log, setLogLevel } from "../base/log.ts";
 import { Trash } from "../base/trash.ts";
@@ -76,13 +77,6 @@ function lockRoot(path: string): Database {
   }
 }
 
-function openDatabase(path: string): Database {
-  const db = new Database(path);
-  db.run("PRAGMA journal_mode = WAL");
-  db.run("PRAGMA synchronous = FULL");
-  return db;
-}
-
 /** Names on the host that keep daemons apart. */
 function instanceNames(options: DaemonOptions): { bridge: string; cgroup: string } {
   if (isDefaultInstance(options)) return { bridge: options.bridge ?? "berth0", cgroup: "/berth" };
@@ -122,7 +116,7 @@ async function construct(
       `overlay cannot be mounted on ${options.dataRoot}: use --storage-driver vfs or another --data-root`,
     );
   const driver = createDriver(name, `${options.dataRoot}/${name}`, kernel);
-  const db = openDatabase(`${options.dataRoot}/berth.db`);
+  const db = openDatabase(`${options.dataRoot}/berth.db`, "FULL");
   const database = new ContainerDatabase(`${options.dataRoot}/containers.db`);
   const builtin = { reference: "busybox:latest", open: openBuiltinImage };
   const repository: OpenRepository = (reference, credentials, actions, notice) =>
