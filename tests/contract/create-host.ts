@@ -247,6 +247,10 @@ async function files(api: Caller): Promise<void> {
   ];
   for (const row of rows) await runRow(api, row);
   rmSync(directory, { recursive: true });
+  await volumes(api);
+}
+
+async function volumes(api: Caller): Promise<void> {
   const labelled = await api.call("ContainerCreate", {
     body: {
       ...sleeper,
