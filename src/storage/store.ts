@@ -1,17 +1,7 @@
 /**
- * The two drivers. Overlay keeps each layer's difference and lets the kernel merge; vfs copies whole trees and works on
- * any file system. What they share (places, atomic appearance, removal) is here once.
+ * What the drivers share: places on disk, atomic appearance, removal, and reading what a container has.
  */
-import {
-  closeSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
@@ -46,8 +36,8 @@ async function* hashed(source: ByteStream, hash: Bun.CryptoHasher): ByteStream {
   }
 }
 
-/** What both drivers do alike. */
-abstract class Store implements SnapshotDriver {
+/** What the drivers do alike. */
+export abstract class Store implements SnapshotDriver {
   abstract readonly name: "overlay2" | "vfs";
   private counter = 0;
   private readonly trash: Trash;
@@ -206,141 +196,4 @@ abstract class Store implements SnapshotDriver {
   protected discard(path: string): void {
     this.trash.discard(path);
   }
-}
-
-/** Bytes and entries of a tree on the host, each file once however many names it has. */
-export function usageOf(path: string): Usage {
-  let [bytes, inodes] = [0, 0];
-  const seen = new Set<number>();
-  const walk = (directory: string): void => {
-    for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      const full = `${directory}/${entry.name}`;
-      const info = lstatSync(full, { throwIfNoEntry: false });
-      if (info === undefined) continue;
-      inodes++;
-      if (info.isFile() && !seen.has(info.ino)) bytes += info.size;
-      if (info.nlink > 1) seen.add(info.ino);
-      if (info.isDirectory()) walk(full);
-    }
-  };
-  if (existsSync(path)) walk(path);
-  return { bytes, inodes };
-}
-
-/** Layers as differences, merged by the kernel's overlay file system. */
-export class OverlayDriver extends Store {
-  readonly name = "overlay2";
-
-  protected begin(path: string): void {
-    mkdirSync(path, 0o755);
-  }
-
-  prepare(container: ContainerLayer): RootMount {
-    const directory = this.container(container.id);
-    mkdirSync(directory, 0o700);
-    mkdirSync(`${directory}/upper`, 0o755);
-    mkdirSync(`${directory}/work`, 0o700);
-    return this.mountOf(container);
-  }
-
-  mountOf(container: ContainerLayer): RootMount {
-    const directory = this.container(container.id);
-    // The kernel refuses a volatile upper a second time unless told that its loss is accepted.
-    if (container.volatile)
-      rmSync(`${directory}/work/work/incompat`, { recursive: true, force: true });
-    return {
-      kind: "overlay",
-      lowerdirs: this.lowers(container),
-      upperdir: `${directory}/upper`,
-      workdir: `${directory}/work`,
-      volatile: container.volatile,
-    };
-  }
-
-  usage(id: string): Usage {
-    return usageOf(`${this.container(id)}/upper`);
-  }
-
-  directories(container: ContainerLayer): string[] {
-    return [`${this.container(container.id)}/upper`, ...this.lowers(container)].filter((path) =>
-      existsSync(path),
-    );
-  }
-
-  protected comparison(container: ContainerLayer) {
-    const upper = `${this.container(container.id)}/upper`;
-    return { upper, lowers: this.lowers(container), whole: false };
-  }
-
-  layerDirectories(chain: readonly string[]): string[] {
-    return chain.map((chainId) => this.layer(chainId)).reverse();
-  }
-
-  private lowers(container: ContainerLayer): string[] {
-    return [...this.layerDirectories(container.chain), `${this.root}/init`];
-  }
-}
-
-/** Whole trees, copied: slow and large, but right on every file system. */
-export class VfsDriver extends Store {
-  readonly name = "vfs";
-
-  protected begin(path: string, parent: string | undefined): void {
-    this.copy(parent === undefined ? `${this.root}/init` : this.layer(parent), path);
-  }
-
-  prepare(container: ContainerLayer): RootMount {
-    const directory = this.container(container.id);
-    const scratch = this.scratch();
-    mkdirSync(scratch, 0o700);
-    try {
-      const top = container.chain.at(-1);
-      this.copy(top === undefined ? `${this.root}/init` : this.layer(top), `${scratch}/root`);
-      renameSync(scratch, directory);
-    } catch (error) {
-      this.discard(scratch);
-      throw error;
-    }
-    return this.mountOf(container);
-  }
-
-  mountOf(container: ContainerLayer): RootMount {
-    return { kind: "bind", path: `${this.container(container.id)}/root` };
-  }
-
-  usage(id: string): Usage {
-    return usageOf(`${this.container(id)}/root`);
-  }
-
-  directories(container: ContainerLayer): string[] {
-    return [`${this.container(container.id)}/root`];
-  }
-
-  layerDirectories(chain: readonly string[]): string[] {
-    return chain.slice(-1).map((chainId) => this.layer(chainId));
-  }
-
-  protected comparison(container: ContainerLayer) {
-    const top = container.chain.at(-1);
-    const lower = top === undefined ? `${this.root}/init` : this.layer(top);
-    return { upper: `${this.container(container.id)}/root`, lowers: [lower], whole: true };
-  }
-
-  private copy(from: string, to: string): void {
-    const done = Bun.spawnSync(["cp", "-a", "--reflink=auto", from, to]);
-    if (done.exitCode !== 0) {
-      rmSync(to, { recursive: true, force: true });
-      throw fault("failed", "layer-copy", `cannot copy ${from}: ${done.stderr.toString().trim()}`);
-    }
-  }
-}
-
-/** Makes the driver's directories and gives the driver. `root` is the data root's folder for it. */
-export function createDriver(
-  name: "overlay2" | "vfs",
-  root: string,
-  kernel: Privileged,
-): SnapshotDriver {
-  mkdirSync(root, { recursive: true, mode: 0o700 });
-  return name === "vfs" ? new VfsDriver(root, kernel) : new OverlayDriver(root, kernel);
 }

@@ -1,0 +1,61 @@
+/**
+ * overlay2: each layer is kept as its difference, and the kernel merges.
+ */
+import { existsSync, mkdirSync, rmSync } from "node:fs";
+import type { ContainerLayer, RootMount, Usage } from "./driver.ts";
+import { Store } from "./store.ts";
+import { usageOf } from "./usage.ts";
+
+/** Layers as differences, merged by the kernel's overlay file system. */
+export class OverlayDriver extends Store {
+  readonly name = "overlay2";
+
+  protected begin(path: string): void {
+    mkdirSync(path, 0o755);
+  }
+
+  prepare(container: ContainerLayer): RootMount {
+    const directory = this.container(container.id);
+    mkdirSync(directory, 0o700);
+    mkdirSync(`${directory}/upper`, 0o755);
+    mkdirSync(`${directory}/work`, 0o700);
+    return this.mountOf(container);
+  }
+
+  mountOf(container: ContainerLayer): RootMount {
+    const directory = this.container(container.id);
+    // The kernel refuses a volatile upper a second time unless told that its loss is accepted.
+    if (container.volatile)
+      rmSync(`${directory}/work/work/incompat`, { recursive: true, force: true });
+    return {
+      kind: "overlay",
+      lowerdirs: this.lowers(container),
+      upperdir: `${directory}/upper`,
+      workdir: `${directory}/work`,
+      volatile: container.volatile,
+    };
+  }
+
+  usage(id: string): Usage {
+    return usageOf(`${this.container(id)}/upper`);
+  }
+
+  directories(container: ContainerLayer): string[] {
+    return [`${this.container(container.id)}/upper`, ...this.lowers(container)].filter((path) =>
+      existsSync(path),
+    );
+  }
+
+  protected comparison(container: ContainerLayer) {
+    const upper = `${this.container(container.id)}/upper`;
+    return { upper, lowers: this.lowers(container), whole: false };
+  }
+
+  layerDirectories(chain: readonly string[]): string[] {
+    return chain.map((chainId) => this.layer(chainId)).reverse();
+  }
+
+  private lowers(container: ContainerLayer): string[] {
+    return [...this.layerDirectories(container.chain), `${this.root}/init`];
+  }
+}
