@@ -2,6 +2,7 @@
  * overlay2: each layer is kept as its difference, and the kernel merges.
  */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
+import type { TarReader } from "../base/tar.ts";
 import type { ContainerLayer, RootMount, Usage } from "./driver.ts";
 import { Store } from "./store.ts";
 import { usageOf } from "./usage.ts";
@@ -10,8 +11,9 @@ import { usageOf } from "./usage.ts";
 export class OverlayDriver extends Store {
   readonly name = "overlay2";
 
-  protected begin(path: string): void {
+  protected fill(path: string, _parent: string | undefined, reader: TarReader): Promise<number> {
     mkdirSync(path, 0o755);
+    return this.extract(path, reader, "overlay");
   }
 
   prepare(container: ContainerLayer): RootMount {

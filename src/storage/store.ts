@@ -66,8 +66,26 @@ export abstract class Store implements SnapshotDriver {
     return `${this.root}/new/${process.pid}-${++this.counter}`;
   }
 
-  /** Makes the directory that the archive is unpacked on. */
-  protected abstract begin(path: string, parent: string | undefined): void;
+  /** Makes a layer of an archive at a path where nothing is yet; gives the bytes of its files' contents. */
+  protected abstract fill(
+    path: string,
+    parent: string | undefined,
+    reader: TarReader,
+  ): Promise<number>;
+
+  /** Unpacks an archive into a directory. `whiteouts`: what the archive's marks become. */
+  protected async extract(
+    path: string,
+    reader: TarReader,
+    whiteouts: "overlay" | "apply",
+  ): Promise<number> {
+    const root = openRoot(path);
+    try {
+      return await extractLayer(reader, root, this.kernel, whiteouts);
+    } finally {
+      closeSync(root);
+    }
+  }
 
   async applyLayer(input: LayerInput): Promise<{ diffId: string; size: number }> {
     return this.unpack(input.tar, input.parent, (diffId) => {
@@ -93,13 +111,8 @@ export abstract class Store implements SnapshotDriver {
     const scratch = this.scratch();
     const hash = new Bun.CryptoHasher("sha256");
     try {
-      this.begin(scratch, parent);
       const reader = new TarReader(hashed(tar, hash));
-      const root = openRoot(scratch);
-      const whiteouts = this.name === "vfs" ? "apply" : "overlay";
-      const size = await extractLayer(reader, root, this.kernel, whiteouts).finally(() =>
-        closeSync(root),
-      );
+      const size = await this.fill(scratch, parent, reader);
       await reader.drain();
       const diffId = `sha256:${hash.digest("hex")}`;
       const target = this.layer(chainOf(diffId));

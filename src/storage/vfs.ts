@@ -3,6 +3,7 @@
  */
 import { mkdirSync, renameSync, rmSync } from "node:fs";
 import { fault } from "../base/errors.ts";
+import type { TarReader } from "../base/tar.ts";
 import type { ContainerLayer, RootMount, Usage } from "./driver.ts";
 import { Store } from "./store.ts";
 import { usageOf } from "./usage.ts";
@@ -11,8 +12,9 @@ import { usageOf } from "./usage.ts";
 export class VfsDriver extends Store {
   readonly name = "vfs";
 
-  protected begin(path: string, parent: string | undefined): void {
+  protected fill(path: string, parent: string | undefined, reader: TarReader): Promise<number> {
     this.copy(parent === undefined ? `${this.root}/init` : this.layer(parent), path);
+    return this.extract(path, reader, "apply");
   }
 
   prepare(container: ContainerLayer): RootMount {
