@@ -1,5 +1,6 @@
 /** What is done with containers that are there: list, exec, stats, cp, stop. */
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { ApiClient, parseHost } from "../src/client/index.ts";
 import { type Bench, type Side, seconds, timed } from "./kit.ts";
 
 const SLEEPER = ["busybox", "sleep", "100000"];
@@ -47,13 +48,34 @@ export async function list(bench: Bench): Promise<void> {
     await each(names, (name) => request(side, "DELETE", `/containers/${name}`));
 }
 
+/** A client's three requests: made, run until its output ends, asked for its exit code. */
+async function execOnce(client: ApiClient): Promise<void> {
+  const streams = { AttachStdout: true, AttachStderr: true };
+  const { Id } = await client.json<{ Id: string }>("POST", "/containers/exec/exec", {
+    body: { ...streams, Cmd: ["true"] },
+  });
+  const stream = await client.hijack(`/exec/${Id}/start`, { body: { Detach: false, Tty: false } });
+  while ((await stream.read()) !== undefined);
+  stream.close();
+  const { ExitCode } = await client.json<{ ExitCode: number }>("GET", `/exec/${Id}/json`);
+  if (ExitCode !== 0) throw new Error(`exec ended with ${ExitCode}`);
+}
+
 /** A command in a container that runs. */
 export async function exec(bench: Bench): Promise<void> {
   for (const side of bench.sides)
     await bench.once(side.cli("run", "-d", "--name", "exec", ...SLEEPER));
+  const clients = bench.sides.map(
+    ({ socket }) => new ApiClient(parseHost(`unix://${socket}`, true), async () => false),
+  );
+  const runs = clients.map((client) => () => timed(() => execOnce(client)));
+  for (const run of runs) await run();
+  const [ba = 0, da = 0] = await bench.alternate(runs, bench.rounds);
+  bench.report("exec true at the API: create, start, its end, inspect", ba, da, "dockerd");
+  for (const client of clients) client.close();
   const both = bench.sides.map((side) => side.cli("exec", "exec", "true"));
   const [b = 0, d = 0] = await bench.compare(both);
-  bench.report("exec true", b, d, "dockerd");
+  bench.report("exec true", b, d, "docker against dockerd");
   for (const side of bench.sides) await bench.once(side.cli("rm", "-f", "exec"));
 }
 

@@ -123,7 +123,7 @@ export async function userInRunning(
       .catch(() => new Uint8Array(0));
     return new TextDecoder().decode(data);
   };
-  const [passwd, group] = [await read("etc/passwd"), await read("etc/group")];
+  const [passwd, group] = await Promise.all([read("etc/passwd"), read("etc/group")]);
   return resolveUser(user, passwd, group, container.record.hostConfig.GroupAdd ?? []);
 }
 

@@ -74,6 +74,8 @@ const OTHERS_MS = 5000;
 const ENOEXEC = 8;
 const EACCES = 13;
 const filters = new Map<string, Promise<Uint8Array>>();
+/** Where the rules of a filter are known by identity, so that they need not be compared. */
+const filterOf = new WeakMap<OciSeccomp, Promise<Uint8Array>>();
 
 /** What the shim is given of the network; without a record the namespace is on no bridge. */
 type Network = Omit<Endpoint, "record"> & Partial<Pick<Endpoint, "record">>;
@@ -83,14 +85,22 @@ export function compiledFilter(
   deps: Pick<EngineDeps, "kernel">,
   seccomp: OciSeccomp,
 ): Promise<Uint8Array> {
+  const same = filterOf.get(seccomp);
+  if (same !== undefined) return same;
   const key = Bun.hash(JSON.stringify(seccomp)).toString(36);
-  const known = filters.get(key);
-  if (known !== undefined) return known;
-  const { defaultAction, architectures, rules } = seccompRules(seccomp);
-  const compiled = deps.kernel.compileSeccomp(defaultAction, architectures, rules);
+  const compiled = filters.get(key) ?? compile(deps, seccomp);
   filters.set(key, compiled);
-  compiled.catch(() => filters.delete(key));
+  filterOf.set(seccomp, compiled);
+  compiled.catch(() => {
+    filters.delete(key);
+    filterOf.delete(seccomp);
+  });
   return compiled;
+}
+
+function compile(deps: Pick<EngineDeps, "kernel">, seccomp: OciSeccomp): Promise<Uint8Array> {
+  const { defaultAction, architectures, rules } = seccompRules(seccomp);
+  return deps.kernel.compileSeccomp(defaultAction, architectures, rules);
 }
 
 /** Writes the container's own hosts, hostname and resolv.conf; gives their paths, "" for those that are the host's. */

@@ -107,8 +107,23 @@ function kernelAtLeast(kernel: string, least: string): boolean {
   return major > wantMajor || (major === wantMajor && minor >= wantMinor);
 }
 
-/** Resolves a profile for a container's capabilities (with CAP_) on a host. */
+/** What profiles have come to: a start and an exec each ask for the same as the one before. */
+const resolved = new WeakMap<SeccompProfile, Map<string, OciSeccomp>>();
+
+/** Resolves a profile for a container's capabilities (with CAP_) on a host. The same question has the same answer, by identity. */
 export function resolveSeccomp(
+  profile: SeccompProfile,
+  capabilities: ReadonlySet<string>,
+  host: SeccompHost,
+): OciSeccomp {
+  const key = [host.architecture, host.arch, host.kernel, ...[...capabilities].sort()].join();
+  const known = resolved.get(profile) ?? new Map<string, OciSeccomp>();
+  const found = known.get(key) ?? resolve(profile, capabilities, host);
+  resolved.set(profile, known.set(key, found));
+  return found;
+}
+
+function resolve(
   profile: SeccompProfile,
   capabilities: ReadonlySet<string>,
   host: SeccompHost,
