@@ -21,6 +21,7 @@ export const ranks: Readonly<Record<string, number>> = {
   images: 4,
   engine: 5,
   builder: 5,
+  disk: 6,
   api: 6,
   cli: 6,
   main: 7,
