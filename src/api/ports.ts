@@ -133,6 +133,8 @@ export interface SystemPort {
 export interface PruneWish extends Selection {
   /** Images without a name only, or anonymous volumes only. */
   readonly onlyNameless: boolean;
+  /** Only say what would go: now, or once the stopped containers have gone that are chosen alike. */
+  readonly dryRun: boolean | "after-containers";
 }
 
 /** What takes room. */
@@ -140,17 +142,23 @@ export const diskKinds = ["image", "container", "volume", "build-cache"] as cons
 /** One of them. */
 export type DiskKind = (typeof diskKinds)[number];
 
+/** What berth tells of the disk beyond Docker's answer. */
+export interface DiskExtras {
+  /** Every byte of the data root, by kind. */
+  readonly disk: boolean;
+}
+
 /** The disk: what takes room, and taking it back. */
 export interface DiskPort {
-  usage(kinds: readonly DiskKind[]): Promise<unknown>;
-  pruneImages(wish: PruneWish): {
+  usage(kinds: readonly DiskKind[], extras: DiskExtras): Promise<unknown>;
+  pruneImages(wish: PruneWish): Promise<{
     readonly ImagesDeleted: readonly ImageDeleteResponseItem[];
     readonly SpaceReclaimed: number;
-  };
-  pruneVolumes(wish: PruneWish): {
+  }>;
+  pruneVolumes(wish: PruneWish): Promise<{
     readonly VolumesDeleted: readonly string[];
     readonly SpaceReclaimed: number;
-  };
+  }>;
 }
 
 /** Image registries. */

@@ -5,8 +5,8 @@ import { readSync } from "node:fs";
 import { out } from "./output.ts";
 
 /** Shows the warning and asks; true for y or yes. */
-export async function confirm(warning: string): Promise<boolean> {
-  out(`${warning}\nAre you sure you want to continue? [y/N] `);
+export async function confirm(warning: string, gap = "\n"): Promise<boolean> {
+  out(`${warning}${gap}Are you sure you want to continue? [y/N] `);
   const buffer = new Uint8Array(256);
   const length = readSync(0, buffer);
   const answer = new TextDecoder().decode(buffer.subarray(0, length)).trim().toLowerCase();

@@ -13,6 +13,7 @@ export interface Route {
 
 /** The groups, with what they manage. */
 export const groups: Readonly<Record<string, string>> = {
+  builder: "Manage builds",
   container: "Manage containers",
   image: "Manage images",
   network: "Manage networks",
@@ -158,11 +159,25 @@ export const routes: readonly Route[] = [
     "Update configuration of one or more containers",
     () => import("./commands/update.ts"),
   ),
-  ...spellings(
-    "container prune",
-    "Remove all stopped containers",
-    () => import("./commands/container-prune.ts"),
-  ),
+  ...spellings("container prune", "Remove all stopped containers", async () => ({
+    command: (await import("./commands/prune.ts")).commands.container,
+  })),
+  ...spellings("image prune", "Remove unused images", async () => ({
+    command: (await import("./commands/prune.ts")).commands.image,
+  })),
+  ...spellings("volume prune", "Remove unused local volumes", async () => ({
+    command: (await import("./commands/prune.ts")).commands.volume,
+  })),
+  ...spellings("network prune", "Remove all unused networks", async () => ({
+    command: (await import("./commands/prune.ts")).commands.network,
+  })),
+  ...spellings("builder prune", "Remove build cache", async () => ({
+    command: (await import("./commands/prune.ts")).commands.builder,
+  })),
+  ...spellings("system prune", "Remove unused data", async () => ({
+    command: (await import("./commands/prune.ts")).commands.system,
+  })),
+  ...spellings("system df", "Show disk usage", () => import("./commands/system-df.ts")),
   ...spellings(
     "tag, image tag",
     "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",

@@ -48,8 +48,13 @@ export function writeList(rows: readonly Row[], how: ListFormat): void {
 export function listText(rows: readonly Row[], how: ListFormat): string {
   const format = how.format === "" || how.format === "table" ? `table ${how.table}` : how.format;
   if (format === "json") {
+    // In the order of their names, as Go writes a map.
     const plain = (row: Row) =>
-      Object.fromEntries(Object.entries(row).filter(([, value]) => typeof value !== "function"));
+      Object.fromEntries(
+        Object.entries(row)
+          .filter(([, value]) => typeof value !== "function")
+          .toSorted(([a], [b]) => (a < b ? -1 : 1)),
+      );
     return rows.map((row) => `${JSON.stringify(plain(row))}\n`).join("");
   }
   const isTable = /^table\s/.test(format);

@@ -40,13 +40,23 @@ export interface DataPlace {
   readonly owner?: string;
 }
 
-const own = new Set(["bin", "probe", "lock", "engine-id", "content", "volumes", "containers"]);
+const own = new Set([
+  "bin",
+  "probe",
+  "lock",
+  "lock-journal",
+  "engine-id",
+  "content",
+  "volumes",
+  "containers",
+]);
 const digestOf = (name: string) => `sha256:${name.split(".")[0]}`;
 
 function contentPlace([folder, first, second]: readonly string[]): DataPlace {
   if (folder === "blobs" && first === "sha256" && second !== undefined)
     return { kind: "blobs", owner: digestOf(second) };
-  if (folder === "recipes" && first !== undefined) return { kind: "recipes", owner: digestOf(first) };
+  if (folder === "recipes" && first !== undefined)
+    return { kind: "recipes", owner: digestOf(first) };
   if (folder === "ingest" && first !== undefined) return { kind: "downloads", owner: first };
   if (folder === "blobs" || folder === "recipes" || folder === "ingest" || folder === undefined)
     return { kind: "engine" };
@@ -71,9 +81,7 @@ export function placeOf(path: string, driver: string): DataPlace {
   if (/\.db(-wal|-shm|-journal)?$/.test(top) && first === undefined) return { kind: "database" };
   if (top === "trash") return { kind: first === undefined ? "engine" : "deleting" };
   if (top === "volumes" && first !== undefined)
-    return first.startsWith(".removed-")
-      ? { kind: "deleting" }
-      : { kind: "volumes", owner: first };
+    return first.startsWith(".removed-") ? { kind: "deleting" } : { kind: "volumes", owner: first };
   if (top === "containers" && first !== undefined) {
     const isLog = second?.startsWith(`${first}-json.log`) === true;
     return { kind: isLog ? "logs" : "container-files", owner: first };

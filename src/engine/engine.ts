@@ -197,8 +197,8 @@ export class Engine {
     removeLink(this.deps, reference);
   }
 
-  prune(selection: Selection): Promise<Pruned> {
-    return pruneContainers(this.deps, selection);
+  prune(selection: Selection, dryRun = false): Promise<Pruned> {
+    return pruneContainers(this.deps, selection, dryRun);
   }
 
   createExec(reference: string, config: ExecConfig): string {

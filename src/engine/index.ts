@@ -15,6 +15,7 @@ export type { ExecConfig, ExecState } from "./exec.ts";
 export { compiledFilter } from "./launch.ts";
 export { engineMetrics } from "./metrics.ts";
 export { chainsOf, imagesOf } from "./mounts.ts";
+export { prunable } from "./prune.ts";
 export { liveEndpoints, recover } from "./recovery.ts";
 export { ContainerRegistry } from "./registry.ts";
 export type { StreamChoice } from "./streams.ts";

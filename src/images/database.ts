@@ -163,6 +163,19 @@ export class ImageDatabase {
     this.db.run("INSERT OR REPLACE INTO layer_sizes VALUES (?, ?)", [chainId, size]);
   }
 
+  /** Forgets a layer that has been removed. */
+  forgetLayer(chainId: string): void {
+    this.db.run("DELETE FROM layer_sizes WHERE chain = ?", [chainId]);
+  }
+
+  /** Layers that a size is known of, whether they are there or not. */
+  knownLayers(): string[] {
+    return this.db
+      .query<{ chain: string }, []>("SELECT chain FROM layer_sizes")
+      .all()
+      .map(({ chain }) => chain);
+  }
+
   /** When an image was last tagged, in milliseconds since 1970; 0 if never. */
   lastTagged(id: string): number {
     return (
@@ -199,10 +212,14 @@ export class ImageDatabase {
     })();
   }
 
-  /** Every blob of every image. */
-  allBlobs(): Set<string> {
-    const rows = this.db.query<{ blobs: string }, []>("SELECT blobs FROM images").all();
-    const named = rows.flatMap((row) => JSON.parse(row.blobs) as string[]);
+  /** Every blob of every image, or of every other than some. */
+  allBlobs(except: ReadonlySet<string> = new Set()): Set<string> {
+    const rows = this.db
+      .query<{ id: string; blobs: string }, []>("SELECT id, blobs FROM images")
+      .all();
+    const named = rows
+      .filter(({ id }) => !except.has(id))
+      .flatMap((row) => JSON.parse(row.blobs) as string[]);
     return new Set([...named, ...this.compressedForms(named)]);
   }
 

@@ -3,7 +3,7 @@
  */
 export type { ImageDocument, ImageRecord } from "./model.ts";
 export type { Progress, Report } from "./progress.ts";
-export type { ImageUsers, RemovalStep } from "./removal.ts";
+export type { ImageUsers, RemovalPlan, RemovalStep } from "./removal.ts";
 export {
   type CommitOptions,
   ImageStore,

@@ -94,6 +94,7 @@ function deleteImage(
   for (const chainId of [...image.chain].reverse()) {
     if (needed.has(chainId) || holds.has(chainId)) continue;
     driver.removeLayer(chainId);
+    data.forgetLayer(chainId);
     steps.push({ Deleted: chainId });
   }
   return steps;
@@ -143,4 +144,40 @@ export function removeImage(
   // A running container keeps its image, nameless.
   if (!last || containers.some(({ running }) => running)) return steps;
   return [...steps, ...deleteImage(removal, image, users.chains)];
+}
+
+/** What a removal of whole images would take away. */
+export interface RemovalPlan {
+  /** In the order of the removal, as it would list them. */
+  readonly steps: readonly RemovalStep[];
+  /** Digests of blobs, and chain ids of layers, that nothing else needs. */
+  readonly blobs: readonly string[];
+  readonly layers: readonly string[];
+}
+
+/** Says what would go with some images and all their names; `chains`: layers that containers stand on. Changes nothing. */
+export function planRemoval(
+  { data, holds }: Pick<Removal, "data" | "holds">,
+  images: readonly ImageRecord[],
+  chains: ReadonlySet<string>,
+): RemovalPlan {
+  const gone = new Set(images.map(({ id }) => id));
+  const kept = data.all().filter(({ id }) => !gone.has(id));
+  const usedBlobs = data.allBlobs(gone);
+  const steps: RemovalStep[] = [];
+  const layers: string[] = [];
+  for (const [index, image] of images.entries()) {
+    for (const name of [...data.references(image.id), ...data.digests(image.id)])
+      steps.push({ Untagged: familiarReference(parseReference(name)) });
+    steps.push({ Deleted: image.id });
+    const others = [...kept, ...images.slice(index + 1)];
+    const needed = new Set([...chains, ...others.flatMap((other) => other.chain)]);
+    for (const chainId of image.chain.toReversed()) {
+      if (needed.has(chainId) || holds.has(chainId)) continue;
+      layers.push(chainId);
+      steps.push({ Deleted: chainId });
+    }
+  }
+  const blobs = [...data.allBlobs()].filter((one) => !usedBlobs.has(one) && !holds.has(one));
+  return { steps, blobs, layers };
 }

@@ -26,7 +26,13 @@ import { wholeDigest, wholeTag } from "./names.ts";
 import { type Report, shortDigest } from "./progress.ts";
 import { type RemoteImage, resolveRemote } from "./pull.ts";
 import { pushImage } from "./push.ts";
-import { type ImageUsers, type RemovalStep, removeImage } from "./removal.ts";
+import {
+  type ImageUsers,
+  planRemoval,
+  type RemovalPlan,
+  type RemovalStep,
+  removeImage,
+} from "./removal.ts";
 import { hostPlatform } from "./views.ts";
 
 /** What an image store is made of. */
@@ -503,6 +509,26 @@ export class ImageStore {
     }
   }
 
+  /** What would go with some images. */
+  planRemoval(images: readonly ImageRecord[], chains: ReadonlySet<string>): RemovalPlan {
+    return planRemoval({ data: this.data, holds: this.holds }, images, chains);
+  }
+
+  /** Digests of the blobs that images have. */
+  usedBlobs(): ReadonlySet<string> {
+    return this.data.allBlobs();
+  }
+
+  /** Whether a layer or a blob belongs to something that is just coming in or going out. */
+  isHeld(key: string): boolean {
+    return this.holds.has(key);
+  }
+
+  /** Where a blob lies. */
+  blobPath(digest: string): string {
+    return this.content.path(digest);
+  }
+
   /** Bytes of file content in a layer. */
   layerSize(chainId: string): number {
     return this.data.layerSize(chainId);
@@ -514,5 +540,7 @@ export class ImageStore {
     const needed = new Set([...inUse, ...this.data.all().flatMap((image) => image.chain)]);
     for (const chainId of this.driver.layers())
       if (!needed.has(chainId)) this.driver.removeLayer(chainId);
+    for (const chainId of this.data.knownLayers())
+      if (!needed.has(chainId)) this.data.forgetLayer(chainId);
   }
 }

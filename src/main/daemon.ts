@@ -236,7 +236,7 @@ async function serve(options: DaemonOptions, running: Running, bridgeName: strin
     volumes: volumesPort(deps),
     networks: networksPort(deps, bridgeName, new Date().toISOString()),
     system: systemPort(options, engine, deps, daemonId(options.dataRoot)),
-    disk: diskPort(engine, deps),
+    disk: diskPort(engine, deps, options.dataRoot),
     registry: { login: (request: LoginRequest) => login(request, options.registries) },
     events: deps.events,
   };

@@ -25,9 +25,12 @@ import type { Network, Volume } from "../spec/engine-api.ts";
 import { familiarName, familiarReference, parseReference } from "../spec/reference.ts";
 import type { VolumeRecord } from "../volumes/index.ts";
 
-/** Which containers use which image. */
-export function imageUsers(registry: ContainerRegistry): ImageUsers {
-  const all = registry.all();
+/** Which containers, but some, use which image. */
+export function imageUsers(
+  registry: ContainerRegistry,
+  except: ReadonlySet<string> = new Set(),
+): ImageUsers {
+  const all = registry.all().filter(({ id }) => !except.has(id));
   return {
     of: (id) =>
       all

@@ -1,7 +1,7 @@
 /**
  * Measuring trees: every entry below a directory, as `du` sees them, without keeping the process from its other work.
  */
-import { closeSync, fstatSync, type Stats } from "node:fs";
+import { closeSync, lstatSync, type Stats } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import { namesIn, openRoot, type Place, placeIn } from "./walk.ts";
 
@@ -63,7 +63,9 @@ export class DiskMeter {
   private readonly seen = new Set<string>();
 
   /** The bytes of an entry; 0 for another name of one that has been counted. */
-  bytesOf(info: Pick<Stats, "dev" | "ino" | "nlink" | "blocks"> & { isDirectory(): boolean }): number {
+  bytesOf(
+    info: Pick<Stats, "dev" | "ino" | "nlink" | "blocks"> & { isDirectory(): boolean },
+  ): number {
     if (info.nlink > 1 && !info.isDirectory()) {
       const key = `${info.dev}:${info.ino}`;
       if (this.seen.has(key)) return 0;
@@ -78,12 +80,9 @@ export async function diskBytes(paths: readonly string[]): Promise<number> {
   const meter = new DiskMeter();
   let bytes = 0;
   for (const path of paths) {
-    await within(
-      () => openRoot(path),
-      async (directory) => {
-        bytes += meter.bytesOf(fstatSync(directory));
-      },
-    );
+    const info = lstatSync(path, { throwIfNoEntry: false });
+    if (info === undefined) continue;
+    bytes += meter.bytesOf(info);
     await visitTree(path, (_path, { info }) => {
       bytes += meter.bytesOf(info);
       return true;

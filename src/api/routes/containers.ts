@@ -258,7 +258,7 @@ export const containerRoutes: readonly Route[] = [
     method: "POST",
     path: "/containers/prune",
     handle: async ({ query }, { containers }) =>
-      ok(await containers.prune(selectionOf(filters(query)))),
+      ok(await containers.prune(selectionOf(filters(query)), boolean(query, "dry-run"))),
   },
   {
     method: "DELETE",

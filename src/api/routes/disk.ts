@@ -4,17 +4,35 @@
 import { fault } from "../../base/errors.ts";
 import { filterBoolean } from "../../base/selection.ts";
 import { type DiskKind, diskKinds, type PruneWish } from "../ports.ts";
-import { filters, selectionOf } from "../request.ts";
+import { boolean, checkFilters, filters, selectionOf } from "../request.ts";
 import { ok, type Route } from "../route.ts";
 
-function wishOf(query: URLSearchParams, key: "dangling" | "all"): PruneWish {
+function dryRunOf(query: URLSearchParams): PruneWish["dryRun"] {
+  const word = query.get("dry-run");
+  return word === "after-containers" ? word : boolean(query, "dry-run");
+}
+
+function imageWish(query: URLSearchParams): PruneWish {
   const wanted = filters(query);
-  const word = wanted[key]?.[0];
-  const isTrue = word !== undefined && filterBoolean(key, word);
+  const word = wanted.dangling?.[0];
   return {
-    // Images: the nameless only, unless told otherwise. Volumes: the anonymous only, unless all are wanted.
-    onlyNameless: key === "dangling" ? word === undefined || isTrue : !isTrue,
-    ...selectionOf(wanted, [key]),
+    // The nameless only, unless told otherwise.
+    onlyNameless: word === undefined || filterBoolean("dangling", word),
+    dryRun: dryRunOf(query),
+    ...selectionOf(wanted, ["dangling"]),
+  };
+}
+
+/** Anonymous volumes only, unless all are wanted; clients from before that difference want all. */
+function volumeWish(query: URLSearchParams, version: number): PruneWish {
+  const wanted = filters(query);
+  checkFilters(wanted, ["label", "label!", "all"]);
+  const word = wanted.all?.[0];
+  const all = word === undefined ? version < 42 : filterBoolean("all", word);
+  return {
+    onlyNameless: !all,
+    dryRun: dryRunOf(query),
+    ...selectionOf(wanted, ["all"]),
   };
 }
 
@@ -31,17 +49,19 @@ export const diskRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/system/df",
-    handle: async ({ query }, { disk }) => ok(await disk.usage(kindsOf(query))),
+    handle: async ({ query }, { disk }) =>
+      ok(await disk.usage(kindsOf(query), { disk: boolean(query, "disk") })),
   },
   {
     method: "POST",
     path: "/images/prune",
-    handle: ({ query }, { disk }) => ok(disk.pruneImages(wishOf(query, "dangling"))),
+    handle: async ({ query }, { disk }) => ok(await disk.pruneImages(imageWish(query))),
   },
   {
     method: "POST",
     path: "/volumes/prune",
-    handle: ({ query }, { disk }) => ok(disk.pruneVolumes(wishOf(query, "all"))),
+    handle: async ({ query, version }, { disk }) =>
+      ok(await disk.pruneVolumes(volumeWish(query, version))),
   },
   // The networks that are there are the engine's own, and there is no build cache yet.
   {
@@ -49,6 +69,7 @@ export const diskRoutes: readonly Route[] = [
     path: "/networks/prune",
     handle({ query }, { events }) {
       selectionOf(filters(query));
+      if (boolean(query, "dry-run")) return ok({ NetworksDeleted: [] });
       events.emit("network", "prune", "", { reclaimed: "0" });
       return ok({ NetworksDeleted: [] });
     },

@@ -58,7 +58,8 @@ export function showPorts(ports: readonly Port[]): string {
   return [...shown, ...moved].join(", ");
 }
 
-function rowOf(one: ContainerSummary, whole: boolean): Row {
+/** A container's fields as a template sees them. */
+export function rowOf(one: ContainerSummary, whole: boolean): Row {
   const labels = one.Labels ?? {};
   const names = (one.Names ?? []).map((name) => name.replace(/^\//, ""));
   const own = whole ? names : names.filter((name) => !name.includes("/"));

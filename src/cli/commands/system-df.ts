@@ -1,0 +1,225 @@
+/**
+ * `berth system df`.
+ */
+import { humanDuration } from "../../base/durations.ts";
+import type { ContainerSummary, ImageSummary, Volume } from "../../spec/engine-api.ts";
+import type { Command } from "../command.ts";
+import { flag } from "../flags.ts";
+import { execute } from "../gotemplate/execute.ts";
+import { parseTemplate } from "../gotemplate/parse.ts";
+import { goTime, humanSize } from "../human.ts";
+import { out } from "../output.ts";
+import { listText, type Row, writeList } from "../table.ts";
+import { rowOf as containerRow } from "./ps.ts";
+
+/** The API's answer, with what berth adds. */
+interface Usage {
+  readonly LayersSize: number;
+  readonly Images: readonly ImageSummary[] | null;
+  readonly Containers: readonly ContainerSummary[] | null;
+  readonly Volumes: readonly Volume[] | null;
+  readonly Berth?: {
+    readonly DataRoot?: {
+      readonly Path: string;
+      readonly Bytes: number;
+      readonly Parts: readonly {
+        readonly Kind: string;
+        readonly Count: number;
+        readonly Bytes: number;
+        readonly Orphaned: number;
+      }[];
+    };
+  };
+}
+
+const sum = (numbers: readonly number[]) => numbers.reduce((total, one) => total + one, 0);
+const size = (bytes: number) => humanSize(bytes, 4);
+
+function share(bytes: number, total: number): string {
+  return total > 0 ? `${size(bytes)} (${Math.trunc((bytes * 100) / total)}%)` : size(bytes);
+}
+
+function summaryRows(usage: Usage): Row[] {
+  const images = usage.Images ?? [];
+  const containers = usage.Containers ?? [];
+  const volumes = usage.Volumes ?? [];
+  const used = images.filter(({ Containers }) => Containers !== 0);
+  const inUse = sum(used.map(({ Size, SharedSize }) => Size - SharedSize));
+  const alive = ["running", "paused", "restarting"];
+  const written = sum(containers.map(({ SizeRw }) => SizeRw ?? 0));
+  const stopped = containers.filter(({ State }) => !alive.includes(State ?? ""));
+  const volumeSize = (list: readonly Volume[]) =>
+    sum(list.map(({ UsageData }) => Math.max(UsageData?.Size ?? 0, 0)));
+  const unused = volumes.filter(({ UsageData }) => !UsageData?.RefCount);
+  const row = (
+    Type: string,
+    total: number,
+    active: number,
+    bytes: number,
+    Reclaimable: string,
+  ) => ({
+    ...{ Type, TotalCount: String(total), Active: String(active), Size: size(bytes), Reclaimable },
+  });
+  const layers = usage.LayersSize;
+  return [
+    row("Images", images.length, used.length, layers, share(layers - inUse, layers)),
+    row(
+      "Containers",
+      containers.length,
+      containers.length - stopped.length,
+      written,
+      share(sum(stopped.map(({ SizeRw }) => SizeRw ?? 0)), written),
+    ),
+    row(
+      "Local Volumes",
+      volumes.length,
+      volumes.length - unused.length,
+      volumeSize(volumes),
+      share(volumeSize(unused), volumeSize(volumes)),
+    ),
+    row("Build Cache", 0, 0, 0, size(0)),
+  ];
+}
+
+function imageRows(images: readonly ImageSummary[], whole: boolean): Row[] {
+  return images.flatMap((image) => {
+    const names = image.RepoTags?.length ? image.RepoTags : ["<none>:<none>"];
+    return names.map((name) => {
+      const at = name.lastIndexOf(":");
+      return {
+        Repository: name.slice(0, at),
+        Tag: name.slice(at + 1),
+        Digest: "",
+        ID: whole ? image.Id : image.Id.replace(/^sha256:/, "").slice(0, 12),
+        CreatedAt: goTime(image.Created),
+        CreatedSince: `${humanDuration(Date.now() / 1000 - image.Created)} ago`,
+        Size: humanSize(image.Size),
+        VirtualSize: size(image.Size),
+        SharedSize: size(image.SharedSize),
+        UniqueSize: size(image.Size - image.SharedSize),
+        Containers: String(image.Containers),
+      };
+    });
+  });
+}
+
+function volumeRows(volumes: readonly Volume[]): Row[] {
+  return volumes.map(({ Name, Driver, Mountpoint, Scope, Labels, UsageData }) => ({
+    ...{ Name, Driver, Mountpoint, Scope },
+    Labels: Object.entries(Labels ?? {})
+      .map(([key, value]) => `${key}=${value}`)
+      .join(","),
+    Links: String(UsageData?.RefCount ?? 0),
+    Size: size(UsageData?.Size ?? 0),
+    ...{ Availability: "N/A", Group: "N/A", Status: "N/A" },
+  }));
+}
+
+const headings = {
+  ...{ Repository: "REPOSITORY", Tag: "TAG", CreatedSince: "CREATED", VirtualSize: "SIZE" },
+  ...{ SharedSize: "SHARED SIZE", UniqueSize: "UNIQUE SIZE", Containers: "CONTAINERS" },
+  ...{ Image: "IMAGE", Command: "COMMAND", LocalVolumes: "LOCAL VOLUMES", Size: "SIZE" },
+  ...{ RunningFor: "CREATED", Status: "STATUS", Names: "NAMES", Name: "VOLUME NAME" },
+  ...{ Links: "LINKS", Kind: "KIND", Count: "COUNT", Orphaned: "ORPHANED", ID: "CONTAINER ID" },
+};
+
+/** A titled table. */
+function section(
+  title: string,
+  rows: readonly Row[],
+  fields: readonly string[],
+  id?: string,
+): string {
+  const table = fields.map((field) => `{{.${field}}}`).join("\t");
+  const named = id === undefined ? headings : { ...headings, ID: id };
+  return `${title}\n\n${listText(rows, { format: "", table, headings: named })}`;
+}
+
+const words: Readonly<Record<string, string>> = {
+  layers: "unpacked layers",
+  blobs: "content store",
+  recipes: "recipes of dropped blobs",
+  downloads: "incomplete downloads",
+  writable: "containers' writable layers",
+  "container-files": "containers' own files",
+  logs: "containers' logs",
+  volumes: "volumes",
+  database: "database",
+  deleting: "being deleted",
+  engine: "the engine's own files",
+  unknown: "not berth's",
+};
+
+function dataRootSection({ Berth }: Usage): string {
+  const root = Berth?.DataRoot;
+  if (root === undefined) return "";
+  const rows = root.Parts.filter(({ Bytes }) => Bytes > 0).map((part) => ({
+    Kind: words[part.Kind] ?? part.Kind,
+    Count: String(part.Count),
+    Size: size(part.Bytes),
+    Orphaned: size(part.Orphaned),
+  }));
+  const title = `\nData root space usage: ${size(root.Bytes)} in ${root.Path}`;
+  return section(title, rows, ["Kind", "Count", "Size", "Orphaned"]);
+}
+
+function verboseRows(usage: Usage, whole: boolean) {
+  return {
+    Images: imageRows(usage.Images ?? [], whole),
+    Containers: (usage.Containers ?? []).map((one) =>
+      containerRow({ ...one, SizeRootFs: 0 }, whole),
+    ),
+    Volumes: volumeRows(usage.Volumes ?? []),
+    BuildCache: [] as Row[],
+  };
+}
+
+function writeVerbose(usage: Usage, format: string): void {
+  if (format === "json") return out(JSON.stringify(verboseRows(usage, true)));
+  if (format !== "" && format !== "table")
+    return out(`${execute(parseTemplate(format), verboseRows(usage, true))}\n`);
+  const { Images, Containers, Volumes } = verboseRows(usage, false);
+  const imageFields = [
+    ...["Repository", "Tag", "ID", "CreatedSince", "Size"],
+    ...["SharedSize", "UniqueSize", "Containers"],
+  ];
+  const containerFields = [
+    ...["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"],
+  ];
+  out(
+    `${section("Images space usage:", Images, imageFields, "IMAGE ID")}
+${section("Containers space usage:", Containers, containerFields)}
+${section("Local Volumes space usage:", Volumes, ["Name", "Links", "Size"])}
+Build cache usage: 0B
+
+CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED
+${dataRootSection(usage)}`,
+  );
+}
+
+/** The command. */
+export const command: Command = {
+  usage: "[OPTIONS]",
+  short: "Show disk usage",
+  args: [0, 0],
+  flags: [
+    flag("format", "", "string", "Format output using a custom template"),
+    flag("verbose", "v", "bool", "Show detailed information on space usage"),
+  ],
+  async run({ client }, parsed) {
+    const verbose = parsed.on("verbose");
+    const format = parsed.text("format");
+    const query = { disk: verbose && format === "" ? "1" : undefined };
+    const usage = await client.json<Usage>("GET", "/system/df", { query });
+    if (verbose) writeVerbose(usage, format);
+    else {
+      const table = "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
+      const names = {
+        ...{ Type: "TYPE", TotalCount: "TOTAL", Active: "ACTIVE", Size: "SIZE" },
+        Reclaimable: "RECLAIMABLE",
+      };
+      writeList(summaryRows(usage), { format, table, headings: names });
+    }
+    return 0;
+  },
+};

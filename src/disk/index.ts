@@ -1,0 +1,6 @@
+/**
+ * disk: what takes room under the data root, whether it is whole, and taking it back. Knows neither HTTP nor argv.
+ */
+export type { DiskParts } from "./parts.ts";
+export { type PruneChoice, pruneImages, pruneVolumes } from "./prune.ts";
+export { type DataRootUsage, dataRootUsage } from "./usage.ts";
