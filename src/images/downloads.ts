@@ -5,7 +5,7 @@
 import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
 import { fault } from "../base/errors.ts";
 import type { BlobDescriptor, Repository } from "../registry/index.ts";
-import type { ContentStore } from "./content.ts";
+import type { ContentStore, Ingested } from "./content.ts";
 import { meter, type Report, shortDigest } from "./progress.ts";
 
 const CHUNK = 1 << 20;
@@ -104,37 +104,48 @@ export class Downloads {
     report: Report,
     signal: AbortSignal,
   ): Promise<void> {
-    signal.throwIfAborted();
-    const path = this.content.partial(blob.digest);
-    const id = shortDigest(blob.digest);
-    const show = meter(report, "Downloading", id, blob.size);
-    const hash = new Bun.CryptoHasher("sha256");
-    const fd = openSync(path, "a+", 0o600);
-    let at = 0;
-    try {
-      at = resume(fd, blob.size, hash);
-      for await (const piece of source.blob(blob, at, signal)) {
-        signal.throwIfAborted();
-        hash.update(piece);
-        for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done);
-        at += piece.length;
-        show(at);
-      }
-    } finally {
-      closeSync(fd);
-    }
-    report({ status: "Verifying Checksum", id, progressDetail: {} });
-    const digest = `sha256:${hash.digest("hex")}`;
-    if (digest !== blob.digest || at !== blob.size) {
+    const { path, from, digest, size } = await this.gather(source, blob, report, signal);
+    report({ status: "Verifying Checksum", id: shortDigest(blob.digest), progressDetail: {} });
+    if (digest !== blob.digest || size !== blob.size) {
       rmSync(path, { force: true });
+      // What an earlier attempt has left may have been wrong.
+      if (from > 0) return this.download(source, blob, report, signal);
       throw fault(
         "failed",
         "registry-content",
         `filesystem layer verification failed for digest ${blob.digest}: it is ${digest}`,
       );
     }
-    this.content.commit({ path, digest, size: at });
-    report({ status: "Download complete", id, progressDetail: {} });
+    this.content.commit({ path, digest, size });
+    report({ status: "Download complete", id: shortDigest(blob.digest), progressDetail: {} });
+  }
+
+  /** Writes a blob down, from where an earlier attempt broke off. */
+  private async gather(
+    source: BlobSource,
+    blob: BlobDescriptor,
+    report: Report,
+    signal: AbortSignal,
+  ): Promise<Ingested & { readonly from: number }> {
+    signal.throwIfAborted();
+    const path = this.content.partial(blob.digest);
+    const show = meter(report, "Downloading", shortDigest(blob.digest), blob.size);
+    const hash = new Bun.CryptoHasher("sha256");
+    const fd = openSync(path, "a+", 0o600);
+    try {
+      const from = resume(fd, blob.size, hash);
+      let size = from;
+      for await (const piece of source.blob(blob, from, signal)) {
+        signal.throwIfAborted();
+        hash.update(piece);
+        for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done);
+        size += piece.length;
+        show(size);
+      }
+      return { path, from, digest: `sha256:${hash.digest("hex")}`, size };
+    } finally {
+      closeSync(fd);
+    }
   }
 }
 

@@ -134,13 +134,14 @@ async function manifestFor(
   top: Manifest,
   platform: Platform,
   shown: string,
+  signal: AbortSignal,
 ): Promise<{ bytes: Uint8Array; manifest: Record<string, unknown> }> {
   let found = top;
   for (let depth = 0; depth <= NESTING_MAX; depth++) {
     const manifest = parseObject(found.bytes, `the manifest of ${shown}`);
     if (kindOf(manifest, found.mediaType, shown) === "image")
       return { bytes: found.bytes, manifest };
-    found = await source.manifest(entryFor(manifest, platform, shown).digest);
+    found = await source.manifest(entryFor(manifest, platform, shown).digest, signal);
   }
   throw fault("invalid", "image-archive", `${shown}: indexes are nested too deeply`);
 }
@@ -153,8 +154,8 @@ export async function resolveRemote(
   signal: AbortSignal,
 ): Promise<RemoteImage> {
   const shown = familiarReference(reference);
-  const top = await source.manifest(reference.digest ?? reference.tag ?? "latest");
-  const { bytes, manifest } = await manifestFor(source, top, platform, shown);
+  const top = await source.manifest(reference.digest ?? reference.tag ?? "latest", signal);
+  const { bytes, manifest } = await manifestFor(source, top, platform, shown, signal);
   const config = parseDescriptor(manifest.config, "an image manifest");
   if (!configs.has(config.mediaType ?? ""))
     throw unsupported(

@@ -18,6 +18,7 @@ export interface PushTarget {
   readonly data: ImageDatabase;
   readonly repository: Repository;
   readonly reference: Reference;
+  readonly signal: AbortSignal;
 }
 
 type Kind = "gzip" | "zstd" | "plain";
@@ -28,6 +29,8 @@ interface Layer {
   readonly kind: Exclude<Kind, "plain">;
 }
 
+/** How many blobs are sent at the same time, as dockerd has it. */
+const UPLOADS_MAX = 5;
 const MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 
@@ -65,25 +68,39 @@ async function layerFor(target: PushTarget, digest: string): Promise<Layer> {
 }
 
 async function sendBlob(
-  { content, data, repository, reference }: PushTarget,
+  { content, data, repository, reference, signal }: PushTarget,
   digest: string,
   report: Report,
 ): Promise<void> {
   const id = shortDigest(digest);
   const size = content.size(digest);
   report({ status: "Preparing", id, progressDetail: {} });
-  if (await repository.hasBlob(digest))
+  if (await repository.hasBlob(digest, signal))
     report({ status: "Layer already exists", id, progressDetail: {} });
   else {
     const from = data.sourceOf(digest, reference.domain, reference.path);
-    const upload = await repository.beginUpload(digest, from);
+    const upload = await repository.beginUpload(digest, from, signal);
     if (upload === undefined) report({ status: `Mounted from ${from}`, id, progressDetail: {} });
     else {
-      await upload.send(content.path(digest), digest, meter(report, "Pushing", id, size));
+      const count = meter(report, "Pushing", id, size);
+      await upload.send(content.path(digest), { digest, count, signal });
       report({ status: "Pushed", id, progressDetail: {} });
     }
   }
   data.addSource(digest, reference.domain, reference.path);
+}
+
+/** Does something with each of a set, a few at a time. The first failure is that of the whole. */
+async function eachOf<T>(
+  items: Iterable<T>,
+  most: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const iterator = items[Symbol.iterator]();
+  const worker = async () => {
+    for (let next = iterator.next(); !next.done; next = iterator.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: most }, worker));
 }
 
 /** The manifest that the image came with; undefined when something that it names is not here, or cannot be sent. */
@@ -140,11 +157,11 @@ export async function pushImage(
   const layers =
     original === undefined ? await Promise.all(own.map((digest) => layerFor(target, digest))) : [];
   const blobs = original === undefined ? layers.map(({ digest }) => digest) : own;
-  await Promise.all([...new Set(blobs)].map((digest) => sendBlob(target, digest, report)));
+  await eachOf(new Set(blobs), UPLOADS_MAX, (digest) => sendBlob(target, digest, report));
   await sendBlob(target, image.id, () => {});
   const manifest = original ?? newManifest(target, image, layers);
   const tag = reference.digest ?? reference.tag ?? "latest";
-  await repository.putManifest(tag, manifest);
+  await repository.putManifest(tag, manifest, target.signal);
   const size = manifest.bytes.length;
   report({ status: `${tag}: digest: ${manifest.digest} size: ${size}` });
   report({ progressDetail: {}, aux: { Tag: tag, Digest: manifest.digest, Size: size } });

@@ -370,7 +370,7 @@ export class ImageStore {
 
   /** The tags of a repository that a registry has. */
   tagsOf(name: string, options: TransferOptions): Promise<string[]> {
-    return this.open(parseReference(name), "pull", options).tags();
+    return this.open(parseReference(name), "pull", options).tags(options.signal);
   }
 
   /**
@@ -454,7 +454,8 @@ export class ImageStore {
     const blobs = this.data.layerBlobs(image);
     return this.holds.during([image.id, ...image.chain, ...blobs], async () => {
       const { content, data } = this;
-      const sent = await pushImage({ content, data, repository, reference }, image, options.report);
+      const target = { content, data, repository, reference, signal: options.signal };
+      const sent = await pushImage(target, image, options.report);
       this.data.setDigest(wholeDigest(reference, sent.digest), image.id);
       this.resolved.clear();
       return sent;

@@ -3,9 +3,13 @@
  * each use, so that a change needs no restart: `hosts.toml` as containerd has it, certificates as dockerd has them.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { isIPv4 } from "node:net";
-import { isAbsolute, join } from "node:path";
+import { BlockList, isIP, isIPv4 } from "node:net";
+import { join } from "node:path";
+import { rootCertificates } from "node:tls";
 import { fault, messageOf } from "../base/errors.ts";
+import type { Patience } from "./body.ts";
+import { type Capability, hostsIn } from "./hosts-file.ts";
+import { isLoopback } from "./targets.ts";
 
 /** What the daemon was told of registries. */
 export interface RegistrySettings {
@@ -15,10 +19,9 @@ export interface RegistrySettings {
   readonly mirrors: readonly string[];
   /** Directories with a folder a registry, the first one that has it counts. */
   readonly certificates: readonly string[];
+  /** Other than the usual one. */
+  readonly patience?: Patience;
 }
-
-/** What an endpoint is good for (containerd's hosts.md). */
-export type Capability = "pull" | "resolve" | "push";
 
 /** How TLS is spoken. */
 export interface TlsOptions {
@@ -37,6 +40,8 @@ export interface Endpoint {
   readonly headers: Readonly<Record<string, string>>;
   /** The registry that a mirror answers for, which is then named in each request. */
   readonly mirrorOf?: string;
+  /** How TLS is spoken to another host that this one leads to. It does not see this client's certificate. */
+  elsewhere(hostname: string): TlsOptions;
 }
 
 const HUB = "registry-1.docker.io";
@@ -48,41 +53,72 @@ export function hostOfDomain(domain: string): string {
   return ["", "docker.io", "index.docker.io"].includes(domain) ? HUB : domain;
 }
 
-function addressNumber(address: string): number {
-  return address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
-}
-
 function inBlock(address: string, block: string): boolean {
-  const [network = "", bits = "32"] = block.split("/");
-  if (!isIPv4(address) || !isIPv4(network)) return false;
-  const size = 2 ** (32 - Number(bits));
-  return Math.floor(addressNumber(address) / size) === Math.floor(addressNumber(network) / size);
+  const [network = "", bits = ""] = block.split("/");
+  const family = (text: string) => (isIPv4(text) ? "ipv4" : "ipv6");
+  const size = isIPv4(network) ? 32 : 128;
+  if (isIP(network) === 0 || !/^\d+$/.test(bits) || Number(bits) > size) return false;
+  if (isIP(address) === 0) return false;
+  const list = new BlockList();
+  list.addSubnet(network, Number(bits), family(network));
+  return list.check(address, family(address));
 }
 
 /** Whether a host may be reached without a valid certificate. Loopback always may. */
 export function isInsecure(host: string, settings: RegistrySettings): boolean {
   const name = host.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
-  if (name === "localhost" || name === "::1") return true;
-  return ["127.0.0.0/8", ...settings.insecure].some((entry) =>
+  if (isLoopback(name)) return true;
+  return settings.insecure.some((entry) =>
     entry.includes("/") ? inBlock(name, entry) : entry === host || entry === name,
   );
 }
 
 /** The folder of a registry among the certificates' directories. */
 function folderOf(host: string, settings: RegistrySettings): string | undefined {
-  const names = [host, host === HUB ? "docker.io" : host];
-  return settings.certificates
-    .flatMap((directory) => names.map((name) => join(directory, name)))
+  // A colon may not be allowed in a file's name: containerd writes it so, too.
+  const names = [host, host === HUB ? "docker.io" : host, host.replace(/:(\d+)$/, "_$1_")];
+  return [...names, "_default"]
+    .flatMap((name) => settings.certificates.map((directory) => join(directory, name)))
     .find((folder) => existsSync(folder));
+}
+
+function unreadable(what: string, error: unknown): Error {
+  return fault(
+    "invalid",
+    "registry-certificates",
+    `the registry's certificate ${what} cannot be read: ${messageOf(error)}`,
+  );
+}
+
+function certificate(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
+/** Authorities beside those that everybody trusts. */
+function authorities(paths: readonly string[]): Pick<TlsOptions, "ca"> {
+  return paths.length === 0 ? {} : { ca: [...rootCertificates, ...paths.map(certificate)] };
 }
 
 /** dockerd's way: every *.crt is an authority, *.cert and *.key are this client's. */
 function certificatesIn(folder: string): TlsOptions {
-  const read = (name: string) => readFileSync(join(folder, name), "utf8");
   const files = readdirSync(folder).sort();
-  const ca = files.filter((name) => name.endsWith(".crt")).map(read);
+  const at = (name: string) => join(folder, name);
+  const ca = authorities(files.filter((name) => name.endsWith(".crt")).map(at));
   const own = files.find((name) => name.endsWith(".cert"));
-  if (own === undefined) return ca.length === 0 ? {} : { ca };
+  const orphan = files.find(
+    (name) => name.endsWith(".key") && !files.includes(name.replace(/key$/, "cert")),
+  );
+  if (orphan !== undefined)
+    throw fault(
+      "invalid",
+      "registry-certificates",
+      `missing client certificate ${orphan.replace(/key$/, "cert")} for key ${orphan}`,
+    );
+  if (own === undefined) return ca;
   const key = own.replace(/cert$/, "key");
   if (!files.includes(key))
     throw fault(
@@ -90,71 +126,56 @@ function certificatesIn(folder: string): TlsOptions {
       "registry-certificates",
       `missing key ${key} for client certificate ${own}. CA certificates must use the extension .crt`,
     );
-  return { ...(ca.length === 0 ? {} : { ca }), cert: read(own), key: read(key) };
+  return { ...ca, cert: certificate(at(own)), key: certificate(at(key)) };
 }
 
-type Toml = Readonly<Record<string, unknown>>;
+/** Makes endpoints of one registry. */
+class Maker {
+  constructor(
+    readonly host: string,
+    private readonly settings: RegistrySettings,
+  ) {}
 
-function bad(path: string, why: string): Error {
-  return fault("invalid", "registry-hosts", `invalid registry configuration ${path}: ${why}`);
-}
-
-function apiUrl(text: string, table: Toml, path: string): string {
-  const url = URL.parse(/^https?:\/\//.test(text) ? text : `https://${text}`);
-  if (url === null) throw bad(path, `${JSON.stringify(text)} is no address`);
-  const plain = url.href.replace(/\/+$/, "");
-  return table.override_path === true || /\/v2$/.test(plain) ? plain : `${plain}/v2`;
-}
-
-function tlsOf(table: Toml, folder: string, fallback: TlsOptions): TlsOptions {
-  const read = (name: unknown) =>
-    readFileSync(isAbsolute(String(name)) ? String(name) : join(folder, String(name)), "utf8");
-  const ca = table.ca === undefined ? undefined : [table.ca].flat().map(read);
-  const [pair] = [table.client ?? []].flat(1);
-  const [cert, key] = Array.isArray(pair) ? pair : [pair, pair];
-  return {
-    ...fallback,
-    ...(ca && { ca }),
-    ...(cert !== undefined && { cert: read(cert), key: read(key) }),
-    ...(table.skip_verify === true && { rejectUnauthorized: false }),
-  };
-}
-
-function endpointOf(text: string, table: Toml, path: string, own: Endpoint): Endpoint {
-  const url = apiUrl(text, table, path);
-  const named = Array.isArray(table.capabilities) ? (table.capabilities as string[]) : undefined;
-  for (const name of named ?? [])
-    if (!everything.has(name as Capability)) throw bad(path, `unknown capability ${name}`);
-  const headers = Object.entries((table.header ?? {}) as Toml).map(([name, value]) => [
-    name,
-    [value].flat().join(", "),
-  ]);
-  const isOwn = new URL(url).host === new URL(own.url).host;
-  return {
-    url,
-    capabilities: named ? new Set(named as Capability[]) : everything,
-    tls: tlsOf(table, path.replace(/\/[^/]*$/, ""), own.tls),
-    headers: Object.fromEntries(headers),
-    ...(isOwn ? {} : { mirrorOf: new URL(own.url).host }),
-  };
-}
-
-/** The endpoints that hosts.toml names, in its order, and the registry itself at the end. */
-function fromHostsFile(path: string, own: readonly Endpoint[]): Endpoint[] {
-  let file: Toml;
-  try {
-    file = Bun.TOML.parse(readFileSync(path, "utf8")) as Toml;
-  } catch (error) {
-    throw bad(path, messageOf(error));
+  endpoint(url: string, tls: TlsOptions, rest: Partial<Endpoint> = {}): Endpoint {
+    const { ca } = tls;
+    return {
+      url,
+      capabilities: everything,
+      tls,
+      headers: {},
+      ...(new URL(url).host === this.host ? {} : { mirrorOf: this.host }),
+      elsewhere: (hostname) => ({ ...(ca && { ca }), ...this.leniency(hostname) }),
+      ...rest,
+    };
   }
-  const [first] = own;
-  if (first === undefined) return [];
-  const hosts = Object.entries((file.host ?? {}) as Readonly<Record<string, Toml>>).map(
-    ([text, table]) => endpointOf(text, table, path, first),
-  );
-  const server =
-    typeof file.server === "string" ? [endpointOf(file.server, file, path, first)] : own;
-  return [...hosts, ...server];
+
+  private leniency(host: string): TlsOptions {
+    return isInsecure(host, this.settings) ? { rejectUnauthorized: false } : {};
+  }
+
+  /** The registry's own addresses. */
+  own(tls: TlsOptions): Endpoint[] {
+    const schemes = isInsecure(this.host, this.settings) ? ["https", "http"] : ["https"];
+    return schemes.map((scheme) => this.endpoint(`${scheme}://${this.host}/v2`, tls));
+  }
+
+  /** Those that hosts.toml names, in its order, and the registry itself at the end. */
+  named(path: string, shared: TlsOptions): Endpoint[] {
+    const { hosts, server } = hostsIn(path, this.host);
+    const made = [...hosts, ...(server === undefined ? [] : [server])].map((entry) => {
+      const { host } = new URL(entry.url);
+      const { ca, client, skipVerify, headers } = entry;
+      const tls = {
+        ...(host === this.host ? shared : this.leniency(host)),
+        ...authorities(ca),
+        ...(client && { cert: certificate(client.cert), key: certificate(client.key) }),
+        ...(skipVerify ? { rejectUnauthorized: false } : {}),
+      };
+      const { capabilities = everything } = entry;
+      return this.endpoint(entry.url, tls, { capabilities, headers });
+    });
+    return server === undefined ? [...made, ...this.own(shared)] : made;
+  }
 }
 
 /**
@@ -163,32 +184,21 @@ function fromHostsFile(path: string, own: readonly Endpoint[]): Endpoint[] {
  */
 export function endpointsOf(domain: string, settings: RegistrySettings): Endpoint[] {
   const host = hostOfDomain(domain);
+  const maker = new Maker(host, settings);
   const folder = folderOf(host, settings);
-  const insecure = isInsecure(host, settings);
-  const tls = {
-    ...(folder === undefined ? {} : certificatesIn(folder)),
-    ...(insecure ? { rejectUnauthorized: false } : {}),
-  };
-  const at = (scheme: string): Endpoint => ({
-    url: `${scheme}://${host}/v2`,
-    capabilities: everything,
-    tls,
-    headers: {},
-  });
-  const own = insecure ? [at("https"), at("http")] : [at("https")];
+  const lenient = isInsecure(host, settings) ? { rejectUnauthorized: false } : {};
+  const tls = { ...(folder === undefined ? {} : certificatesIn(folder)), ...lenient };
   const hosts = folder === undefined ? undefined : join(folder, "hosts.toml");
-  if (hosts !== undefined && existsSync(hosts)) return fromHostsFile(hosts, own);
+  if (hosts !== undefined && existsSync(hosts)) return maker.named(hosts, tls);
   const mirrors = host === HUB ? settings.mirrors : [];
   return [
-    ...mirrors.map(
-      (url): Endpoint => ({
-        url: apiUrl(url, {}, "--registry-mirror"),
+    ...mirrors.map((text) => {
+      const url = text.replace(/\/+$/, "").replace(/(\/v2)?$/, "/v2");
+      const lenientMirror = isInsecure(new URL(url).host, settings);
+      return maker.endpoint(url, lenientMirror ? { rejectUnauthorized: false } : {}, {
         capabilities: reading,
-        tls: isInsecure(new URL(url).host, settings) ? { rejectUnauthorized: false } : {},
-        headers: {},
-        mirrorOf: host,
-      }),
-    ),
-    ...own,
+      });
+    }),
+    ...maker.own(tls),
   ];
 }

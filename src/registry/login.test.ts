@@ -1,7 +1,6 @@
 /** Logins against registries of the test's own: Basic, and tokens of an authorization service. */
 import { afterAll, expect, test } from "bun:test";
 import { Fault } from "../base/errors.ts";
-import { parseChallenge } from "./challenge.ts";
 import { type LoginRequest, login as loginWith } from "./login.ts";
 
 const settings = { insecure: [], mirrors: [], certificates: [] };
@@ -80,12 +79,4 @@ test("nobody there, and an address that is none", async () => {
     'failed Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused',
   );
   expect(await failure({ ...at(1, ""), serverAddress: "a b" })).toStartWith("invalid ");
-});
-
-test("challenges", () => {
-  expect(parseChallenge('Bearer realm="https://a/b",service="c, \\"d\\"",scope=e')).toEqual({
-    scheme: "bearer",
-    parameters: { realm: "https://a/b", service: 'c, "d"', scope: "e" },
-  });
-  expect(parseChallenge(null)).toBeUndefined();
 });

@@ -4,9 +4,11 @@
 import { STATUS_CODES } from "node:http";
 import { fault } from "../base/errors.ts";
 import { basic, type Credentials, tokenFor } from "./authorization.ts";
-import { parseChallenge } from "./challenge.ts";
+import { type Patience, patient } from "./body.ts";
 import { type Endpoint, endpointsOf, type RegistrySettings } from "./endpoints.ts";
 import { exchangeWith } from "./exchange.ts";
+import { chooseChallenge } from "./headers.ts";
+import { dropBody } from "./session.ts";
 
 /** Whom to ask, and as whom. */
 export interface LoginRequest extends Credentials {
@@ -20,8 +22,6 @@ export interface LoggedIn {
   readonly identityToken: string;
 }
 
-const PATIENCE_MS = 15_000;
-
 /** The registry that a server address names. Throws a Fault "invalid" for what is none. */
 export function domainOf(serverAddress: string): string {
   const host = serverAddress.replace(/^https?:\/\//, "").replace(/\/.*$/s, "");
@@ -33,13 +33,14 @@ export function domainOf(serverAddress: string): string {
 /** The registry's front door, and what it has answered to somebody unknown. */
 async function knock(
   endpoints: readonly Endpoint[],
+  patience: Patience,
 ): Promise<{ endpoint: Endpoint; url: string; response: Response }> {
   let last: unknown;
   for (const endpoint of endpoints) {
     const url = `${endpoint.url}/`;
     try {
-      const response = await exchangeWith(endpoint.tls)(url, {
-        signal: AbortSignal.timeout(PATIENCE_MS),
+      const response = await exchangeWith(endpoint, patience)(url, {
+        headers: { ...endpoint.headers },
       });
       return { endpoint, url, response };
     } catch (error) {
@@ -57,22 +58,29 @@ export async function login(request: LoginRequest, settings: RegistrySettings): 
   const own = endpointsOf(domainOf(request.serverAddress), settings).filter(
     ({ mirrorOf }) => mirrorOf === undefined,
   );
-  const { endpoint, url, response } = await knock(own);
+  const patience = settings.patience ?? patient;
+  const { endpoint, url, response } = await knock(own, patience);
+  dropBody(response);
   if (response.ok) return { identityToken: "" };
-  const exchange = exchangeWith(endpoint.tls);
-  const challenge = parseChallenge(response.headers.get("www-authenticate"));
+  const exchange = exchangeWith(endpoint, patience);
+  const challenge = chooseChallenge(response.headers.get("www-authenticate"));
   let authorization = "";
   let identityToken = "";
   if (response.status === 401 && challenge?.scheme === "basic") authorization = basic(request);
   else if (response.status === 401 && challenge?.scheme === "bearer") {
-    const { access, refresh } = await tokenFor(url, challenge, request, exchange);
+    const { access, refresh } = await tokenFor(url, challenge, {
+      credentials: request,
+      exchange,
+      patience,
+    });
     authorization = `Bearer ${access}`;
     identityToken = refresh;
   }
   const known =
     authorization === ""
       ? response
-      : await exchange(url, { headers: { Authorization: authorization } });
+      : await exchange(url, { headers: { ...endpoint.headers, Authorization: authorization } });
+  dropBody(known);
   if (known.ok) return { identityToken };
   const what = `login attempt to ${url} failed with status: ${known.status} ${STATUS_CODES[known.status] ?? ""}`;
   throw known.status === 401 || known.status === 403

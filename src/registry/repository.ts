@@ -3,10 +3,28 @@
  */
 import type { ByteStream } from "../base/compression.ts";
 import { Fault, fault, messageOf } from "../base/errors.ts";
-import { familiarName, isSha256, type Reference } from "../spec/reference.ts";
-import { type Credentials, reasonOf } from "./authorization.ts";
-import { type Capability, endpointsOf, type RegistrySettings } from "./endpoints.ts";
-import { type Notice, Redirected, type RegistryRequest, Session } from "./session.ts";
+import { familiarName, isSha256, isTag, type Reference } from "../spec/reference.ts";
+import { anonymous, type Credentials } from "./authorization.ts";
+import {
+  DOCUMENT_MAX,
+  documentOf,
+  jsonObject,
+  type Patience,
+  patient,
+  Watch,
+  watched,
+} from "./body.ts";
+import { endpointsOf, type RegistrySettings } from "./endpoints.ts";
+import {
+  parseContentRange,
+  parseMediaType,
+  parseNextLink,
+  parseRateLimit,
+  parseRetryAfter,
+} from "./headers.ts";
+import type { Capability } from "./hosts-file.ts";
+import { dropBody, type Notice, Session, waitText } from "./session.ts";
+import { ledTo } from "./targets.ts";
 import { BlobUpload } from "./upload.ts";
 
 /** A manifest or an index, as the registry has it: the bytes are those that the digest is of. */
@@ -22,13 +40,13 @@ export interface BlobDescriptor {
   readonly size: number;
 }
 
-/** No manifest is larger (distribution-spec, "Pushing Manifests": at least 4 MiB are to be taken). */
-const MANIFEST_MAX = 8 << 20;
-/** After so long without a byte the rest is asked for anew. */
-const SILENCE_MS = 30_000;
-/** So often in a row a blob may break off without a byte more than before. */
+/** So often in a row a blob may break off without PROGRESS more bytes than before. */
 const BREAKS_MAX = 5;
+const PROGRESS = 64 * 1024;
 const PAGES_MAX = 1000;
+const TAGS_MAX = 100_000;
+/** Below so many left pulls one is told of them. */
+const FEW = 10;
 
 const ACCEPT = [
   "application/vnd.oci.image.index.v1+json",
@@ -45,41 +63,13 @@ function lying(what: string): Error {
   return fault("failed", "registry-content", what);
 }
 
-async function bounded(response: Response, most: number): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  for await (const piece of (response.body ?? []) as ByteStream) {
-    length += piece.length;
-    if (length > most) throw lying(`the registry sends more than ${most} bytes for a manifest`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces);
-}
-
-/** The pieces of a body; throws when nothing has come for a while. */
-async function* watched(response: Response, silent: AbortController): ByteStream {
-  let alarm: ReturnType<typeof setTimeout> | undefined;
-  const listen = () => {
-    clearTimeout(alarm);
-    alarm = setTimeout(() => silent.abort(new Error("no byte came for 30 s")), SILENCE_MS);
-  };
-  listen();
-  try {
-    for await (const piece of (response.body ?? []) as ByteStream) {
-      listen();
-      yield piece;
-    }
-  } finally {
-    clearTimeout(alarm);
-  }
-}
-
 /** A repository. All methods reject with Faults in Docker's words. */
 export class Repository {
   /** "library/busybox" */
   readonly name: string;
   private readonly shown: string;
   private readonly sessions: readonly Session[];
+  private readonly patience: Patience;
   /** Endpoints that could not be reached, and are asked no more. */
   private readonly silent = new Set<Session>();
 
@@ -92,29 +82,44 @@ export class Repository {
   ) {
     this.name = reference.path;
     this.shown = familiarName(reference);
+    this.patience = settings.patience ?? patient;
     const scope = `repository:${reference.path}:${actions}`;
-    this.sessions = endpointsOf(reference.domain, settings).map(
-      (endpoint) => new Session(endpoint, credentials, scope, notice),
-    );
+    const { patience } = this;
+    this.sessions = endpointsOf(reference.domain, settings).map((endpoint) => {
+      // A mirror is another host, and has no claim to what the registry was told.
+      const own = endpoint.mirrorOf === undefined ? credentials : anonymous;
+      return new Session(endpoint, { credentials: own, scope, patience, notice });
+    });
   }
 
-  /** Asks one endpoint after the other until one has what is wanted; the last one's refusal is the answer. */
-  private async ask<T>(capability: Capability, work: (session: Session) => Promise<T>): Promise<T> {
+  /**
+   * Asks one endpoint after the other until one has what is wanted; the last one's refusal is the answer. Those that have
+   * failed already are passed over while there are others.
+   */
+  private async ask<T>(
+    capability: Capability,
+    work: (session: Session) => Promise<T>,
+    failed: ReadonlySet<Session> = new Set(),
+  ): Promise<T> {
     let failure: unknown = fault(
       "failed",
       "registry-endpoint",
       `no endpoint may ${capability} ${this.shown}`,
     );
-    let reached = false;
-    for (const session of this.sessions) {
-      if (!session.endpoint.capabilities.has(capability) || this.silent.has(session)) continue;
+    const asked = new Map<string, "answered" | "silent">();
+    const able = this.sessions.filter(({ endpoint }) => endpoint.capabilities.has(capability));
+    const fresh = able.filter((one) => !failed.has(one) && !this.silent.has(one));
+    for (const session of fresh.length > 0 ? fresh : able.slice(-1)) {
+      const { host } = new URL(session.endpoint.url);
+      // Whoever speaks TLS is not asked without.
+      if (asked.get(host) === "answered") continue;
       try {
         return await work(session);
       } catch (error) {
-        if (error instanceof Redirected) throw lying(`${this.shown}: ${error.message}`);
+        if (!(error instanceof Fault)) throw error;
         // Where nobody answers over plain HTTP either, what TLS has said is the reason.
-        if (!isUnreachable(error) || !reached) failure = error;
-        reached ||= isUnreachable(error);
+        if (!isUnreachable(error) || !asked.has(host)) failure = error;
+        asked.set(host, isUnreachable(error) ? "silent" : "answered");
         if (isUnreachable(error) && session !== this.sessions.at(-1)) this.silent.add(session);
       }
     }
@@ -122,56 +127,74 @@ export class Repository {
   }
 
   /** A manifest or index by tag or digest. A digest is checked. */
-  async manifest(reference: string): Promise<Manifest> {
+  async manifest(reference: string, signal?: AbortSignal): Promise<Manifest> {
+    if (reference.includes(":") && !isSha256(reference))
+      throw fault("unsupported", "digest-algorithm", `unsupported digest algorithm: ${reference}`);
     return this.ask(isSha256(reference) ? "pull" : "resolve", async (session) => {
       const target = `/${this.name}/manifests/${reference}`;
-      const response = await session.request({ target, headers: { Accept: ACCEPT } });
-      if (!response.ok) throw await this.refusal(response, reference);
+      const response = await session.request({ target, headers: { Accept: ACCEPT }, signal });
+      if (!response.ok) throw await this.refusal(session, response, reference);
       this.tellQuota(response);
-      const bytes = await bounded(response, MANIFEST_MAX);
+      const what = `the manifest of ${this.shown}`;
+      const bytes = await documentOf(response, what, DOCUMENT_MAX, this.patience);
       const digest = digestOf(bytes);
       const named = isSha256(reference) ? reference : response.headers.get("docker-content-digest");
       if (named !== null && isSha256(named) && named !== digest)
         throw lying(`manifest verification failed for digest ${named}: it is ${digest}`);
-      const type = response.headers.get("content-type") ?? "";
-      return { digest, mediaType: type.split(";")[0]?.trim() ?? "", bytes };
+      return { digest, mediaType: parseMediaType(response.headers.get("content-type")), bytes };
     });
   }
 
   /** Every tag, page by page. */
-  async tags(): Promise<string[]> {
+  async tags(signal?: AbortSignal): Promise<string[]> {
     return this.ask("resolve", async (session) => {
       const tags: string[] = [];
       let target: string | undefined = `/${this.name}/tags/list`;
       for (let page = 0; target !== undefined && page < PAGES_MAX; page++) {
-        const response: Response = await session.request({ target });
-        if (!response.ok) throw await this.refusal(response, "tags");
-        const list = JSON.parse(new TextDecoder().decode(await bounded(response, MANIFEST_MAX)));
-        tags.push(...((list as { tags?: string[] | null }).tags ?? []));
-        const next = /<([^>]+)>;\s*rel="?next"?/.exec(response.headers.get("link") ?? "")?.[1];
-        target = next === undefined ? undefined : new URL(next, session.endpoint.url).href;
+        const response: Response = await session.request({ target, signal });
+        if (!response.ok) throw await this.refusal(session, response, "tags");
+        const what = `the tags of ${this.shown}`;
+        const list = jsonObject(await documentOf(response, what, DOCUMENT_MAX, this.patience));
+        const found = list?.tags ?? [];
+        if (list === undefined || !Array.isArray(found)) throw lying(`${what}: this is no list`);
+        for (const tag of found as unknown[]) {
+          if (typeof tag !== "string" || !isTag(tag))
+            throw lying(`${what}: ${JSON.stringify(tag).slice(0, 200)} is no tag`);
+          tags.push(tag);
+        }
+        if (tags.length > TAGS_MAX) throw lying(`${what} are more than ${TAGS_MAX}`);
+        const next = parseNextLink(response.headers.get("link"));
+        const home = new URL(session.endpoint.url);
+        target = next === undefined ? undefined : ledTo(next, home).href;
+        if (target !== undefined && new URL(target).origin !== home.origin)
+          throw lying(`${what} go on at another host`);
       }
       return tags;
     });
   }
 
-  private tellQuota(response: Response): void {
-    const [left] = (response.headers.get("ratelimit-remaining") ?? "").split(";");
-    if (left !== "" && Number(left) <= 10)
-      this.notice(`The registry allows ${left} more pulls in this window`);
+  private tellQuota({ headers }: Response): void {
+    const left = parseRateLimit(headers.get("ratelimit-remaining"));
+    if (left === undefined || left.count > FEW) return;
+    const all = parseRateLimit(headers.get("ratelimit-limit"));
+    const ofAll = all === undefined ? "" : ` of ${all.count}`;
+    const within = left.window === undefined ? "this window" : waitText(left.window * 1000);
+    this.notice(`The registry allows ${left.count}${ofAll} more pulls within ${within}`);
   }
 
   /** A blob from its byte `from` on; broken connections are taken up where they broke. Never more bytes than it has. */
   async *blob({ digest, size }: BlobDescriptor, from = 0, signal?: AbortSignal): ByteStream {
+    const failed = new Set<Session>();
     let at = from;
-    for (let breaks = 0; at < size; ) {
-      const silent = new AbortController();
-      const both = AbortSignal.any([silent.signal, ...(signal ? [signal] : [])]);
-      const before = at;
+    for (let breaks = 0, before = at; at < size; ) {
+      const watch = new Watch(this.patience);
+      const both = AbortSignal.any([watch.signal, ...(signal ? [signal] : [])]);
+      let session: Session | undefined;
       try {
-        const { response, skip } = await this.open(digest, at, both);
-        let ignore = skip;
-        for await (const piece of watched(response, silent)) {
+        const opened = await this.open({ digest, size }, at, both, failed);
+        session = opened.session;
+        let ignore = opened.skip;
+        for await (const piece of watched(opened.response, watch)) {
           const own =
             ignore >= piece.length ? piece.subarray(piece.length) : piece.subarray(ignore);
           ignore -= piece.length - own.length;
@@ -181,86 +204,114 @@ export class Repository {
         }
         if (at < size) throw new Error(`unexpected EOF after ${at} of ${size} bytes`);
       } catch (error) {
-        if (error instanceof Fault || signal?.aborted) throw error;
-        breaks = at > before ? 1 : breaks + 1;
+        if (signal?.aborted || (error instanceof Fault && !watch.signal.aborted)) throw error;
+        // A drop now and then is no progress.
+        breaks = at - before >= PROGRESS ? 1 : breaks + 1;
+        before = at;
+        const why = watch.signal.aborted ? watch.signal.reason : error;
         if (breaks >= BREAKS_MAX)
           throw fault(
             "failed",
             "registry-broken",
-            `${this.shown}: blob ${digest}: ${messageOf(error)}`,
+            `${this.shown}: blob ${digest}: ${messageOf(why)}`,
             error,
           );
+        if (session !== undefined) failed.add(session);
+      } finally {
+        watch.end();
       }
     }
   }
 
   /** A blob's answer, and how many of its bytes are to be passed over. */
   private async open(
-    digest: string,
+    { digest, size }: BlobDescriptor,
     at: number,
     signal: AbortSignal,
-  ): Promise<{ response: Response; skip: number }> {
-    return this.ask("pull", async (session) => {
+    failed: ReadonlySet<Session>,
+  ): Promise<{ session: Session; response: Response; skip: number }> {
+    const work = async (session: Session) => {
       const target = `/${this.name}/blobs/${digest}`;
       const headers: Record<string, string> = at > 0 ? { Range: `bytes=${at}-` } : {};
       const response = await session.request({ target, headers, signal });
-      if (!response.ok) throw await this.refusal(response, digest);
-      if (response.status !== 206) return { response, skip: at };
-      const start = /^bytes (\d+)-/.exec(response.headers.get("content-range") ?? "")?.[1];
-      if (Number(start) !== at)
-        throw lying(`blob ${digest}: the registry sends from byte ${start}, not from ${at}`);
-      return { response, skip: 0 };
-    });
+      if (response.status === 416)
+        throw lying(`blob ${digest} is shorter than the ${size} bytes announced`);
+      if (!response.ok) throw await this.refusal(session, response, digest);
+      if (response.status !== 206) return { session, response, skip: at };
+      const part = parseContentRange(response.headers.get("content-range"));
+      if (part?.first === at && (part.total ?? size) === size)
+        return { session, response, skip: 0 };
+      dropBody(response);
+      const sent = part === undefined ? "nobody knows where" : `byte ${part.first}`;
+      const total = part?.total ?? "unknown";
+      throw lying(
+        `blob ${digest}: the registry sends from ${sent} of ${total} bytes, not from ${at} of ${size}`,
+      );
+    };
+    return this.ask("pull", work, failed);
   }
 
-  /** Sends a request that writes, to the first endpoint that can be reached. */
-  private async write(request: RegistryRequest): Promise<Response> {
-    return this.ask("push", (session) => session.request(request));
-  }
-
-  async hasBlob(digest: string): Promise<boolean> {
+  async hasBlob(digest: string, signal?: AbortSignal): Promise<boolean> {
     const target = `/${this.name}/blobs/${digest}`;
-    const response = await this.write({ method: "HEAD", target });
-    if (response.ok) return true;
-    if (response.status === 404) return false;
-    throw await this.refusal(response, digest, "push");
+    return this.ask("push", async (session) => {
+      const response = await session.request({ method: "HEAD", target, signal });
+      dropBody(response);
+      if (response.ok) return true;
+      if (response.status === 404) return false;
+      throw await this.refusal(session, response, digest, "push");
+    });
   }
 
   /**
    * Takes a blob over from another repository of the same registry, when that has it. What comes back is where to send the
    * blob otherwise; undefined when it is there now.
    */
-  async beginUpload(digest: string, from?: string): Promise<BlobUpload | undefined> {
+  async beginUpload(
+    digest: string,
+    from?: string,
+    signal?: AbortSignal,
+  ): Promise<BlobUpload | undefined> {
     const mount = from === undefined ? "" : `?${new URLSearchParams({ mount: digest, from })}`;
     const target = `/${this.name}/blobs/uploads/${mount}`;
+    const scope = from === undefined ? undefined : `repository:${from}:pull`;
     return this.ask("push", async (session) => {
-      const response = await session.request({ method: "POST", target });
-      if (response.status === 201) return undefined;
+      const response = await session.request({ method: "POST", target, scope, signal });
       const location = response.headers.get("location");
-      if (response.status !== 202 || location === null)
-        throw await this.refusal(response, digest, "push");
-      const url = new URL(location, `${session.endpoint.url}/`).href;
-      return new BlobUpload(session, url, (answer) => this.refusal(answer, digest, "push"));
+      if (response.status !== 201 && (response.status !== 202 || location === null))
+        throw await this.refusal(session, response, digest, "push");
+      dropBody(response);
+      if (response.status === 201) return undefined;
+      const url = ledTo(location ?? "", new URL(`${session.endpoint.url}/`)).href;
+      return new BlobUpload(session, url, this.patience, (answer) =>
+        this.refusal(session, answer, digest, "push"),
+      );
     });
   }
 
   /** Stores a manifest under a tag or its digest. */
-  async putManifest(reference: string, { mediaType, bytes }: Manifest): Promise<void> {
+  async putManifest(
+    reference: string,
+    { mediaType, bytes }: Manifest,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const target = `/${this.name}/manifests/${reference}`;
     const headers = { "Content-Type": mediaType };
-    const response = await this.write({
-      method: "PUT",
-      target,
-      headers,
-      body: () => bytes.slice(),
+    const body = () => bytes.slice();
+    await this.ask("push", async (session) => {
+      const response = await session.request({ method: "PUT", target, headers, body, signal });
+      if (!response.ok) throw await this.refusal(session, response, reference, "push");
+      dropBody(response);
     });
-    if (!response.ok) throw await this.refusal(response, reference, "push");
-    await response.body?.cancel();
   }
 
   /** What a registry's refusal means, in Docker's words. */
-  private async refusal(response: Response, what: string, doing = "pull"): Promise<Error> {
-    const reason = await reasonOf(response);
+  private async refusal(
+    session: Session,
+    response: Response,
+    what: string,
+    doing: "pull" | "push" = "pull",
+  ): Promise<Error> {
+    const reason = await session.reason(response);
     const { status } = response;
     if (status === 401 || status === 403)
       return doing === "push"
@@ -270,12 +321,15 @@ export class Repository {
             "registry-denied",
             `pull access denied for ${this.shown}, repository does not exist or may require 'docker login': ${reason}`,
           );
-    if (status === 429)
+    if (status === 429) {
+      const asked = parseRetryAfter(response.headers.get("retry-after"), Date.now());
+      const when = asked === undefined ? "later" : `in ${waitText(asked)}`;
       return fault(
         "unavailable",
         "registry-busy",
-        `toomanyrequests: ${reason}; log in, use a mirror (certs.d), or try again later`,
+        `toomanyrequests: ${reason}; log in, use a mirror (certs.d), or try again ${when}`,
       );
+    }
     if (status === 404 && doing === "pull") {
       const named = isSha256(what) ? `${this.shown}@${what}` : `${this.shown}:${what}`;
       return fault("not-found", "manifest-unknown", `manifest for ${named} not found: ${reason}`);

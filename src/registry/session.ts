@@ -1,16 +1,17 @@
 /**
  * Requests to one endpoint on somebody's behalf: authorization, redirections, patience with a registry that is busy.
  */
-import { answerChallenge, type Credentials } from "./authorization.ts";
-import { parseChallenge } from "./challenge.ts";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fault } from "../base/errors.ts";
+import { answerChallenge, type Credentials, reasonOf, secretsOf } from "./authorization.ts";
+import type { Patience } from "./body.ts";
 import type { Endpoint } from "./endpoints.ts";
 import { exchangeWith } from "./exchange.ts";
+import { type Challenge, chooseChallenge, parseRetryAfter } from "./headers.ts";
+import { ledTo } from "./targets.ts";
 
 const REDIRECTIONS_MAX = 10;
 const TRIES = 5;
-const FIRST_WAIT_MS = 250;
-/** Whoever wants us to wait longer is taken for a refusal. */
-const WAIT_MAX_MS = 60_000;
 
 /** A request below an endpoint's prefix, or at a URL that the registry has named. */
 export interface RegistryRequest {
@@ -22,123 +23,149 @@ export interface RegistryRequest {
   readonly body?: () => NonNullable<RequestInit["body"]>;
   readonly once?: boolean;
   readonly signal?: AbortSignal | undefined;
+  /** What this request needs beyond the session's scope. */
+  readonly scope?: string | undefined;
 }
 
 /** Told when the registry lets us wait. */
 export type Notice = (text: string) => void;
 
-/** The milliseconds that a busy registry asks for (RFC 9110, 10.2.3); undefined when it does not say. */
-function askedWait(header: string | null): number | undefined {
-  if (header === null) return undefined;
-  const seconds = Number(header);
-  const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.max(ms, 0);
+/** On whose behalf, for what, and how patiently a session asks. */
+export interface SessionOptions {
+  readonly credentials: Credentials;
+  /** "repository:library/busybox:pull" */
+  readonly scope: string;
+  readonly patience: Patience;
+  readonly notice: Notice;
 }
 
-/** An endpoint with credentials and a scope: "repository:library/busybox:pull". */
+/** A whole number of seconds or minutes for people. */
+export function waitText(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  return seconds < 120 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`;
+}
+
+function union(...scopes: readonly (string | undefined)[]): string {
+  return [...new Set(scopes.flatMap((one) => (one ?? "").split(" ")))].filter(Boolean).join(" ");
+}
+
+/** An endpoint with credentials and a scope. */
 export class Session {
   private authorization: string | undefined;
   private readonly exchange;
+  private readonly home;
 
   constructor(
     readonly endpoint: Endpoint,
-    private readonly credentials: Credentials,
-    private readonly scope: string,
-    private readonly notice: Notice = () => {},
+    private readonly options: SessionOptions,
   ) {
-    this.exchange = exchangeWith(endpoint.tls);
+    this.exchange = exchangeWith(endpoint, options.patience);
+    this.home = new URL(endpoint.url);
   }
 
   /** The registry's answer, whatever it is. Rejects with a Fault when nobody answers. */
   async request(request: RegistryRequest): Promise<Response> {
+    const { firstWait, waitMax } = this.options.patience;
     const tries = request.once === true ? 1 : TRIES;
     for (let attempt = 1; ; attempt++) {
       const last = attempt >= tries;
+      const backOff = firstWait * 2 ** (attempt - 1) * (1 + Math.random() / 2);
       let response: Response;
       try {
         response = await this.authorized(request);
       } catch (error) {
         if (last || request.signal?.aborted || !isPassing(error)) throw error;
-        await this.pause(attempt, undefined);
+        await this.pause(backOff, request.signal);
         continue;
       }
-      const busy = response.status === 429 || response.status >= 502;
+      const busy = response.status === 429 || (response.status >= 500 && response.status !== 501);
       if (!busy || last) return response;
-      const asked = askedWait(response.headers.get("retry-after"));
-      if (asked !== undefined && asked > WAIT_MAX_MS) return response;
-      await response.body?.cancel();
-      await this.pause(attempt, asked);
+      const asked = parseRetryAfter(response.headers.get("retry-after"), Date.now());
+      if (asked !== undefined && asked > waitMax) return response;
+      dropBody(response);
+      await this.pause(asked ?? backOff, request.signal);
     }
   }
 
-  private async pause(attempt: number, asked: number | undefined): Promise<void> {
-    const backOff = FIRST_WAIT_MS * 2 ** (attempt - 1);
-    const wait = asked ?? backOff * (1 + Math.random() / 2);
-    if (wait >= 1000)
-      this.notice(`The registry is busy, trying again in ${Math.ceil(wait / 1000)} s`);
-    await Bun.sleep(wait);
+  /** The registry's own words of a refusal, without what it was told in confidence. */
+  reason(response: Response): Promise<string> {
+    const { credentials, patience } = this.options;
+    return reasonOf(response, secretsOf(credentials, this.authorization), patience);
+  }
+
+  private async pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    if (ms >= 1000) this.options.notice(`The registry is busy, trying again in ${waitText(ms)}`);
+    await sleep(ms, undefined, signal === undefined ? {} : { signal });
   }
 
   private async authorized(request: RegistryRequest): Promise<Response> {
-    const response = await this.follow(request);
-    if (response.status !== 401) return response;
-    const url = this.urlOf(request);
-    const challenge = parseChallenge(response.headers.get("www-authenticate"));
-    const scoped = challenge && {
-      ...challenge,
-      parameters: { scope: this.scope, ...challenge.parameters },
-    };
-    const answer = await answerChallenge(url, scoped, this.credentials, this.exchange);
+    const { response, url } = await this.follow(request);
+    // Another host that we were led to is told nothing, whatever it asks for.
+    if (response.status !== 401 || url.origin !== this.home.origin) return response;
+    const challenge = chooseChallenge(response.headers.get("www-authenticate"));
+    const answer = await this.answer(challenge, request.scope);
     // The same answer again would be refused again.
     if (answer === undefined || answer === this.authorization) return response;
-    await response.body?.cancel();
+    dropBody(response);
     this.authorization = answer;
-    return this.follow(request);
+    return (await this.follow(request)).response;
   }
 
-  private urlOf({ target }: RegistryRequest): string {
-    return /^https?:\/\//.test(target) ? target : `${this.endpoint.url}${target}`;
+  private answer(challenge: Challenge | undefined, extra: string | undefined) {
+    const { credentials, patience, scope } = this.options;
+    const wanted = union(scope, extra, challenge?.parameters.scope);
+    const scoped = challenge && {
+      ...challenge,
+      parameters: { ...challenge.parameters, scope: wanted },
+    };
+    const asking = { credentials, patience, exchange: this.exchange };
+    return answerChallenge(`${this.endpoint.url}/`, scoped, asking);
   }
 
-  private async follow(request: RegistryRequest): Promise<Response> {
-    const method = request.method ?? "GET";
-    const home = new URL(this.endpoint.url);
-    let url = new URL(this.urlOf(request));
+  /** Sends a request to where it leads in the end. */
+  private async follow(request: RegistryRequest): Promise<{ response: Response; url: URL }> {
+    const { target } = request;
+    let url = /^https?:\/\//.test(target)
+      ? ledTo(target, this.home)
+      : new URL(`${this.endpoint.url}${target}`);
     if (this.endpoint.mirrorOf !== undefined)
       url.searchParams.set("ns", nameOfHost(this.endpoint.mirrorOf));
     for (let hops = 0; hops <= REDIRECTIONS_MAX; hops++) {
-      // Credentials are the registry's alone, and no other host's that it leads to.
-      const known = url.origin === home.origin;
-      const headers = {
+      const response = await this.exchange(url.href, this.initFor(request, url));
+      const location = response.headers.get("location");
+      if (![301, 302, 303, 307, 308].includes(response.status) || location === null)
+        return { response, url };
+      dropBody(response);
+      url = ledTo(location, url);
+    }
+    throw fault(
+      "failed",
+      "registry-redirect",
+      `${this.home.host} leads from one address to the next: stopped after ${REDIRECTIONS_MAX} redirects`,
+    );
+  }
+
+  /** Credentials are the registry's alone, and no other host's that it leads to. */
+  private initFor(request: RegistryRequest, url: URL): RequestInit {
+    const known = url.origin === this.home.origin;
+    return {
+      method: request.method ?? "GET",
+      headers: {
         "User-Agent": "berth",
         ...(known ? this.endpoint.headers : {}),
         ...request.headers,
         ...(known && this.authorization ? { Authorization: this.authorization } : {}),
-      };
-      const response = await this.exchange(url.href, {
-        method,
-        headers,
-        ...(request.body && { body: request.body() }),
-        ...(request.signal && { signal: request.signal }),
-      });
-      const location = response.headers.get("location");
-      if (![301, 302, 303, 307, 308].includes(response.status) || location === null)
-        return response;
-      await response.body?.cancel();
-      const next = new URL(location, url);
-      if (
-        !/^https?:$/.test(next.protocol) ||
-        (url.protocol === "https:" && next.protocol === "http:")
-      )
-        throw new Redirected(`${url.host} leads to ${next.protocol}//${next.host}`);
-      url = next;
-    }
-    throw new Redirected(`${home.host} leads from one address to the next without an end`);
+      },
+      ...(request.body && { body: request.body() }),
+      ...(request.signal && { signal: request.signal }),
+    };
   }
 }
 
-/** The registry leads where we do not go. */
-export class Redirected extends Error {}
+/** Lets go of an answer that nobody reads; its sender may never come to an end. */
+export function dropBody(response: Response): void {
+  response.body?.cancel().catch(() => {});
+}
 
 function isPassing(error: unknown): boolean {
   if (!(error instanceof Error) || !("cause" in error)) return false;

@@ -28,6 +28,11 @@ export function isSha256(digest: string): boolean {
   return /^sha256:[0-9a-f]{64}$/.test(digest);
 }
 
+/** True for what can be a tag. */
+export function isTag(text: string): boolean {
+  return TAG.test(text);
+}
+
 /**
  * Parses what a user wrote, with the default registry and "library/" filled in, but no default tag. Throws a Fault
  * "invalid" in Docker's words.
