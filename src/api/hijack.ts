@@ -33,9 +33,6 @@ export interface Hijacked {
   resume(): void;
 }
 
-const RAW = "application/vnd.docker.raw-stream";
-const MULTIPLEXED = "application/vnd.docker.multiplexed-stream";
-
 /** What comes from a socket that is taken over. It is listened to at once: what comes before anybody asks for it is kept. */
 export class SocketInput {
   private readonly early: Uint8Array[] = [];
@@ -74,11 +71,11 @@ export class SocketInput {
   }
 }
 
-/** The answer's head for a connection with "Upgrade: tcp". `head` is what came with the request already. */
-export function hijackSocket(socket: Duplex, head: Uint8Array, tty: boolean): Hijacked {
+/** The answer's head for a connection with "Upgrade: tcp". `head` is what came with the request already; `type`: the stream's. */
+export function hijackSocket(socket: Duplex, head: Uint8Array, type: string): Hijacked {
   const input = new SocketInput(socket, head);
   socket.write(
-    `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${tty ? RAW : MULTIPLEXED}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`,
+    `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${type}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`,
   );
   return {
     write: (chunk) => socket.write(chunk),
@@ -94,9 +91,9 @@ export function hijackSocket(socket: Duplex, head: Uint8Array, tty: boolean): Hi
 export function hijackResponse(
   request: IncomingMessage,
   response: ServerResponse,
-  tty: boolean,
+  type: string,
 ): Hijacked {
-  response.writeHead(200, { "Content-Type": tty ? RAW : MULTIPLEXED });
+  response.writeHead(200, { "Content-Type": type });
   response.flushHeaders();
   return {
     write: (chunk) => response.write(chunk),

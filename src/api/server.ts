@@ -19,6 +19,7 @@ import { streamRoutes } from "./routes/streams.ts";
 import { swarmRoutes } from "./routes/swarm.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { statusOf } from "./status.ts";
+import { streamType } from "./versions.ts";
 import { hijackWebSocket, noWebSocket, webSocketAcceptance } from "./websocket.ts";
 
 /** The newest API version that is spoken, and the oldest. */
@@ -216,8 +217,8 @@ export class ApiServer {
       json: (schema, options) => jsonBody(request, schema, options?.required ?? false),
       hijack: (tty) =>
         upgrade === undefined
-          ? hijackResponse(request, response, tty)
-          : hijackSocket(upgrade.take(), upgrade.head, tty),
+          ? hijackResponse(request, response, streamType(minor, tty))
+          : hijackSocket(upgrade.take(), upgrade.head, streamType(minor, tty)),
       hijackWebSocket: (tty) => {
         const accept = webSocketAcceptance(request.headers);
         if (upgrade === undefined) throw noWebSocket();

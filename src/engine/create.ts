@@ -39,6 +39,8 @@ export interface CreateInput {
   readonly networking: NetworkingConfig;
   /** The platform that the image must be for. */
   readonly platform?: Platform | undefined;
+  /** Read-only binds are so at their top alone, whatever is mounted below. */
+  readonly readOnlyOnTop?: boolean;
 }
 
 /** What came of it. */
@@ -169,7 +171,11 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
     input.hostConfig.VolumesFrom ?? [],
     (reference) => named(deps, reference).record.mounts,
   );
-  const wanted = wantedMounts(config, input.hostConfig, inherited);
+  const wanted = wantedMounts(config, input.hostConfig, inherited).map((mount) =>
+    input.readOnlyOnTop && mount.type === "bind" && !inherited.includes(mount)
+      ? { ...mount, readOnlyOnTop: true }
+      : mount,
+  );
   const id = newId();
   const name =
     input.name === undefined

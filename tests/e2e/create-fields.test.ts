@@ -285,7 +285,7 @@ const refused: readonly (readonly [Asked, string])[] = [
   ],
   [
     mount({ Type: "bind", Source: "/", Target: "/x", VolumeOptions: {} }),
-    'invalid mount config for type "bind": field VolumeOptions must not be specified',
+    'VolumeOptions must not be specified on mount type "bind"',
   ],
   [
     mount({

@@ -2,8 +2,7 @@
  * /containers: everything but attach, logs and exec.
  */
 import { Fault, fault } from "../../base/errors.ts";
-import type { HostConfig } from "../../spec/engine-api.ts";
-import type { ContainersPort } from "../ports.ts";
+import type { ApiPorts, ContainersPort } from "../ports.ts";
 import {
   boolean,
   filters,
@@ -25,13 +24,21 @@ import {
   sendAll,
 } from "../route.ts";
 import { commitBody, createBody, updateBody } from "../schemas.ts";
+import {
+  containersFor,
+  createAsMeant,
+  knownQuery,
+  limitsAsMeant,
+  versionWarnings,
+} from "../versions.ts";
 
 const conditions = new Set(["", "not-running", "next-exit", "removed"]);
 
-function stopOptions(query: URLSearchParams): {
+function stopOptions(context: Context): {
   signal: string | undefined;
   timeout: number | undefined;
 } {
+  const query = knownQuery(context.query, context.version, { signal: 42 });
   return {
     signal: query.get("signal") ?? undefined,
     timeout: query.get("t") ? integer(query, "t", 10) : undefined,
@@ -64,13 +71,48 @@ async function kill({ params, query }: Context, containers: ContainersPort): Pro
   return noContent;
 }
 
-/** Before API 1.44, read-only did not reach what was mounted below a bind, and nobody could ask for it. */
-function asOlderClientsExpect({ Mounts = [] }: HostConfig): void {
-  for (const mount of Mounts) {
-    if (mount.Type !== "bind") continue;
-    const { ReadOnlyForceRecursive: _, ...options } = mount.BindOptions ?? {};
-    mount.BindOptions = { ...options, ReadOnlyNonRecursive: true };
-  }
+async function create(context: Context, { containers, system }: ApiPorts): Promise<Reply> {
+  const { version } = context;
+  const asked = await context.json(createBody, { required: true });
+  if (Object.keys(asked.config).length === 0)
+    throw fault("invalid", "no-config", "config cannot be empty in order to create a container");
+  const cgroupV1 = version < 41 && system.info().CgroupVersion === "1";
+  const meant = createAsMeant(asked, version, cgroupV1);
+  const query = knownQuery(context.query, version, { platform: 41 });
+  const created = await containers.create({
+    ...meant,
+    name: query.get("name") || undefined,
+    platform: platformOf(query.get("platform")),
+    // Read-only did not reach what was mounted below a bind.
+    readOnlyOnTop: version < 44,
+  });
+  const Warnings = [...created.warnings, ...versionWarnings(asked, version)];
+  return { status: 201, json: { Id: created.id, Warnings } };
+}
+
+async function wait(context: Context, containers: ContainersPort): Promise<undefined> {
+  const { params, response, signal, version } = context;
+  const query = knownQuery(context.query, version, { condition: 30 });
+  const condition = query.get("condition") ?? "";
+  if (!conditions.has(condition))
+    throw fault("invalid", "wait-condition", `invalid condition: ${JSON.stringify(condition)}`);
+  const waiting = containers.wait(
+    params.id ?? "",
+    (condition || "not-running") as "not-running" | "next-exit" | "removed",
+    signal,
+  );
+  // The head goes out at once: a client starts the container when it sees that somebody waits. Older ones wait for the whole.
+  response.writeHead(200, { "Content-Type": "application/json" });
+  if (version >= 30) response.flushHeaders();
+  const status = await Promise.race([waiting, goneOf(signal)]);
+  if (status === undefined) return undefined;
+  response.end(
+    JSON.stringify({
+      StatusCode: status.code,
+      ...(status.error ? { Error: { Message: status.error } } : {}),
+    }),
+  );
+  return undefined;
 }
 
 /** The routes. */
@@ -78,35 +120,20 @@ export const containerRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/containers/json",
-    handle: ({ query }, { containers }) =>
-      ok(
-        containers.list({
-          all: boolean(query, "all"),
-          limit: Math.max(0, integer(query, "limit", 0)),
-          size: boolean(query, "size"),
-          filters: filters(query),
-        }),
-      ),
+    handle({ query, version }, { containers }) {
+      const list = containers.list({
+        all: boolean(query, "all"),
+        limit: Math.max(0, integer(query, "limit", 0)),
+        size: boolean(query, "size"),
+        filters: filters(query),
+      });
+      return ok(containersFor(list, version));
+    },
   },
   {
     method: "POST",
     path: "/containers/create",
-    async handle(context, { containers }) {
-      const { config, hostConfig, networking } = await context.json(createBody, {
-        required: true,
-      });
-      if (Object.keys(config).length === 0)
-        throw fault(
-          "invalid",
-          "no-config",
-          "config cannot be empty in order to create a container",
-        );
-      if (context.version < 44) asOlderClientsExpect(hostConfig);
-      const name = context.query.get("name") || undefined;
-      const platform = platformOf(context.query.get("platform"));
-      const created = await containers.create({ name, config, hostConfig, networking, platform });
-      return { status: 201, json: { Id: created.id, Warnings: created.warnings } };
-    },
+    handle: create,
   },
   {
     method: "GET",
@@ -127,16 +154,16 @@ export const containerRoutes: readonly Route[] = [
   {
     method: "POST",
     path: "/containers/:id/stop",
-    async handle({ params, query }, { containers }) {
-      await containers.stop(params.id ?? "", stopOptions(query));
+    async handle(context, { containers }) {
+      await containers.stop(context.params.id ?? "", stopOptions(context));
       return noContent;
     },
   },
   {
     method: "POST",
     path: "/containers/:id/restart",
-    async handle({ params, query }, { containers }) {
-      await containers.restart(params.id ?? "", stopOptions(query));
+    async handle(context, { containers }) {
+      await containers.restart(context.params.id ?? "", stopOptions(context));
       return noContent;
     },
   },
@@ -184,34 +211,15 @@ export const containerRoutes: readonly Route[] = [
   {
     method: "POST",
     path: "/containers/:id/wait",
-    async handle({ params, query, response, signal }, { containers }) {
-      const condition = query.get("condition") ?? "";
-      if (!conditions.has(condition))
-        throw fault("invalid", "wait-condition", `invalid condition: ${JSON.stringify(condition)}`);
-      const waiting = containers.wait(
-        params.id ?? "",
-        (condition || "not-running") as "not-running" | "next-exit" | "removed",
-        signal,
-      );
-      // The head goes out at once: a client starts the container when it sees that somebody waits.
-      response.writeHead(200, { "Content-Type": "application/json" });
-      response.flushHeaders();
-      const status = await Promise.race([waiting, goneOf(signal)]);
-      if (status === undefined) return undefined;
-      response.end(
-        JSON.stringify({
-          StatusCode: status.code,
-          ...(status.error ? { Error: { Message: status.error } } : {}),
-        }),
-      );
-      return undefined;
-    },
+    handle: (context, { containers }) => wait(context, containers),
   },
   {
     method: "POST",
     path: "/containers/:id/update",
     async handle(context, { containers }) {
-      return ok(await containers.update(context.params.id ?? "", await context.json(updateBody)));
+      const { limits, changes } = await context.json(updateBody);
+      const input = { limits: limitsAsMeant(limits, context.version), changes };
+      return ok(await containers.update(context.params.id ?? "", input));
     },
   },
   {
@@ -224,7 +232,8 @@ export const containerRoutes: readonly Route[] = [
     method: "GET",
     path: "/containers/:id/stats",
     async handle(context, { containers }) {
-      const { params, query, response, signal } = context;
+      const { params, response, signal } = context;
+      const query = knownQuery(context.query, context.version, { "one-shot": 41 });
       const id = params.id ?? "";
       if (!boolean(query, "stream", true))
         return ok(await containers.stats(id, !boolean(query, "one-shot")));

@@ -6,6 +6,7 @@ import { filterBoolean } from "../../base/selection.ts";
 import { type DiskKind, diskKinds, type PruneWish } from "../ports.ts";
 import { boolean, checkFilters, filters, selectionOf } from "../request.ts";
 import { ok, type Route } from "../route.ts";
+import { knownQuery } from "../versions.ts";
 
 function dryRunOf(query: URLSearchParams): PruneWish["dryRun"] {
   const word = query.get("dry-run");
@@ -49,8 +50,12 @@ export const diskRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/system/df",
-    handle: async ({ query }, { disk }) =>
-      ok(await disk.usage(kindsOf(query), { disk: boolean(query, "disk") })),
+    handle: async ({ query, version }, { disk }) =>
+      ok(
+        await disk.usage(kindsOf(knownQuery(query, version, { type: 42 })), {
+          disk: boolean(query, "disk"),
+        }),
+      ),
   },
   {
     method: "POST",

@@ -2,12 +2,14 @@
  * /images.
  */
 import { fault } from "../../base/errors.ts";
+import type { Platform } from "../../spec/platform.ts";
 import { parseReference } from "../../spec/reference.ts";
 import { credentialsOf } from "../credentials.ts";
 import type { ApiPorts, Bytes, ImagesPort, TransferOptions } from "../ports.ts";
 import { boolean, filters, newReference, platformOf } from "../request.ts";
 import { type Context, jsonLines, ok, type Reply, type Route } from "../route.ts";
 import { statusOf } from "../status.ts";
+import { imageFor, imagesFor, knownQuery } from "../versions.ts";
 
 /** Puts an error into a stream that has begun, as Docker does. */
 function streamError(write: (value: unknown) => void, error: unknown, what: string): void {
@@ -32,6 +34,11 @@ async function load(context: Context, { images, events }: ApiPorts): Promise<und
   return undefined;
 }
 
+/** A fetch or an import for a platform could be asked for since 1.32. */
+function platformWanted({ query, version }: Context): Platform | undefined {
+  return platformOf(knownQuery(query, version, { platform: 32 }).get("platform"));
+}
+
 async function create(context: Context, { images, events }: ApiPorts): Promise<undefined> {
   const { query, request, response } = context;
   const source = query.get("fromSrc") ?? "";
@@ -49,7 +56,7 @@ async function create(context: Context, { images, events }: ApiPorts): Promise<u
       reference,
       message: query.get("message") || undefined,
       changes: query.getAll("changes"),
-      platform: platformOf(query.get("platform")),
+      platform: platformWanted(context),
     });
     events.emit("image", "import", id, { name: reference ?? id });
     jsonLines(context)({ status: id });
@@ -71,7 +78,7 @@ async function transfer(
     write(step);
   };
   const credentials = credentialsOf(context.request.headers["x-registry-auth"]);
-  const platform = platformOf(context.query.get("platform"));
+  const platform = platformWanted(context);
   try {
     await work({ credentials, report, platform, signal: context.signal });
   } catch (error) {
@@ -114,8 +121,10 @@ function byName(context: Context, suffixes: readonly string[]): { name: string; 
 
 function read(context: Context, { images }: ApiPorts): Reply {
   const { name, action } = byName(context, ["json", "history", "get"]);
-  const platform = platformOf(context.query.get("platform"));
-  if (action === "json") return ok(images.inspect(name, platform));
+  const first = action === "json" ? 49 : 48;
+  const query = knownQuery(context.query, context.version, { platform: first });
+  const platform = platformOf(query.get("platform"));
+  if (action === "json") return ok(imageFor(images.inspect(name, platform), context.version));
   if (action === "history") return ok(images.history(name, platform));
   if (action === "get") throw fault("unsupported", "not-yet", "berth does not save images yet");
   throw fault("not-found", "no-such-page", "page not found");
@@ -133,13 +142,25 @@ function change(context: Context, { images, events }: ApiPorts): Reply | Promise
   return { status: 201 };
 }
 
+function list(context: Context, { images }: ApiPorts): Reply {
+  const { version } = context;
+  const query = knownQuery(context.query, version, { "shared-size": 42 });
+  const { reference, ...others } = filters(query);
+  // The oldest clients have a parameter for it.
+  const named = version < 25 && query.get("filter") ? [query.get("filter") ?? ""] : undefined;
+  const wanted = reference ?? named;
+  const found = images.list(wanted === undefined ? others : { ...others, reference: wanted }, {
+    sharedSize: boolean(query, "shared-size"),
+  });
+  return ok(imagesFor(found, version));
+}
+
 /** The routes. */
 export const imageRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/images/json",
-    handle: ({ query }, { images }) =>
-      ok(images.list(filters(query), { sharedSize: boolean(query, "shared-size") })),
+    handle: list,
   },
   { method: "POST", path: "/images/load", handle: load },
   { method: "POST", path: "/images/create", handle: create },

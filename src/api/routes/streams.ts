@@ -10,6 +10,7 @@ import type { ContainersPort } from "../ports.ts";
 import { boolean, preciseTimeOf, requiredInteger } from "../request.ts";
 import { type Context, ok, pump, type Route, sendAll } from "../route.ts";
 import { execBody, execStartBody } from "../schemas.ts";
+import { streamType } from "../versions.ts";
 
 function tailOf(query: URLSearchParams): number {
   const text = query.get("tail") ?? "all";
@@ -40,10 +41,7 @@ async function logs(context: Context, containers: ContainersPort): Promise<undef
     },
     signal,
   );
-  const type = log.tty
-    ? "application/vnd.docker.raw-stream"
-    : "application/vnd.docker.multiplexed-stream";
-  response.writeHead(200, { "Content-Type": type });
+  response.writeHead(200, { "Content-Type": streamType(context.version, log.tty) });
   response.flushHeaders();
   const formatter = new LogFormatter(
     log.tty,
@@ -118,7 +116,9 @@ async function execStart(
   context: Context,
   containers: ContainersPort,
 ): Promise<ReturnType<Route["handle"]>> {
-  const { Detach = false, ConsoleSize } = await context.json(execStartBody);
+  const { Detach = false, ...asked } = await context.json(execStartBody);
+  // A size could not be given before 1.42.
+  const ConsoleSize = context.version < 42 ? undefined : asked.ConsoleSize;
   const exec = containers.execs.get(context.params.id ?? "");
   if (Detach) {
     await containers.execs.start(exec, ConsoleSize, {
@@ -256,7 +256,7 @@ export const streamRoutes: readonly Route[] = [
         workingDirectory: body.WorkingDir ?? "",
         privileged: body.Privileged === true,
         detachKeys: body.DetachKeys ?? "",
-        consoleSize: body.ConsoleSize,
+        consoleSize: context.version < 42 ? undefined : body.ConsoleSize,
       });
       return { status: 201, json: { Id: id } };
     },

@@ -18,6 +18,7 @@ import {
   sendAll,
 } from "../route.ts";
 import { volumeBody } from "../schemas.ts";
+import { infoFor, knowsEvent } from "../versions.ts";
 
 /** How many events wait for a client that does not read. */
 const QUEUE_MAX = 16_384;
@@ -62,7 +63,7 @@ function eventPasses(event: EngineEvent, wanted: QueryFilters): boolean {
 }
 
 async function events(context: Context, ports: ApiPorts): Promise<undefined> {
-  const { query, response, signal } = context;
+  const { query, response, signal, version } = context;
   const wanted = filters(query);
   checkFilters(wanted, eventKeys);
   const at = (name: string) => (query.get(name) === "0" ? 0 : timeOf(query, name));
@@ -72,7 +73,8 @@ async function events(context: Context, ports: ApiPorts): Promise<undefined> {
   const show = (event: EngineEvent) => {
     const ms = (event.timeNano ?? 0) / 1e6;
     if (until !== undefined && ms > until) queue.close();
-    else if (eventPasses(event, wanted) && !queue.push(event)) response.destroy();
+    else if (!knowsEvent(event, version) || !eventPasses(event, wanted)) return;
+    else if (!queue.push(event)) response.destroy();
   };
   if (since !== undefined)
     for (const event of ports.events.recent) if ((event.timeNano ?? 0) / 1e6 >= since) show(event);
@@ -142,7 +144,11 @@ function networkNamed(networks: ApiPorts["networks"], id: string): Network {
 /** The routes. */
 export const systemRoutes: readonly Route[] = [
   { method: "GET", path: "/version", handle: (_context, { system }) => ok(system.version()) },
-  { method: "GET", path: "/info", handle: (_context, { system }) => ok(system.info()) },
+  {
+    method: "GET",
+    path: "/info",
+    handle: ({ version }, { system }) => ok(infoFor(system.info(), version)),
+  },
   { method: "GET", path: "/events", handle: events },
   { method: "GET", path: "/metrics", handle: metrics },
   {
