@@ -896,6 +896,8 @@ enum helper_code {
   HELPER_DEVICE_FILTER = 14,
   HELPER_DETACHED_MOUNT = 15,
   HELPER_UNIX_DATAGRAM = 16,
+  HELPER_SUBVOLUME = 17,
+  HELPER_SUBVOLUME_DELETE = 18,
   HELPER_SECCOMP_RULE = 64,
   HELPER_OK = 128,
   HELPER_ERROR = 129,
@@ -1125,6 +1127,30 @@ static inline bool helper_unix_datagram_read(struct helper_unix_datagram *out, c
   out->id = wire_get_u32(&r);
   out->path = wire_get_str(&r);
   out->data = wire_get_bytes(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → make a btrfs subvolume at path: empty, or a snapshot of the subvolume at source */
+struct helper_subvolume {
+  uint32_t id;
+  const char *path;
+  const char *source;
+};
+static inline bool helper_subvolume_read(struct helper_subvolume *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->path = wire_get_str(&r);
+  out->source = wire_get_str(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → delete the btrfs subvolume at path, and everything in it */
+struct helper_subvolume_delete {
+  uint32_t id;
+  const char *path;
+};
+static inline bool helper_subvolume_delete_read(struct helper_subvolume_delete *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->path = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped */

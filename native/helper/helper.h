@@ -58,5 +58,8 @@ int handle_device_filter(struct answer *out, const uint8_t *body, size_t length)
 int handle_probe_mount(struct answer *out, const uint8_t *body, size_t length);
 int handle_detached_mount(struct answer *out, const uint8_t *body, size_t length);
 
+int handle_subvolume(struct answer *out, const uint8_t *body, size_t length);
+int handle_subvolume_delete(struct answer *out, const uint8_t *body, size_t length);
+
 int handle_seccomp(struct answer *out, const uint8_t *body, size_t length);
 #endif

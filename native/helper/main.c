@@ -37,6 +37,8 @@ static const handler handlers[] = {
     [HELPER_DEVICE_FILTER] = handle_device_filter,
     [HELPER_DETACHED_MOUNT] = handle_detached_mount,
     [HELPER_UNIX_DATAGRAM] = handle_unix_datagram,
+    [HELPER_SUBVOLUME] = handle_subvolume,
+    [HELPER_SUBVOLUME_DELETE] = handle_subvolume_delete,
 };
 
 int fail(struct answer *out, int error, const char *format, ...) {

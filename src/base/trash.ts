@@ -11,7 +11,11 @@ export class Trash {
   private counter = 0;
   private readonly deleting = new Set<Promise<void>>();
 
-  constructor(private readonly directory: string) {
+  /** `shortcut` may delete much of a tree at once; what it leaves is deleted file by file. */
+  constructor(
+    private readonly directory: string,
+    private readonly shortcut?: (path: string) => Promise<void>,
+  ) {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
 
@@ -37,8 +41,13 @@ export class Trash {
     while (this.deleting.size > 0) await Promise.all(this.deleting);
   }
 
+  private async deleteTree(path: string): Promise<void> {
+    await this.shortcut?.(path);
+    await rm(path, { recursive: true, force: true });
+  }
+
   private remove(path: string): void {
-    const work = rm(path, { recursive: true, force: true })
+    const work = this.deleteTree(path)
       .catch((error) => {
         if (lstatSync(path, { throwIfNoEntry: false }) !== undefined)
           log.warn("delete; the next start tries again", { path, error: messageOf(error) });

@@ -46,6 +46,7 @@ const own = new Set([
   "lock",
   "lock-journal",
   "engine-id",
+  "storage.json",
   "content",
   "volumes",
   "containers",

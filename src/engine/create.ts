@@ -192,11 +192,14 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
     };
     checkAttributes(record);
     mkdirSync(directory, { mode: 0o700 });
-    deps.driver.prepare({
+    await deps.driver.prepare({
       id,
       chain: record.chain,
       volatile: record.hostConfig.AutoRemove === true,
     });
+    // Preparing takes time: somebody else may have taken the name, or the image away.
+    deps.registry.checkFree(name);
+    deps.images.resolve(image.id);
     deps.database.insist(record);
     deps.registry.add(new Container(record));
     deps.events.emit("container", "create", id, {

@@ -38,7 +38,7 @@ import { type ContainerFilters, filterContainers } from "./filters.ts";
 import { startContainer } from "./launch.ts";
 import { linksShown, namesByLinks, removeLink } from "./links.ts";
 import { attributesNow, isReadable } from "./log-copy.ts";
-import { logPath } from "./places.ts";
+import { layerOf, logPath } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
 import { attachContainer, checkAttachable, type StreamChoice } from "./streams.ts";
@@ -278,7 +278,7 @@ export class Engine {
 
   private sizeOf(container: Container): { SizeRw: number; SizeRootFs: number } {
     const { record } = container;
-    const { bytes } = this.deps.driver.usage(record.id);
+    const { bytes } = this.deps.driver.usage(layerOf(record));
     const image =
       this.deps.images.list().find((candidate) => candidate.id === record.image)?.size ?? 0;
     return { SizeRw: bytes, SizeRootFs: bytes + image };

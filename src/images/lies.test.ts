@@ -7,10 +7,11 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tarOf } from "../../tests/clients/tars.ts";
 import { type Asked, FakeRegistry } from "../../tests/kits/fake-registry.ts";
+import { idleKernel } from "../../tests/kits/idle-kernel.ts";
 import { lyingCases } from "../../tests/kits/lying-registry.ts";
 import { Fault } from "../base/errors.ts";
 import { type RegistrySettings, Repository } from "../registry/index.ts";
-import { createDriver } from "../storage/index.ts";
+import { openDriver } from "../storage/index.ts";
 import { ImageStore } from "./store.ts";
 
 const credentials = { username: "ann", password: "opensesame", identityToken: "" };
@@ -29,15 +30,10 @@ let told: string[];
 beforeEach(async () => {
   dir = mkdtempSync("/tmp/berth-lies-");
   told = [];
-  const kernel = {
-    mknod: async () => {},
-    setXattr: async () => {},
-    xattrs: async () => new Map<string, Uint8Array>(),
-  };
   store = new ImageStore({
     root: `${dir}/content`,
     db: new Database(":memory:"),
-    driver: createDriver("overlay2", `${dir}/overlay2`, kernel),
+    driver: await openDriver("overlay2", `${dir}/overlay2`, idleKernel),
     repository: (reference, who, actions, notice) =>
       new Repository(reference, settings, who, actions, notice),
   });

@@ -17,8 +17,9 @@ import {
 } from "node:fs";
 import { basename, dirname } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import { idleKernel } from "../../tests/kits/idle-kernel.ts";
 import type { ByteStream } from "../base/compression.ts";
-import { createDriver, type SnapshotDriver } from "../storage/index.ts";
+import { openDriver, type SnapshotDriver } from "../storage/index.ts";
 import type { ImageUsers } from "./removal.ts";
 import { ImageStore } from "./store.ts";
 
@@ -29,6 +30,7 @@ const noUsers: ImageUsers = { of: () => [], chains: new Set() };
 const marks: string[] = [];
 /** Whiteouts are noted instead of made: this suite needs no rights for them. */
 const kernel = {
+  ...idleKernel,
   mknod: async (path: string, mode: number) => {
     // By a descriptor of its directory: the name of that is what counts.
     const place = `${realpathSync(dirname(path))}/${basename(path)}`;
@@ -37,13 +39,12 @@ const kernel = {
   setXattr: async (_path: string, name: string) => {
     marks.push(name);
   },
-  xattrs: async () => new Map<string, Uint8Array>(),
 };
 
-beforeEach(() => {
+beforeEach(async () => {
   dir = mkdtempSync("/tmp/berth-images-");
   marks.length = 0;
-  driver = createDriver("overlay2", `${dir}/overlay2`, kernel);
+  driver = await openDriver("overlay2", `${dir}/overlay2`, kernel);
   store = new ImageStore({ root: `${dir}/content`, db: new Database(":memory:"), driver });
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));

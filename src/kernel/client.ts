@@ -254,6 +254,14 @@ class HelperKernel implements Kernel {
     return Number(value);
   }
 
+  async makeSubvolume(path: string, source = ""): Promise<void> {
+    await this.channel.request({ name: "subvolume", path, source });
+  }
+
+  async deleteSubvolume(path: string): Promise<void> {
+    await this.channel.request({ name: "subvolume_delete", path });
+  }
+
   async sendUnixDatagram(path: string, data: Uint8Array): Promise<void> {
     await this.channel.request({ name: "unix_datagram", path, data });
   }

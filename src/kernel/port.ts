@@ -93,6 +93,10 @@ export interface Kernel {
    * /proc/`pid`/fd/HANDLE, and goes when the handle and whatever was opened in it is closed.
    */
   mountDetached(type: string, params: readonly string[]): Promise<Handle>;
+  /** Makes a btrfs subvolume: empty, or a snapshot of another. ENOTTY or EINVAL on other file systems. */
+  makeSubvolume(path: string, source?: string): Promise<void>;
+  /** Deletes a btrfs subvolume at once, whatever is in it; ENOTEMPTY when another subvolume is. */
+  deleteSubvolume(path: string): Promise<void>;
   /** Sends one datagram to a Unix socket; EAGAIN when the receiver has no room at the moment. */
   sendUnixDatagram(path: string, data: Uint8Array): Promise<void>;
   /** Attaches a program (struct bpf_insn[] of type CGROUP_DEVICE) to a version-2 cgroup, for as long as that lives. */

@@ -41,7 +41,6 @@ import {
   probeFeatures,
   resolveSeccomp,
 } from "../runtime/index.ts";
-import { createDriver } from "../storage/index.ts";
 import { VolumeStore } from "../volumes/index.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { diskPort } from "./disk.ts";
@@ -54,6 +53,7 @@ import {
   parseDaemonOptions,
 } from "./options.ts";
 import { imagesPort, networksPort, volumesPort } from "./ports.ts";
+import { openStorage, type Storage } from "./storage.ts";
 import { systemPort } from "./system.ts";
 import { VERSION } from "./version.ts";
 
@@ -105,17 +105,11 @@ async function construct(
   options: DaemonOptions,
   kernel: Kernel,
   names: { bridge: string; cgroup: string },
-): Promise<{ deps: EngineDeps; engine: Engine }> {
+): Promise<Pick<Running, "deps" | "engine" | "storage">> {
   const settings = makeSettings(options, names.cgroup);
   const features = await probeFeatures(kernel, `${options.dataRoot}/probe`);
-  const name = options.storageDriver ?? (features.overlay ? "overlay2" : "vfs");
-  if (name === "overlay2" && !features.overlay)
-    throw fault(
-      "unsupported",
-      "no-overlay",
-      `overlay cannot be mounted on ${options.dataRoot}: use --storage-driver vfs or another --data-root`,
-    );
-  const driver = createDriver(name, `${options.dataRoot}/${name}`, kernel);
+  const storage = await openStorage(options, kernel, features);
+  const { driver } = storage;
   const db = openDatabase(`${options.dataRoot}/berth.db`, "FULL");
   const database = new ContainerDatabase(`${options.dataRoot}/containers.db`);
   const builtin = { reference: "busybox:latest", open: openBuiltinImage };
@@ -154,7 +148,7 @@ async function construct(
   compiledFilter(deps, resolveSeccomp(defaultSeccompProfile, usual, features.seccomp)).catch(
     (error) => log.warn("compile the default seccomp filter", { error }),
   );
-  return { deps, engine };
+  return { deps, engine, storage };
 }
 
 function groupId(name: string): number {
@@ -223,19 +217,20 @@ function daemonId(dataRoot: string): string {
 interface Running {
   readonly engine: Engine;
   readonly deps: EngineDeps;
+  readonly storage: Storage;
   readonly servers: ApiServer[];
   readonly sockets: string[];
   metrics: Server | undefined;
 }
 
 async function serve(options: DaemonOptions, running: Running, bridgeName: string): Promise<void> {
-  const { deps, engine } = running;
+  const { deps, engine, storage } = running;
   const ports = {
     containers: engine,
     images: imagesPort(deps),
     volumes: volumesPort(deps),
     networks: networksPort(deps, bridgeName, new Date().toISOString()),
-    system: systemPort(options, engine, deps, daemonId(options.dataRoot)),
+    system: systemPort(options, engine, deps, { id: daemonId(options.dataRoot), storage }),
     disk: diskPort(engine, deps, options.dataRoot),
     registry: { login: (request: LoginRequest) => login(request, options.registries) },
     events: deps.events,

@@ -8,6 +8,7 @@ import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
 import { checkLogOptions } from "../logging/index.ts";
 import type { RegistrySettings } from "../registry/index.ts";
+import { type DriverName, driverNamed } from "../storage/index.ts";
 
 /** A TCP address; port 0: any that is free. */
 export interface Address {
@@ -24,7 +25,7 @@ export interface DaemonOptions {
   readonly bip: string | undefined;
   readonly bridge: string | undefined;
   readonly mtu: number;
-  readonly storageDriver: "overlay2" | "vfs" | undefined;
+  readonly storageDriver: DriverName | undefined;
   readonly logLevel: LogLevel;
   readonly group: string | undefined;
   readonly runtimes: ReadonlyMap<string, string>;
@@ -90,7 +91,7 @@ Options:
       --bip string             Address and subnet of the default bridge, such as 172.20.0.1/16
   -b, --bridge string          Name of the default bridge (default "berth0")
       --mtu int                MTU of containers' interfaces (default 1500)
-  -s, --storage-driver string  overlay2 or vfs (default: overlay2 where it works)
+  -s, --storage-driver string  overlay2, erofs, btrfs or vfs (default: the first that works of overlay2, btrfs, vfs)
       --config-file string     daemon.json (default "/etc/berth/daemon.json", if it is there)
   -l, --log-level string       debug, info, warn or error (default "info")
   -D, --debug                  The same as --log-level debug
@@ -252,11 +253,9 @@ function logLevel(settings: Settings): LogLevel {
   return level as LogLevel;
 }
 
-function storageDriver(settings: Settings): "overlay2" | "vfs" | undefined {
+function storageDriver(settings: Settings): DriverName | undefined {
   const driver = settings.text("storage-driver");
-  if (driver !== undefined && driver !== "overlay2" && driver !== "vfs")
-    throw bad(`unknown storage driver "${driver}": overlay2 and vfs are there`);
-  return driver;
+  return driver === undefined ? undefined : driverNamed(driver);
 }
 
 function addressOf(settings: Settings, name: "metrics-addr"): Address | undefined {

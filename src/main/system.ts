@@ -9,6 +9,7 @@ import type { Engine, EngineDeps } from "../engine/index.ts";
 import { logDriverNames } from "../logging/index.ts";
 import { metricsOf } from "./metrics.ts";
 import type { DaemonOptions } from "./options.ts";
+import type { Storage } from "./storage.ts";
 import { VERSION } from "./version.ts";
 
 function operatingSystem(): { name: string; version: string } {
@@ -35,10 +36,10 @@ export function systemPort(
   options: DaemonOptions,
   engine: Engine,
   deps: EngineDeps,
-  id: string,
+  about: { readonly id: string; readonly storage: Storage },
 ): SystemPort {
   const system = operatingSystem();
-  const info = () => infoOf(options, engine, deps, id, system);
+  const info = () => infoOf(options, engine, deps, about, system);
   return {
     version: () => ({
       Platform: { Name: "berth" },
@@ -139,22 +140,11 @@ function ownUse({ events }: EngineDeps) {
   };
 }
 
-function storageOf(options: DaemonOptions, { driver, features }: EngineDeps) {
-  return {
-    Driver: driver.name,
-    DriverStatus: [
-      ["Backing storage", options.dataRoot],
-      ["Unbounded layers (lowerdir+)", String(features.lowerdirPlus)],
-    ],
-    DockerRootDir: options.dataRoot,
-  };
-}
-
 function infoOf(
   options: DaemonOptions,
   engine: Engine,
   deps: EngineDeps,
-  id: string,
+  { id, storage }: { readonly id: string; readonly storage: Storage },
   { name, version }: ReturnType<typeof operatingSystem>,
 ): ReturnType<SystemPort["info"]> {
   const { total, running, paused, stopped } = engine.counts();
@@ -166,7 +156,9 @@ function infoOf(
     ContainersPaused: paused,
     ContainersStopped: stopped,
     Images: deps.images.count(),
-    ...storageOf(options, deps),
+    Driver: storage.driver.name,
+    DriverStatus: storage.status.map(([what, value]) => [what, value]),
+    DockerRootDir: options.dataRoot,
     Plugins: {
       Volume: ["local"],
       Network: ["bridge", "host", "null"],
@@ -212,6 +204,6 @@ function infoOf(
     SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
     FirewallBackend: { Driver: "nftables", Info: [["Table", deps.bridge.name]] },
     CDISpecDirs: [],
-    Warnings: warningsOf(limits, options.hosts),
+    Warnings: [...storage.warnings, ...warningsOf(limits, options.hosts)],
   };
 }

@@ -530,6 +530,19 @@ export const helperFrames = {
     path: "str",
     data: "bytes",
   }),
+  subvolume: kind(
+    17,
+    "→ make a btrfs subvolume at path: empty, or a snapshot of the subvolume at source",
+    {
+      id: "u32",
+      path: "str",
+      source: "str",
+    },
+  ),
+  subvolume_delete: kind(18, "→ delete the btrfs subvolume at path, and everything in it", {
+    id: "u32",
+    path: "str",
+  }),
   seccomp_rule: kind(
     64,
     "a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped",

@@ -1,9 +1,27 @@
 /**
- * What a snapshot driver promises. Drivers keep layers and containers' writable directories on disk; none ever mounts.
+ * What a snapshot driver promises. Drivers keep layers and containers' writable directories on disk; none ever mounts
+ * anything that a mount namespace has.
  */
 import type { ByteStream } from "../base/compression.ts";
+import type { Privileged } from "../tree/index.ts";
 import type { Change } from "./changes.ts";
 import type { ContainerView, Found, ViewMount } from "./view.ts";
+
+/** What drivers ask of the kernel. */
+export interface StorageKernel extends Privileged {
+  /** The process whose descriptors the handles are. */
+  readonly pid: number;
+  /** Makes a mount that no namespace has; it is reached at /proc/`pid`/fd/HANDLE, and goes when that is closed. */
+  mountDetached(type: string, params: readonly string[]): Promise<number>;
+  close(handle: number): Promise<void>;
+  makeSubvolume(path: string, source?: string): Promise<void>;
+  deleteSubvolume(path: string): Promise<void>;
+}
+
+/** The drivers that there are. */
+export const driverNames = ["overlay2", "erofs", "btrfs", "vfs"] as const;
+/** A driver by its name. */
+export type DriverName = (typeof driverNames)[number];
 
 /** How a container's root is mounted; plain data for the launch plan. */
 export type RootMount =
@@ -46,7 +64,7 @@ export interface Usage {
 
 /** A snapshot driver. All paths are below its own directory, which nobody but root can enter. */
 export interface SnapshotDriver {
-  readonly name: "overlay2" | "vfs";
+  readonly name: DriverName;
   /** Unpacks a layer; a nil result means that it is stored durably, not that this call stored it. */
   applyLayer(layer: LayerInput): Promise<{ readonly diffId: string; readonly size: number }>;
   /** Unpacks a layer that nobody knows the diff id of yet, and gives it the chain id that follows from it. */
@@ -57,7 +75,7 @@ export interface SnapshotDriver {
   /** Every layer on disk, for the sweep. */
   layers(): string[];
   /** Makes the writable directories; cheap, on the start path. */
-  prepare(container: ContainerLayer): RootMount;
+  prepare(container: ContainerLayer): Promise<RootMount>;
   /** The mount of a prepared container. */
   mountOf(container: ContainerLayer): RootMount;
   /** Fine if it is gone. */
@@ -65,7 +83,7 @@ export interface SnapshotDriver {
   /** Every container on disk, for the sweep. */
   containers(): string[];
   /** What a container has written. */
-  usage(id: string): Usage;
+  usage(container: ContainerLayer): Usage;
   /** Reads a regular file as the (stopped) container sees it; undefined when it is missing or larger than `max` bytes. */
   readFile(container: ContainerLayer, path: string, max: number): Uint8Array | undefined;
   /** The layers' directories, the uppermost first, as a stopped container sees them: for copying content up. */

@@ -2,14 +2,26 @@
  * storage: layers and containers' writable directories on disk. Gives mounts as data, and knows neither images nor
  * containers beyond an id.
  */
-export { createDriver } from "./create.ts";
+export {
+  checkSupported,
+  chooseDriver,
+  driverNamed,
+  hasData,
+  readNote,
+  type StorageNote,
+  writeNote,
+} from "./choice.ts";
+export { type DriverSupport, fileSystemOf, openDriver, probeDrivers } from "./create.ts";
 export type {
   ContainerLayer,
+  DriverName,
   LayerInput,
   RootMount,
   SnapshotDriver,
+  StorageKernel,
   Usage,
 } from "./driver.ts";
+export { driverNames } from "./driver.ts";
 export { resolveMerged } from "./merged.ts";
 export { usageOf } from "./usage.ts";
 export type { ContainerView, Found, ViewMount } from "./view.ts";

@@ -3,20 +3,20 @@
  */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import type { TarReader } from "../base/tar.ts";
-import type { ContainerLayer, RootMount, Usage } from "./driver.ts";
+import type { ContainerLayer, DriverName, RootMount, Usage } from "./driver.ts";
 import { Store } from "./store.ts";
 import { usageOf } from "./usage.ts";
 
 /** Layers as differences, merged by the kernel's overlay file system. */
 export class OverlayDriver extends Store {
-  readonly name = "overlay2";
+  readonly name: DriverName = "overlay2";
 
   protected fill(path: string, _parent: string | undefined, reader: TarReader): Promise<number> {
     mkdirSync(path, 0o755);
     return this.extract(path, reader, "overlay");
   }
 
-  prepare(container: ContainerLayer): RootMount {
+  async prepare(container: ContainerLayer): Promise<RootMount> {
     const directory = this.container(container.id);
     mkdirSync(directory, 0o700);
     mkdirSync(`${directory}/upper`, 0o755);
@@ -38,8 +38,8 @@ export class OverlayDriver extends Store {
     };
   }
 
-  usage(id: string): Usage {
-    return usageOf(`${this.container(id)}/upper`);
+  usage(container: ContainerLayer): Usage {
+    return usageOf(`${this.container(container.id)}/upper`);
   }
 
   directories(container: ContainerLayer): string[] {

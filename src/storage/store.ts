@@ -6,16 +6,17 @@ import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { Trash } from "../base/trash.ts";
-import {
-  closeAll,
-  extractLayer,
-  openRoot,
-  type Privileged,
-  packTree,
-  walkMerged,
-} from "../tree/index.ts";
+import { closeAll, extractLayer, openRoot, packTree, walkMerged } from "../tree/index.ts";
 import { type Change, changesOf } from "./changes.ts";
-import type { ContainerLayer, LayerInput, RootMount, SnapshotDriver, Usage } from "./driver.ts";
+import type {
+  ContainerLayer,
+  DriverName,
+  LayerInput,
+  RootMount,
+  SnapshotDriver,
+  StorageKernel,
+  Usage,
+} from "./driver.ts";
 import { readMerged } from "./merged.ts";
 import { packChanges, packFound } from "./pack.ts";
 import { ContainerView, type Found, type ViewMount } from "./view.ts";
@@ -38,21 +39,24 @@ async function* hashed(source: ByteStream, hash: Bun.CryptoHasher): ByteStream {
 
 /** What the drivers do alike. */
 export abstract class Store implements SnapshotDriver {
-  abstract readonly name: "overlay2" | "vfs";
+  abstract readonly name: DriverName;
   private counter = 0;
   private readonly trash: Trash;
 
   constructor(
     protected readonly root: string,
-    protected readonly kernel: Privileged,
+    protected readonly kernel: StorageKernel,
   ) {
     for (const name of ["layers", "containers", "new"])
       mkdirSync(`${root}/${name}`, { recursive: true, mode: 0o700 });
-    this.trash = new Trash(`${root}/trash`);
+    this.trash = new Trash(`${root}/trash`, (path) => this.deleteFast(path));
     for (const name of initDirectories) mkdirSync(`${root}/init/${name}`, { recursive: true });
     for (const name of initFiles)
       if (!existsSync(`${root}/init/${name}`)) writeFileSync(`${root}/init/${name}`, "");
   }
+
+  /** Deletes what can be deleted faster than file by file; the rest is deleted after. */
+  protected async deleteFast(_path: string): Promise<void> {}
 
   protected layer(chainId: string): string {
     return `${this.root}/layers/${hexOf(chainId)}`;
@@ -115,17 +119,24 @@ export abstract class Store implements SnapshotDriver {
       const size = await this.fill(scratch, parent, reader);
       await reader.drain();
       const diffId = `sha256:${hash.digest("hex")}`;
-      const target = this.layer(chainOf(diffId));
+      const chainId = chainOf(diffId);
       // Data first, the name after: a layer that is there is whole, even after a power failure.
       Bun.spawnSync(["sync", "-f", scratch]);
-      if (existsSync(target)) this.discard(scratch);
-      else renameSync(scratch, target);
+      if (this.hasLayer(chainId)) this.discard(scratch);
+      else {
+        this.discard(this.layer(chainId));
+        renameSync(scratch, this.layer(chainId));
+        await this.appeared(chainId);
+      }
       return { diffId, size };
     } catch (error) {
       this.discard(scratch);
       throw error;
     }
   }
+
+  /** A layer has got its name. */
+  protected async appeared(_chainId: string): Promise<void> {}
 
   hasLayer(chainId: string): boolean {
     return existsSync(this.layer(chainId));
@@ -187,9 +198,9 @@ export abstract class Store implements SnapshotDriver {
     readonly lowers: readonly string[];
     readonly whole: boolean;
   };
-  abstract prepare(container: ContainerLayer): RootMount;
+  abstract prepare(container: ContainerLayer): Promise<RootMount>;
   abstract mountOf(container: ContainerLayer): RootMount;
-  abstract usage(id: string): Usage;
+  abstract usage(container: ContainerLayer): Usage;
   abstract directories(container: ContainerLayer): string[];
   abstract layerDirectories(chain: readonly string[]): string[];
 

@@ -1,0 +1,67 @@
+/**
+ * What the drivers do alike that keep each layer, and each container, as a whole tree: a layer is a copy of the one below
+ * with its own changes applied. They differ in how a tree is copied.
+ */
+import { mkdirSync, renameSync } from "node:fs";
+import type { TarReader } from "../base/tar.ts";
+import type { ContainerLayer, RootMount, Usage } from "./driver.ts";
+import { Store } from "./store.ts";
+import { differenceOf } from "./usage.ts";
+
+/** Trees that are copied. */
+export abstract class WholeTreeDriver extends Store {
+  /** Copies a tree; `to` is not there yet, and what of it is there after a failure is thrown away by the caller. */
+  protected abstract copy(from: string, to: string): Promise<void>;
+
+  protected override async fill(
+    path: string,
+    parent: string | undefined,
+    reader: TarReader,
+  ): Promise<number> {
+    await this.copy(this.base(parent), path);
+    return this.extract(path, reader, "apply");
+  }
+
+  async prepare(container: ContainerLayer): Promise<RootMount> {
+    const scratch = this.scratch();
+    mkdirSync(scratch, { mode: 0o700 });
+    try {
+      await this.copy(this.base(container.chain.at(-1)), `${scratch}/root`);
+      renameSync(scratch, this.container(container.id));
+    } catch (error) {
+      this.discard(scratch);
+      throw error;
+    }
+    return this.mountOf(container);
+  }
+
+  mountOf(container: ContainerLayer): RootMount {
+    return { kind: "bind", path: this.tree(container) };
+  }
+
+  usage(container: ContainerLayer): Usage {
+    return differenceOf(this.tree(container), this.base(container.chain.at(-1)));
+  }
+
+  directories(container: ContainerLayer): string[] {
+    return [this.tree(container)];
+  }
+
+  layerDirectories(chain: readonly string[]): string[] {
+    return chain.slice(-1).map((chainId) => this.layer(chainId));
+  }
+
+  protected comparison(container: ContainerLayer) {
+    const lower = this.base(container.chain.at(-1));
+    return { upper: this.tree(container), lowers: [lower], whole: true };
+  }
+
+  private tree({ id }: ContainerLayer): string {
+    return `${this.container(id)}/root`;
+  }
+
+  /** What a tree is a copy of, at first. */
+  private base(parent: string | undefined): string {
+    return parent === undefined ? `${this.root}/init` : this.layer(parent);
+  }
+}
