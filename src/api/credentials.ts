@@ -6,6 +6,15 @@ import type { RegistryCredentials } from "./ports.ts";
 
 const nobody: RegistryCredentials = { username: "", password: "", identityToken: "" };
 
+/** The same for questions that nobody has to be somebody for: what cannot be read is nobody, as in dockerd. */
+export function credentialsOrNobody(header: string | string[] | undefined): RegistryCredentials {
+  try {
+    return credentialsOf(header);
+  } catch {
+    return nobody;
+  }
+}
+
 /** Nobody in particular when there is no header. Throws a Fault "invalid" for one that cannot be read. */
 export function credentialsOf(header: string | string[] | undefined): RegistryCredentials {
   const text = [header ?? ""].flat()[0] ?? "";

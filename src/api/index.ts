@@ -9,6 +9,7 @@ export type {
   NetworksPort,
   PruneWish,
   QueryFilters,
+  RegistryPort,
   SystemPort,
   VolumesPort,
 } from "./ports.ts";

@@ -5,6 +5,7 @@ import type { Exposition } from "../base/metrics.ts";
 import type { Selection } from "../base/selection.ts";
 import type { Engine, EngineEvent, Events } from "../engine/index.ts";
 import type {
+  DistributionInspect,
   ImageDeleteResponseItem,
   ImageHistoryResponseItem,
   ImageInspect,
@@ -101,6 +102,8 @@ export interface ImagesPort {
   /** The tags that a registry, and that this host has of a repository. */
   remoteTags(repository: string, options: TransferOptions): Promise<readonly string[]>;
   localTags(repository: string): readonly string[];
+  /** What a registry has under a name. */
+  describeRemote(name: string, options: TransferOptions): Promise<DistributionInspect>;
 }
 
 /** Volumes. */
@@ -161,11 +164,30 @@ export interface DiskPort {
   }>;
 }
 
+/** What is searched for in a registry. */
+export interface SearchWish {
+  readonly term: string;
+  /** 0: as many as usual. */
+  readonly limit: number;
+  readonly official?: boolean | undefined;
+  readonly stars: number;
+}
+
+/** One found repository, as the API shows it. */
+export interface SearchResult {
+  readonly name: string;
+  readonly description: string;
+  readonly star_count: number;
+  readonly is_official: boolean;
+  readonly is_automated: boolean;
+}
+
 /** Image registries. */
 export interface RegistryPort {
   login(
     request: RegistryCredentials & { readonly serverAddress: string },
   ): Promise<{ readonly identityToken: string }>;
+  search(wish: SearchWish, credentials: RegistryCredentials): Promise<readonly SearchResult[]>;
 }
 
 /** Everything. */

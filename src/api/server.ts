@@ -10,11 +10,11 @@ import { hijackResponse, hijackSocket } from "./hijack.ts";
 import type { ApiPorts } from "./ports.ts";
 import { jsonBody, readBody } from "./request.ts";
 import type { Context, Reply, Route } from "./route.ts";
-import { authRoutes } from "./routes/auth.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { diskRoutes } from "./routes/disk.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { laterRoutes } from "./routes/later.ts";
+import { registryRoutes } from "./routes/registry.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { swarmRoutes } from "./routes/swarm.ts";
 import { systemRoutes } from "./routes/system.ts";
@@ -136,7 +136,7 @@ export class ApiServer {
       ...swarmRoutes,
       ...laterRoutes,
       ...diskRoutes,
-      ...authRoutes,
+      ...registryRoutes,
     ])
       this.router.on(route.method, route.path, () => {}, route);
     const serverHeader = `Berth/${version} (linux)`;

@@ -16,6 +16,7 @@ export const groups: Readonly<Record<string, string>> = {
   builder: "Manage builds",
   container: "Manage containers",
   image: "Manage images",
+  manifest: "Look at image manifests and manifest lists",
   network: "Manage networks",
   system: "Manage the engine",
   volume: "Manage volumes",
@@ -200,6 +201,12 @@ export const routes: readonly Route[] = [
   ...spellings("logout", "Log out from a registry", async () => ({
     command: (await import("./commands/login.ts")).commands.logout,
   })),
+  ...spellings("search", "Search Docker Hub for images", () => import("./commands/search.ts")),
+  ...spellings(
+    "manifest inspect",
+    "Display an image manifest, or manifest list",
+    () => import("./commands/manifest-inspect.ts"),
+  ),
   ...spellings(
     "history, image history",
     "Show the history of an image",

@@ -105,7 +105,8 @@ function layersOf(manifest: Record<string, unknown>, shown: string): BlobDescrip
   });
 }
 
-async function configOf(
+/** A configuration, checked. */
+export async function configOf(
   source: Pick<Repository, "blob">,
   descriptor: Descriptor,
   signal: AbortSignal,

@@ -6,7 +6,7 @@ import { linkSync, rmSync } from "node:fs";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
 import type { Credentials, Repository } from "../registry/index.ts";
-import type { ImageConfig } from "../spec/engine-api.ts";
+import type { DistributionInspect, ImageConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import {
   familiarName,
@@ -19,6 +19,7 @@ import { type ArchivedImage, readArchive } from "./archive.ts";
 import { applyChanges } from "./changes.ts";
 import { ContentStore, type Ingested } from "./content.ts";
 import { ImageDatabase } from "./database.ts";
+import { describeRemote } from "./distribution.ts";
 import { Downloads } from "./downloads.ts";
 import { Holds } from "./holds.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
@@ -366,6 +367,12 @@ export class ImageStore {
       throw fault("unsupported", "no-registry", "this daemon reaches no registries");
     const notice = (status: string) => options.report({ status });
     return this.options.repository(reference, options.credentials, actions, notice);
+  }
+
+  /** What a registry has under a name. */
+  describeRemote(name: string, options: TransferOptions): Promise<DistributionInspect> {
+    const reference = parseReference(name);
+    return describeRemote(this.open(reference, "pull", options), reference, options.signal);
   }
 
   /** The tags of a repository that a registry has. */

@@ -32,7 +32,7 @@ import {
 import { ImageStore, type OpenRepository } from "../images/index.ts";
 import { type Kernel, startKernel } from "../kernel/index.ts";
 import { Bridge, Resolver } from "../network/index.ts";
-import { type LoginRequest, login, Repository } from "../registry/index.ts";
+import { Repository } from "../registry/index.ts";
 import {
   Cgroups,
   capabilityList,
@@ -53,6 +53,7 @@ import {
   parseDaemonOptions,
 } from "./options.ts";
 import { imagesPort, networksPort, volumesPort } from "./ports.ts";
+import { registryPort } from "./registries.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import { systemPort } from "./system.ts";
 import { VERSION } from "./version.ts";
@@ -232,7 +233,7 @@ async function serve(options: DaemonOptions, running: Running, bridgeName: strin
     networks: networksPort(deps, bridgeName, new Date().toISOString()),
     system: systemPort(options, engine, deps, { id: daemonId(options.dataRoot), storage }),
     disk: diskPort(engine, deps, options.dataRoot),
-    registry: { login: (request: LoginRequest) => login(request, options.registries) },
+    registry: registryPort(options.registries),
     events: deps.events,
   };
   if (options.metricsAddress !== undefined)

@@ -9,6 +9,7 @@ import type { LogLevel } from "../base/log.ts";
 import { checkLogOptions } from "../logging/index.ts";
 import type { RegistrySettings } from "../registry/index.ts";
 import { type DriverName, driverNamed } from "../storage/index.ts";
+import { registrySettings } from "./registries.ts";
 
 /** A TCP address; port 0: any that is free. */
 export interface Address {
@@ -315,11 +316,10 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     logOptions: Object.fromEntries(logOptions),
     logMaxSize: parseSize(logOptions.get("max-size") ?? String(20 * MIB)),
     logMaxFiles: Number(logOptions.get("max-file") ?? 5) || 1,
-    registries: {
-      insecure: settings.list("insecure-registry"),
-      mirrors: settings.list("registry-mirror"),
-      certificates: ["/etc/berth/certs.d", "/etc/docker/certs.d", "/etc/containerd/certs.d"],
-    },
+    registries: registrySettings(
+      settings.list("insecure-registry"),
+      settings.list("registry-mirror"),
+    ),
     idleTimeout: settings.whole("idle-timeout", 0),
     warmNetworks: settings.whole("warm-networks", 4),
     metricsAddress: addressOf(settings, "metrics-addr"),

@@ -94,6 +94,7 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
       events.emit("image", "push", reference, { name: familiarName(parseReference(name)) });
     },
     remoteTags: (repository, options) => images.tagsOf(repository, options),
+    describeRemote: (name, options) => images.describeRemote(name, options),
     localTags: (repository) => images.tagsHere(repository),
   };
 }

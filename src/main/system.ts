@@ -9,6 +9,7 @@ import type { Engine, EngineDeps } from "../engine/index.ts";
 import { logDriverNames } from "../logging/index.ts";
 import { metricsOf } from "./metrics.ts";
 import type { DaemonOptions } from "./options.ts";
+import { registryInfo } from "./registries.ts";
 import type { Storage } from "./storage.ts";
 import { VERSION } from "./version.ts";
 
@@ -122,14 +123,6 @@ function proxyOf(name: string): string {
   return value.replace(/\/\/[^/@]*@/, "//xxxxx:xxxxx@");
 }
 
-const hub = "docker.io";
-/** How registries are reached: over TLS, but for those on the same host. */
-const registries = {
-  IndexConfigs: { [hub]: { Name: hub, Mirrors: [], Secure: true, Official: true } },
-  InsecureRegistryCIDRs: ["::1/128", "127.0.0.0/8"],
-  Mirrors: [],
-};
-
 /** What this process uses. */
 function ownUse({ events }: EngineDeps) {
   return {
@@ -180,7 +173,7 @@ function infoOf(
     NCPU: deps.features.cpus,
     MemTotal: totalmem(),
     IndexServerAddress: "https://index.docker.io/v1/",
-    RegistryConfig: registries,
+    RegistryConfig: registryInfo(options.registries),
     GenericResources: [],
     HttpProxy: proxyOf("HTTP_PROXY"),
     HttpsProxy: proxyOf("HTTPS_PROXY"),

@@ -14,8 +14,9 @@ const kinds: readonly Reason[] = [
   { operations: /Plugin(?!List)/, why: "there are no plugins" },
   { operations: /^(ImageBuild|Session)$/, why: "the builder is still to come" },
   {
-    operations: /^(ImageSearch|DistributionInspect)$/,
-    why: "asking registries what they have is still to come",
+    operations: /^DistributionInspect$/,
+    items: [/Descriptor\.(urls|annotations|data|artifactType|platform)/],
+    why: "a registry does not tell that of what is asked for by name",
   },
   { operations: /^ImageGet(All)?$/, why: "saving images is still to come" },
   {
@@ -236,6 +237,11 @@ export const own: readonly Reason[] = [
     why: "states that do not allow it are 409, as in dockerd",
   },
   { operations: anything, items: ["status 501"], why: "what berth does not do" },
+  {
+    operations: /^DistributionInspect$/,
+    items: ["status 404"],
+    why: "the registry has nothing under this name, as in dockerd",
+  },
   {
     operations: /^ExecStart$/,
     items: ["status 101"],

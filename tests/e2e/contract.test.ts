@@ -15,6 +15,7 @@ import { imageScenarios } from "../contract/images.ts";
 import { lifecycleScenarios } from "../contract/lifecycle.ts";
 import { listScenarios } from "../contract/lists.ts";
 import { own, reasons } from "../contract/reasons.ts";
+import { registryScenarios } from "../contract/registries.ts";
 import { coverageOf } from "../contract/report.ts";
 import { streamScenarios } from "../contract/streams.ts";
 import { systemScenarios } from "../contract/system.ts";
@@ -30,6 +31,7 @@ describe.skipIf(!contractExists)("the contract", () => {
   for (const [name, scenario] of Object.entries({
     ...systemScenarios,
     ...imageScenarios,
+    ...registryScenarios,
     ...fileScenarios,
     ...streamScenarios,
     ...lifecycleScenarios,
