@@ -139,8 +139,10 @@ export interface ContainerRecord {
   /** Those of the running container, where it runs. */
   mounts: readonly MountRecord[];
   pending?: PendingRecord | undefined;
+  /** Those of the user's own labels that ask something of berth: the next two. */
+  wishLabels?: Readonly<Record<string, string>> | undefined;
   /** When it becomes unhealthy; undefined: nothing. */
-  readonly healthAction?: HealthAction | undefined;
+  healthAction?: HealthAction | undefined;
   /** What it waits for when many are started at once. */
   startOrder?: StartOrderRecord | undefined;
   /** Other containers that it knows by aliases (--link). */

@@ -77,7 +77,7 @@ function conflicting(what: string): Error {
 const networkModes = /^(|default|bridge|none|host|container:.+)$/;
 
 /** What a network namespace that is shared with others excludes. `config`: what the user gave, without the image's. */
-function checkNetwork(config: ContainerConfig, hostConfig: HostConfig): void {
+export function checkNetwork(config: ContainerConfig, hostConfig: HostConfig): void {
   const { NetworkMode = "", UTSMode, PortBindings = {}, PublishAllPorts } = hostConfig;
   if (UTSMode === "host" && config.Hostname) throw conflicting("hostname and the UTS mode");
   if (UTSMode === "host" && config.Domainname) throw conflicting("domainname and the UTS mode");

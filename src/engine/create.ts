@@ -20,8 +20,8 @@ import {
   warningsOf,
 } from "./create-checks.ts";
 import type { EngineDeps } from "./deps.ts";
-import { healthActionOf } from "./health-action.ts";
 import { namespaceChoice } from "./host.ts";
+import { labelWishes } from "./label-wishes.ts";
 import { linksFor } from "./links.ts";
 import { checkAttributes } from "./log-copy.ts";
 import { inheritedMounts, wantedMounts } from "./mount-wishes.ts";
@@ -29,7 +29,6 @@ import { makeMounts } from "./mounts.ts";
 import { checkName, makeUpName, newId } from "./names.ts";
 import { maskedPaths, pathsUnconfined, readonlyPaths } from "./oci-security.ts";
 import { eachExposed } from "./ports.ts";
-import { startOrderOf } from "./start-order.ts";
 
 /** What a user asks for. */
 export interface CreateInput {
@@ -164,8 +163,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   checkConfig(config);
   checkHostConfig(deps, input.config, config, input.hostConfig);
   checkNetworking(input.config, input.hostConfig, input.networking);
-  const healthAction = healthActionOf(input.config);
-  const startOrder = startOrderOf(input.config);
+  const wishes = labelWishes(input.config.Labels ?? {});
   const links = linksFor(deps.registry, input.hostConfig);
   const inherited = inheritedMounts(
     input.hostConfig.VolumesFrom ?? [],
@@ -187,8 +185,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
     const record = {
       ...recordOf(deps, id, name, image, config, input, mounts),
       links,
-      healthAction,
-      startOrder,
+      ...wishes,
     };
     checkAttributes(record);
     mkdirSync(directory, { mode: 0o700 });

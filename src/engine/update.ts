@@ -12,10 +12,11 @@ import { attributesOf } from "./attributes.ts";
 import { type MountChange, withLabels, withMounts, withProcess } from "./changes.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
-import { checkConfig, checkHostConfig, PORTS_DISCARDED } from "./create-checks.ts";
+import { checkConfig, checkHostConfig, checkNetwork, PORTS_DISCARDED } from "./create-checks.ts";
 import type { EngineDeps } from "./deps.ts";
 import { releaseOtherVolumes } from "./ending.ts";
 import { resourceHostOf } from "./host.ts";
+import { changedWishes, type LabelWishes, wishesOf } from "./label-wishes.ts";
 import { limitsIn, liveResources, startLimitsIn, withLimits } from "./limits.ts";
 import { type ClaimedPorts, claimLivePorts, livePortChange, retainPorts } from "./live-ports.ts";
 import { makeMounts } from "./mounts.ts";
@@ -80,7 +81,7 @@ function configurationAfter(
   deps: EngineDeps,
   container: Container,
   { limits, changes }: UpdateInput,
-): MountChange {
+): MountChange & LabelWishes {
   const { record } = container;
   const current = configuredOf(record);
   const labelled: Configuration = {
@@ -95,11 +96,14 @@ function configurationAfter(
   const next = asks(changes, "Binds", "Mounts", "Tmpfs", "Volumes", "MountsRemove")
     ? withMounts(ported, changes)
     : { ...ported, wanted: [] };
+  const { Hostname, Labels, LabelsRemove } = changes;
+  if (asks(changes, "PortBindings", "PublishAllPorts", "Hostname"))
+    checkNetwork(Hostname === undefined ? {} : { Hostname }, next.hostConfig);
   if (asks(changes, "Env", "Cmd", "Entrypoint", "User", "WorkingDir", "Hostname"))
     checkConfig(next.config);
   if (Object.keys(startLimitsIn(limits)).length > 0)
     checkHostConfig(deps, {}, next.config, next.hostConfig);
-  return next;
+  return { ...next, ...changedWishes(record, Labels, LabelsRemove) };
 }
 
 /** Ends a change that a daemon has begun and not finished: the kernel is given what the record says. */
@@ -131,10 +135,11 @@ function applyLimits(deps: EngineDeps, container: Container, resources: OciResou
 async function changeRunning(
   deps: EngineDeps,
   container: Container,
-  next: Configuration,
+  next: Configuration & LabelWishes,
   limits: HostConfig,
 ): Promise<void> {
   const { record } = container;
+  const wishes = wishesOf(record);
   const { config, hostConfig, mounts, pending, endpoint } = record;
   const resources = liveResources(limits, next.hostConfig, resourceHostOf(deps));
   const portChange = livePortChange(container, next);
@@ -153,7 +158,12 @@ async function changeRunning(
     }
     if (portChange !== undefined) ports = await claimLivePorts(deps, container, portChange);
     if (!container.running || record.endpoint !== endpoint) throw notRunning(container);
-    Object.assign(record, changeOfRunning(record, next), ports && { endpoint: ports.endpoint });
+    Object.assign(
+      record,
+      changeOfRunning(record, next),
+      wishesOf(next),
+      ports && { endpoint: ports.endpoint },
+    );
     deps.database.insist(record);
     written = true;
     if (resources !== undefined) undoLimits = applyLimits(deps, container, resources);
@@ -162,7 +172,7 @@ async function changeRunning(
     // It has ended after all was written: it is a stopped container that has been changed.
     if (written && !container.running) return;
     const still = record.endpoint === undefined ? undefined : endpoint;
-    Object.assign(record, { config, hostConfig, mounts, pending, endpoint: still });
+    Object.assign(record, { config, hostConfig, mounts, pending, endpoint: still, ...wishes });
     undoLimits?.();
     await ports?.undo();
     settle();
@@ -172,13 +182,18 @@ async function changeRunning(
   if (record.changing) settle();
 }
 
-function changeStopped(deps: EngineDeps, { record }: Container, next: Configuration): void {
+function changeStopped(
+  deps: EngineDeps,
+  { record }: Container,
+  next: Configuration & LabelWishes,
+): void {
   const { config, hostConfig, mounts, pending } = record;
+  const wishes = wishesOf(record);
   try {
     Object.assign(record, next, { pending: undefined });
     deps.database.insist(record);
   } catch (error) {
-    Object.assign(record, { config, hostConfig, mounts, pending });
+    Object.assign(record, { config, hostConfig, mounts, pending, ...wishes });
     throw error;
   }
 }

@@ -2,7 +2,7 @@
  * The bridge on the real kernel. bridge.test.ts runs this file in a network namespace of its own, which is "the host" here,
  * so that the machine's interfaces and rules are never touched. A neighbour namespace stands for another machine.
  */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { type Handle, type Kernel, startKernel } from "../kernel/index.ts";
 import { Bridge, type Endpoint, type PortWish } from "./bridge.ts";
@@ -38,11 +38,16 @@ async function serve(netns: Handle, port: number): Promise<void> {
   if (first.value === undefined) throw new Error("the server did not start");
 }
 
-/** What the server said, without the client's port; empty when there was no way. */
-function ask(netns: Handle, address: string, port: number): string {
-  const heard = run(netns, "timeout", "1", "busybox", "nc", address, String(port));
-  return /from ([\d.]+):/.exec(heard)?.[1] ?? "";
+function answer(netns: Handle, address: string, port: number, seconds: number): string {
+  const words = ["timeout", String(seconds), "busybox", "nc", address, String(port)];
+  return /from ([\d.]+):/.exec(run(netns, ...words))?.[1] ?? "";
 }
+
+/** What the server said, without the client's port. */
+const ask = (netns: Handle, address: string, port: number) => answer(netns, address, port, 20);
+
+/** Empty when there is no way to the server: what does not come within a second on one host does not come. */
+const askInVain = (netns: Handle, address: string, port: number) => answer(netns, address, port, 1);
 
 const wish = (hostAddress: string, port = 0): PortWish => ({
   protocol: "tcp",
@@ -79,8 +84,15 @@ beforeAll(async () => {
   bridge = await Bridge.open(kernel, options, []);
 });
 
+/** A server holds its namespace, and with it an interface on the bridge. */
+afterEach(async () => {
+  for (const server of servers.splice(0)) {
+    server.kill();
+    await server.exited;
+  }
+});
+
 afterAll(async () => {
-  for (const server of servers) server.kill();
   await bridge.close(true);
   await kernel.stop();
   rmSync(dir, { recursive: true });
@@ -109,7 +121,7 @@ test("a published port answers at every address of the host, to the container it
   expect(ask(neighbour, HOST, port)).toBe(NEIGHBOUR);
   expect(ask(endpoint.netns, HOST, port)).toBe("172.30.0.1");
   await letGo(endpoint);
-  expect(ask(neighbour, HOST, port)).toBe("");
+  expect(askInVain(neighbour, HOST, port)).toBe("");
   expect(run(0, "nft", "list", "map", "ip", "berth0", "published-any")).not.toContain("elements");
 });
 
@@ -119,13 +131,13 @@ test("a port published on 127.0.0.1 is the host's alone (GHSA-x4rx-4gw3-53p4)", 
   const port = hostPort(endpoint);
   await serve(endpoint.netns, 80);
   expect(ask(0, "127.0.0.1", port)).toBe("172.30.0.1");
-  expect(ask(neighbour, HOST, port)).toBe("");
-  expect(ask(other.netns, "172.30.0.1", port)).toBe("");
+  expect(askInVain(neighbour, HOST, port)).toBe("");
+  expect(askInVain(other.netns, "172.30.0.1", port)).toBe("");
   // A neighbour that routes 127.0.0.1 here.
   await kernel.sysctl(neighbour, "net/ipv4/conf/eth0/route_localnet", "1");
   run(neighbour, "ip", "route", "add", "127.0.0.1", "via", HOST, "src", NEIGHBOUR);
   expect(run(neighbour, "ip", "route", "get", "127.0.0.1")).toContain(HOST);
-  expect(ask(neighbour, "127.0.0.1", port)).toBe("");
+  expect(askInVain(neighbour, "127.0.0.1", port)).toBe("");
   await letGo(endpoint);
   await letGo(other);
 });
@@ -135,7 +147,7 @@ test("a port that is not published is not reached by routing to the container", 
   await serve(endpoint.netns, 80);
   run(neighbour, "ip", "route", "add", "172.30.0.0/24", "via", HOST);
   expect(run(neighbour, "ip", "route", "get", endpoint.record.address)).toContain(HOST);
-  expect(ask(neighbour, endpoint.record.address, 80)).toBe("");
+  expect(askInVain(neighbour, endpoint.record.address, 80)).toBe("");
   await letGo(endpoint);
 });
 
@@ -164,13 +176,95 @@ test("a bridge opened anew keeps what runs: its address is taken, its port still
   const endpoint = await bridge.attach({ name: "kept", ports: [wish("")] });
   await serve(endpoint.netns, 80);
   await bridge.close(false);
+  // What another daemon has left dies a little later.
+  const left = await kernel.newNetns();
+  const index = Number(/^(\d+): berth0/m.exec(run(0, "ip", "-o", "link"))?.[1]);
+  const peer = { name: "eth0", index: 2, mac: "02:42:ac:1e:00:63", netns: left };
+  const pair = newVeth({ name: "vethleft", bridgeIndex: index, mtu: 1500, peer });
+  await kernel.netlink(0, 0, encodeRequests([pair], 1), 1);
+  setTimeout(() => kernel.close(left), 150);
   bridge = await Bridge.open(kernel, options, [endpoint.record]);
+  expect(run(0, "ip", "-o", "link")).not.toContain("vethleft");
   const other = await bridge.attach({ name: "next", ports: [] });
   expect(other.record.address).not.toBe(endpoint.record.address);
   expect(ask(neighbour, HOST, hostPort(endpoint))).toBe(NEIGHBOUR);
   expect(ask(other.netns, endpoint.record.address, 80)).toBe(other.record.address);
   await letGo(endpoint);
   await letGo(other);
+});
+
+/** Asks an UDP port again and again from one port of the neighbour's, which is one flow for the kernel. */
+async function flow(port: number): Promise<{ ask(): Promise<string>; end(): void }> {
+  const program = `const heard = [];
+    const socket = await Bun.udpSocket({ hostname: "0.0.0.0", port: 5999, socket: {
+      data(_, data) { heard.push(data.toString()); }, error() {} } });
+    for await (const _ of console) {
+      heard.length = 0;
+      for (let tries = 0; tries < 20 && heard.length === 0; tries++) {
+        socket.send("?", ${port}, "${HOST}");
+        await Bun.sleep(25);
+      }
+      console.log(heard[0] ?? "nobody");
+    }`;
+  const path = `--net=/proc/${kernel.pid}/fd/${neighbour}`;
+  const client = Bun.spawn(["nsenter", path, process.execPath, "-e", program], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  servers.push(client);
+  const reader = client.stdout.getReader();
+  return {
+    async ask() {
+      client.stdin.write("\n");
+      client.stdin.flush();
+      return new TextDecoder().decode((await reader.read()).value).trim();
+    },
+    end: () => client.kill(),
+  };
+}
+
+/** Answers each datagram with its name. */
+async function name(netns: Handle, port: number, text: string): Promise<void> {
+  const program = `await Bun.udpSocket({ hostname: "0.0.0.0", port: ${port}, socket: {
+    data(socket, _, port, address) { socket.send("${text}", port, address); } } });
+    console.log("ready");`;
+  const enter = netns === 0 ? [] : ["nsenter", `--net=/proc/${kernel.pid}/fd/${netns}`];
+  const server = Bun.spawn([...enter, process.execPath, "-e", program], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  servers.push(server);
+  await server.stdout.getReader().read();
+}
+
+test("datagrams of a sender that never pauses follow a port that is published, moved and withdrawn", async () => {
+  const [one, two] = [
+    await bridge.attach({ name: "one", ports: [] }),
+    await bridge.attach({ name: "two", ports: [] }),
+  ];
+  await name(one.netns, 5000, "one");
+  await name(two.netns, 5000, "two");
+  const port = 5998;
+  const client = await flow(port);
+  expect(await client.ask()).toBe("nobody");
+  const published = {
+    protocol: "udp",
+    containerPort: 5000,
+    hostAddress: "0.0.0.0",
+    hostPort: port,
+  } as const;
+  await bridge.republish(one.record.address, [], [published]);
+  expect(await client.ask()).toBe("one");
+  await bridge.republish(one.record.address, [published], []);
+  await bridge.republish(two.record.address, [], [published]);
+  expect(await client.ask()).toBe("two");
+  await bridge.republish(two.record.address, [published], []);
+  expect(await client.ask()).toBe("nobody");
+  client.end();
+  await letGo(one);
+  await letGo(two);
 });
 
 test("a subnet that a route of the host has is refused by name, and removal leaves neither bridge nor table", async () => {

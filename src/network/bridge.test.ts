@@ -2,7 +2,15 @@
 import { expect, test } from "bun:test";
 
 test("the bridge on the real kernel, in a host of its own", () => {
-  const words = ["unshare", "--net", process.execPath, "test", "./src/network/bridge.netns.ts"];
+  const words = [
+    "unshare",
+    "--net",
+    process.execPath,
+    "test",
+    "--timeout",
+    "60000",
+    "./src/network/bridge.netns.ts",
+  ];
   const child = Bun.spawnSync(words, { stdin: "ignore" });
   if (child.exitCode !== 0) console.error(child.stdout.toString() + child.stderr.toString());
   expect(child.exitCode).toBe(0);

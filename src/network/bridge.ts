@@ -17,6 +17,7 @@ import {
   parseIpv4,
   type Subnet,
 } from "./addresses.ts";
+import { type Flow, flowsIn, flowsTo, leadsTo, missesOut } from "./conntrack.ts";
 import { type PublishedPort, publishRequests, ruleset } from "./firewall.ts";
 import {
   decodeAnswers,
@@ -158,6 +159,8 @@ function endpointFault(name: string, endpointId: string, error: unknown): unknow
   );
 }
 
+/** How long namespaces of an earlier daemon are waited for. */
+const OTHERS_MS = 2000;
 /** How many empty namespaces are held ready at most: few containers are on no network. */
 const MAX_EMPTY = 2;
 
@@ -228,12 +231,26 @@ export class Bridge {
     if (existing !== undefined && !keep) await bridge.send(0, [deleteLink(existing.index)]);
     try {
       await bridge.setUp(keep ? existing.index : undefined, running);
+      if (keep) await bridge.othersGone(running.length);
     } catch (error) {
       if (!keep) await bridge.close(true);
       throw error;
     }
     bridge.refill();
     return bridge;
+  }
+
+  /**
+   * The namespaces that an earlier daemon held ready die with it, but not at once. Until then they answer at addresses that
+   * this one is about to give away: a while is waited for that.
+   */
+  private async othersGone(running: number): Promise<void> {
+    for (const end = Date.now() + OTHERS_MS; Date.now() < end; await Bun.sleep(5)) {
+      const links = linksOf(await this.send(0, [dumpLinks()]));
+      const ends = links.filter(({ name, master }) => master === this.index && /^veth/.test(name));
+      if (ends.length <= running) return;
+    }
+    log.warn("interfaces of nobody known are on the bridge", { bridge: this.options.name });
   }
 
   /** "172.17.0.0/16". */
@@ -463,7 +480,25 @@ export class Bridge {
   ): Promise<void> {
     if (withdrawn.length + added.length === 0) return;
     const requests = publishRequests(this.options.name, address, withdrawn, added);
-    await this.send(0, requests, NETLINK_NETFILTER);
+    try {
+      await this.send(0, requests, NETLINK_NETFILTER);
+    } finally {
+      for (const port of withdrawn) await this.forgetFlows(port, leadsTo(address, port));
+      for (const port of added) await this.forgetFlows(port, missesOut(port));
+    }
+  }
+
+  /** Makes the kernel forget where it has led datagrams. Where it cannot, they go there until their sender pauses. */
+  private async forgetFlows(port: PublishedPort, wrong: (flow: Flow) => boolean): Promise<void> {
+    if (port.protocol !== "udp") return;
+    try {
+      const flows = flowsIn(await this.send(0, [flowsTo(port.hostPort)], NETLINK_NETFILTER));
+      // One by one: that one has gone by itself meanwhile is no failure.
+      for (const { forget } of flows.filter(wrong))
+        await this.send(0, [forget], NETLINK_NETFILTER).catch(() => {});
+    } catch (error) {
+      log.debug("forget flows", { port: port.hostPort, error: messageOf(error) });
+    }
   }
 
   /** Takes an endpoint down by its record; fine if it is gone. The dying namespace takes the interfaces along. */

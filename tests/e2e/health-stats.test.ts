@@ -306,6 +306,45 @@ describe("what is done about a container that has become unhealthy", () => {
     await daemon.berth("rm", "-f", "again");
   }, 30_000);
 
+  test("a label that is changed, given or taken away counts from then on, over a restart of the daemon, too", async () => {
+    const health = [
+      "--health-cmd",
+      "test ! -e /sick",
+      "--health-interval",
+      "50ms",
+      "--health-retries",
+      "1",
+    ];
+    const lasts = ["busybox", "sleep", "1000"];
+    const action = "berth.health-on-failure";
+    await daemon.berth("run", "-d", "--init", "--name", "given", ...health, ...lasts);
+    await daemon.berth(
+      "run",
+      "-d",
+      "--name",
+      "taken",
+      "--health-on-failure",
+      "kill",
+      ...health,
+      ...lasts,
+    );
+    expect((await daemon.berth("update", "-l", `${action}=stop`, "given")).status).toBe(0);
+    expect((await daemon.berth("update", "--label-rm", action, "taken")).status).toBe(0);
+    const wrong = await daemon.berth("update", "-l", `${action}=explode`, "given");
+    expect([wrong.status, wrong.err]).toEqual([
+      1,
+      expect.stringContaining('invalid value "explode"'),
+    ]);
+    expect(await daemon.inspect("given", `{{index .Config.Labels "${action}"}}`)).toBe("stop");
+    await daemon.kill();
+    await daemon.start();
+    for (const name of ["given", "taken"]) await daemon.berth("exec", name, "touch", "/sick");
+    await daemon.until("given", "{{.State.Status}}", "exited");
+    await daemon.until("taken", "{{.State.Health.Status}}", "unhealthy");
+    expect(await daemon.inspect("taken", "{{.State.Status}}")).toBe("running");
+    await daemon.berth("rm", "-f", "given", "taken");
+  }, 30_000);
+
   test("kill, with a restart policy or none; stop is a user's stop", async () => {
     await daemon.berth(
       ...sick("--name", "dead", "--health-on-failure=kill"),

@@ -191,6 +191,36 @@ test("those who wait for each other start all the same; joined namespaces and li
   expect(daemon.log).toMatch(/in a circle.*(one -> two -> one|two -> one -> two)/);
 }, 60_000);
 
+test("an update of labels changes whom a container waits for at the next boot", async () => {
+  await run(...always, "--name", "first", ...checked);
+  await run(...always, "--name", "later", "busybox", "sleep", "1000");
+  await run(
+    ...always,
+    "--name",
+    "freed",
+    "--label",
+    "berth.depends-on=first:healthy",
+    "busybox",
+    "sleep",
+    "1000",
+  );
+  const labelled = await daemon.berth("update", "-l", "berth.depends-on=first:healthy", "later");
+  expect([labelled.status, labelled.err]).toEqual([0, ""]);
+  expect((await daemon.berth("update", "--label-rm", "berth.depends-on", "freed")).status).toBe(0);
+  const wrong = await daemon.berth("update", "-l", "berth.depends-on=first:sometime", "later");
+  expect([wrong.status, wrong.err]).toEqual([
+    1,
+    expect.stringContaining("started, healthy or completed"),
+  ]);
+  await hostDies();
+  await daemon.start();
+  for (const name of ["first", "freed"]) await daemon.until(name, "{{.State.Status}}", "running");
+  expect(await daemon.inspect("later", "{{.State.Status}}")).toBe("restarting");
+  await makeHealthy("first");
+  await daemon.until("later", "{{.State.Status}}", "running");
+  await daemon.berth("rm", "-f", "later", "freed", "first");
+}, 60_000);
+
 test("a wrong condition is refused; an image's label holds nobody up", async () => {
   const bad = await daemon.berth("create", "--depends-on", "db:ready", "busybox", "true");
   expect([bad.status, bad.err]).toEqual([

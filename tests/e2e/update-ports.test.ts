@@ -235,7 +235,7 @@ test("an UDP port is led to the container, and held", async () => {
   await daemon.berth("rm", "-f", "echo");
 });
 
-test("labels at once, also for docker; -P's and other containers' networks only note ports", async () => {
+test("labels at once, also for docker; the host's network only notes ports, another container's has none to give", async () => {
   await update("-l", "a=1", "-l", "b=2", "web");
   await update("--label-rm", "a", "-l", "b=3", "web");
   expect(await daemon.inspect("web", "{{json .Config.Labels}}")).toBe('{"b":"3"}');
@@ -248,4 +248,21 @@ test("labels at once, also for docker; -P's and other containers' networks only 
     "Published ports are discarded when using host network mode\n",
   ]);
   await daemon.berth("rm", "-f", "hosted");
+  const joined = ["--name", "joined", "--net", "container:web", "busybox", "sleep", "1000"];
+  await daemon.berth("run", "-d", ...joined);
+  for (const name of ["joined", "stopped"]) {
+    if (name === "stopped") await daemon.berth("create", "--name", name, ...joined.slice(2));
+    for (const flags of [["-p", "80"], ["-P"], ["--hostname", "other"]]) {
+      const refused = await daemon.berth("update", ...flags, name);
+      const what = flags[0] === "--hostname" ? "hostname" : "port publishing";
+      const mode =
+        flags[0] === "--hostname" ? "the network mode" : "the container type network mode";
+      expect([refused.status, refused.err]).toEqual([
+        1,
+        expect.stringContaining(`conflicting options: ${what} and ${mode}`),
+      ]);
+    }
+    expect(await daemon.inspect(name, "{{json .HostConfig.PortBindings}}")).toBe("{}");
+  }
+  await daemon.berth("rm", "-f", "joined", "stopped");
 });
