@@ -21,6 +21,7 @@ export const ranks: Readonly<Record<string, number>> = {
   images: 4,
   engine: 5,
   builder: 5,
+  "registry-server": 5,
   disk: 6,
   api: 6,
   cli: 6,
@@ -32,9 +33,17 @@ const open = new Set(["base", "spec"]);
 
 /** Folders that must not know what a lower rank offers, each with its reason. */
 const forbidden: readonly { from: string; to: string; reason: string }[] = [
-  ...["images", "engine", "builder", "storage", "volumes", "network", "runtime", "kernel"].map(
-    (to) => ({ from: "cli", to, reason: "what the CLI cannot do over HTTP it cannot do" }),
-  ),
+  ...[
+    "images",
+    "engine",
+    "builder",
+    "registry-server",
+    "storage",
+    "volumes",
+    "network",
+    "runtime",
+    "kernel",
+  ].map((to) => ({ from: "cli", to, reason: "what the CLI cannot do over HTTP it cannot do" })),
   { from: "api", to: "images", reason: "the API sees its own ports; main supplies them" },
   { from: "api", to: "runtime", reason: "the API sees its own ports; main supplies them" },
   { from: "api", to: "network", reason: "the API sees its own ports; main supplies them" },

@@ -7,6 +7,7 @@ export type {
   DiskPort,
   ImagesPort,
   NetworksPort,
+  OwnRegistryPort,
   PruneWish,
   QueryFilters,
   RegistryPort,

@@ -182,6 +182,21 @@ export interface SearchResult {
   readonly is_automated: boolean;
 }
 
+/** The daemon's own registry. */
+export interface OwnRegistryPort {
+  /** Deletes blobs of the daemon's own registry that nothing names. Names are "repository@digest". */
+  collect(wish: {
+    readonly dryRun: boolean;
+    readonly deleteUntagged: boolean;
+    /** A duration as Go writes it. */
+    readonly grace: string | undefined;
+  }): Promise<{
+    readonly manifests: readonly string[];
+    readonly blobs: readonly string[];
+    readonly young: number;
+  }>;
+}
+
 /** Image registries. */
 export interface RegistryPort {
   login(
@@ -199,6 +214,7 @@ export interface ApiPorts {
   readonly system: SystemPort;
   readonly disk: DiskPort;
   readonly registry: RegistryPort;
+  readonly ownRegistry: OwnRegistryPort;
   readonly events: Pick<Events, "recent" | "listen" | "emit">;
 }
 

@@ -14,6 +14,7 @@ import { containerRoutes } from "./routes/containers.ts";
 import { diskRoutes } from "./routes/disk.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { laterRoutes } from "./routes/later.ts";
+import { ownRegistryRoutes } from "./routes/own-registry.ts";
 import { registryRoutes } from "./routes/registry.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { swarmRoutes } from "./routes/swarm.ts";
@@ -137,6 +138,7 @@ export class ApiServer {
       ...laterRoutes,
       ...diskRoutes,
       ...registryRoutes,
+      ...ownRegistryRoutes,
     ])
       this.router.on(route.method, route.path, () => {}, route);
     const serverHeader = `Berth/${version} (linux)`;

@@ -2,7 +2,7 @@
  * From the command line to an exit status: global flags, the command's route, its flags, its failure.
  */
 import { ApiClient, ApiError, resolveHost } from "../client/index.ts";
-import { type Command, ExitError } from "./command.ts";
+import { type Command, ExitError, type RegistryHooks } from "./command.ts";
 import { describeError } from "./failure.ts";
 import { flag, type Parsed, parseFlags, UsageError } from "./flags.ts";
 import { err, out } from "./output.ts";
@@ -14,6 +14,7 @@ export interface CliHooks {
   readonly version: string;
   /** Starts a daemon on the default socket and says so; resolves once it answers. */
   startDaemon(): Promise<void>;
+  readonly registry: RegistryHooks;
 }
 
 const globalFlags = [
@@ -94,7 +95,7 @@ async function runRoute(route: Route, argv: readonly string[], hostFlag: string,
       await hooks.startDaemon();
       return true;
     });
-    const status = await command.run({ client, name, version: hooks.version }, parsed);
+    const status = await command.run({ client, name, ...hooks }, parsed);
     client.close();
     return status;
   } catch (error) {

@@ -4,6 +4,33 @@
 import type { ApiClient, Query } from "../client/index.ts";
 import type { Flag, Parsed } from "./flags.ts";
 
+/** Where a registry of one's own has its data; undefined: the usual place. */
+export interface RegistryPlace {
+  /** A config.yml. */
+  readonly config: string | undefined;
+  readonly root: string | undefined;
+}
+
+/** A registry of one's own, as the executable runs it. */
+export interface RegistryHooks {
+  /** Serves until it is told to end; gives the exit status. `settings`: values of keys of config.yml. */
+  serve(
+    options: RegistryPlace & { readonly settings: Readonly<Record<string, string>> },
+  ): Promise<number>;
+  /** Deletes what nothing names, whether it is being served or not. */
+  collect(
+    options: RegistryPlace & {
+      readonly dryRun: boolean;
+      readonly deleteUntagged: boolean;
+      readonly grace?: string;
+    },
+  ): Promise<{
+    readonly manifests: readonly string[];
+    readonly blobs: readonly string[];
+    readonly young: number;
+  }>;
+}
+
 /** What a command works with. */
 export interface Context {
   /** The daemon; connected at the first request. */
@@ -12,6 +39,7 @@ export interface Context {
   readonly name: string;
   /** This program's version. */
   readonly version: string;
+  readonly registry: RegistryHooks;
 }
 
 /** One command of the command line. */

@@ -18,6 +18,7 @@ export const groups: Readonly<Record<string, string>> = {
   image: "Manage images",
   manifest: "Look at image manifests and manifest lists",
   network: "Manage networks",
+  registry: "Serve a registry of one's own",
   system: "Manage the engine",
   volume: "Manage volumes",
 };
@@ -221,6 +222,16 @@ export const routes: readonly Route[] = [
   ...spellings("volume rm, volume remove", "Remove one or more volumes", async () => ({
     command: (await import("./commands/volume.ts")).commands.remove,
   })),
+  ...spellings(
+    "registry serve",
+    "Serve images to others over the distribution protocol",
+    async () => ({ command: (await import("./commands/registry.ts")).commands.serve }),
+  ),
+  ...spellings(
+    "registry garbage-collect",
+    "Delete blobs that no manifest of a registry names",
+    async () => ({ command: (await import("./commands/registry.ts")).commands.collect }),
+  ),
   ...spellings(
     "network ls, network list",
     "List networks",

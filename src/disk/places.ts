@@ -13,6 +13,7 @@ export type DataKind =
   | "logs"
   | "volumes"
   | "database"
+  | "registry"
   | "deleting"
   | "engine"
   | "unknown";
@@ -28,6 +29,7 @@ export const dataKinds: readonly DataKind[] = [
   "logs",
   "volumes",
   "database",
+  "registry",
   "deleting",
   "engine",
   "unknown",
@@ -59,6 +61,7 @@ function contentPlace([folder, first, second]: readonly string[]): DataPlace {
   if (folder === "recipes" && first !== undefined)
     return { kind: "recipes", owner: digestOf(first) };
   if (folder === "ingest" && first !== undefined) return { kind: "downloads", owner: first };
+  if (folder === "uploads") return { kind: "registry" };
   if (folder === "blobs" || folder === "recipes" || folder === "ingest" || folder === undefined)
     return { kind: "engine" };
   return { kind: "unknown" };
@@ -80,6 +83,8 @@ export function placeOf(path: string, driver: string): DataPlace {
   if (top === "content") return contentPlace(rest);
   if (top === driver) return driverPlace(rest);
   if (/\.db(-wal|-shm|-journal)?$/.test(top) && first === undefined) return { kind: "database" };
+  // A registry of its own has its usual root here; the daemon's has its blobs among all others.
+  if (top === "registry") return { kind: "registry" };
   if (top === "trash") return { kind: first === undefined ? "engine" : "deleting" };
   if (top === "volumes" && first !== undefined)
     return first.startsWith(".removed-") ? { kind: "deleting" } : { kind: "volumes", owner: first };

@@ -26,7 +26,11 @@ export interface NewImage {
 
 /** The tables of images. References are stored whole ("docker.io/library/busybox:latest"). */
 export class ImageDatabase {
-  constructor(private readonly db: Database) {
+  /** `others`: blobs of the same content store that are not images', and stay. */
+  constructor(
+    private readonly db: Database,
+    private readonly others: () => readonly string[] = () => [],
+  ) {
     db.run(
       "CREATE TABLE IF NOT EXISTS images (id TEXT PRIMARY KEY, document TEXT, size INTEGER, manifest TEXT, blobs TEXT, added INTEGER)",
     );
@@ -212,7 +216,7 @@ export class ImageDatabase {
     })();
   }
 
-  /** Every blob of every image, or of every other than some. */
+  /** Every blob of every image, or of every other than some, and what others have in the same store. */
   allBlobs(except: ReadonlySet<string> = new Set()): Set<string> {
     const rows = this.db
       .query<{ id: string; blobs: string }, []>("SELECT id, blobs FROM images")
@@ -220,7 +224,17 @@ export class ImageDatabase {
     const named = rows
       .filter(({ id }) => !except.has(id))
       .flatMap((row) => JSON.parse(row.blobs) as string[]);
-    return new Set([...named, ...this.compressedForms(named)]);
+    return new Set([...named, ...this.compressedForms(named), ...this.others()]);
+  }
+
+  /** Whether an image needs a blob, as it is or as the compressed form of a layer. */
+  usesBlob(digest: string): boolean {
+    const query = this.db.query<{ one: number }, [string]>(
+      `SELECT 1 AS one FROM images WHERE instr(blobs, ?1) > 0
+       UNION ALL SELECT 1 FROM compressed JOIN images ON instr(images.blobs, compressed.digest) > 0 WHERE gzip = ?1
+       LIMIT 1`,
+    );
+    return query.get(digest) !== null;
   }
 
   private compressedForms(digests: readonly string[]): string[] {

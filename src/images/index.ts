@@ -1,6 +1,9 @@
 /**
  * images: the content store, names, loading, importing and removing. Knows nothing of containers beyond who uses what.
  */
+export { ContentStore } from "./content.ts";
+export { Downloads } from "./downloads.ts";
+export { Holds } from "./holds.ts";
 export type { ImageDocument, ImageRecord } from "./model.ts";
 export type { Progress, Report } from "./progress.ts";
 export type { ImageUsers, RemovalPlan, RemovalStep } from "./removal.ts";
@@ -9,6 +12,7 @@ export {
   ImageStore,
   type ImageStoreOptions,
   type OpenRepository,
+  type SharedBlobs,
   type TransferOptions,
 } from "./store.ts";
 export {

@@ -46,6 +46,17 @@ export interface ImageStoreOptions {
   readonly builtin?: { readonly reference: string; open(): ByteStream } | undefined;
   /** Opens a repository of a registry; without it there are none. */
   readonly repository?: OpenRepository | undefined;
+  /** Blobs of the same content store that somebody else needs: they stay. */
+  readonly others?: (() => readonly string[]) | undefined;
+}
+
+/** The content store as others may use it beside the images. */
+export interface SharedBlobs {
+  readonly content: ContentStore;
+  readonly holds: Holds;
+  readonly downloads: Downloads;
+  /** Whether an image needs a blob. */
+  usedElsewhere(digest: string): boolean;
 }
 
 /** Opens a repository on somebody's behalf; `notice` hears what the registry has to say meanwhile. */
@@ -80,6 +91,10 @@ function platformFields({ os, architecture, variant }: Platform) {
   return { os, architecture, ...(variant === undefined ? {} : { variant }) };
 }
 
+function digestOf(bytes: Uint8Array): string {
+  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+}
+
 /** How many blobs are fetched or sent at the same time, as dockerd has it. */
 const DOWNLOADS_MAX = 3;
 
@@ -97,9 +112,15 @@ export class ImageStore {
 
   constructor(private readonly options: ImageStoreOptions) {
     this.content = new ContentStore(options.root);
-    this.data = new ImageDatabase(options.db);
+    this.data = new ImageDatabase(options.db, options.others);
     this.driver = options.driver;
     this.downloads = new Downloads(this.content, DOWNLOADS_MAX);
+  }
+
+  /** For whoever keeps blobs of his own in the same store. */
+  shared(): SharedBlobs {
+    const { content, holds, downloads, data } = this;
+    return { content, holds, downloads, usedElsewhere: (digest) => data.usesBlob(digest) };
   }
 
   /**
@@ -223,13 +244,17 @@ export class ImageStore {
     layers: readonly string[],
     size: number,
   ): Promise<string> {
-    const id = await this.content.put(image.configBytes);
-    const { document, manifestBytes } = image;
-    const manifest =
-      manifestBytes === undefined ? undefined : await this.content.put(manifestBytes);
-    const blobs = [id, ...layers, ...(manifest === undefined ? [] : [manifest])];
-    this.data.add({ id, document, size, manifest, blobs });
-    return id;
+    const { document, configBytes, manifestBytes } = image;
+    const documents = [configBytes, ...(manifestBytes === undefined ? [] : [manifestBytes])];
+    // Whoever shares the store must not take for unused what the row does not name yet.
+    return this.holds.during(documents.map(digestOf), async () => {
+      const id = await this.content.put(configBytes);
+      const manifest =
+        manifestBytes === undefined ? undefined : await this.content.put(manifestBytes);
+      const blobs = [id, ...layers, ...(manifest === undefined ? [] : [manifest])];
+      this.data.add({ id, document, size, manifest, blobs });
+      return id;
+    });
   }
 
   /** A second name for a spooled file, since two images of an archive may share it. */

@@ -1,7 +1,6 @@
 /**
  * `berth daemon`: constructs the parts, wires them, serves, and ends cleanly. Containers go on without it.
  */
-import { Database } from "bun:sqlite";
 import {
   chmodSync,
   chownSync,
@@ -33,6 +32,7 @@ import { ImageStore, type OpenRepository } from "../images/index.ts";
 import { type Kernel, startKernel } from "../kernel/index.ts";
 import { Bridge, Resolver } from "../network/index.ts";
 import { Repository } from "../registry/index.ts";
+import { Registry, RegistryDatabase } from "../registry-server/index.ts";
 import {
   Cgroups,
   capabilityList,
@@ -45,6 +45,7 @@ import { VolumeStore } from "../volumes/index.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { diskPort } from "./disk.ts";
 import { releaseMemory } from "./idle-memory.ts";
+import { lockRoot } from "./lock.ts";
 import { serveMetrics } from "./metrics.ts";
 import {
   type DaemonOptions,
@@ -52,6 +53,7 @@ import {
   isDefaultInstance,
   parseDaemonOptions,
 } from "./options.ts";
+import { beginServing, ownRegistryPort, readRegistryConfig } from "./own-registry.ts";
 import { imagesPort, networksPort, volumesPort } from "./ports.ts";
 import { registryPort } from "./registries.ts";
 import { openStorage, type Storage } from "./storage.ts";
@@ -60,23 +62,10 @@ import { VERSION } from "./version.ts";
 
 /** After so long without a request the daemon counts as idle. */
 const QUIET_MS = 10_000;
-
-/** Holds a root for this process alone; the kernel lets go when the process ends, however that is. */
-function lockRoot(path: string): Database {
-  const lock = new Database(`${path}/lock`);
-  try {
-    lock.run("PRAGMA locking_mode = EXCLUSIVE");
-    lock.run("BEGIN EXCLUSIVE");
-    return lock;
-  } catch (error) {
-    throw fault(
-      "conflict",
-      "root-in-use",
-      `another berth daemon uses ${path}: stop it, or give this one roots of its own (--data-root, --exec-root)`,
-      error,
-    );
-  }
-}
+/** Uploads of its registry that nobody has finished for a week are forgotten. */
+const UPLOADS_KEPT_MS = 168 * 3600_000;
+/** Pushes and pulls that are under way when the daemon ends have so long. */
+const REGISTRY_PATIENCE_MS = 2000;
 
 /** Names on the host that keep daemons apart. */
 function instanceNames(options: DaemonOptions): { bridge: string; cgroup: string } {
@@ -106,7 +95,7 @@ async function construct(
   options: DaemonOptions,
   kernel: Kernel,
   names: { bridge: string; cgroup: string },
-): Promise<Pick<Running, "deps" | "engine" | "storage">> {
+): Promise<Pick<Running, "deps" | "engine" | "registry" | "storage">> {
   const settings = makeSettings(options, names.cgroup);
   const features = await probeFeatures(kernel, `${options.dataRoot}/probe`);
   const storage = await openStorage(options, kernel, features);
@@ -117,7 +106,12 @@ async function construct(
   const repository: OpenRepository = (reference, credentials, actions, notice) =>
     new Repository(reference, options.registries, credentials, actions, notice);
   const root = `${options.dataRoot}/content`;
-  const images = new ImageStore({ root, db, driver, builtin, repository });
+  const data = new RegistryDatabase(db);
+  // What a repository of the daemon's registry has stays, whatever becomes of the images.
+  const others = () => data.allBlobs();
+  const images = new ImageStore({ root, db, driver, builtin, repository, others });
+  const shared = images.shared();
+  const registry = new Registry({ shared, data, uploadsDirectory: `${root}/uploads` });
   const volumes = new VolumeStore(`${options.dataRoot}/volumes`, db);
   const records = database.all();
   const live = liveEndpoints(records, (id) => `${settings.runDirectory}/${id.slice(0, 32)}`);
@@ -149,7 +143,7 @@ async function construct(
   compiledFilter(deps, resolveSeccomp(defaultSeccompProfile, usual, features.seccomp)).catch(
     (error) => log.warn("compile the default seccomp filter", { error }),
   );
-  return { deps, engine, storage };
+  return { deps, engine, registry, storage };
 }
 
 function groupId(name: string): number {
@@ -219,6 +213,7 @@ interface Running {
   readonly engine: Engine;
   readonly deps: EngineDeps;
   readonly storage: Storage;
+  readonly registry: Registry;
   readonly servers: ApiServer[];
   readonly sockets: string[];
   metrics: Server | undefined;
@@ -234,6 +229,7 @@ async function serve(options: DaemonOptions, running: Running, bridgeName: strin
     system: systemPort(options, engine, deps, { id: daemonId(options.dataRoot), storage }),
     disk: diskPort(engine, deps, options.dataRoot),
     registry: registryPort(options.registries),
+    ownRegistry: ownRegistryPort(running.registry),
     events: deps.events,
   };
   if (options.metricsAddress !== undefined)
@@ -245,6 +241,20 @@ async function serve(options: DaemonOptions, running: Running, bridgeName: strin
     if (socket !== undefined) running.sockets.push(socket);
     log.info("API listen", { on: host });
   }
+}
+
+/** The daemon's own registry; without an address it only keeps what it has. */
+async function serveRegistry(options: DaemonOptions, { registry }: Running): Promise<void> {
+  await registry.sweepUploads(Date.now() - UPLOADS_KEPT_MS);
+  if (options.registryAddress === undefined) return;
+  const config = readRegistryConfig(options.registryConfig);
+  if (config.root !== undefined)
+    throw fault(
+      "invalid",
+      "daemon-option",
+      "--registry-config: the daemon's registry is in its data root, and storage.filesystem.rootdirectory cannot be set",
+    );
+  await beginServing(registry, config, options.registryAddress, "debug");
 }
 
 /** Waits for a signal, for the helper's end, or for idleness. Gives the exit status. */
@@ -283,14 +293,15 @@ function watchIdleness(options: DaemonOptions, running: Running, end: () => void
   let released = false;
   return setInterval(() => {
     const now = Date.now();
-    const seen = running.servers.reduce((sum, server) => sum + server.requests, 0);
+    const { traffic } = running.registry;
+    const seen = running.servers.reduce((sum, server) => sum + server.requests, traffic.requests);
     if (seen !== requests) {
       [quietSince, requests, released] = [now, seen, false];
     } else if (!released && now - quietSince >= QUIET_MS) {
       released = true;
       releaseMemory();
     }
-    const inUse = running.deps.registry.all().some((one) => one.alive);
+    const inUse = traffic.active > 0 || running.deps.registry.all().some((one) => one.alive);
     if (inUse || running.servers.some((server) => server.active > 0)) idleSince = now;
     else if (options.idleTimeout > 0 && now - idleSince >= options.idleTimeout * 1000) end();
   }, 500);
@@ -298,6 +309,7 @@ function watchIdleness(options: DaemonOptions, running: Running, end: () => void
 
 async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const server of running.servers) server.http.close();
+  await running.registry.close(REGISTRY_PATIENCE_MS);
   running.metrics?.close();
   running.deps.restarts.close();
   await running.deps.forwarding.close();
@@ -318,7 +330,13 @@ async function run(options: DaemonOptions): Promise<number> {
   if (process.getuid?.() !== 0) throw fault("forbidden", "not-root", "the berth daemon needs root");
   for (const path of [options.dataRoot, options.execRoot])
     mkdirSync(path, { recursive: true, mode: 0o711 });
-  const locks = [options.dataRoot, options.execRoot].map(lockRoot);
+  const locks = [options.dataRoot, options.execRoot].map((root) =>
+    lockRoot(
+      root,
+      (path) =>
+        `another berth daemon uses ${path}: stop it, or give this one roots of its own (--data-root, --exec-root)`,
+    ),
+  );
   const programs = unpackPrograms(`${options.dataRoot}/bin`);
   const names = instanceNames(options);
   const kernel = await startKernel({
@@ -331,6 +349,7 @@ async function run(options: DaemonOptions): Promise<number> {
   try {
     const parts = await construct(options, kernel, names);
     running = { ...parts, servers: [], sockets: [], metrics: undefined };
+    await serveRegistry(options, running);
     await serve(options, running, names.bridge);
   } catch (error) {
     // Nothing may stay of a daemon that cannot listen: neither its bridge nor its firewall.

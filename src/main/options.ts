@@ -44,6 +44,10 @@ export interface DaemonOptions {
   readonly warmNetworks: number;
   /** Where to serve metrics; undefined: only beside the API. */
   readonly metricsAddress: Address | undefined;
+  /** ADDRESS[:PORT] to serve a registry on; undefined: none. */
+  readonly registryAddress: string | undefined;
+  /** A config.yml for it. */
+  readonly registryConfig: string | undefined;
 }
 
 const DEFAULT_DATA_ROOT = "/var/lib/berth";
@@ -71,6 +75,8 @@ const flags = {
   "idle-timeout": { type: "string" },
   "warm-networks": { type: "string" },
   "metrics-addr": { type: "string" },
+  registry: { type: "string" },
+  "registry-config": { type: "string" },
   label: { type: "string", multiple: true },
   "live-restore": { type: "boolean" },
   help: { type: "boolean", short: "h" },
@@ -106,6 +112,8 @@ Options:
       --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
       --warm-networks int      Network namespaces to hold ready (default 4)
       --metrics-addr string    ADDRESS:PORT to serve Prometheus metrics on, besides the API's /metrics
+      --registry string        ADDRESS[:PORT] to serve a registry on, from the daemon's own content store
+      --registry-config string config.yml for it
       --label list             Labels of the engine, KEY=VALUE, that info shows
       --live-restore           Accepted: containers always outlive the daemon
 `;
@@ -323,6 +331,8 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     idleTimeout: settings.whole("idle-timeout", 0),
     warmNetworks: settings.whole("warm-networks", 4),
     metricsAddress: addressOf(settings, "metrics-addr"),
+    registryAddress: settings.text("registry"),
+    registryConfig: settings.text("registry-config"),
   };
 }
 

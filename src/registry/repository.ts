@@ -145,6 +145,33 @@ export class Repository {
     });
   }
 
+  /** What a tag leads to, without fetching it; undefined when the registry does not say. */
+  async digestOf(tag: string): Promise<string | undefined> {
+    return this.ask("resolve", async (session) => {
+      const target = `/${this.name}/manifests/${tag}`;
+      const response = await session.request({
+        method: "HEAD",
+        target,
+        headers: { Accept: ACCEPT },
+      });
+      if (!response.ok) throw await this.refusal(session, response, tag);
+      const digest = response.headers.get("docker-content-digest");
+      return digest !== null && isSha256(digest) ? digest : undefined;
+    });
+  }
+
+  /** The bytes of a blob that the registry has; undefined when it does not have it. */
+  async blobSize(digest: string): Promise<number | undefined> {
+    return this.ask("pull", async (session) => {
+      const target = `/${this.name}/blobs/${digest}`;
+      const response = await session.request({ method: "HEAD", target });
+      if (response.status === 404) return undefined;
+      if (!response.ok) throw await this.refusal(session, response, digest);
+      const size = Number(response.headers.get("content-length") ?? Number.NaN);
+      return Number.isSafeInteger(size) ? size : undefined;
+    });
+  }
+
   /** Every tag, page by page. */
   async tags(signal?: AbortSignal): Promise<string[]> {
     return this.ask("resolve", async (session) => {

@@ -145,6 +145,7 @@ const words: Readonly<Record<string, string>> = {
   logs: "containers' logs",
   volumes: "volumes",
   database: "database",
+  registry: "registry",
   deleting: "being deleted",
   engine: "the engine's own files",
   unknown: "not berth's",
