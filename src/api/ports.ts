@@ -87,6 +87,8 @@ export interface ImagesPort {
   load(
     archive: Bytes,
   ): Promise<readonly { readonly names: readonly string[]; readonly id: string }[]>;
+  /** An archive of images. Throws before the first byte when one of them is not there. */
+  save(names: readonly string[], platform?: Platform): Bytes;
   importTar(
     archive: Bytes,
     options: {

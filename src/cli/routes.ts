@@ -95,6 +95,11 @@ export const routes: readonly Route[] = [
     () => import("./commands/rmi.ts"),
   ),
   ...spellings(
+    "save, image save",
+    "Save one or more images to a tar archive (streamed to STDOUT by default)",
+    () => import("./commands/save.ts"),
+  ),
+  ...spellings(
     "load, image load",
     "Load an image from a tar archive or STDIN",
     () => import("./commands/load.ts"),

@@ -12,6 +12,7 @@ import {
   type Descriptor,
   DOCUMENT_MAX,
   type ImageDocument,
+  MADE_MANIFEST,
   parseDescriptor,
   parseDocument,
   parseObject,
@@ -199,20 +200,22 @@ function nameOf(descriptor: Descriptor): string[] {
 function readOci(members: Members): ArchivedImage[] {
   const index = parseObject(members.bytes("index.json"), "index.json");
   if (!Array.isArray(index.manifests)) throw bad("index.json lists no manifests");
-  const byDigest = new Map<string, { picked: Descriptor; names: Set<string> }>();
+  const byDigest = new Map<string, { picked: Descriptor; names: Set<string>; made: boolean }>();
   for (const item of index.manifests) {
     const descriptor = parseDescriptor(item, "index.json");
     const picked = pickManifest(members, descriptor);
     if (picked === undefined) continue;
-    const entry = byDigest.get(picked.digest) ?? { picked, names: new Set<string>() };
+    const entry = byDigest.get(picked.digest) ?? { picked, names: new Set<string>(), made: false };
+    if (descriptor.annotations?.[MADE_MANIFEST] === "true") entry.made = true;
     for (const name of nameOf(descriptor)) entry.names.add(name);
     byDigest.set(picked.digest, entry);
   }
   if (byDigest.size === 0)
     throw bad(`the archive has no image for linux/${goArch[arch()] ?? arch()}`);
-  return [...byDigest.values()].map(({ picked, names }) =>
-    fromManifest(members, picked, [...names]),
-  );
+  return [...byDigest.values()].map(({ picked, names, made }) => {
+    const { manifestBytes, ...image } = fromManifest(members, picked, [...names]);
+    return made || manifestBytes === undefined ? image : { ...image, manifestBytes };
+  });
 }
 
 function readDocker(members: Members): ArchivedImage[] {

@@ -58,6 +58,9 @@ export interface ImageRecord {
   readonly added: number;
 }
 
+/** In an archive's index: the manifest was made for the archive, and is nothing that a registry knows the image by. */
+export const MADE_MANIFEST = "berth.manifest-made-for-archive";
+
 /** No manifest or configuration is larger. */
 export const DOCUMENT_MAX = 8 << 20;
 const LAYERS_MAX = 1000;

@@ -21,7 +21,8 @@ export interface PushTarget {
   readonly signal: AbortSignal;
 }
 
-type Kind = "gzip" | "zstd" | "plain";
+/** How a layer is compressed. */
+export type Kind = "gzip" | "zstd" | "plain";
 
 interface Layer {
   readonly digest: string;
@@ -32,9 +33,11 @@ interface Layer {
 /** How many blobs are sent at the same time, as dockerd has it. */
 const UPLOADS_MAX = 5;
 const MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
-const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+/** The media type of an OCI image manifest. */
+export const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 
-function kindOf(bytes: Uint8Array): Kind {
+/** How a layer is compressed, by what it begins with. */
+export function kindOf(bytes: Uint8Array): Kind {
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) return "gzip";
   return bytes[0] === 0x28 && bytes[1] === 0xb5 && bytes[2] === 0x2f && bytes[3] === 0xfd
     ? "zstd"
@@ -104,7 +107,10 @@ async function eachOf<T>(
 }
 
 /** The manifest that the image came with; undefined when something that it names is not here, or cannot be sent. */
-function originalManifest({ content }: PushTarget, image: ImageRecord): Manifest | undefined {
+export function originalManifest(
+  { content }: Pick<PushTarget, "content">,
+  image: ImageRecord,
+): Manifest | undefined {
   if (image.manifest === undefined || !content.has(image.manifest)) return undefined;
   const bytes = readFileSync(content.path(image.manifest));
   const manifest = parseObject(bytes, "the image's manifest");

@@ -34,6 +34,7 @@ import {
   type RemovalStep,
   removeImage,
 } from "./removal.ts";
+import { type ImageArchive, saveImages } from "./save.ts";
 import { hostPlatform } from "./views.ts";
 
 /** What an image store is made of. */
@@ -214,6 +215,13 @@ export class ImageStore {
       for (const image of images) loaded.push(await this.store(image));
       return loaded;
     });
+  }
+
+  /** The archive of some images, as `docker save` writes it. Throws a Fault when one of them is not there. */
+  save(names: readonly string[], platform?: Platform): ImageArchive {
+    const { content, data, holds } = this;
+    const resolve = (name: string) => this.resolve(name);
+    return saveImages({ content, data, holds, resolve }, names, platform);
   }
 
   private async store(image: ArchivedImage): Promise<{ names: readonly string[]; id: string }> {

@@ -82,6 +82,11 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
     },
     remove: (name, force) => removeImage(deps, name, force),
     load: (archive) => images.load(archive),
+    save(names, platform) {
+      const { ids, bytes } = images.save(names, platform);
+      for (const id of ids) events.emit("image", "save", id, { name: id });
+      return bytes;
+    },
     importTar: (archive, options) => images.importTar(archive, options),
     async pull(name, options) {
       await images.pull(name, options);

@@ -28,7 +28,7 @@ function tar(args: readonly string[], input?: Uint8Array): Buffer {
 }
 
 /** An archive with these files. */
-export function tarOf(files: Files): Buffer {
+export function tarOf(files: Readonly<Record<string, string | Uint8Array>>): Buffer {
   return within((directory) => {
     for (const [path, text] of Object.entries(files)) {
       mkdirSync(dirname(join(directory, path)), { recursive: true });

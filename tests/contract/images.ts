@@ -3,7 +3,7 @@
  */
 import { expect } from "bun:test";
 import { createHash } from "node:crypto";
-import { tarOf } from "../clients/tars.ts";
+import { filesOf, tarOf } from "../clients/tars.ts";
 import { TestRegistry } from "../kits/registry.ts";
 import type { Answer, Caller } from "./caller.ts";
 import { create, ran, remove, type Scenarios, scripted, start } from "./steps.ts";
@@ -216,10 +216,34 @@ async function loadAndPrune(api: Caller): Promise<void> {
   pull.shows("query fromImage", there.at("RepoTags"), ["busybox:latest"]);
 }
 
+/** What an archive calls its images. */
+function namesIn(archive: Answer): unknown {
+  const [manifest = ""] = Object.values(filesOf(archive.bytes, "manifest.json"));
+  return JSON.parse(manifest).map((one: { RepoTags: unknown }) => one.RepoTags);
+}
+
+async function saved(api: Caller): Promise<void> {
+  await api.call("ImageLoad", { body: ociArchive("docker.io/library/saved:1") });
+  const path = { name: "saved:1" };
+  await api.call("ImageTag", { path, query: { repo: "saved", tag: "2" } });
+  const one = await api.call("ImageGet", { path });
+  one.shows("path name", namesIn(one), [["saved:1"]]);
+  const all = await api.call("ImageGetAll", { query: { names: ["saved:1", "saved:2"] } });
+  all.shows("query names", namesIn(all), [["saved:1", "saved:2"]]);
+  const platform = { os: "linux", architecture: "s390x" };
+  const refused = await api.call("ImageGet", { path, query: { platform }, status: 404 });
+  refused.shows("query platform", refused.message, expect.stringContaining("s390x"));
+  const query = { names: ["saved:1"], platform };
+  const neither = await api.call("ImageGetAll", { query, status: 404 });
+  neither.shows("query platform", neither.message, expect.stringContaining("s390x"));
+  for (const tag of ["1", "2"]) await api.call("ImageDelete", { path: { name: `saved:${tag}` } });
+}
+
 /** The scenarios. */
 export const imageScenarios: Scenarios = {
   commit,
   images,
   "load, prune, pull": loadAndPrune,
+  save: saved,
   "push and pull": registries,
 };

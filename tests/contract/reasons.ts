@@ -18,7 +18,6 @@ const kinds: readonly Reason[] = [
     items: [/Descriptor\.(urls|annotations|data|artifactType|platform)/],
     why: "a registry does not tell that of what is asked for by name",
   },
-  { operations: /^ImageGet(All)?$/, why: "saving images is still to come" },
   {
     operations: /^Network(Create|Connect|Disconnect|Delete)$/,
     why: "networks but bridge, host and none are still to come",

@@ -7,7 +7,7 @@ import { parseReference } from "../../spec/reference.ts";
 import { credentialsOf } from "../credentials.ts";
 import type { ApiPorts, Bytes, ImagesPort, TransferOptions } from "../ports.ts";
 import { boolean, filters, newReference, platformOf } from "../request.ts";
-import { type Context, jsonLines, ok, type Reply, type Route } from "../route.ts";
+import { type Context, jsonLines, ok, type Reply, type Route, sendAll } from "../route.ts";
 import { statusOf } from "../status.ts";
 import { imageFor, imagesFor, knownQuery } from "../versions.ts";
 
@@ -119,14 +119,28 @@ function byName(context: Context, suffixes: readonly string[]): { name: string; 
   return { name: action === "" ? rest : rest.slice(0, -action.length - 1), action };
 }
 
-function read(context: Context, { images }: ApiPorts): Reply {
+/** Sends an archive. One that breaks off is cut, so that nobody takes it for whole. */
+async function save(
+  context: Context,
+  images: ImagesPort,
+  names: readonly string[],
+  platform: Platform | undefined,
+): Promise<undefined> {
+  const { response } = context;
+  const archive = images.save(names, platform);
+  response.writeHead(200, { "Content-Type": "application/x-tar" });
+  response.flushHeaders();
+  return sendAll(context, archive, (bytes) => bytes);
+}
+
+function read(context: Context, { images }: ApiPorts): Reply | Promise<undefined> {
   const { name, action } = byName(context, ["json", "history", "get"]);
   const first = action === "json" ? 49 : 48;
   const query = knownQuery(context.query, context.version, { platform: first });
   const platform = platformOf(query.get("platform"));
   if (action === "json") return ok(imageFor(images.inspect(name, platform), context.version));
   if (action === "history") return ok(images.history(name, platform));
-  if (action === "get") throw fault("unsupported", "not-yet", "berth does not save images yet");
+  if (action === "get") return save(context, images, [name], platform);
   throw fault("not-found", "no-such-page", "page not found");
 }
 
@@ -164,6 +178,17 @@ export const imageRoutes: readonly Route[] = [
   },
   { method: "POST", path: "/images/load", handle: load },
   { method: "POST", path: "/images/create", handle: create },
+  {
+    method: "GET",
+    path: "/images/get",
+    handle: (context, { images }) =>
+      save(
+        context,
+        images,
+        context.query.getAll("names"),
+        platformOf(knownQuery(context.query, context.version, { platform: 48 }).get("platform")),
+      ),
+  },
   { method: "GET", path: "/images/*", handle: read },
   { method: "POST", path: "/images/*", handle: change },
   {

@@ -7,7 +7,6 @@ import type { Route } from "../route.ts";
 const later: readonly [method: Route["method"], path: string, what: string][] = [
   ["POST", "/build", "berth does not build images yet"],
   ["POST", "/session", "berth does not build images yet"],
-  ["GET", "/images/get", "berth does not save images yet"],
   ["POST", "/networks/create", "berth has no networks yet but bridge, host and none"],
   ["POST", "/networks/:id/connect", "berth has no networks yet but bridge, host and none"],
   ["POST", "/networks/:id/disconnect", "berth has no networks yet but bridge, host and none"],

@@ -1,0 +1,58 @@
+/**
+ * The manifest of an image as it is kept here: the one that it came with, or one made of what is there.
+ */
+import { closeSync, openSync, readSync } from "node:fs";
+import type { ContentStore } from "./content.ts";
+import type { ImageDatabase } from "./database.ts";
+import type { Descriptor, ImageRecord } from "./model.ts";
+import { kindOf, OCI_MANIFEST, originalManifest } from "./push.ts";
+
+/** Where an image's blobs are, and which are its. */
+export interface Kept {
+  readonly content: ContentStore;
+  readonly data: ImageDatabase;
+}
+
+/** A manifest with what it names. */
+export interface KeptManifest {
+  readonly descriptor: Descriptor;
+  readonly bytes: Uint8Array;
+  readonly config: Descriptor;
+  /** Its layers as they are kept, the lowest first. */
+  readonly layers: readonly Descriptor[];
+  /** The image came with none: no registry knows this one. */
+  readonly made: boolean;
+}
+
+const LAYER = "application/vnd.oci.image.layer.v1.tar";
+const CONFIG = "application/vnd.oci.image.config.v1+json";
+
+function layerOf(content: ContentStore, digest: string): Descriptor {
+  const head = new Uint8Array(4);
+  const fd = openSync(content.path(digest), "r");
+  try {
+    readSync(fd, head);
+  } finally {
+    closeSync(fd);
+  }
+  const kind = kindOf(head);
+  const mediaType = kind === "plain" ? LAYER : `${LAYER}+${kind}`;
+  return { mediaType, digest, size: content.size(digest) };
+}
+
+/** The manifest of an image whose blobs are here. The same image gives the same bytes each time. */
+export function manifestOf({ content, data }: Kept, image: ImageRecord): KeptManifest {
+  const config = { mediaType: CONFIG, digest: image.id, size: content.size(image.id) };
+  const layers = data.layerBlobs(image).map((digest) => layerOf(content, digest));
+  const original = originalManifest({ content }, image);
+  if (original !== undefined) {
+    const { mediaType, digest, bytes } = original;
+    const descriptor = { mediaType, digest, size: bytes.length };
+    return { descriptor, bytes, config, layers, made: false };
+  }
+  const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers };
+  const bytes = new TextEncoder().encode(JSON.stringify(manifest));
+  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  const descriptor = { mediaType: OCI_MANIFEST, digest, size: bytes.length };
+  return { descriptor, bytes, config, layers, made: true };
+}
