@@ -242,6 +242,11 @@ export const own: readonly Reason[] = [
     why: "the registry has nothing under this name, as in dockerd",
   },
   {
+    operations: /^ImageGet(All)?$/,
+    items: ["status 404"],
+    why: "an image that is not here, as in dockerd",
+  },
+  {
     operations: /^ExecStart$/,
     items: ["status 101"],
     why: "an upgraded connection, as in dockerd",
