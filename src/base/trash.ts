@@ -9,6 +9,8 @@ import { log } from "./log.ts";
 /** A directory for what is to be deleted, on the file system of what is thrown into it. Sub-directories of it are its own. */
 export class Trash {
   private counter = 0;
+  /** A later process may have the number of an earlier one, whose names may still be there. */
+  private readonly prefix = crypto.randomUUID().slice(0, 8);
   private readonly deleting = new Set<Promise<void>>();
 
   /** `shortcut` may delete much of a tree at once; what it leaves is deleted file by file. */
@@ -21,7 +23,7 @@ export class Trash {
 
   /** Takes `path` away; nothing if it is not there. Its bytes are free soon, or after the next `empty`. */
   discard(path: string): void {
-    const grave = `${this.directory}/${process.pid}-${++this.counter}`;
+    const grave = `${this.directory}/${this.prefix}-${++this.counter}`;
     try {
       renameSync(path, grave);
     } catch (error) {
@@ -42,7 +44,9 @@ export class Trash {
   }
 
   private async deleteTree(path: string): Promise<void> {
-    await this.shortcut?.(path);
+    await this.shortcut?.(path).catch((error) =>
+      log.debug("delete at once", { path, error: messageOf(error) }),
+    );
     await rm(path, { recursive: true, force: true });
   }
 

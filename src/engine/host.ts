@@ -97,17 +97,15 @@ export function devicesOf(config: HostConfig): GrantedDevice[] {
 }
 
 /** Looks a container's user up in its own files while it is not running. */
-export function userInImage(deps: EngineDeps, container: Container): ResolvedUser {
+export async function userInImage(deps: EngineDeps, container: Container): Promise<ResolvedUser> {
   const { record } = container;
   const layer = layerOf(record);
-  const read = (path: string) =>
-    new TextDecoder().decode(deps.driver.readFile(layer, path, PASSWD_MAX) ?? new Uint8Array(0));
-  return resolveUser(
-    record.config.User ?? "",
-    read("/etc/passwd"),
-    read("/etc/group"),
-    record.hostConfig.GroupAdd ?? [],
-  );
+  const read = async (path: string) =>
+    new TextDecoder().decode(
+      (await deps.driver.readFile(layer, path, PASSWD_MAX)) ?? new Uint8Array(0),
+    );
+  const [passwd, group] = await Promise.all([read("/etc/passwd"), read("/etc/group")]);
+  return resolveUser(record.config.User ?? "", passwd, group, record.hostConfig.GroupAdd ?? []);
 }
 
 /** Looks a user up in a running container's files; no link there leads out. */

@@ -212,11 +212,11 @@ async function prepare(
   await deps.forwarding.check(record);
   const namespaces = namespacesOf(deps, record);
   checkPropagation(record.mounts);
-  const user = userInImage(deps, container);
+  const user = await userInImage(deps, container);
   const layer = layerOf(record);
   for (const mount of record.mounts)
     if (mount.copyUp && mount.volume !== undefined && deps.volumes.isEmpty(mount.volume))
-      copyUp(mount, deps.driver.directories(layer));
+      await copyUp(deps, layer, mount);
   const network =
     namespaces.network === "own"
       ? await deps.timings.network.time("allocate", () => networkOf(deps, record))

@@ -1,12 +1,15 @@
 /**
  * A container's mounts: what they need on the host is made, and the image's content copied into new volumes.
  */
-import { existsSync, lstatSync, mkdirSync } from "node:fs";
-import { fault } from "../base/errors.ts";
+import { closeSync, existsSync, fchmodSync, fchownSync, futimesSync, mkdirSync } from "node:fs";
+import { fault, messageOf } from "../base/errors.ts";
+import { TarReader } from "../base/tar.ts";
 import type { ImageStore } from "../images/index.ts";
-import { resolveMerged } from "../storage/index.ts";
+import type { ContainerLayer } from "../storage/index.ts";
+import { Extractor, openRoot, TargetTree } from "../tree/index.ts";
 import type { VolumeStore } from "../volumes/index.ts";
 import type { ContainerRecord, MountRecord } from "./container-record.ts";
+import type { EngineDeps } from "./deps.ts";
 import type { WantedMount } from "./mount-wishes.ts";
 import { mountsOf } from "./pending.ts";
 
@@ -54,19 +57,36 @@ export function volumesOf(record: ContainerRecord): ReadonlySet<string> {
   return new Set(mountsOf(record).flatMap(({ volume }) => volume ?? []));
 }
 
-/** Copies what the image has at a volume's target into the volume, while that is empty; owners and all. */
-export function copyUp(mount: MountRecord, layers: readonly string[]): void {
-  const found = resolveMerged(layers, mount.target);
-  if (found === undefined || !found.info.isDirectory()) return;
-  // From the lowest layer to the uppermost, each over what came before.
-  for (const directory of found.merged.toReversed()) {
-    if (!lstatSync(directory).isDirectory()) continue;
-    const done = Bun.spawnSync(["cp", "-a", `${directory}/.`, mount.source]);
-    if (done.exitCode !== 0)
-      throw fault(
-        "failed",
-        "copy-up",
-        `cannot copy the image's ${mount.target} into its volume: ${done.stderr.toString().trim()}`,
-      );
+/** Copies what the container has at a volume's target into the volume, while that is empty; owners and all. */
+export async function copyUp(
+  { driver, kernel }: Pick<EngineDeps, "driver" | "kernel">,
+  layer: ContainerLayer,
+  mount: MountRecord,
+): Promise<void> {
+  const found = await driver.view(layer, []).find(mount.target, true);
+  if (found?.place === undefined || found.directories.length === 0) {
+    found?.close();
+    return;
+  }
+  const { info } = found.place;
+  const root = openRoot(mount.source);
+  const tree = new TargetTree(root);
+  try {
+    const reader = new TarReader(driver.packFound(found, "."));
+    await new Extractor(tree, kernel, { whiteouts: "keep" }).extract(reader);
+    fchownSync(root, info.uid, info.gid);
+    fchmodSync(root, info.mode & 0o7777);
+    futimesSync(root, info.atime, info.mtime);
+  } catch (error) {
+    throw fault(
+      "failed",
+      "copy-up",
+      `cannot copy the image's ${mount.target} into its volume: ${messageOf(error)}`,
+      error,
+    );
+  } finally {
+    tree.close();
+    closeSync(root);
+    found.close();
   }
 }

@@ -85,7 +85,7 @@ export interface SnapshotDriver {
   /** What a container has written. */
   usage(container: ContainerLayer): Usage;
   /** Reads a regular file as the (stopped) container sees it; undefined when it is missing or larger than `max` bytes. */
-  readFile(container: ContainerLayer, path: string, max: number): Uint8Array | undefined;
+  readFile(container: ContainerLayer, path: string, max: number): Promise<Uint8Array | undefined>;
   /** The layers' directories, the uppermost first, as a stopped container sees them: for copying content up. */
   directories(container: ContainerLayer): string[];
   /** The directories of an image's layers, the uppermost first, without anything of the engine's. */

@@ -26,14 +26,14 @@ const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 
 /** What a directory says of an entry's kind. */
-const kinds: Readonly<Record<number, number>> = {
-  16807: 1,
-  9604: 2,
-  4802: 3,
-  14406: 4,
-  2401: 5,
-  21609: 7,
-};
+const kinds = new Map([
+  [0o100000, 1],
+  [0o040000, 2],
+  [0o020000, 3],
+  [0o060000, 4],
+  [0o010000, 5],
+  [0o120000, 7],
+]);
 
 /** Prefixes of attributes' names, with their numbers. */
 const prefixes: readonly (readonly [prefix: string, index: number])[] = [
@@ -139,7 +139,7 @@ function directoryBytes(entries: readonly DirectoryEntry[]): Uint8Array {
     for (const [index, { nid, mode, bytes }] of sorted.slice(from, to).entries()) {
       view.setBigUint64(index * DIRENT, BigInt(nid), true);
       view.setUint16(index * DIRENT + 8, nameAt, true);
-      view.setUint8(index * DIRENT + 10, kinds[mode & S_IFMT] ?? 0);
+      view.setUint8(index * DIRENT + 10, kinds.get(mode & S_IFMT) ?? 0);
       block.set(bytes, nameAt);
       nameAt += bytes.length;
     }

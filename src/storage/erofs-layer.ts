@@ -159,7 +159,8 @@ class LayerTree {
       return { nid, mode, names: 0, target: undefined };
     }
     if (entry.type === "symlink") {
-      const nid = this.image.link(about, entry.linkPath);
+      // The permissions of a link mean nothing, and are the same everywhere.
+      const nid = this.image.link({ ...about, mode: mode | 0o777 }, entry.linkPath);
       return { nid, mode, names: 0, target: entry.linkPath };
     }
     const nid = this.image.node(about, entry.major, entry.minor);

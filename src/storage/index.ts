@@ -22,6 +22,5 @@ export type {
   Usage,
 } from "./driver.ts";
 export { driverNames } from "./driver.ts";
-export { resolveMerged } from "./merged.ts";
 export { usageOf } from "./usage.ts";
 export type { ContainerView, Found, ViewMount } from "./view.ts";

@@ -1,7 +1,16 @@
 /**
  * What the drivers share: places on disk, atomic appearance, removal, and reading what a container has.
  */
-import { closeSync, existsSync, mkdirSync, readdirSync, renameSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
@@ -17,7 +26,6 @@ import type {
   StorageKernel,
   Usage,
 } from "./driver.ts";
-import { readMerged } from "./merged.ts";
 import { packChanges, packFound } from "./pack.ts";
 import { ContainerView, type Found, type ViewMount } from "./view.ts";
 
@@ -41,6 +49,7 @@ async function* hashed(source: ByteStream, hash: Bun.CryptoHasher): ByteStream {
 export abstract class Store implements SnapshotDriver {
   abstract readonly name: DriverName;
   private counter = 0;
+  private readonly prefix = crypto.randomUUID().slice(0, 8);
   private readonly trash: Trash;
 
   constructor(
@@ -67,7 +76,7 @@ export abstract class Store implements SnapshotDriver {
   }
 
   protected scratch(): string {
-    return `${this.root}/new/${process.pid}-${++this.counter}`;
+    return `${this.root}/new/${this.prefix}-${++this.counter}`;
   }
 
   /** Makes a layer of an archive at a path where nothing is yet; gives the bytes of its files' contents. */
@@ -204,8 +213,24 @@ export abstract class Store implements SnapshotDriver {
   abstract directories(container: ContainerLayer): string[];
   abstract layerDirectories(chain: readonly string[]): string[];
 
-  readFile(container: ContainerLayer, path: string, max: number): Uint8Array | undefined {
-    return readMerged(this.directories(container), path, max);
+  async readFile(
+    container: ContainerLayer,
+    path: string,
+    max: number,
+  ): Promise<Uint8Array | undefined> {
+    const found = await this.view(container, []).find(path, true);
+    try {
+      const { place } = found ?? {};
+      if (!place?.info.isFile() || place.info.size > max) return undefined;
+      const fd = place.open();
+      try {
+        return fstatSync(fd).isFile() ? readFileSync(fd) : undefined;
+      } finally {
+        closeSync(fd);
+      }
+    } finally {
+      found?.close();
+    }
   }
 
   sweep(): void {
