@@ -88,7 +88,7 @@ export interface ImagesPort {
     archive: Bytes,
   ): Promise<readonly { readonly names: readonly string[]; readonly id: string }[]>;
   /** An archive of images. Throws before the first byte when one of them is not there. */
-  save(names: readonly string[], platform?: Platform): Bytes;
+  save(names: readonly string[], platform?: Platform): Promise<Bytes>;
   importTar(
     archive: Bytes,
     options: {

@@ -15,10 +15,17 @@ const magics: readonly { readonly name: string; readonly bytes: readonly number[
   { name: "xz", bytes: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00] },
 ];
 
-/** Puts bytes that were read ahead back in front. */
-async function* rejoin(head: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): ByteStream {
-  yield* head;
-  for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
+/** Puts bytes that were read ahead back in front. Whoever stops reading ends the rest. */
+export async function* rejoin(
+  head: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array>,
+): ByteStream {
+  try {
+    yield* head;
+    for (let next = await rest.next(); !next.done; next = await rest.next()) yield next.value;
+  } finally {
+    await rest.return?.();
+  }
 }
 
 async function* inflate(source: ByteStream, name: string): ByteStream {

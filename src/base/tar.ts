@@ -215,6 +215,11 @@ export class TarReader {
     return (await this.exactly(this.remaining, false, true)) ?? new Uint8Array(0);
   }
 
+  /** Bytes that have come from the source and have not been read yet. */
+  get unread(): number {
+    return this.chunk.length - this.at;
+  }
+
   /** Reads what follows the last entry, so that a digest covers the whole stream. */
   async drain(): Promise<void> {
     for (let next = await this.iterator.next(); !next.done; next = await this.iterator.next());

@@ -60,8 +60,9 @@ function contentPlace([folder, first, second]: readonly string[]): DataPlace {
     return { kind: "blobs", owner: digestOf(second) };
   if (folder === "recipes" && first !== undefined)
     return { kind: "recipes", owner: digestOf(first) };
-  if (folder === "ingest" && first !== undefined) return { kind: "downloads", owner: first };
   if (folder === "uploads") return { kind: "registry" };
+  if (folder === "ingest" && first !== undefined)
+    return { kind: "downloads", owner: first.endsWith(".partial") ? digestOf(first) : first };
   if (folder === "blobs" || folder === "recipes" || folder === "ingest" || folder === undefined)
     return { kind: "engine" };
   return { kind: "unknown" };

@@ -40,12 +40,20 @@ export async function pruneImages(
 ): Promise<{ ImagesDeleted: readonly RemovalStep[]; SpaceReclaimed: number }> {
   const { images, events } = parts;
   const chosen = chooseImages(parts, choice);
-  const plan = images.planRemoval(chosen, parts.imageUsers(goneContainers(parts, choice)).chains);
+  // What is chosen by its age or its labels is an image.
+  const selective =
+    choice.until !== undefined || choice.labels.length + choice.withoutLabels.length > 0;
+  const brokenOff = selective ? [] : images.upkeep.brokenOff();
+  const plan = images.upkeep.planRemoval(
+    chosen,
+    parts.imageUsers(goneContainers(parts, choice)).chains,
+  );
   const SpaceReclaimed = await diskBytes([
     ...plan.layers.map((chainId) => layerPath(parts, chainId)),
-    ...plan.blobs.map((digest) => images.blobPath(digest)),
+    ...[...plan.blobs, ...brokenOff].flatMap((digest) => images.upkeep.filesOf(digest)),
   ]);
   if (choice.dryRun !== false) return { ImagesDeleted: plan.steps, SpaceReclaimed };
+  images.upkeep.forgetBrokenOff(brokenOff.filter((digest) => !images.upkeep.isHeld(digest)));
   const ImagesDeleted = chooseImages(parts, choice)
     // A container may have come for one while they were measured, and what was not measured stays.
     .filter(({ id }) => chosen.some((one) => one.id === id))

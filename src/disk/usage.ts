@@ -22,12 +22,14 @@ export interface DataRootUsage {
   readonly Path: string;
   readonly Bytes: number;
   readonly Parts: readonly DiskPart[];
+  /** Blobs that were to be dropped, and cannot be rebuilt: they stay. */
+  readonly KeptBlobs: readonly { readonly Digest: string; readonly Why: string }[];
 }
 
 /** Says whether a record explains a place. */
 export function explainer(parts: DiskParts): (place: DataPlace) => boolean {
   const { images, registry, volumes } = parts;
-  const blobs = images.usedBlobs();
+  const blobs = images.upkeep.neededBlobs();
   const layers = new Set([
     ...parts.imageUsers().chains,
     ...images.list().flatMap(({ chain }) => chain),
@@ -35,11 +37,14 @@ export function explainer(parts: DiskParts): (place: DataPlace) => boolean {
   const known = new Set(volumes.list().map(({ name }) => name));
   return ({ kind, owner = "" }) => {
     switch (kind) {
+      case "downloads":
+        // What has no digest for a name is being written just now.
+        return !owner.startsWith("sha256:") || blobs.has(owner);
       case "blobs":
       case "recipes":
-        return blobs.has(owner) || images.isHeld(owner);
+        return blobs.has(owner) || images.upkeep.isHeld(owner);
       case "layers":
-        return layers.has(owner) || images.isHeld(owner);
+        return layers.has(owner) || images.upkeep.isHeld(owner);
       case "writable":
       case "container-files":
       case "logs":
@@ -82,5 +87,9 @@ export async function dataRootUsage(parts: DiskParts): Promise<DataRootUsage> {
     Path: parts.dataRoot,
     Bytes: Parts.reduce((sum, { Bytes }) => sum + Bytes, 0),
     Parts,
+    KeptBlobs: parts.images.upkeep.keptBlobs().map(({ digest, why }) => ({
+      Digest: digest,
+      Why: why,
+    })),
   };
 }

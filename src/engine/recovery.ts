@@ -217,7 +217,7 @@ export async function recover(
   deps.volumes.sweep(
     new Map(deps.registry.all().map(({ id, record }) => [id, volumesOf(record)] as const)),
   );
-  deps.images.sweep(new Set(deps.registry.all().flatMap(({ record }) => chainsOf(record))));
+  deps.images.upkeep.sweep(new Set(deps.registry.all().flatMap(({ record }) => chainsOf(record))));
   // Last of all: what is being started would look like something that no record explains.
   startInOrder(deps, deps.restarts.open());
 }

@@ -6,7 +6,6 @@ import {
   closeSync,
   existsSync,
   fsyncSync,
-  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -23,7 +22,6 @@ import { fault } from "../base/errors.ts";
 import { isSha256 } from "../spec/reference.ts";
 
 const PARTIAL = ".partial";
-const PARTIAL_KEPT_MS = 7 * 24 * 3600 * 1000;
 
 /** A file in the ingest directory that is not a blob yet. */
 export interface Ingested {
@@ -121,17 +119,19 @@ export class ContentStore {
     rmSync(this.path(digest), { force: true });
   }
 
-  /**
-   * Deletes what crashes have left in the ingest directory, and blobs that nothing refers to. A pull that broke off may be
-   * taken up again for a week.
-   */
+  /** Gives up what has come of a blob. */
+  removePartial(digest: string): void {
+    rmSync(this.partial(digest), { force: true });
+  }
+
+  /** Deletes what nothing refers to: blobs, what has come of some, and what crashes have left in the ingest directory. */
   sweep(used: ReadonlySet<string>): void {
+    const isUsed = (hex: string) => used.has(`sha256:${hex}`);
     for (const entry of readdirSync(`${this.root}/ingest`)) {
-      const path = `${this.root}/ingest/${entry}`;
-      const fresh = Date.now() - lstatSync(path).mtimeMs < PARTIAL_KEPT_MS;
-      if (!entry.endsWith(PARTIAL) || !fresh) rmSync(path, { force: true });
+      const kept = entry.endsWith(PARTIAL) && isUsed(entry.slice(0, -PARTIAL.length));
+      if (!kept) rmSync(`${this.root}/ingest/${entry}`, { force: true });
     }
     for (const hex of readdirSync(`${this.root}/blobs/sha256`))
-      if (!used.has(`sha256:${hex}`)) rmSync(`${this.root}/blobs/sha256/${hex}`, { force: true });
+      if (!isUsed(hex)) this.remove(`sha256:${hex}`);
   }
 }

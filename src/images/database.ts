@@ -24,6 +24,12 @@ export interface NewImage {
   readonly blobs: readonly string[];
 }
 
+/** An unpacked layer, and the digest of its uncompressed archive. */
+export interface LayerOfBlob {
+  readonly chainId: string;
+  readonly diffId: string;
+}
+
 /** The tables of images. References are stored whole ("docker.io/library/busybox:latest"). */
 export class ImageDatabase {
   /** `others`: blobs of the same content store that are not images', and stay. */
@@ -42,6 +48,7 @@ export class ImageDatabase {
     db.run("CREATE TABLE IF NOT EXISTS repo_digests (reference TEXT PRIMARY KEY, image TEXT)");
     db.run("CREATE INDEX IF NOT EXISTS repo_digests_image ON repo_digests (image)");
     db.run("CREATE TABLE IF NOT EXISTS compressed (digest TEXT PRIMARY KEY, gzip TEXT)");
+    db.run("CREATE TABLE IF NOT EXISTS expected (digest TEXT PRIMARY KEY, since INTEGER)");
     db.run(
       "CREATE TABLE IF NOT EXISTS blob_sources (digest TEXT, domain TEXT, path TEXT, PRIMARY KEY (digest, domain, path))",
     );
@@ -127,6 +134,32 @@ export class ImageDatabase {
       )
       .all(id)
       .map(({ reference }) => reference);
+  }
+
+  /** Notes that blobs are being fetched: what comes of them is kept, so that a pull that breaks off can go on. */
+  expect(digests: readonly string[]): void {
+    const note = this.db.query("INSERT OR REPLACE INTO expected VALUES (?, ?)");
+    this.db.transaction(() => {
+      for (const digest of digests) note.run(digest, Date.now());
+    })();
+  }
+
+  /** Forgets that: they have come with an image, or nobody waits for them any more. */
+  expectNoMore(digests: readonly string[]): void {
+    const forget = this.db.query("DELETE FROM expected WHERE digest = ?");
+    this.db.transaction(() => {
+      for (const digest of digests) forget.run(digest);
+    })();
+  }
+
+  /** Blobs that have been expected since a time, in milliseconds since 1970. */
+  expectedSince(time: number): Set<string> {
+    return new Set(
+      this.db
+        .query<{ digest: string }, [number]>("SELECT digest FROM expected WHERE since >= ?")
+        .all(time)
+        .map(({ digest }) => digest),
+    );
   }
 
   /** The compressed form of a layer that is kept uncompressed, once a push has made it. */
@@ -216,6 +249,11 @@ export class ImageDatabase {
     })();
   }
 
+  /** Blobs that others than images have in the same store. */
+  foreignBlobs(): ReadonlySet<string> {
+    return new Set(this.others());
+  }
+
   /** Every blob of every image, or of every other than some, and what others have in the same store. */
   allBlobs(except: ReadonlySet<string> = new Set()): Set<string> {
     const rows = this.db
@@ -257,6 +295,23 @@ export class ImageDatabase {
   /** The blobs of an image's layers, the lowest first. */
   layerBlobs({ id, manifest }: ImageRecord): string[] {
     return this.blobsOf(id).filter((digest) => digest !== id && digest !== manifest);
+  }
+
+  /** The layers that a blob is the archive of, plain or compressed: one for each image's chain that has it. */
+  layersOfBlob(digest: string): LayerOfBlob[] {
+    const plain = this.db
+      .query<{ digest: string }, [string]>("SELECT digest FROM compressed WHERE gzip = ?")
+      .all(digest)
+      .map((row) => row.digest);
+    const wanted = new Set([digest, ...plain]);
+    const found = new Map<string, LayerOfBlob>();
+    for (const image of this.all())
+      for (const [index, blob] of this.layerBlobs(image).entries()) {
+        const [chainId, diffId] = [image.chain[index], image.document.rootfs.diff_ids[index]];
+        if (wanted.has(blob) && chainId !== undefined && diffId !== undefined)
+          found.set(chainId, { chainId, diffId });
+      }
+    return [...found.values()];
   }
 
   /** Whole references that begin with "domain/path:". */

@@ -6,6 +6,9 @@
 export class Holds {
   private readonly counts = new Map<string, number>();
 
+  /** Hears of keys that nobody holds any more. */
+  onRelease: (keys: readonly string[]) => void = () => {};
+
   /** Holds keys while the work goes on. */
   async during<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
     for (const key of keys) this.counts.set(key, (this.counts.get(key) ?? 0) + 1);
@@ -17,6 +20,7 @@ export class Holds {
         if (left > 0) this.counts.set(key, left);
         else this.counts.delete(key);
       }
+      this.onRelease(keys.filter((key) => !this.has(key)));
     }
   }
 

@@ -3,6 +3,7 @@
  */
 export { ContentStore } from "./content.ts";
 export { Downloads } from "./downloads.ts";
+export type { KeepBlobs } from "./dropped.ts";
 export { Holds } from "./holds.ts";
 export type { ImageDocument, ImageRecord } from "./model.ts";
 export type { Progress, Report } from "./progress.ts";
@@ -15,6 +16,7 @@ export {
   type SharedBlobs,
   type TransferOptions,
 } from "./store.ts";
+export type { ImageUpkeep } from "./upkeep.ts";
 export {
   checkPlatform,
   type Filters,

@@ -6,6 +6,7 @@ import { familiarReference, parseReference } from "../spec/reference.ts";
 import type { SnapshotDriver } from "../storage/index.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
+import type { DroppedBlobs } from "./dropped.ts";
 import type { Holds } from "./holds.ts";
 import type { ImageRecord } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
@@ -31,6 +32,7 @@ export interface Removal {
   readonly content: ContentStore;
   readonly driver: SnapshotDriver;
   readonly holds: Holds;
+  readonly dropped: Pick<DroppedBlobs, "forget">;
 }
 
 /** What was asked for. */
@@ -84,12 +86,16 @@ function checkUnused(
 }
 
 function deleteImage(
-  { data, content, driver, holds }: Removal,
+  { data, content, driver, holds, dropped }: Removal,
   image: ImageRecord,
   inUse: ReadonlySet<string>,
 ): RemovalStep[] {
   const steps: RemovalStep[] = [{ Deleted: image.id }];
-  for (const digest of data.remove(image.id)) if (!holds.has(digest)) content.remove(digest);
+  for (const digest of data.remove(image.id)) {
+    if (holds.has(digest)) continue;
+    content.remove(digest);
+    dropped.forget(digest);
+  }
   const needed = new Set([...inUse, ...data.all().flatMap((other) => other.chain)]);
   for (const chainId of [...image.chain].reverse()) {
     if (needed.has(chainId) || holds.has(chainId)) continue;

@@ -50,12 +50,12 @@ function namesMeant({ data, resolve }: SaveSource, name: string): string[] {
   return tags;
 }
 
-/** The images that are meant, each once. Throws a Fault when one is not there, or not for the platform. */
-function pick(
+/** The images that are meant, each once, with the names that were asked for. Throws a Fault when one is not there, or not for the platform. */
+function meant(
   source: SaveSource,
   names: readonly string[],
   platform: Platform | undefined,
-): Picked[] {
+): { readonly image: ImageRecord; readonly tags: ReadonlySet<string> }[] {
   const picked = new Map<string, { image: ImageRecord; tags: Set<string> }>();
   const add = (name: string, tag?: string) => {
     const image = source.resolve(name);
@@ -65,11 +65,29 @@ function pick(
     picked.set(image.id, entry);
   };
   for (const name of names) {
-    const meant = namesMeant(source, name);
-    if (meant.length === 0) add(name);
-    else for (const tag of meant) add(tag, tag);
+    const tags = namesMeant(source, name);
+    if (tags.length === 0) add(name);
+    else for (const tag of tags) add(tag, tag);
   }
-  return [...picked.values()].map(({ image, tags }) => ({
+  return [...picked.values()];
+}
+
+/** The images that are meant, each once. Throws a Fault when one is not there, or not for the platform. */
+export function imagesMeant(
+  source: SaveSource,
+  names: readonly string[],
+  platform: Platform | undefined,
+): ImageRecord[] {
+  return meant(source, names, platform).map(({ image }) => image);
+}
+
+/** The same with their manifests, for which their blobs must be here. */
+function pick(
+  source: SaveSource,
+  names: readonly string[],
+  platform: Platform | undefined,
+): Picked[] {
+  return meant(source, names, platform).map(({ image, tags }) => ({
     image,
     names: new Set([...tags].map((tag) => parseReference(tag))),
     manifest: manifestOf(source, image),

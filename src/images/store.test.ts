@@ -294,10 +294,10 @@ test("removing a name keeps the image while it has another; the last takes blobs
   const layer = `${dir}/overlay2/layers/${image.chain[0]?.slice(7)}`;
   store.remove("two:2", true, used);
   expect(lstatSync(layer).isDirectory()).toBe(true);
-  store.sweep(new Set());
+  store.upkeep.sweep(new Set());
   expect(existsSync(layer)).toBe(false);
   expect(readdirSync(`${dir}/content/blobs/sha256`)).toEqual([]);
   symlinkSync("x", `${dir}/content/ingest/left`);
-  store.sweep(new Set());
+  store.upkeep.sweep(new Set());
   expect(readdirSync(`${dir}/content/ingest`)).toEqual([]);
 });

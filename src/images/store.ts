@@ -3,7 +3,7 @@
  */
 import type { Database } from "bun:sqlite";
 import { linkSync, rmSync } from "node:fs";
-import { type ByteStream, decompress } from "../base/compression.ts";
+import { type ByteStream, decompress, rejoin } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
 import type { Credentials, Repository } from "../registry/index.ts";
 import type { DistributionInspect, ImageConfig } from "../spec/engine-api.ts";
@@ -21,20 +21,16 @@ import { ContentStore, type Ingested } from "./content.ts";
 import { ImageDatabase } from "./database.ts";
 import { describeRemote } from "./distribution.ts";
 import { Downloads } from "./downloads.ts";
+import { DroppedBlobs, type KeepBlobs } from "./dropped.ts";
 import { Holds } from "./holds.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
 import { type Report, shortDigest } from "./progress.ts";
 import { type RemoteImage, resolveRemote } from "./pull.ts";
 import { pushImage } from "./push.ts";
-import {
-  type ImageUsers,
-  planRemoval,
-  type RemovalPlan,
-  type RemovalStep,
-  removeImage,
-} from "./removal.ts";
-import { type ImageArchive, saveImages } from "./save.ts";
+import { type ImageUsers, type RemovalStep, removeImage } from "./removal.ts";
+import { type ImageArchive, imagesMeant, saveImages } from "./save.ts";
+import { ImageUpkeep } from "./upkeep.ts";
 import { hostPlatform } from "./views.ts";
 
 /** What an image store is made of. */
@@ -45,6 +41,10 @@ export interface ImageStoreOptions {
   readonly driver: SnapshotDriver;
   /** The image that is built into the executable. */
   readonly builtin?: { readonly reference: string; open(): ByteStream } | undefined;
+  /** Layers that containers stand on, whether an image has them or not; without it, none is ever removed by itself. */
+  readonly layersInUse?: (() => ReadonlySet<string>) | undefined;
+  /** Whether blobs stay beside the layers that they have been unpacked to; always, unless told otherwise. */
+  readonly keepBlobs?: KeepBlobs | undefined;
   /** Opens a repository of a registry; without it there are none. */
   readonly repository?: OpenRepository | undefined;
   /** Blobs of the same content store that somebody else needs: they stay. */
@@ -107,6 +107,9 @@ export class ImageStore {
   private readonly downloads: Downloads;
   /** Layers and blobs of images that are just coming in: no removal takes them. */
   private readonly holds = new Holds();
+  private readonly dropped: DroppedBlobs;
+  /** What keeps it clean. */
+  readonly upkeep: ImageUpkeep;
   private readonly unpacking = new Map<string, Promise<number>>();
   /** A cache of resolved names, for the start path; emptied by every change. */
   private readonly resolved = new Map<string, ImageRecord>();
@@ -115,6 +118,12 @@ export class ImageStore {
     this.content = new ContentStore(options.root);
     this.data = new ImageDatabase(options.db, options.others);
     this.driver = options.driver;
+    const { root, db, driver, keepBlobs: keep = "always" } = options;
+    const { content, data, holds } = this;
+    this.dropped = new DroppedBlobs({ root, db, content, data, driver, holds, keep });
+    const { dropped } = this;
+    const { layersInUse } = options;
+    this.upkeep = new ImageUpkeep({ data, content, driver, holds, dropped, layersInUse });
     this.downloads = new Downloads(this.content, DOWNLOADS_MAX);
   }
 
@@ -217,11 +226,18 @@ export class ImageStore {
     });
   }
 
-  /** The archive of some images, as `docker save` writes it. Throws a Fault when one of them is not there. */
-  save(names: readonly string[], platform?: Platform): ImageArchive {
-    const { content, data, holds } = this;
-    const resolve = (name: string) => this.resolve(name);
-    return saveImages({ content, data, holds, resolve }, names, platform);
+  /** The archive of some images, as `docker save` writes it. Rejects with a Fault when one of them is not there. */
+  async save(names: readonly string[], platform?: Platform): Promise<ImageArchive> {
+    const { content, data, holds, dropped } = this;
+    const source = { content, data, holds, resolve: (name: string) => this.resolve(name) };
+    const layers = imagesMeant(source, names, platform).flatMap((image) => data.layerBlobs(image));
+    return dropped.during([...new Set(layers)], async () => {
+      const { ids, bytes } = saveImages(source, names, platform);
+      // With its first piece the archive holds what it needs by itself.
+      const iterator = bytes[Symbol.asyncIterator]();
+      const first = await iterator.next();
+      return { ids, bytes: rejoin(first.done ? [] : [first.value], iterator) };
+    });
   }
 
   private async store(image: ArchivedImage): Promise<{ names: readonly string[]; id: string }> {
@@ -451,9 +467,10 @@ export class ImageStore {
     const chain = chainIds(diff_ids);
     const digests = image.layers.map(({ digest }) => digest);
     await this.holds.during([...chain, ...digests], async () => {
+      this.data.expect(digests.filter((digest) => !this.isHere(digest)));
       const fetched = image.layers.map(async (layer, index) => {
         const id = shortDigest(layer.digest);
-        const known = this.driver.hasLayer(chain[index] ?? "") && this.content.has(layer.digest);
+        const known = this.driver.hasLayer(chain[index] ?? "") && this.isHere(layer.digest);
         if (known) report({ status: "Already exists", id, progressDetail: {} });
         else {
           report({ status: "Pulling fs layer", id, progressDetail: {} });
@@ -473,11 +490,25 @@ export class ImageStore {
         if (!known) report({ status: "Pull complete", id, progressDetail: {} });
       }
       const id = await this.add(image, digests, size);
+      this.data.expectNoMore(digests);
       for (const digest of digests) this.data.addSource(digest, reference.domain, reference.path);
       this.data.setDigest(wholeDigest(reference, image.digest), id);
       if (reference.digest === undefined) this.data.setTag(wholeTag(reference), id);
       this.resolved.clear();
     });
+  }
+
+  /** Does something with an image's blobs, which are all here meanwhile: those that are not kept are rebuilt. */
+  withBlobs<T>(image: ImageRecord, work: () => Promise<T>): Promise<T> {
+    const layers = this.data.layerBlobs(image);
+    return this.holds.during([image.id, ...image.chain, ...layers], () =>
+      this.dropped.during(layers, work),
+    );
+  }
+
+  /** Whether a blob is in the store, or can be made again. */
+  private isHere(digest: string): boolean {
+    return this.content.has(digest) || this.dropped.has(digest);
   }
 
   /** Sends an image under a name that it has here. Gives what the registry knows it as. Rejects with Faults. */
@@ -491,8 +522,7 @@ export class ImageStore {
       );
     const image = this.resolve(name);
     const repository = this.open(reference, "pull,push", options);
-    const blobs = this.data.layerBlobs(image);
-    return this.holds.during([image.id, ...image.chain, ...blobs], async () => {
+    return this.withBlobs(image, async () => {
       const { content, data } = this;
       const target = { content, data, repository, reference, signal: options.signal };
       const sent = await pushImage(target, image, options.report);
@@ -537,10 +567,10 @@ export class ImageStore {
 
   /** Removes a name, and the image with it when that was its last. Throws Faults "conflict" in Docker's words. */
   remove(name: string, force: boolean, users: ImageUsers): RemovalStep[] {
-    const { data, content, driver, holds } = this;
+    const { data, content, driver, holds, dropped } = this;
     try {
       return removeImage(
-        { data, content, driver, holds },
+        { data, content, driver, holds, dropped },
         this.resolve(name),
         { name, force },
         users,
@@ -550,38 +580,8 @@ export class ImageStore {
     }
   }
 
-  /** What would go with some images. */
-  planRemoval(images: readonly ImageRecord[], chains: ReadonlySet<string>): RemovalPlan {
-    return planRemoval({ data: this.data, holds: this.holds }, images, chains);
-  }
-
-  /** Digests of the blobs that images have. */
-  usedBlobs(): ReadonlySet<string> {
-    return this.data.allBlobs();
-  }
-
-  /** Whether a layer or a blob belongs to something that is just coming in or going out. */
-  isHeld(key: string): boolean {
-    return this.holds.has(key);
-  }
-
-  /** Where a blob lies. */
-  blobPath(digest: string): string {
-    return this.content.path(digest);
-  }
-
   /** Bytes of file content in a layer. */
   layerSize(chainId: string): number {
     return this.data.layerSize(chainId);
-  }
-
-  /** Deletes what nothing refers to: blobs, layers and half-made files that a crash has left. */
-  sweep(inUse: ReadonlySet<string>): void {
-    this.content.sweep(this.data.allBlobs());
-    const needed = new Set([...inUse, ...this.data.all().flatMap((image) => image.chain)]);
-    for (const chainId of this.driver.layers())
-      if (!needed.has(chainId)) this.driver.removeLayer(chainId);
-    for (const chainId of this.data.knownLayers())
-      if (!needed.has(chainId)) this.data.forgetLayer(chainId);
   }
 }

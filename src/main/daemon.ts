@@ -20,6 +20,7 @@ import {
   assembleEngine,
   ContainerDatabase,
   ContainerRegistry,
+  chainsOf,
   compiledFilter,
   type Engine,
   type EngineDeps,
@@ -107,9 +108,13 @@ async function construct(
     new Repository(reference, options.registries, credentials, actions, notice);
   const root = `${options.dataRoot}/content`;
   const data = new RegistryDatabase(db);
-  // What a repository of the daemon's registry has stays, whatever becomes of the images.
-  const others = () => data.allBlobs();
-  const images = new ImageStore({ root, db, driver, builtin, repository, others });
+  const containers = new ContainerRegistry();
+  const images = new ImageStore({
+    ...{ root, db, driver, builtin, repository, keepBlobs: options.keepBlobs },
+    layersInUse: () => new Set(containers.all().flatMap(({ record }) => chainsOf(record))),
+    // What a repository of the daemon's registry has stays, whatever becomes of the images.
+    others: () => data.allBlobs(),
+  });
   const shared = images.shared();
   const registry = new Registry({ shared, data, uploadsDirectory: `${root}/uploads` });
   const volumes = new VolumeStore(`${options.dataRoot}/volumes`, db);
@@ -134,10 +139,11 @@ async function construct(
     resolver: new Resolver(),
     trash: new Trash(`${options.dataRoot}/trash`),
     database,
-    registry: new ContainerRegistry(),
+    registry: containers,
     events: new Events(),
   });
   await recover(deps, records);
+  images.upkeep.dropBlobs();
   // The filter that nearly every container has is compiled before the first asks for it.
   const usual = new Set(capabilityList(0xa80425fbn));
   compiledFilter(deps, resolveSeccomp(defaultSeccompProfile, usual, features.seccomp)).catch(

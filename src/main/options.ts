@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
+import type { KeepBlobs } from "../images/index.ts";
 import { checkLogOptions } from "../logging/index.ts";
 import type { RegistrySettings } from "../registry/index.ts";
 import { type DriverName, driverNamed } from "../storage/index.ts";
@@ -38,6 +39,8 @@ export interface DaemonOptions {
   readonly logMaxSize: number;
   readonly logMaxFiles: number;
   readonly registries: RegistrySettings;
+  /** Whether blobs stay beside the layers that they have been unpacked to. */
+  readonly keepBlobs: KeepBlobs;
   /** Seconds without a container and a request after which the daemon goes; 0: never. */
   readonly idleTimeout: number;
   /** Network namespaces to hold ready. */
@@ -72,6 +75,7 @@ const flags = {
   "add-runtime": { type: "string", multiple: true },
   "insecure-registry": { type: "string", multiple: true },
   "registry-mirror": { type: "string", multiple: true },
+  "keep-blobs": { type: "string" },
   "idle-timeout": { type: "string" },
   "warm-networks": { type: "string" },
   "metrics-addr": { type: "string" },
@@ -109,6 +113,8 @@ Options:
       --add-runtime name=path  An OCI runtime, such as runc=/usr/sbin/runc
       --insecure-registry list Registry (host, host:port, CIDR) to reach without a valid certificate
       --registry-mirror list   Address to ask before Docker Hub; for any registry: certs.d/HOST/hosts.toml
+      --keep-blobs string      Blobs to keep beside the layers that they are unpacked to: always, compressed (what came so), or
+                               never (what can be rebuilt byte for byte goes) (default "always")
       --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
       --warm-networks int      Network namespaces to hold ready (default 4)
       --metrics-addr string    ADDRESS:PORT to serve Prometheus metrics on, besides the API's /metrics
@@ -267,6 +273,12 @@ function storageDriver(settings: Settings): DriverName | undefined {
   return driver === undefined ? undefined : driverNamed(driver);
 }
 
+function keepBlobs(settings: Settings): KeepBlobs {
+  const word = settings.text("keep-blobs") || "always";
+  if (word === "always" || word === "compressed" || word === "never") return word;
+  throw bad(`invalid value "${word}" for --keep-blobs: it must be always, compressed or never`);
+}
+
 function addressOf(settings: Settings, name: "metrics-addr"): Address | undefined {
   const text = settings.text(name);
   if (text === undefined || text === "") return undefined;
@@ -328,6 +340,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
       settings.list("insecure-registry"),
       settings.list("registry-mirror"),
     ),
+    keepBlobs: keepBlobs(settings),
     idleTimeout: settings.whole("idle-timeout", 0),
     warmNetworks: settings.whole("warm-networks", 4),
     metricsAddress: addressOf(settings, "metrics-addr"),

@@ -82,8 +82,8 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
     },
     remove: (name, force) => removeImage(deps, name, force),
     load: (archive) => images.load(archive),
-    save(names, platform) {
-      const { ids, bytes } = images.save(names, platform);
+    async save(names, platform) {
+      const { ids, bytes } = await images.save(names, platform);
       for (const id of ids) events.emit("image", "save", id, { name: id });
       return bytes;
     },

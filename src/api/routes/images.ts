@@ -127,7 +127,7 @@ async function save(
   platform: Platform | undefined,
 ): Promise<undefined> {
   const { response } = context;
-  const archive = images.save(names, platform);
+  const archive = await images.save(names, platform);
   response.writeHead(200, { "Content-Type": "application/x-tar" });
   response.flushHeaders();
   return sendAll(context, archive, (bytes) => bytes);

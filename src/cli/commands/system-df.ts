@@ -28,6 +28,7 @@ interface Usage {
         readonly Bytes: number;
         readonly Orphaned: number;
       }[];
+      readonly KeptBlobs: readonly { readonly Digest: string; readonly Why: string }[];
     };
   };
 }
@@ -161,7 +162,10 @@ function dataRootSection({ Berth }: Usage): string {
     Orphaned: size(part.Orphaned),
   }));
   const title = `\nData root space usage: ${size(root.Bytes)} in ${root.Path}`;
-  return section(title, rows, ["Kind", "Count", "Size", "Orphaned"]);
+  const kept = root.KeptBlobs.map(({ Digest, Why }) => `${Digest}: ${Why}\n`);
+  const told =
+    kept.length === 0 ? "" : `\nBlobs that are kept, since they do not come out again:\n\n`;
+  return `${section(title, rows, ["Kind", "Count", "Size", "Orphaned"])}${told}${kept.join("")}`;
 }
 
 function verboseRows(usage: Usage, whole: boolean) {
