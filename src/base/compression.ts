@@ -4,6 +4,7 @@
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { fault, messageOf } from "./errors.ts";
+import { ZstdFrames } from "./zstd-frames.ts";
 
 /** A stream of bytes, as the rest of berth passes it around. */
 export type ByteStream = AsyncIterable<Uint8Array>;
@@ -28,12 +29,24 @@ export async function* rejoin(
   }
 }
 
+/** The same stream; throws at its end when that is in the middle of a zstd frame. */
+async function* wholeFrames(source: ByteStream): ByteStream {
+  const frames = new ZstdFrames();
+  for await (const piece of source) {
+    frames.push(piece);
+    yield piece;
+  }
+  if (!frames.complete) throw new Error("unexpected end of file");
+}
+
 async function* inflate(source: ByteStream, name: string): ByteStream {
   // 256 KiB: with the default 16 KiB the calls cost more than the work.
   const chunkSize = 256 * 1024;
   const engine =
     name === "gzip" ? createGunzip({ chunkSize }) : createZstdDecompress({ chunkSize });
-  const input = Readable.from(source, { objectMode: false });
+  const input = Readable.from(name === "zstd" ? wholeFrames(source) : source, {
+    objectMode: false,
+  });
   input.on("error", (error) => engine.destroy(error));
   try {
     for await (const chunk of input.pipe(engine)) yield chunk as Uint8Array;

@@ -14,15 +14,11 @@ export interface RegistryLogin {
   readonly identityToken: string;
 }
 
-interface AuthEntry {
-  readonly auth?: string;
-  readonly identitytoken?: string;
-}
-
+/** The file, of which nothing is sure: people write it, too. */
 interface DockerConfig {
-  readonly auths?: Readonly<Record<string, AuthEntry>>;
-  readonly credsStore?: string;
-  readonly credHelpers?: Readonly<Record<string, string>>;
+  readonly auths?: unknown;
+  readonly credsStore?: unknown;
+  readonly credHelpers?: unknown;
 }
 
 /** Docker Hub goes by this address among credentials. */
@@ -36,14 +32,25 @@ export function configPath(): string {
   return join(directory, "config.json");
 }
 
+type Table = Readonly<Record<string, unknown>>;
+
+function table(value: unknown): Table {
+  const isTable = typeof value === "object" && value !== null && !Array.isArray(value);
+  return isTable ? (value as Table) : {};
+}
+
 function readConfig(): DockerConfig {
   const path = configPath();
+  let value: unknown;
   try {
-    return JSON.parse(readFileSync(path, "utf8")) as DockerConfig;
+    value = JSON.parse(readFileSync(path, "utf8"));
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return {};
     throw new Error(`${path} cannot be read: ${messageOf(error)}`);
   }
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    throw new Error(`${path} cannot be read: it is no JSON object`);
+  return value as DockerConfig;
 }
 
 /** The registry of an image's name, as credentials are kept for it. */
@@ -53,33 +60,39 @@ export function addressOf(image: string): string {
   return named && first !== "docker.io" && first !== "index.docker.io" ? first : HUB_ADDRESS;
 }
 
-/** The keys under which somebody may have kept them. */
-function keysOf(address: string): string[] {
-  return address === HUB_ADDRESS
-    ? [HUB_ADDRESS, "docker.io", "index.docker.io", "registry-1.docker.io"]
-    : [
-        address,
-        `https://${address}`,
-        `http://${address}`,
-        `https://${address}/v1/`,
-        `https://${address}/v2/`,
-      ];
+/** The host that a key of the file means: people and programs write it in many ways. */
+function hostOf(key: string): string {
+  return key.replace(/^https?:\/\//, "").replace(/\/.*$/s, "");
+}
+
+/** The keys under which somebody may have kept a login, the best first. */
+function keysOf(address: string, auths: Table): string[] {
+  const hosts =
+    address === HUB_ADDRESS ? ["index.docker.io", "docker.io", "registry-1.docker.io"] : [address];
+  const others = Object.keys(auths).filter((key) => key !== address && hosts.includes(hostOf(key)));
+  return [...(Object.hasOwn(auths, address) ? [address] : []), ...others];
 }
 
 function helperOf({ credsStore, credHelpers }: DockerConfig, address: string): string | undefined {
-  return credHelpers?.[address] ?? (credsStore || undefined);
+  const own = Object.hasOwn(table(credHelpers), address) ? table(credHelpers)[address] : undefined;
+  const found = own ?? credsStore;
+  return typeof found === "string" && found !== "" ? found : undefined;
 }
 
 function callHelper(helper: string, action: string, input: string): string {
   const program = `docker-credential-${helper}`;
-  if (Bun.which(program) === null)
+  const path = helper.includes("/") ? null : Bun.which(program, { PATH: process.env.PATH ?? "" });
+  if (path === null)
     throw new Error(
       `error getting credentials - err: exec: "${program}": executable file not found in $PATH`,
     );
-  const done = Bun.spawnSync([program, action], { stdin: Buffer.from(input) });
+  const env = { ...process.env };
+  const done = Bun.spawnSync([path, action], { stdin: Buffer.from(input), env });
   const said = done.stdout.toString().trim();
-  if (done.exitCode !== 0) throw new Error(said || done.stderr.toString().trim());
-  return said;
+  if (done.exitCode === 0) return said;
+  const why = `exit status ${done.exitCode}, out: \`${said || done.stderr.toString().trim()}\``;
+  const doing = action === "get" ? "getting" : action === "store" ? "storing" : "erasing";
+  throw new Error(`error ${doing} credentials - err: ${why}`);
 }
 
 function fromHelper(helper: string, address: string): RegistryLogin | undefined {
@@ -90,10 +103,21 @@ function fromHelper(helper: string, address: string): RegistryLogin | undefined 
     if (/credentials not found/.test(messageOf(error))) return undefined;
     throw error;
   }
-  const { Username = "", Secret = "" } = JSON.parse(said) as { Username?: string; Secret?: string };
-  return Username === TOKEN_USER
-    ? { username: "", password: "", identityToken: Secret }
-    : { username: Username, password: Secret, identityToken: "" };
+  let answer: Table;
+  try {
+    answer = table(JSON.parse(said));
+  } catch {
+    // What it has said may be secret.
+    throw new Error(`error getting credentials - err: docker-credential-${helper} gives no JSON`);
+  }
+  const [username, secret] = [text(answer.Username), text(answer.Secret)];
+  return username === TOKEN_USER
+    ? { username: "", password: "", identityToken: secret }
+    : { username, password: secret, identityToken: "" };
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
 }
 
 /** What is kept for a registry; undefined when nothing is. */
@@ -101,14 +125,17 @@ export function loginFor(address: string): RegistryLogin | undefined {
   const config = readConfig();
   const helper = helperOf(config, address);
   if (helper !== undefined) return fromHelper(helper, address);
-  const entry = keysOf(address).flatMap((key) => config.auths?.[key] ?? [])[0];
-  if (entry === undefined) return undefined;
-  const plain = Buffer.from(entry.auth ?? "", "base64").toString("utf8");
+  const auths = table(config.auths);
+  const [key] = keysOf(address, auths);
+  if (key === undefined) return undefined;
+  const entry = table(auths[key]);
+  const plain = Buffer.from(text(entry.auth), "base64").toString("utf8");
   const colon = plain.indexOf(":");
   return {
-    username: plain.slice(0, Math.max(colon, 0)),
-    password: plain.slice(colon + 1),
-    identityToken: entry.identitytoken ?? "",
+    username: colon < 0 ? text(entry.username) : plain.slice(0, colon),
+    // Some programs fill it up with zeros.
+    password: colon < 0 ? text(entry.password) : plain.slice(colon + 1).replace(/\0+$/, ""),
+    identityToken: text(entry.identitytoken),
   };
 }
 
@@ -124,9 +151,9 @@ export function authHeaders(image: string): Record<string, string> {
   return { "X-Registry-Auth": encoded };
 }
 
-function writeAuths(change: (auths: Record<string, AuthEntry>) => void): void {
+function writeAuths(change: (auths: Record<string, unknown>) => void): void {
   const config = readConfig();
-  const auths = { ...config.auths };
+  const auths = { ...table(config.auths) };
   change(auths);
   mkdirSync(dirname(configPath()), { recursive: true, mode: 0o700 });
   writeFileAtomic(configPath(), `${JSON.stringify({ ...config, auths }, null, "\t")}\n`);
@@ -158,7 +185,7 @@ export function keepLogin(address: string, login: RegistryLogin): string | undef
 export function forgetLogin(address: string): boolean {
   const config = readConfig();
   const helper = helperOf(config, address);
-  const keys = keysOf(address).filter((key) => config.auths?.[key] !== undefined);
+  const keys = keysOf(address, table(config.auths));
   if (helper !== undefined && fromHelper(helper, address) !== undefined)
     callHelper(helper, "erase", address);
   else if (keys.length === 0) return false;

@@ -82,6 +82,16 @@ function isStringList(value: unknown): value is string[] {
   return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
+function isHistory(value: unknown): boolean {
+  const isStep = (step: unknown) =>
+    typeof step === "object" &&
+    step !== null &&
+    ["created", "created_by", "author", "comment"].every(
+      (key) => typeof ((step as Record<string, unknown>)[key] ?? "") === "string",
+    );
+  return Array.isArray(value) && value.every(isStep);
+}
+
 /** Parses and checks an image configuration. */
 export function parseDocument(bytes: Uint8Array): ImageDocument {
   const value = parseObject(bytes, "the image configuration");
@@ -108,8 +118,9 @@ export function parseDocument(bytes: Uint8Array): ImageDocument {
       (typeof config[key] !== "object" || Array.isArray(config[key]))
     )
       throw bad(`config.${key} is not an object`);
-  for (const key of ["architecture", "os"])
+  for (const key of ["architecture", "os", "variant", "created", "author"])
     if (typeof (value[key] ?? "") !== "string") throw bad(`${key} is not a string`);
+  if (!isHistory(value.history ?? [])) throw bad("history is not a list of steps");
   return { architecture: "", os: "linux", ...value, config } as unknown as ImageDocument;
 }
 

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { checkAll, damagedText, valueOrFault } from "../../tests/kits/fuzz.ts";
 import { familiarReference, isSha256, parseReference } from "./reference.ts";
 
 const digest = `sha256:${"a".repeat(64)}`;
@@ -41,3 +42,29 @@ test("only whole sha256 digests may become paths", () => {
   expect(isSha256(digest)).toBe(true);
   expect(isSha256("sha256:../../etc/passwd")).toBe(false);
 });
+
+test("whatever a name is, it is a reference or a Fault", async () => {
+  const corpus = [
+    "busybox",
+    "localhost:5000/team/app:1.0",
+    "[::1]:5000/a@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "docker.io/library/a:b",
+    `${"a".repeat(250)}/b`,
+  ];
+  await checkAll(damagedText(corpus), async (text) => {
+    const found = await valueOrFault(() => parseReference(text));
+    if (found === undefined) return;
+    const again = parseReference(familiarReference(found));
+    expect(again).toEqual({ ...found, ...(found.digest ? {} : { tag: found.tag ?? "latest" }) });
+    expect(`${found.domain}/${found.path}`).not.toMatch(/\.\.\/|\s|\x00/);
+  });
+});
+
+test.each(["a", "a-", "a/", "-", "_", ".", ":", "@", "a.", "[", "a__"])(
+  "a name of nothing but %p",
+  (piece) => {
+    const text = piece.repeat(200_000);
+    expect(() => parseReference(text)).toThrow();
+    expect(() => parseReference(`${text}!`)).toThrow();
+  },
+);
