@@ -1,9 +1,11 @@
 /**
  * A container in the daemon's memory: its record, its shim, and who waits for what.
  */
-import { Fault, fault } from "../base/errors.ts";
+import { existsSync } from "node:fs";
+import { errnoOf, Fault, fault } from "../base/errors.ts";
 import type { AttachedStream, ShimConnection, StreamHandlers } from "../runtime/index.ts";
 import type { ContainerRecord } from "./container-record.ts";
+import { isEnding } from "./ending-process.ts";
 import type { ExitRecord } from "./exit-record.ts";
 
 /** How a container ended. */
@@ -27,9 +29,25 @@ export function notRunning(container: Container): Error {
   return fault("conflict", "not-running", `container ${container.id} is not running`);
 }
 
-/** What to say of a failure to reach a container: that its supervisor is gone means that it has ended. */
-export function endedMeanwhile(container: Container, error: unknown): unknown {
-  return error instanceof Fault && error.code === "shim-gone" ? notRunning(container) : error;
+/** Throws a Fault "failed" when a container runs and somebody has deleted the socket by which it is entered. */
+export function checkSocket(container: Container, socket: string): void {
+  if (!container.running || existsSync(socket) || isEnding(container.record.state.pid)) return;
+  throw fault(
+    "failed",
+    "shim-socket",
+    `container ${container.id} runs, but cannot be entered any more: somebody has deleted ${socket}; restart it`,
+  );
+}
+
+/**
+ * What to say of a failure to reach a container: that its supervisor is gone means that it has ended. Throws as checkSocket
+ * when it goes on.
+ */
+export function endedMeanwhile(container: Container, error: unknown, socket: string): unknown {
+  const gone = error instanceof Fault && error.code === "shim-gone";
+  if (!gone && errnoOf(error) !== "ENOENT") return error;
+  checkSocket(container, socket);
+  return notRunning(container);
 }
 
 /** A container. All changes of its state go through the engine's functions. */

@@ -8,9 +8,11 @@ import { attributesOf } from "./attributes.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { removeContainer } from "./ending.ts";
+import { watchFrozen } from "./frozen.ts";
 import { startContainer } from "./launch.ts";
 import { checkName } from "./names.ts";
 import { cgroupPath } from "./places.ts";
+import { checkRoom } from "./room.ts";
 import { signalNumber } from "./signals.ts";
 
 const SIGKILL = constants.signals.SIGKILL;
@@ -146,6 +148,7 @@ export async function restartContainer(
 ): Promise<void> {
   container.restartsUnderWay++;
   try {
+    if (container.running) checkRoom(deps, container);
     if (container.alive) await atAnyRate(stopContainer(deps, container, options));
     await atAnyRate(startContainer(deps, container));
   } finally {
@@ -192,6 +195,7 @@ export async function pauseContainer(deps: EngineDeps, container: Container): Pr
   deps.cgroups.freeze(cgroupPath(deps.settings, container.record));
   deps.health.end(container);
   container.record.state.status = "paused";
+  watchFrozen(deps, container);
   deps.database.save(container.record);
   deps.events.emit("container", "pause", container.id, attributesOf(container.record));
 }

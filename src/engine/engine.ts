@@ -136,7 +136,7 @@ export class Engine {
 
   /** Throws Faults "conflict" for a container that cannot be attached to as it is. */
   checkAttachable(reference: string): void {
-    checkAttachable(this.get(reference), reference);
+    checkAttachable(this.deps, this.get(reference), reference);
   }
 
   /** Tells that a client has left by its detach keys. */

@@ -190,7 +190,8 @@ export class Execs {
       exec.beginning = false;
       exec.exitCode = CANNOT_RUN;
       this.forget(exec);
-      if (!(error instanceof LaunchFailure)) throw endedMeanwhile(container, error);
+      if (!(error instanceof LaunchFailure))
+        throw endedMeanwhile(container, error, shimSocket(this.deps.settings, container.id));
       if (error.op === "exec" && error.error !== EACCES) exec.exitCode = NOT_FOUND;
       throw explainExec(error, await reasonFor(this.deps, container, error));
     } finally {

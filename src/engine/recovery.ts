@@ -18,6 +18,7 @@ import {
   removeContainer,
 } from "./ending.ts";
 import { type ExitRecord, readExitRecord } from "./exit-record.ts";
+import { watchFrozen } from "./frozen.ts";
 import { chainsOf, volumesOf } from "./mounts.ts";
 import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
 import { policyHolds } from "./restarts.ts";
@@ -60,7 +61,7 @@ async function takeOver(deps: EngineDeps, container: Container): Promise<boolean
       if (!container.running) markStarted(record);
       record.state.pid = shim.pid;
       if (record.changing) await finishChange(deps, record, shim);
-      agreeWithFreezer(deps, record);
+      agreeWithFreezer(deps, container);
       deps.database.save(record);
       if (record.state.status === "running") deps.health.begin(container, false);
       endBeginning(deps, container);
@@ -77,10 +78,13 @@ async function takeOver(deps: EngineDeps, container: Container): Promise<boolean
 }
 
 /** A daemon may have died between the freezer and the record, or while it held a container still for a commit. */
-function agreeWithFreezer(deps: EngineDeps, record: ContainerRecord): void {
+function agreeWithFreezer(deps: EngineDeps, container: Container): void {
+  const { record } = container;
   const path = cgroupPath(deps.settings, record);
-  if (record.state.status === "paused") deps.cgroups.freeze(path);
-  else deps.cgroups.thaw(path);
+  if (record.state.status === "paused") {
+    deps.cgroups.freeze(path);
+    watchFrozen(deps, container);
+  } else deps.cgroups.thaw(path);
 }
 
 /** Its end is in the record already; only what came after that was cut short. */

@@ -5,7 +5,7 @@ import { fault } from "../base/errors.ts";
 import { type AttachedStream, attachShim, type StreamHandlers } from "../runtime/index.ts";
 import { wireConstants } from "../spec/wire.ts";
 import { attributesOf } from "./attributes.ts";
-import { type Container, endedMeanwhile, type WaitingStream } from "./container.ts";
+import { type Container, checkSocket, endedMeanwhile, type WaitingStream } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { shimSocket } from "./places.ts";
 
@@ -76,8 +76,14 @@ class EarlyStream implements AttachedStream {
   }
 }
 
-/** Throws Faults "conflict" in Docker's words. `asked`: the container as the user has called it. */
-export function checkAttachable({ record, restarting }: Container, asked: string): void {
+/** Throws Faults, "conflict" in Docker's words. `asked`: the container as the user has called it. */
+export function checkAttachable(
+  { settings }: Pick<EngineDeps, "settings">,
+  container: Container,
+  asked: string,
+): void {
+  const { record, restarting } = container;
+  checkSocket(container, shimSocket(settings, container.id));
   if (record.state.status === "paused")
     throw fault(
       "conflict",
@@ -100,12 +106,13 @@ export async function attachContainer(
   handlers: StreamHandlers,
 ): Promise<AttachedStream> {
   const { config } = container.record;
-  checkAttachable(container, container.id);
+  checkAttachable(deps, container, container.id);
   deps.events.emit("container", "attach", container.id, attributesOf(container.record));
   const streams = streamMask({ ...choice, stdin: choice.stdin && config.OpenStdin === true });
+  const socket = shimSocket(deps.settings, container.id);
   if (container.running)
-    return attachShim(shimSocket(deps.settings, container.id), streams, handlers).catch((error) => {
-      throw endedMeanwhile(container, error);
+    return attachShim(socket, streams, handlers).catch((error) => {
+      throw endedMeanwhile(container, error, socket);
     });
   const early = new EarlyStream(() => container.waitingStreams.delete(waiting));
   const waiting: WaitingStream = {

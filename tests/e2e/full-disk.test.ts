@@ -166,7 +166,11 @@ test("each call on a full disk succeeds or says why not, and what was answered h
   await call("logs", "GET", "/containers/talks/logs?stdout=1&tail=1");
   await call("pause", "POST", "/containers/busy/pause");
   await call("unpause", "POST", "/containers/busy/unpause");
+  const talking = await daemon.inspect("talks", "{{.State.Pid}}");
   await call("restart", "POST", "/containers/talks/restart?t=5");
+  // A container that could not be started again is not stopped for that.
+  expect(said.restart).toMatch(/^500 .*(goes on as it is|cannot store)/);
+  expect(await daemon.inspect("talks", "{{.State.Pid}}")).toBe(talking);
   const name = renamed === 204 ? "other" : "named";
   const stopped = await call("stop", "POST", `/containers/${name}/stop?t=0`);
   const removed = await call("remove", "DELETE", "/containers/gone");

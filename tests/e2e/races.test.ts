@@ -323,6 +323,31 @@ describe("a daemon that was killed between two lines", () => {
     await daemon.api("DELETE", "/containers/cold?force=1");
   });
 
+  test("a container that is paused in another's PID namespace ends with it, by whatever way and under the next daemon", async () => {
+    const script = "trap 'exit 3' TERM; while :; do sleep 0.02; test -e /end && exit 4; done";
+    for (const way of ["stop", "kill", "itself", "after kill -9"]) {
+      await create("host1", ["sh", "-c", script]);
+      await daemon.api("POST", "/containers/host1/start");
+      const HostConfig = { NetworkMode: "none", PidMode: "container:host1" };
+      await create("guest", ["sleep", "1000"], { HostConfig });
+      await daemon.api("POST", "/containers/guest/start");
+      expect((await daemon.api("POST", "/containers/guest/pause")).status).toBe(204);
+      if (way === "after kill -9") {
+        await daemon.kill();
+        await daemon.start();
+      }
+      expect(await state("guest")).toMatchObject({ Status: "paused" });
+      if (way === "itself") await daemon.berth("exec", "host1", "touch", "/end");
+      else await daemon.api("POST", `/containers/host1/${way === "kill" ? "kill" : "stop?t=5"}`);
+      expect((await daemon.berth("wait", "host1")).out).toBe(
+        { kill: "137\n", itself: "4\n" }[way] ?? "3\n",
+      );
+      expect((await daemon.berth("wait", "guest")).out).toBe("137\n");
+      for (const name of ["guest", "host1"])
+        expect((await daemon.api("DELETE", `/containers/${name}`)).status).toBe(204);
+    }
+  }, 60_000);
+
   test("an end in the moment of the take-over is not overlooked", async () => {
     const id = await create("moment", ["sleep", "1000"]);
     await daemon.api("POST", "/containers/moment/start");

@@ -1,6 +1,6 @@
 /** The daemon, shims, PID 1 and clients killed: containers go on, nothing is lost or left over. */
 import { expect, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
 
 const daemon = daemonOfFile();
@@ -64,6 +64,28 @@ test("containers outlive kill -9 of the daemon: no line lost or doubled, statuse
   expect(await field("{{.NetworkSettings.IPAddress}}", "next")).not.toBe(address);
   expect((await daemon.berth("stop", "-t", "0", "writer")).status).toBe(0);
   await daemon.berth("rm", "-f", "writer", "ender", "next");
+});
+
+test("when the socket of a container's shim is deleted, execs say so; the container goes on and can be stopped and restarted", async () => {
+  await daemon.berth("run", "-d", "--init", "--name", "cut", "busybox", "sleep", "1000");
+  const id = await field("{{.Id}}", "cut");
+  const pid = await field("{{.State.Pid}}", "cut");
+  const socket = `${daemon.directory}/exec/c/${id.slice(0, 32)}/shim.sock`;
+  rmSync(socket);
+  for (const done of [
+    await daemon.berth("exec", "cut", "true"),
+    await daemon.docker("exec", "cut", "true"),
+    await daemon.berth("attach", "--no-stdin", "cut"),
+  ]) {
+    expect(done.status).not.toBe(0);
+    expect(done.out + done.err).toContain(
+      `container ${id} runs, but cannot be entered any more: somebody has deleted ${socket}`,
+    );
+  }
+  expect(await field("{{.State.Pid}}", "cut")).toBe(pid);
+  expect((await daemon.berth("restart", "cut")).status).toBe(0);
+  expect((await daemon.berth("exec", "cut", "echo", "again")).out).toBe("again\n");
+  await daemon.berth("rm", "-f", "cut");
 });
 
 test("a stop of the daemon leaves containers alone too, and the next one takes them over", async () => {

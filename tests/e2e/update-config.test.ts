@@ -242,6 +242,54 @@ test("killed in the middle of changes of mounts, the daemon loses no volume and 
   expect((await daemon.berth("volume", "ls", "-q")).out).not.toMatch(/[0-9a-f]{64}/);
 });
 
+test("killed in the middle of changes of limits, the next daemon gives the kernel what its record says", async () => {
+  const flags = (size: number) => [
+    "--memory",
+    `${size}m`,
+    "--memory-swap",
+    `${size * 2}m`,
+    "--cpus",
+    `0.${size}`,
+    "--pids-limit",
+    String(size),
+  ];
+  await run("run", "-d", "--name", "bound", ...flags(50), "busybox", "sleep", "1000");
+  const shown =
+    "{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}} {{.HostConfig.NanoCpus}} {{.HostConfig.PidsLimit}}";
+  const said = (size: number) => `${size << 20} ${size << 21} ${size}0000000 ${size}`;
+  const both = (one: string, two: string) =>
+    `cat /sys/fs/cgroup/${one} 2>/dev/null || cat /sys/fs/cgroup/${two}`;
+  const kernel = async () =>
+    await inside(
+      "bound",
+      [
+        both("memory/memory.limit_in_bytes", "memory.max"),
+        both("cpu/cpu.cfs_quota_us", "cpu.max | cut -d' ' -f1"),
+        both("pids/pids.max", "pids.max"),
+      ].join("; "),
+    );
+  let now = 50;
+  let changed = 0;
+  for (let round = 0; round < 12; round++) {
+    const next = 50 + ((now - 50 + 17 + round) % 49);
+    const asked = daemon.berth("update", ...flags(next), "bound");
+    await Bun.sleep(Math.random() * 40);
+    await daemon.kill();
+    const { status } = await asked;
+    await daemon.start();
+    const after = await daemon.inspect("bound", shown);
+    // All of it or nothing; what was answered holds.
+    expect(status === 0 ? [said(next)] : [said(now), said(next)]).toContain(after);
+    if (after === said(next)) {
+      now = next;
+      changed++;
+    }
+    expect(await kernel()).toBe(`${now << 20}\n${now}000\n${now}`);
+  }
+  expect(changed).toBeGreaterThan(0);
+  await run("rm", "-f", "bound");
+}, 60_000);
+
 test("docker's own update: what it says is done, at once, or refused in dockerd's words", async () => {
   await run("run", "-d", "--name", "plain", "busybox", "sleep", "1000");
   await run("run", "-d", "--name", "auto", "--rm", "--cpus", "0.5", "busybox", "sleep", "1000");

@@ -38,7 +38,9 @@ export const command: Command = {
         .sort()
         .map(([key, value]) => `${key}=${value}`)
         .join(", ");
-      const time = new Date((event.timeNano ?? 0) / 1e6).toISOString().replace("Z", "000000Z");
+      const nano = event.timeNano ?? 0;
+      const fraction = String(nano % 1e9).padStart(9, "0");
+      const time = `${new Date(nano / 1e6).toISOString().slice(0, 19)}.${fraction}Z`;
       out(
         `${time} ${event.Type} ${event.Action} ${event.Actor?.ID}${attributes === "" ? "" : ` (${attributes})`}\n`,
       );
