@@ -56,20 +56,32 @@ export class Exchange {
     return `${given === "https" || given === "http" ? given : scheme}://${name}${prefix}${path}`;
   }
 
-  /** The body, piece by piece. Throws when it breaks off, or nothing comes for a while. */
-  async *body(): Body {
+  /** The body. It breaks off, too, when nothing comes for a while. */
+  readonly body: Body = (take, signal) => {
     const { request } = this;
-    const alarm = setTimeout(() => request.destroy(new Error("nothing came")), SILENCE_MS);
-    try {
-      for await (const piece of request) {
-        alarm.refresh();
-        yield piece as Uint8Array;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const silence = () => request.destroy(new Error("nothing came"));
+    const alarm = setTimeout(silence, SILENCE_MS);
+    const onData = (piece: Uint8Array) => {
+      alarm.refresh();
+      try {
+        take(piece);
+      } catch (error) {
+        reject(error);
       }
-      if (!request.complete) throw new RegistryError("SIZE_INVALID");
-    } finally {
+    };
+    const onEnd = () => (request.complete ? resolve() : reject(new RegistryError("SIZE_INVALID")));
+    const onAbort = () => reject(signal?.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort);
+    // Pieces are taken as they come and none is kept: a queue of promises would hold on to all of them.
+    request.on("data", onData).on("end", onEnd).on("error", reject).on("close", onEnd);
+    return promise.finally(() => {
       clearTimeout(alarm);
-    }
-  }
+      signal?.removeEventListener("abort", onAbort);
+      request.off("data", onData).off("end", onEnd).off("error", reject).off("close", onEnd);
+    });
+  };
 
   /** A body that is kept in memory. Throws 413 with MANIFEST_INVALID when it is larger than `most`. */
   async document(most: number): Promise<Uint8Array> {
@@ -80,11 +92,11 @@ export class Exchange {
     if (Number(this.header("content-length") ?? 0) > most) throw large;
     const pieces: Uint8Array[] = [];
     let size = 0;
-    for await (const piece of this.body()) {
+    await this.body((piece) => {
       size += piece.length;
       if (size > most) throw large;
       pieces.push(piece);
-    }
+    });
     return Buffer.concat(pieces);
   }
 

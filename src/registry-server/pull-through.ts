@@ -3,6 +3,7 @@
  * answers there. Tags are asked for anew each time; what a digest names never changes.
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import type { ByteStream } from "../base/compression.ts";
 import { Fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Downloads, Holds } from "../images/index.ts";
@@ -12,7 +13,6 @@ import type { Exchange } from "./exchange.ts";
 import { MANIFEST_MAX, parseManifest } from "./manifest.ts";
 import type { Upstream } from "./service.ts";
 import type { RegistryStore } from "./store.ts";
-import type { Body } from "./uploads.ts";
 
 /** A registry that did not answer is not asked again for so long where something older will do. */
 const AWAY_MS = 15_000;
@@ -40,7 +40,8 @@ function refusalOf(error: unknown): RegistryError | undefined {
   if (!(error instanceof Fault)) throw error;
   const { message } = error;
   if (error.code === "manifest-unknown") return new RegistryError("MANIFEST_UNKNOWN");
-  if (error.code === "registry-denied") return new RegistryError("DENIED", { message });
+  if (error.code === "registry-denied" || error.code === "registry-login")
+    return new RegistryError("DENIED", { message });
   if (error.code === "registry-content")
     return new RegistryError("UNKNOWN", { message, status: 502 });
   return undefined;
@@ -167,21 +168,27 @@ export class PullThrough implements Upstream {
   }
 
   /** A blob while it comes in. Its last bytes are given only once all of it has been verified. */
-  private async *follow(digest: string, size: number, done: Promise<void>): Body {
+  private async *follow(digest: string, size: number, done: Promise<void>): ByteStream {
     const { content } = this.options.store;
-    let state: "coming" | "there" = "coming";
-    const settled = done.then(() => {
-      state = "there";
-    });
-    settled.catch(() => {});
+    let there = false;
+    let failure: unknown;
+    done.then(
+      () => {
+        there = true;
+      },
+      (error) => {
+        failure = error ?? new Error("it did not come");
+      },
+    );
     let fd: number | undefined;
     try {
       for (let at = 0; at < size; ) {
         fd ??= openFirst([content.partial(digest), content.path(digest)]);
-        const there = fd === undefined ? 0 : fstatSync(fd).size;
-        const end = (state as string) === "there" ? size : Math.min(there, size - 1);
+        if (failure !== undefined) throw failure;
+        const stored = fd === undefined ? 0 : fstatSync(fd).size;
+        const end = there ? size : Math.min(stored, size - 1);
         if (fd === undefined || at >= end) {
-          await Promise.race([settled, Bun.sleep(POLL_MS)]);
+          await Bun.sleep(POLL_MS);
           continue;
         }
         const piece = new Uint8Array(Math.min(PIECE, end - at));
@@ -190,7 +197,7 @@ export class PullThrough implements Upstream {
         if (length > 0) yield piece.subarray(0, length);
         else throw new Error("the file of the download is shorter than it was");
       }
-      await settled;
+      await done;
     } finally {
       if (fd !== undefined) closeSync(fd);
     }

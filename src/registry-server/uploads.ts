@@ -25,8 +25,11 @@ const UPLOADS_MAX = 10_000;
 const HASHES_MAX = 256;
 const CHUNK = 1 << 20;
 
-/** Pieces of a request's body. */
-export type Body = AsyncIterable<Uint8Array>;
+/**
+ * A request's body: gives piece after piece, each one taken before the next comes. Rejects when it breaks off, when `take`
+ * throws, and when the signal says so.
+ */
+export type Body = (take: (piece: Uint8Array) => void, signal?: AbortSignal) => Promise<void>;
 
 interface Progress {
   readonly hash: Bun.CryptoHasher;
@@ -220,27 +223,17 @@ async function copy(
   length: number | undefined,
 ): Promise<void> {
   const end = length === undefined ? Number.POSITIVE_INFINITY : progress.size + length;
-  const stopped = Promise.withResolvers<never>();
-  stopped.promise.catch(() => {});
-  const stop = () => stopped.reject(signal.reason);
-  signal.addEventListener("abort", stop);
-  const pieces = body[Symbol.asyncIterator]();
   try {
-    for (;;) {
-      signal.throwIfAborted();
-      const { done, value } = await Promise.race([pieces.next(), stopped.promise]);
-      if (done === true) break;
-      if (progress.size + value.length > end) throw new RegistryError("SIZE_INVALID");
-      for (let at = 0; at < value.length; ) at += writeSync(fd, value, at);
-      progress.hash.update(value);
-      progress.size += value.length;
-    }
+    await body((piece) => {
+      if (progress.size + piece.length > end) throw new RegistryError("SIZE_INVALID");
+      for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
+      progress.hash.update(piece);
+      progress.size += piece.length;
+    }, signal);
   } catch (error) {
     if (errnoOf(error) === "ENOSPC" || errnoOf(error) === "EDQUOT")
       throw new RegistryError("UNAVAILABLE", { message: "no space left on device", status: 507 });
     throw error;
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
   if (length !== undefined && progress.size !== end) throw new RegistryError("SIZE_INVALID");
 }

@@ -13,13 +13,13 @@ import {
   refusal,
   types,
 } from "../kits/distribution.ts";
-import { OwnRegistry } from "../kits/own-registry.ts";
+import { freePort, OwnRegistry } from "../kits/own-registry.ts";
 import { TestRegistry } from "../kits/registry.ts";
 
 const before = takeCensus();
 const debian = new TestRegistry();
 const own = new OwnRegistry();
-const port = Number(new OwnRegistry().address.split(":")[1]);
+const port = freePort();
 const config = `/tmp/bc-${process.pid}.yml`;
 const daemon = new TestDaemon(["--registry", `127.0.0.1:${port}`, "--registry-config", config]);
 

@@ -6,22 +6,24 @@ import { join } from "node:path";
 
 const executable = join(import.meta.dir, "../../dist/berth");
 
+/** A TCP port of loopback that nobody has just now. */
+export function freePort(): number {
+  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  probe.stop(true);
+  return probe.port;
+}
+
 /** A registry that can be ended in every way and started again on the same data and port. */
 export class OwnRegistry {
   readonly directory = mkdtempSync("/tmp/bo-");
   readonly root = `${this.directory}/root`;
   private child: Bun.Subprocess | undefined;
-  /** "127.0.0.1:PORT" */
-  readonly address: string;
+  readonly address = `127.0.0.1:${freePort()}`;
 
   /** `args`: what comes after `berth registry serve`. */
   constructor(
     private readonly args: (directory: string) => readonly string[] = () => ["--delete"],
-  ) {
-    const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-    this.address = `127.0.0.1:${probe.port}`;
-    probe.stop(true);
-  }
+  ) {}
 
   /** Starts it and waits until it listens. */
   async start(env: Readonly<Record<string, string>> = {}): Promise<this> {

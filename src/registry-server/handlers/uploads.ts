@@ -69,7 +69,7 @@ export async function beginUpload({ store }: Service, exchange: Exchange, name: 
   const id = uploads.begin(name);
   if (digest === undefined) return underway(exchange, name, id, 0, 202);
   try {
-    await uploads.finish(name, id, digest, exchange.body());
+    await uploads.finish(name, id, digest, exchange.body);
   } catch (error) {
     // Nobody has been told of this upload, so that nobody could go on with it.
     await uploads.cancel(name, id).catch(() => {});
@@ -86,7 +86,7 @@ export async function continueUpload(
   id: string,
 ): Promise<void> {
   const size = await service.store.uploads
-    .append(name, id, exchange.body(), spanOf(exchange))
+    .append(name, id, exchange.body, spanOf(exchange))
     .catch(tellingPlace(service, exchange, name, id));
   underway(exchange, name, id, size, 202);
 }
@@ -102,7 +102,7 @@ export async function finishUpload(
   uploads.size(name, id);
   const digest = checkedDigest(exchange.query.get("digest") ?? "");
   await uploads
-    .finish(name, id, digest, exchange.body(), spanOf(exchange))
+    .finish(name, id, digest, exchange.body, spanOf(exchange))
     .catch(tellingPlace(service, exchange, name, id));
   created(exchange, name, digest);
 }
