@@ -4,7 +4,7 @@
  */
 import { fault } from "../base/errors.ts";
 import type { BlobDescriptor, Manifest, Repository } from "../registry/index.ts";
-import { type Platform, platformFits, platformText } from "../spec/platform.ts";
+import { type Platform, platformRank, platformText } from "../spec/platform.ts";
 import { familiarReference, type Reference } from "../spec/reference.ts";
 import {
   type Descriptor,
@@ -26,6 +26,8 @@ export interface RemoteImage {
 }
 
 const NESTING_MAX = 4;
+/** An entry that says nothing of its platform is the last that is taken. */
+const UNNAMED = 1000;
 const isIndex = (type: string) =>
   type === "application/vnd.oci.image.index.v1+json" ||
   type === "application/vnd.docker.distribution.manifest.list.v2+json";
@@ -45,18 +47,23 @@ function unsupported(message: string): Error {
   return fault("unsupported", "image-media-type", message);
 }
 
-/** The entry of an index for a platform; what stands first wins, and no attestation is taken for an image. */
+/** The entry of an index that fits best; of equals the first, and no attestation is taken for an image. */
 function entryFor(index: Record<string, unknown>, wanted: Platform, shown: string): Descriptor {
   const list = (Array.isArray(index.manifests) ? index.manifests : []).map((item) =>
     parseDescriptor(item, "an image index"),
   );
-  const fitting = list.filter(({ platform, annotations }) => {
-    if (annotations?.["vnd.docker.reference.type"] !== undefined) return false;
-    const { os = "linux", architecture = wanted.architecture, variant } = platform ?? {};
-    return platformFits(wanted, { os, architecture, variant });
-  });
-  const exact = fitting.find(({ platform }) => platform?.variant === wanted.variant);
-  const found = exact ?? fitting[0];
+  let found: Descriptor | undefined;
+  let best = Number.POSITIVE_INFINITY;
+  for (const entry of list) {
+    if (entry.annotations?.["vnd.docker.reference.type"] !== undefined) continue;
+    const { os, architecture, variant } = entry.platform ?? {};
+    const rank =
+      os === undefined && architecture === undefined
+        ? UNNAMED
+        : platformRank(wanted, { os: os ?? "linux", architecture: architecture ?? "", variant });
+    if (rank === undefined || rank >= best) continue;
+    [found, best] = [entry, rank];
+  }
   if (found !== undefined) return found;
   throw fault(
     "not-found",

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { join } from "node:path";
-import { rootCertificates } from "node:tls";
+import { getCACertificates } from "node:tls";
 import { fault, messageOf } from "../base/errors.ts";
 import type { Patience } from "./body.ts";
 import { type Capability, hostsIn } from "./hosts-file.ts";
@@ -38,8 +38,10 @@ export interface Endpoint {
   readonly capabilities: ReadonlySet<Capability>;
   readonly tls: TlsOptions;
   readonly headers: Readonly<Record<string, string>>;
-  /** The registry that a mirror answers for, which is then named in each request. */
+  /** The registry that another host answers for, which is then named in each request. */
   readonly mirrorOf?: string;
+  /** It is the registry itself, by the configuration's word, and may be told who asks. No mirror may. */
+  readonly own: boolean;
   /** How TLS is spoken to another host that this one leads to. It does not see this client's certificate. */
   elsewhere(hostname: string): TlsOptions;
 }
@@ -98,9 +100,18 @@ function certificate(path: string): string {
   }
 }
 
-/** Authorities beside those that everybody trusts. */
+let trusted: readonly string[] | undefined;
+
+/** Whom everybody trusts, and whom this host does: the runtime by itself does not ask the host. */
+function commonAuthorities(): readonly string[] {
+  const both = () => [...getCACertificates("default"), ...getCACertificates("system")];
+  trusted ??= [...new Set(both().map((one) => one.trim()))];
+  return trusted;
+}
+
+/** Authorities beside those. */
 function authorities(paths: readonly string[]): Pick<TlsOptions, "ca"> {
-  return paths.length === 0 ? {} : { ca: [...rootCertificates, ...paths.map(certificate)] };
+  return paths.length === 0 ? {} : { ca: [...commonAuthorities(), ...paths.map(certificate)] };
 }
 
 /** dockerd's way: every *.crt is an authority, *.cert and *.key are this client's. */
@@ -136,15 +147,16 @@ class Maker {
     private readonly settings: RegistrySettings,
   ) {}
 
-  endpoint(url: string, tls: TlsOptions, rest: Partial<Endpoint> = {}): Endpoint {
-    const { ca } = tls;
+  endpoint(url: string, given: TlsOptions, rest: Partial<Endpoint> = {}): Endpoint {
+    const { ca = commonAuthorities() } = given;
     return {
       url,
       capabilities: everything,
-      tls,
+      tls: { ...given, ca },
       headers: {},
+      own: true,
       ...(new URL(url).host === this.host ? {} : { mirrorOf: this.host }),
-      elsewhere: (hostname) => ({ ...(ca && { ca }), ...this.leniency(hostname) }),
+      elsewhere: (hostname) => ({ ca, ...this.leniency(hostname) }),
       ...rest,
     };
   }
@@ -168,11 +180,16 @@ class Maker {
       const tls = {
         ...(host === this.host ? shared : this.leniency(host)),
         ...authorities(ca),
+        // Whoever names an authority wants it asked, on the same host, too.
+        ...(ca.length > 0 && !this.settings.insecure.includes(host)
+          ? { rejectUnauthorized: true }
+          : {}),
         ...(client && { cert: certificate(client.cert), key: certificate(client.key) }),
         ...(skipVerify ? { rejectUnauthorized: false } : {}),
       };
       const { capabilities = everything } = entry;
-      return this.endpoint(entry.url, tls, { capabilities, headers });
+      const own = entry === server || host === this.host;
+      return this.endpoint(entry.url, tls, { capabilities, headers, own });
     });
     return server === undefined ? [...made, ...this.own(shared)] : made;
   }
@@ -197,6 +214,7 @@ export function endpointsOf(domain: string, settings: RegistrySettings): Endpoin
       const lenientMirror = isInsecure(new URL(url).host, settings);
       return maker.endpoint(url, lenientMirror ? { rejectUnauthorized: false } : {}, {
         capabilities: reading,
+        own: false,
       });
     }),
     ...maker.own(tls),

@@ -6,6 +6,19 @@ import type { Exchange } from "./authorization.ts";
 import type { Patience } from "./body.ts";
 import type { Endpoint } from "./endpoints.ts";
 
+/** What Go says of a TLS handshake that failed; people search for it. */
+function tlsProblem(code: string, message: string): string | undefined {
+  const x509 = "tls: failed to verify certificate: x509:";
+  if (/^(UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO)/.test(code))
+    return `${x509} certificate signed by unknown authority`;
+  if (/^CERT_(HAS_EXPIRED|NOT_YET_VALID)/.test(code))
+    return `${x509} certificate has expired or is not yet valid`;
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return `${x509} certificate is for another name`;
+  if (code === "EPROTO" && /speak TLS/.test(message))
+    return "tls: the handshake failed: either http: server gave HTTP response to HTTPS client, or it wants a client certificate";
+  return undefined;
+}
+
 function unanswered(method: string, url: URL, error: unknown): Error {
   // The name differs with the scheme.
   const refusal = /^(ConnectionRefused|ECONNREFUSED)$/;
@@ -16,8 +29,9 @@ function unanswered(method: string, url: URL, error: unknown): Error {
     ? `dial tcp ${url.host}: connect: connection refused`
     : name === "TimeoutError"
       ? "net/http: request canceled (Client.Timeout exceeded while awaiting headers)"
-      : // The runtime names the address, with whatever is signed into it.
-        messageOf(error).replaceAll(url.href, url.host);
+      : (tlsProblem(String(code), messageOf(error)) ??
+        // The runtime names the address, with whatever is signed into it.
+        messageOf(error).replaceAll(url.href, url.host));
   // Go writes the method's name like a word.
   const verb = `${method.charAt(0)}${method.slice(1).toLowerCase()}`;
   const shown = `${url.origin}${url.pathname}`;

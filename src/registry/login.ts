@@ -56,7 +56,7 @@ async function knock(
  */
 export async function login(request: LoginRequest, settings: RegistrySettings): Promise<LoggedIn> {
   const own = endpointsOf(domainOf(request.serverAddress), settings).filter(
-    ({ mirrorOf }) => mirrorOf === undefined,
+    (endpoint) => endpoint.own,
   );
   const patience = settings.patience ?? patient;
   const { endpoint, url, response } = await knock(own, patience);

@@ -87,7 +87,7 @@ export class Repository {
     const { patience } = this;
     this.sessions = endpointsOf(reference.domain, settings).map((endpoint) => {
       // A mirror is another host, and has no claim to what the registry was told.
-      const own = endpoint.mirrorOf === undefined ? credentials : anonymous;
+      const own = endpoint.own ? credentials : anonymous;
       return new Session(endpoint, { credentials: own, scope, patience, notice });
     });
   }

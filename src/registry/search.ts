@@ -104,7 +104,7 @@ export async function searchRegistry(
   let failure: unknown;
   for (const endpoint of endpointsOf(domain, settings)) {
     const session = new Session(searchEndpoint(endpoint), {
-      credentials: endpoint.mirrorOf === undefined ? credentials : anonymous,
+      credentials: endpoint.own ? credentials : anonymous,
       scope: "registry:catalog:search",
       patience: settings.patience ?? patient,
       notice: () => {},

@@ -1,5 +1,11 @@
 import { expect, test } from "bun:test";
-import { parsePlatform, parsePlatformJson, platformFits, platformText } from "./platform.ts";
+import {
+  parsePlatform,
+  parsePlatformJson,
+  platformFits,
+  platformRank,
+  platformText,
+} from "./platform.ts";
 
 test("platforms as users write them", () => {
   expect(platformText(parsePlatform("linux/arm64/v8"))).toBe("linux/arm64/v8");
@@ -23,4 +29,36 @@ test("a variant counts only where both have one", () => {
   expect(platformFits(v7, v8)).toBe(false);
   expect(platformFits(v7, parsePlatform("linux/arm"))).toBe(true);
   expect(platformFits(v7, parsePlatform("linux/amd64"))).toBe(false);
+});
+
+/** What is taken of an index, the best first. */
+function ranked(wanted: string, ...there: string[]): string[] {
+  const rank = (text: string) => platformRank(parsePlatform(wanted), parsePlatform(text));
+  return there
+    .filter((text) => rank(text) !== undefined)
+    .sort((a, b) => (rank(a) ?? 0) - (rank(b) ?? 0));
+}
+
+test("a processor runs what was made for its lower variants, and the nearest is the best", () => {
+  const arms = ["linux/arm/v5", "linux/arm/v6", "linux/arm/v7", "linux/arm/v8", "linux/arm64"];
+  expect(ranked("linux/arm/v7", ...arms)).toEqual(["linux/arm/v7", "linux/arm/v6", "linux/arm/v5"]);
+  expect(ranked("linux/arm/v6", ...arms)).toEqual(["linux/arm/v6", "linux/arm/v5"]);
+  expect(ranked("linux/arm", ...arms)[0]).toBe("linux/arm/v7");
+  expect(ranked("linux/arm64", ...arms)).toEqual([
+    "linux/arm64",
+    "linux/arm/v8",
+    "linux/arm/v7",
+    "linux/arm/v6",
+    "linux/arm/v5",
+  ]);
+  expect(ranked("linux/arm64/v8", "linux/arm64", "linux/arm64/v9")).toEqual(["linux/arm64"]);
+  const intel = ["linux/386", "linux/amd64/v3", "linux/amd64/v2", "linux/amd64"];
+  expect(ranked("linux/amd64", ...intel)).toEqual(["linux/amd64", "linux/386"]);
+  expect(ranked("linux/amd64/v2", ...intel)).toEqual([
+    "linux/amd64/v2",
+    "linux/amd64",
+    "linux/386",
+  ]);
+  expect(ranked("linux/amd64", "windows/amd64", "linux/s390x")).toEqual([]);
+  expect(ranked("linux/arm/odd", "linux/arm/odd", "linux/arm/v7")).toEqual(["linux/arm/odd"]);
 });

@@ -75,3 +75,31 @@ export function platformFits(wanted: Platform, there: Platform): boolean {
     (!wanted.variant || !there.variant || wanted.variant === there.variant)
   );
 }
+
+/** A processor with its variant as a number: what is not said is what everybody means by it. */
+function processorOf({ architecture, variant = "" }: Platform): { name: string; level: number } {
+  const usual: Readonly<Record<string, number>> = { amd64: 1, arm64: 8, arm: 7 };
+  const level = /^v?(\d{1,3})$/.exec(variant)?.[1];
+  const fallback = variant === "" ? (usual[architecture] ?? 0) : Number.NaN;
+  return { name: architecture, level: level === undefined ? fallback : Number(level) };
+}
+
+/** The processors of which a processor runs programs, too (containerd's platforms.Only), as far as they are others. */
+const relatives: Readonly<Record<string, string>> = { amd64: "386", arm64: "arm" };
+
+/**
+ * How well what is there is what is wanted: 0 is exactly so, more is worse, undefined is not at all. A processor runs what
+ * was made for its lower variants.
+ */
+export function platformRank(wanted: Platform, there: Platform): number | undefined {
+  if (wanted.os !== there.os) return undefined;
+  const [own, other] = [processorOf(wanted), processorOf(there)];
+  if (own.name === other.name) {
+    if (wanted.variant === there.variant) return 0;
+    const below = own.level - other.level;
+    // A variant without a number is itself only.
+    return below >= 0 ? below : undefined;
+  }
+  if (relatives[own.name] !== other.name) return undefined;
+  return other.name === "arm" && !(other.level <= 8) ? undefined : 100 - other.level;
+}

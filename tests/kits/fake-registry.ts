@@ -3,6 +3,7 @@
  * ranges. What it was asked is written down.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 
 /** A request as it came. */
@@ -49,9 +50,18 @@ export class FakeRegistry {
   private readonly timers = new Set<ReturnType<typeof setInterval>>();
   private uploads = 0;
   private readonly parts = new Map<string, Buffer>();
-  private readonly server = createServer((request, response) => {
-    this.answer(request, response).catch(() => response.destroy());
-  });
+  private readonly server;
+
+  /** `tls`: its own certificate, and whose certificates it wants of clients. */
+  constructor(tls?: { readonly cert: string; readonly key: string; readonly clients?: string }) {
+    const listen = (request: IncomingMessage, response: ServerResponse) => {
+      this.answer(request, response).catch(() => response.destroy());
+    };
+    const { clients, ...own } = tls ?? {};
+    const wanting = clients && { ca: clients, requestCert: true, rejectUnauthorized: true };
+    this.server =
+      tls === undefined ? createServer(listen) : createTlsServer({ ...own, ...wanting }, listen);
+  }
 
   async start(): Promise<this> {
     await new Promise<void>((resolve) => this.server.listen(0, "127.0.0.1", resolve));
