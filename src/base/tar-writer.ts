@@ -62,7 +62,7 @@ function fits(text: string, most: number): boolean {
   return Buffer.byteLength(text) <= most && /^[\x20-\x7e]*$/.test(text);
 }
 
-function paxOf(entry: TarEntry): Uint8Array {
+function paxOf(entry: TarEntry, exactTimes: boolean): Uint8Array {
   const records: Uint8Array[] = [];
   const put = (key: string, value: string) => records.push(paxRecord(key, encoder.encode(value)));
   if (!fits(entry.path, 100)) put("path", entry.path);
@@ -70,7 +70,9 @@ function paxOf(entry: TarEntry): Uint8Array {
   if (entry.size > LARGE_MAX) put("size", String(entry.size));
   if (entry.uid > SMALL_MAX) put("uid", String(entry.uid));
   if (entry.gid > SMALL_MAX) put("gid", String(entry.gid));
-  if (entry.mtime < 0 || entry.mtime > LARGE_MAX) put("mtime", String(Math.floor(entry.mtime)));
+  if (exactTimes && !Number.isInteger(entry.mtime)) put("mtime", entry.mtime.toFixed(9));
+  else if (entry.mtime < 0 || entry.mtime > LARGE_MAX)
+    put("mtime", String(Math.floor(entry.mtime)));
   for (const [name, value] of [...entry.xattrs].sort(([a], [b]) => (a < b ? -1 : 1)))
     records.push(paxRecord(`SCHILY.xattr.${name}`, value));
   return Buffer.concat(records);
@@ -86,13 +88,13 @@ export function tarEnd(): Uint8Array {
   return new Uint8Array(2 * BLOCK);
 }
 
-/** An entry's header, with a pax header before it if one is needed. Times are cut to whole seconds. */
-export function tarHeader(entry: TarEntry): Uint8Array {
+/** An entry's header, with a pax header before it if one is needed. Times are cut to whole seconds but for `exactTimes`. */
+export function tarHeader(entry: TarEntry, exactTimes = false): Uint8Array {
   const path =
     entry.type === "directory" && !entry.path.endsWith("/") ? `${entry.path}/` : entry.path;
   const named = { ...entry, path };
   const main = block({ ...named, flag: flags[entry.type] });
-  const pax = paxOf(named);
+  const pax = paxOf(named, exactTimes);
   if (pax.length === 0) return main;
   const short = path.split("/").filter(Boolean).at(-1)?.slice(0, 50) ?? "";
   const head = block({

@@ -2,7 +2,7 @@
  * From the command line to an exit status: global flags, the command's route, its flags, its failure.
  */
 import { ApiClient, ApiError, resolveHost } from "../client/index.ts";
-import { type Command, ExitError, type RegistryHooks } from "./command.ts";
+import { type Command, ExitError, type MigrateHook, type RegistryHooks } from "./command.ts";
 import { describeError } from "./failure.ts";
 import { flag, type Parsed, parseFlags, UsageError } from "./flags.ts";
 import { err, out } from "./output.ts";
@@ -15,6 +15,7 @@ export interface CliHooks {
   /** Starts a daemon on the default socket and says so; resolves once it answers. */
   startDaemon(): Promise<void>;
   readonly registry: RegistryHooks;
+  readonly migrate: MigrateHook;
 }
 
 const globalFlags = [

@@ -31,6 +31,12 @@ export interface RegistryHooks {
   }>;
 }
 
+/** Moves a data root, which no daemon uses meanwhile, to another storage driver; tells how far it is. */
+export type MigrateHook = (
+  options: { readonly to: string; readonly dataRoot?: string; readonly configFile?: string },
+  tell: (line: string) => void,
+) => Promise<void>;
+
 /** What a command works with. */
 export interface Context {
   /** The daemon; connected at the first request. */
@@ -40,6 +46,7 @@ export interface Context {
   /** This program's version. */
   readonly version: string;
   readonly registry: RegistryHooks;
+  readonly migrate: MigrateHook;
 }
 
 /** One command of the command line. */

@@ -184,6 +184,11 @@ export const routes: readonly Route[] = [
   ...spellings("system prune", "Remove unused data", async () => ({
     command: (await import("./commands/prune.ts")).commands.system,
   })),
+  ...spellings(
+    "system migrate",
+    "Move images and containers to another storage driver",
+    () => import("./commands/system-migrate.ts"),
+  ),
   ...spellings("system df", "Show disk usage", () => import("./commands/system-df.ts")),
   ...spellings(
     "tag, image tag",

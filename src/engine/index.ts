@@ -14,7 +14,7 @@ export { type EngineEvent, Events } from "./events.ts";
 export type { ExecConfig, ExecState } from "./exec.ts";
 export { compiledFilter } from "./launch.ts";
 export { engineMetrics } from "./metrics.ts";
-export { chainsOf, imagesOf } from "./mounts.ts";
+export { chainsOf, imagesOf, wholeChainsOf } from "./mounts.ts";
 export { prunable } from "./prune.ts";
 export { liveEndpoints, recover } from "./recovery.ts";
 export { ContainerRegistry } from "./registry.ts";

@@ -43,7 +43,12 @@ export function makeMounts(
 
 /** The layers that a container stands on and mounts: they are needed while it exists. */
 export function chainsOf(record: ContainerRecord): string[] {
-  return [...record.chain, ...mountsOf(record).flatMap((mount) => mount.chain ?? [])];
+  return wholeChainsOf(record).flat();
+}
+
+/** The same, chain by chain. */
+export function wholeChainsOf(record: ContainerRecord): (readonly string[])[] {
+  return [record.chain, ...mountsOf(record).flatMap(({ chain }) => (chain ? [chain] : []))];
 }
 
 /** The images that a container is made from and mounts. */

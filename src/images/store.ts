@@ -580,6 +580,14 @@ export class ImageStore {
     }
   }
 
+  /** A layer of an image as it came, uncompressed; undefined when its blob is neither kept nor to be rebuilt. */
+  async layerArchive(image: ImageRecord, index: number): Promise<ByteStream | undefined> {
+    const digest = this.data.layerBlobs(image)[index];
+    if (digest === undefined || !this.isHere(digest)) return undefined;
+    await this.dropped.restore(digest);
+    return decompress(Bun.file(this.content.path(digest)).stream() as unknown as ByteStream);
+  }
+
   /** Bytes of file content in a layer. */
   layerSize(chainId: string): number {
     return this.data.layerSize(chainId);

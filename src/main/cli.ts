@@ -16,6 +16,7 @@ async function main(argv: readonly string[]): Promise<number> {
   return runCli(argv, {
     version: VERSION,
     startDaemon: async () => (await import("./on-demand.ts")).startDaemon(),
+    migrate: async (options, tell) => (await import("./migrate.ts")).migrate(options, tell),
     registry: {
       serve: async (options) => (await import("./own-registry.ts")).serveRegistry(options),
       collect: async (options) => (await import("./own-registry.ts")).collectRegistry(options),

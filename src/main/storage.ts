@@ -25,9 +25,11 @@ export interface Storage {
   readonly warnings: readonly string[];
 }
 
+type StorageOptions = Pick<DaemonOptions, "dataRoot" | "storageDriver">;
+
 /** Throws away what a migration has left: what it was writing when it was cut off, or what it had come from. */
-function finishMigration(dataRoot: string): void {
-  const note = readNote(dataRoot);
+function finishMigration({ dataRoot, storageDriver }: StorageOptions): void {
+  const note = readNote(dataRoot, storageDriver);
   if (note === undefined || (note.incoming ?? note.outgoing) === undefined) return;
   const trash = new Trash(`${dataRoot}/trash`);
   for (const name of [note.incoming, note.outgoing]) {
@@ -50,13 +52,13 @@ function statusOf(dataRoot: string, support: DriverSupport, lowerdirPlus: boolea
 
 /** Opens the driver of the data root. Throws Faults when it cannot be the one that is asked for. */
 export async function openStorage(
-  options: Pick<DaemonOptions, "dataRoot" | "storageDriver">,
+  options: StorageOptions,
   kernel: Kernel,
   features: { readonly overlay: boolean; readonly lowerdirPlus: boolean },
 ): Promise<Storage> {
   const { dataRoot } = options;
   const support = await probeDrivers(dataRoot, kernel, features.overlay);
-  finishMigration(dataRoot);
+  finishMigration(options);
   const name = chooseDriver(dataRoot, options.storageDriver, support);
   const isLastResort = name === "vfs" && options.storageDriver === undefined;
   const warnings = isLastResort

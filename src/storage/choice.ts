@@ -53,10 +53,20 @@ export function hasData(dataRoot: string, driver: DriverName): boolean {
   return entriesIn(`${root}/layers`) + entriesIn(`${root}/containers`) > 0;
 }
 
-/** What is noted in a data root; without a note, what its directories tell. Throws a Fault "failed" for a damaged note. */
-export function readNote(dataRoot: string): StorageNote | undefined {
+/**
+ * What is noted in a data root. Without a note: what its directories tell, and when they tell of several drivers, the one
+ * that is asked for. Throws a Fault "failed" for a damaged note, and "conflict" when it cannot tell.
+ */
+export function readNote(dataRoot: string, asked?: DriverName): StorageNote | undefined {
   if (!existsSync(noteFile(dataRoot))) {
-    const driver = driverNames.find((name) => hasData(dataRoot, name));
+    const found = driverNames.filter((name) => hasData(dataRoot, name));
+    const [driver] = found.length > 1 ? found.filter((name) => name === asked) : found;
+    if (found.length > 1 && driver === undefined)
+      throw fault(
+        "conflict",
+        "several-drivers",
+        `${dataRoot} has data of several storage drivers (${found.join(", ")}): choose one with --storage-driver`,
+      );
     return driver && { driver };
   }
   try {
@@ -103,7 +113,7 @@ export function chooseDriver(
   asked: DriverName | undefined,
   support: DriverSupport,
 ): DriverName {
-  const noted = readNote(dataRoot);
+  const noted = readNote(dataRoot, asked);
   const kept = noted !== undefined && hasData(dataRoot, noted.driver) ? noted.driver : undefined;
   if (kept !== undefined && asked !== undefined && asked !== kept)
     throw fault(

@@ -62,8 +62,18 @@ export interface Usage {
   readonly inodes: number;
 }
 
+/** What a migration from one driver to another asks, beyond what both do. */
+export interface Movable {
+  /** The last layer of a chain as an archive, whose bytes need not be those that it was unpacked from. */
+  packLayer(chain: readonly string[]): ByteStream;
+  /** What a container that does not run has changed, whatever it has done to hide it. */
+  packWritten(container: ContainerLayer): ByteStream;
+  /** Gives a prepared container such changes. */
+  unpackWritten(container: ContainerLayer, tar: ByteStream): Promise<void>;
+}
+
 /** A snapshot driver. All paths are below its own directory, which nobody but root can enter. */
-export interface SnapshotDriver {
+export interface SnapshotDriver extends Movable {
   readonly name: DriverName;
   /** Unpacks a layer; a nil result means that it is stored durably, not that this call stored it. */
   applyLayer(layer: LayerInput): Promise<{ readonly diffId: string; readonly size: number }>;

@@ -22,5 +22,6 @@ export type {
   Usage,
 } from "./driver.ts";
 export { driverNames } from "./driver.ts";
+export { type Cargo, moveAll } from "./move.ts";
 export { usageOf } from "./usage.ts";
 export type { ContainerView, Found, ViewMount } from "./view.ts";

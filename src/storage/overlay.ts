@@ -3,8 +3,9 @@
  */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
 import type { TarReader } from "../base/tar.ts";
+import { sameByAttributes } from "./changes.ts";
 import type { ContainerLayer, DriverName, RootMount, Usage } from "./driver.ts";
-import { Store } from "./store.ts";
+import { type Comparison, Store } from "./store.ts";
 import { usageOf } from "./usage.ts";
 
 /** Layers as differences, merged by the kernel's overlay file system. */
@@ -48,9 +49,14 @@ export class OverlayDriver extends Store {
     );
   }
 
-  protected comparison(container: ContainerLayer) {
+  protected comparison(container: ContainerLayer): Comparison {
     const upper = `${this.container(container.id)}/upper`;
-    return { upper, lowers: this.lowers(container), whole: false };
+    return { upper, lowers: this.lowers(container), whole: false, same: sameByAttributes };
+  }
+
+  protected layerComparison(chain: readonly string[]): Comparison {
+    const [upper = "", ...lowers] = this.layerDirectories(chain);
+    return { upper, lowers, whole: false, same: sameByAttributes };
   }
 
   layerDirectories(chain: readonly string[]): string[] {

@@ -18,8 +18,12 @@ export async function* packFound(kernel: Privileged, found: Found, name: string)
 }
 
 /** An archive of changes as a layer of an image (OCI image-spec, layer.md). */
-export async function* packChanges(kernel: Privileged, changes: AsyncIterable<Change>): ByteStream {
-  const packer = new Packer(kernel);
+export async function* packChanges(
+  kernel: Privileged,
+  changes: AsyncIterable<Change>,
+  exactTimes = false,
+): ByteStream {
+  const packer = new Packer(kernel, exactTimes);
   for await (const { path, place } of changes) {
     if (place !== undefined) yield* packer.entry(path, place);
     else {

@@ -16,7 +16,7 @@ import { fault } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { Trash } from "../base/trash.ts";
 import { closeAll, extractLayer, openRoot, packTree, walkMerged } from "../tree/index.ts";
-import { type Change, changesOf } from "./changes.ts";
+import { type Change, changesOf, type Sameness, sameByContent } from "./changes.ts";
 import type {
   ContainerLayer,
   DriverName,
@@ -43,6 +43,14 @@ async function* hashed(source: ByteStream, hash: Bun.CryptoHasher): ByteStream {
     hash.update(chunk);
     yield chunk;
   }
+}
+
+/** What tells changes: `whole` when `upper` is everything, not only the difference. */
+export interface Comparison {
+  readonly upper: string;
+  readonly lowers: readonly string[];
+  readonly whole: boolean;
+  readonly same: Sameness;
 }
 
 /** What the drivers do alike. */
@@ -167,14 +175,18 @@ export abstract class Store implements SnapshotDriver {
     this.discard(this.container(id));
   }
 
-  async *changes(container: ContainerLayer): AsyncGenerator<Change> {
-    const { upper, lowers, whole } = this.comparison(container);
+  changes(container: ContainerLayer): AsyncGenerator<Change> {
+    return this.difference(this.comparison(container));
+  }
+
+  private async *difference(comparison: Comparison): AsyncGenerator<Change> {
+    const { upper, lowers, whole, same } = comparison;
     const open: number[] = [];
     try {
       for (const path of [upper, ...lowers]) if (existsSync(path)) open.push(openRoot(path));
       const [first, ...rest] = open;
       if (first === undefined) return;
-      yield* changesOf(this.kernel, { upper: first, lowers: rest, path: "", whole });
+      yield* changesOf(this.kernel, { upper: first, lowers: rest, path: "", whole, same });
     } finally {
       closeAll(open);
     }
@@ -182,6 +194,26 @@ export abstract class Store implements SnapshotDriver {
 
   packChanges(container: ContainerLayer): ByteStream {
     return packChanges(this.kernel, this.changes(container));
+  }
+
+  packLayer(chain: readonly string[]): ByteStream {
+    return this.packExactly(this.layerComparison(chain));
+  }
+
+  packWritten(container: ContainerLayer): ByteStream {
+    return this.packExactly(this.comparison(container));
+  }
+
+  private packExactly(comparison: Comparison): ByteStream {
+    const same = sameByContent(this.kernel);
+    return packChanges(this.kernel, this.difference({ ...comparison, same }), true);
+  }
+
+  async unpackWritten(container: ContainerLayer, tar: ByteStream): Promise<void> {
+    const { upper, whole } = this.comparison(container);
+    const reader = new TarReader(tar);
+    await this.extract(upper, reader, whole ? "apply" : "overlay");
+    await reader.drain();
   }
 
   async *packTree(container: ContainerLayer): ByteStream {
@@ -201,12 +233,8 @@ export abstract class Store implements SnapshotDriver {
     return packFound(this.kernel, found, name);
   }
 
-  /** What tells a container's changes: `whole` when `upper` is everything, not only the difference. */
-  protected abstract comparison(container: ContainerLayer): {
-    readonly upper: string;
-    readonly lowers: readonly string[];
-    readonly whole: boolean;
-  };
+  protected abstract comparison(container: ContainerLayer): Comparison;
+  protected abstract layerComparison(chain: readonly string[]): Comparison;
   abstract prepare(container: ContainerLayer): Promise<RootMount>;
   abstract mountOf(container: ContainerLayer): RootMount;
   abstract usage(container: ContainerLayer): Usage;

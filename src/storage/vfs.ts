@@ -2,6 +2,7 @@
  * vfs: trees are copied file by file. Slow and large, but right on every file system.
  */
 import { fault } from "../base/errors.ts";
+import { sameByAttributes } from "./changes.ts";
 import { WholeTreeDriver } from "./whole-tree.ts";
 
 /** Copies a tree with all that belongs to it. Throws a Fault "failed". */
@@ -19,6 +20,7 @@ export async function copyTree(from: string, to: string): Promise<void> {
 /** Whole trees, copied. */
 export class VfsDriver extends WholeTreeDriver {
   readonly name = "vfs";
+  protected readonly same = sameByAttributes;
 
   protected copy(from: string, to: string): Promise<void> {
     return copyTree(from, to);

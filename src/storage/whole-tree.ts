@@ -4,14 +4,18 @@
  */
 import { mkdirSync, renameSync } from "node:fs";
 import type { TarReader } from "../base/tar.ts";
+import type { Sameness } from "./changes.ts";
 import type { ContainerLayer, RootMount, Usage } from "./driver.ts";
-import { Store } from "./store.ts";
+import { type Comparison, Store } from "./store.ts";
 import { differenceOf } from "./usage.ts";
 
 /** Trees that are copied. */
 export abstract class WholeTreeDriver extends Store {
   /** Copies a tree; `to` is not there yet, and what of it is there after a failure is thrown away by the caller. */
   protected abstract copy(from: string, to: string): Promise<void>;
+
+  /** What tells that a copy has not changed. */
+  protected abstract readonly same: Sameness;
 
   protected override async fill(
     path: string,
@@ -51,9 +55,14 @@ export abstract class WholeTreeDriver extends Store {
     return chain.slice(-1).map((chainId) => this.layer(chainId));
   }
 
-  protected comparison(container: ContainerLayer) {
+  protected comparison(container: ContainerLayer): Comparison {
     const lower = this.base(container.chain.at(-1));
-    return { upper: this.tree(container), lowers: [lower], whole: true };
+    return { upper: this.tree(container), lowers: [lower], whole: true, same: this.same };
+  }
+
+  protected layerComparison(chain: readonly string[]): Comparison {
+    const [upper = ""] = this.layerDirectories(chain);
+    return { upper, lowers: [this.base(chain.at(-2))], whole: true, same: this.same };
   }
 
   private tree({ id }: ContainerLayer): string {

@@ -27,7 +27,11 @@ export class Packer {
   /** The first path of each file that has several. */
   private readonly linked = new Map<string, string>();
 
-  constructor(private readonly kernel: Privileged) {}
+  /** `exactTimes`: with fractions of seconds, which layers of images do not have. */
+  constructor(
+    private readonly kernel: Privileged,
+    private readonly exactTimes = false,
+  ) {}
 
   /** One entry with its data; nothing for what has gone in between or is no entry of an archive. */
   async *entry(path: string, place: Place): ByteStream {
@@ -35,7 +39,7 @@ export class Packer {
     if (type === undefined) return;
     try {
       if (type === "file") yield* this.file(path, place);
-      else yield tarHeader(await this.describe(path, place, type, 0));
+      else yield this.header(await this.describe(path, place, type, 0));
     } catch (error) {
       if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ELOOP") throw error;
     }
@@ -45,6 +49,10 @@ export class Packer {
   mark(path: string): Uint8Array {
     const none = { mode: 0, uid: 0, gid: 0, size: 0, mtime: 0, linkPath: "", major: 0, minor: 0 };
     return tarHeader({ ...none, path, type: "file", xattrs: new Map() });
+  }
+
+  private header(entry: TarEntry): Uint8Array {
+    return tarHeader(entry, this.exactTimes);
   }
 
   private async describe(
@@ -63,7 +71,7 @@ export class Packer {
       uid: info.uid,
       gid: info.gid,
       size,
-      mtime: Math.floor(info.mtimeMs / 1000),
+      mtime: this.exactTimes ? info.mtimeMs / 1000 : Math.floor(info.mtimeMs / 1000),
       linkPath: type === "symlink" ? place.readLink() : "",
       ...(device ? deviceNumbers(info.rdev) : { major: 0, minor: 0 }),
       // What the overlay notes for itself is nobody else's.
@@ -76,7 +84,7 @@ export class Packer {
     const first = this.linked.get(key);
     if (first !== undefined) {
       const entry = await this.describe(path, place, "file", 0);
-      yield tarHeader({ ...entry, type: "hardlink", linkPath: first });
+      yield this.header({ ...entry, type: "hardlink", linkPath: first });
       return;
     }
     const fd = place.open();
@@ -84,7 +92,7 @@ export class Packer {
       const info = fstatSync(fd);
       if (!info.isFile()) return;
       if (info.nlink > 1) this.linked.set(key, path);
-      const header = tarHeader(await this.describe(path, place, "file", info.size));
+      const header = this.header(await this.describe(path, place, "file", info.size));
       // Most files are small: one piece each, and no turn of a generator more.
       if (info.size <= SMALL) {
         yield wholeEntry(header, fd, info.size);

@@ -45,28 +45,6 @@ const deep = Array.from({ length: 30 }, (_, level) => `directory-at-level-${leve
 const big = new Uint8Array(3_000_017).map((_, at) => (at * 7919) >> 5);
 const many = Array.from({ length: 700 }, (_, at) => `many/a-name-that-takes-some-room-${at}`);
 
-/** A pax header for a time that is no whole number of seconds, which a plain header cannot say. */
-function exactTime(mtime: number): Uint8Array[] {
-  if (Number.isInteger(mtime)) return [];
-  const value = `mtime=${mtime}\n`;
-  const record = new TextEncoder().encode(`${value.length + 3} ${value}`);
-  const size = record.length;
-  const header = tarHeader({
-    ...plain,
-    mode: 0o644,
-    path: "pax",
-    type: "file",
-    size,
-    xattrs: new Map(),
-  });
-  header[156] = "x".charCodeAt(0);
-  const sum = header
-    .subarray(0, 512)
-    .reduce((all, byte, at) => all + (at >= 148 && at < 156 ? 32 : byte), 0);
-  header.set(new TextEncoder().encode(`${sum.toString(8).padStart(6, "0")}\0 `), 148);
-  return [header, record, tarPadding(size)];
-}
-
 /** An archive of entries. */
 export function archive(entries: readonly Entry[]): Uint8Array {
   const pieces = entries.flatMap(({ data = "", ...entry }) => {
@@ -74,7 +52,7 @@ export function archive(entries: readonly Entry[]): Uint8Array {
     const type = entry.type ?? (entry.path.endsWith("/") ? "directory" : "file");
     const mode = type === "directory" ? 0o755 : 0o644;
     const whole = { ...plain, mode, xattrs: new Map(), ...entry, type, size: bytes.length };
-    return [...exactTime(whole.mtime), tarHeader(whole), bytes, tarPadding(bytes.length)];
+    return [tarHeader(whole, true), bytes, tarPadding(bytes.length)];
   });
   return Buffer.concat([...pieces, tarEnd()]);
 }
