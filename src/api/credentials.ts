@@ -31,6 +31,10 @@ export function credentialsOf(header: string | string[] | undefined): RegistryCr
       "registry-auth",
       "invalid X-Registry-Auth header: it is no base64url of a JSON object",
     );
+  return fieldsOf(value);
+}
+
+function fieldsOf(value: object): RegistryCredentials {
   const fields = value as Record<string, unknown>;
   const field = (key: string) => (typeof fields[key] === "string" ? (fields[key] as string) : "");
   const [, name = "", secret = ""] =
@@ -40,5 +44,34 @@ export function credentialsOf(header: string | string[] | undefined): RegistryCr
     password: field("password") || secret,
     identityToken: field("identitytoken"),
     registryToken: field("registrytoken"),
+  };
+}
+
+/**
+ * The credentials for several registries: X-Registry-Config, base64url of JSON with an object for each address. Throws a Fault
+ * "invalid" for one that cannot be read.
+ */
+export function credentialsByHost(
+  header: string | string[] | undefined,
+): (domain: string) => RegistryCredentials {
+  const text = [header ?? ""].flat()[0] ?? "";
+  if (text === "") return () => nobody;
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
+  } catch {
+    value = undefined;
+  }
+  if (typeof value !== "object" || value === null)
+    throw fault(
+      "invalid",
+      "registry-auth",
+      "invalid X-Registry-Config header: it is no base64url of a JSON object",
+    );
+  const byHost = new Map(Object.entries(value));
+  return (domain) => {
+    const address = domain === "docker.io" ? "https://index.docker.io/v1/" : domain;
+    const found: unknown = byHost.get(address) ?? byHost.get(domain);
+    return typeof found === "object" && found !== null ? fieldsOf(found) : nobody;
   };
 }

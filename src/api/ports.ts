@@ -153,9 +153,20 @@ export interface DiskExtras {
   readonly disk: boolean;
 }
 
+/** How to check the data root. */
+export interface CheckWish {
+  /** Do what can be done about what is found. */
+  readonly repair: boolean;
+  readonly signal: AbortSignal;
+  /** Who asks a registry for what is fetched again. */
+  credentials(domain: string): RegistryCredentials;
+}
+
 /** The disk: what takes room, and taking it back. */
 export interface DiskPort {
   usage(kinds: readonly DiskKind[], extras: DiskExtras): Promise<unknown>;
+  /** Looks at everything thoroughly; each item is a line of the answer. */
+  check(wish: CheckWish): AsyncIterable<object>;
   pruneImages(wish: PruneWish): Promise<{
     readonly ImagesDeleted: readonly ImageDeleteResponseItem[];
     readonly SpaceReclaimed: number;

@@ -189,6 +189,11 @@ export const routes: readonly Route[] = [
     "Move images and containers to another storage driver",
     () => import("./commands/system-migrate.ts"),
   ),
+  ...spellings(
+    "system check",
+    "Check everything that the engine keeps on the disk, and repair it",
+    () => import("./commands/system-check.ts"),
+  ),
   ...spellings("system df", "Show disk usage", () => import("./commands/system-df.ts")),
   ...spellings(
     "tag, image tag",

@@ -129,9 +129,10 @@ export class ContentStore {
     const isUsed = (hex: string) => used.has(`sha256:${hex}`);
     for (const entry of readdirSync(`${this.root}/ingest`)) {
       const kept = entry.endsWith(PARTIAL) && isUsed(entry.slice(0, -PARTIAL.length));
-      if (!kept) rmSync(`${this.root}/ingest/${entry}`, { force: true });
+      if (!kept) rmSync(`${this.root}/ingest/${entry}`, { recursive: true, force: true });
     }
     for (const hex of readdirSync(`${this.root}/blobs/sha256`))
-      if (!isUsed(hex)) this.remove(`sha256:${hex}`);
+      if (!isUsed(hex))
+        rmSync(`${this.root}/blobs/sha256/${hex}`, { recursive: true, force: true });
   }
 }

@@ -183,6 +183,26 @@ export class ImageDatabase {
       .get(digest, domain, except)?.path;
   }
 
+  /** The repositories that are known to have a blob. */
+  sources(digest: string): { readonly domain: string; readonly path: string }[] {
+    return this.db
+      .query<{ domain: string; path: string }, [string]>(
+        "SELECT domain, path FROM blob_sources WHERE digest = ?",
+      )
+      .all(digest);
+  }
+
+  /** Whole names whose image is not there. */
+  danglingNames(): string[] {
+    return this.db
+      .query<{ reference: string }, []>(
+        `SELECT reference FROM tags WHERE image NOT IN (SELECT id FROM images)
+         UNION SELECT reference FROM repo_digests WHERE image NOT IN (SELECT id FROM images)`,
+      )
+      .all()
+      .map(({ reference }) => reference);
+  }
+
   addSource(digest: string, domain: string, path: string): void {
     this.db.run("INSERT OR IGNORE INTO blob_sources VALUES (?, ?, ?)", [digest, domain, path]);
   }

@@ -172,7 +172,8 @@ export class DroppedBlobs {
     return this.parts.driver.hasLayer(chainId);
   }
 
-  private files(chainId: string): ArchiveFiles | undefined {
+  /** The files of an unpacked layer; undefined when they cannot be had. Whoever asks closes them. */
+  files(chainId: string): ArchiveFiles | undefined {
     const [directory] = this.parts.driver.layerDirectories([chainId]);
     try {
       return directory === undefined ? undefined : new ArchiveFiles(directory);
@@ -248,10 +249,29 @@ export class DroppedBlobs {
   }
 
   private async rebuild(digest: string): Promise<void> {
-    const { content, data, holds } = this.parts;
+    const { content } = this.parts;
     if (content.has(digest)) return;
+    await this.rebuilt(digest, async (bytes) => {
+      const made = await content.ingest(bytes);
+      try {
+        if (made.digest !== digest) throw new Error(`what comes out has the digest ${made.digest}`);
+        content.commit(made);
+      } finally {
+        rmSync(made.path, { force: true });
+      }
+    });
+  }
+
+  /** The digest of what a dropped blob comes out as. Rejects with a Fault "failed" when nothing does. */
+  digestOf(digest: string): Promise<string> {
+    return this.rebuilt(digest, digestOf);
+  }
+
+  private async rebuilt<T>(digest: string, use: (bytes: ByteStream) => Promise<T>): Promise<T> {
     const form = this.row(digest)?.form;
-    const layer = data.layersOfBlob(digest).find(({ chainId }) => this.isUnpacked(chainId));
+    const layer = this.parts.data
+      .layersOfBlob(digest)
+      .find(({ chainId }) => this.isUnpacked(chainId));
     const cannot = (why: string, cause?: unknown) =>
       fault(
         "failed",
@@ -260,26 +280,18 @@ export class DroppedBlobs {
         cause,
       );
     if (form == null) throw cannot("it is not in the content store, and there is no recipe for it");
-    if (layer === undefined) throw cannot("its layer is not unpacked");
-    const files = this.files(layer.chainId);
-    if (files === undefined) throw cannot("its layer has no files");
-    await holds.during([layer.chainId], async () => {
-      let made: Ingested | undefined;
-      try {
+    const files = layer && this.files(layer.chainId);
+    if (layer === undefined || files === undefined) throw cannot("its layer is not unpacked");
+    try {
+      return await this.parts.holds.during([layer.chainId], () => {
         const recipe = Bun.file(this.recipe(digest)).stream() as unknown as ByteStream;
-        const tar = rebuildTar(recipe, files);
-        made = await content.ingest(compressAs(tar, JSON.parse(form) as Form));
-        if (made.digest !== digest) throw cannot(`what comes out has the digest ${made.digest}`);
-        content.commit(made);
-      } catch (error) {
-        throw error instanceof Error && "kind" in error && error.message.includes(digest)
-          ? error
-          : cannot(messageOf(error), error);
-      } finally {
-        files.close();
-        if (made !== undefined) rmSync(made.path, { force: true });
-      }
-    });
+        return use(compressAs(rebuildTar(recipe, files), JSON.parse(form) as Form));
+      });
+    } catch (error) {
+      throw cannot(messageOf(error), error);
+    } finally {
+      files.close();
+    }
   }
 
   /** Deletes what a crash left between the recipe, its row and the blob. `used`: the blobs that images have. */

@@ -1,21 +1,22 @@
 /**
  * images: the content store, names, loading, importing and removing. Knows nothing of containers beyond who uses what.
  */
+export type { CheckOptions, CheckStep, Problem } from "./check.ts";
 export { ContentStore } from "./content.ts";
 export { Downloads } from "./downloads.ts";
 export type { KeepBlobs } from "./dropped.ts";
 export { Holds } from "./holds.ts";
 export type { ImageDocument, ImageRecord } from "./model.ts";
+export type {
+  CommitOptions,
+  ImageStoreOptions,
+  OpenRepository,
+  SharedBlobs,
+  TransferOptions,
+} from "./options.ts";
 export type { Progress, Report } from "./progress.ts";
 export type { ImageUsers, RemovalPlan, RemovalStep } from "./removal.ts";
-export {
-  type CommitOptions,
-  ImageStore,
-  type ImageStoreOptions,
-  type OpenRepository,
-  type SharedBlobs,
-  type TransferOptions,
-} from "./store.ts";
+export { ImageStore } from "./store.ts";
 export type { ImageUpkeep } from "./upkeep.ts";
 export {
   checkPlatform,

@@ -1,11 +1,10 @@
 /**
  * The images of one data root: bringing them in, finding, naming and removing them.
  */
-import type { Database } from "bun:sqlite";
 import { linkSync, rmSync } from "node:fs";
 import { type ByteStream, decompress, rejoin } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
-import type { Credentials, Repository } from "../registry/index.ts";
+import type { Repository } from "../registry/index.ts";
 import type { DistributionInspect, ImageConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import {
@@ -17,75 +16,23 @@ import {
 import type { SnapshotDriver } from "../storage/index.ts";
 import { type ArchivedImage, readArchive } from "./archive.ts";
 import { applyChanges } from "./changes.ts";
+import { type CheckOptions, type CheckParts, type CheckStep, ImageCheck } from "./check.ts";
 import { ContentStore, type Ingested } from "./content.ts";
 import { ImageDatabase } from "./database.ts";
 import { describeRemote } from "./distribution.ts";
 import { Downloads } from "./downloads.ts";
-import { DroppedBlobs, type KeepBlobs } from "./dropped.ts";
+import { DroppedBlobs } from "./dropped.ts";
 import { Holds } from "./holds.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
-import { type Report, shortDigest } from "./progress.ts";
+import type { CommitOptions, ImageStoreOptions, SharedBlobs, TransferOptions } from "./options.ts";
+import { shortDigest } from "./progress.ts";
 import { type RemoteImage, resolveRemote } from "./pull.ts";
 import { pushImage } from "./push.ts";
 import { type ImageUsers, type RemovalStep, removeImage } from "./removal.ts";
 import { type ImageArchive, imagesMeant, saveImages } from "./save.ts";
 import { ImageUpkeep } from "./upkeep.ts";
 import { hostPlatform } from "./views.ts";
-
-/** What an image store is made of. */
-export interface ImageStoreOptions {
-  /** The directory of the content store. */
-  readonly root: string;
-  readonly db: Database;
-  readonly driver: SnapshotDriver;
-  /** The image that is built into the executable. */
-  readonly builtin?: { readonly reference: string; open(): ByteStream } | undefined;
-  /** Layers that containers stand on, whether an image has them or not; without it, none is ever removed by itself. */
-  readonly layersInUse?: (() => ReadonlySet<string>) | undefined;
-  /** Whether blobs stay beside the layers that they have been unpacked to; always, unless told otherwise. */
-  readonly keepBlobs?: KeepBlobs | undefined;
-  /** Opens a repository of a registry; without it there are none. */
-  readonly repository?: OpenRepository | undefined;
-  /** Blobs of the same content store that somebody else needs: they stay. */
-  readonly others?: (() => readonly string[]) | undefined;
-}
-
-/** The content store as others may use it beside the images. */
-export interface SharedBlobs {
-  readonly content: ContentStore;
-  readonly holds: Holds;
-  readonly downloads: Downloads;
-  /** Whether an image needs a blob. */
-  usedElsewhere(digest: string): boolean;
-}
-
-/** Opens a repository on somebody's behalf; `notice` hears what the registry has to say meanwhile. */
-export type OpenRepository = (
-  reference: Reference,
-  credentials: Credentials,
-  actions: "pull" | "pull,push",
-  notice: (text: string) => void,
-) => Repository;
-
-/** How an image is fetched or sent. */
-export interface TransferOptions {
-  readonly credentials: Credentials;
-  readonly report: Report;
-  readonly signal: AbortSignal;
-  readonly platform?: Platform | undefined;
-}
-
-/** What a commit says of the new image. */
-export interface CommitOptions {
-  readonly config: ImageConfig;
-  readonly createdBy: string;
-  readonly reference?: string | undefined;
-  readonly author?: string | undefined;
-  readonly comment?: string | undefined;
-  /** Dockerfile instructions. */
-  readonly changes?: readonly string[] | undefined;
-}
 
 /** A platform as a configuration names it. */
 function platformFields({ os, architecture, variant }: Platform) {
@@ -504,6 +451,23 @@ export class ImageStore {
     return this.holds.during([image.id, ...image.chain, ...layers], () =>
       this.dropped.during(layers, work),
     );
+  }
+
+  /** Looks at everything, thoroughly. */
+  check(options: CheckOptions): AsyncGenerator<CheckStep> {
+    const { data, content, driver, holds, dropped, downloads } = this;
+    const parts: CheckParts = {
+      ...{ data, content, driver, holds, dropped, downloads },
+      open: (reference, credentials) =>
+        this.open(reference, "pull", { credentials, report: () => {}, signal: options.signal }),
+      unpack: (path, chainId, parent, diffId) => this.unpack(path, chainId, parent, diffId),
+      loadBuiltin: async ({ tags }) => {
+        const name = tags.find((tag) => this.isBuiltin(tag));
+        if (name !== undefined) await this.loadBuiltin(name);
+        return name !== undefined;
+      },
+    };
+    return new ImageCheck(parts, options).run();
   }
 
   /** Whether a blob is in the store, or can be made again. */

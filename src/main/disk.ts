@@ -2,7 +2,13 @@
  * What takes room on the disk, and taking it back: images, containers and volumes together.
  */
 import type { DiskKind, DiskPort } from "../api/index.ts";
-import { type DiskParts, dataRootUsage, pruneImages, pruneVolumes } from "../disk/index.ts";
+import {
+  checkDataRoot,
+  type DiskParts,
+  dataRootUsage,
+  pruneImages,
+  pruneVolumes,
+} from "../disk/index.ts";
 import { type Engine, type EngineDeps, prunable } from "../engine/index.ts";
 import { sharedSizes, summaryOf } from "../images/index.ts";
 import { usageOf } from "../storage/index.ts";
@@ -48,6 +54,7 @@ export function diskPort(engine: Engine, deps: EngineDeps, dataRoot: string): Di
       const extra = extras.disk ? { Berth: { DataRoot: await dataRootUsage(parts) } } : {};
       return Object.assign(extra, ...kinds.map((kind) => answers[kind]()));
     },
+    check: (wish) => checkDataRoot(parts, wish),
     pruneImages: (wish) => pruneImages(parts, wish),
     pruneVolumes: (wish) => pruneVolumes(parts, wish),
   };

@@ -13,7 +13,7 @@ export class ArchiveFiles {
   private readonly root: number;
   private readonly tree: TargetTree;
 
-  constructor(path: string) {
+  constructor(readonly path: string) {
     this.root = openRoot(path);
     this.tree = new TargetTree(this.root);
   }
@@ -30,6 +30,21 @@ export class ArchiveFiles {
     throw Object.assign(new Error(`${JSON.stringify(path)} is no regular file`), {
       code: "EISDIR",
     });
+  }
+
+  /**
+   * Where an archive's path leads: the directory, with a slash behind it unless it is the root, and the name in it ("" for
+   * the root itself). Undefined when the directory is not there.
+   */
+  placeOf(path: string): { readonly parent: string; readonly name: string } | undefined {
+    const names = components(path);
+    const name = names.pop() ?? "";
+    try {
+      const parent = this.tree.resolve([], names, false);
+      return { parent: parent === "" ? "" : `${parent}/`, name };
+    } catch {
+      return undefined;
+    }
   }
 
   close(): void {

@@ -4,6 +4,7 @@
 import type { Database } from "bun:sqlite";
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { fault } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 
 /** A volume's record. Times in milliseconds since 1970. */
 export interface VolumeRecord {
@@ -22,6 +23,8 @@ interface Row {
   readonly created: number;
 }
 
+/** What the directory of a volume that is being removed is called, before its name. */
+const GRAVE = ".removed-";
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
 /** The volumes of one data root. */
@@ -179,7 +182,7 @@ export class VolumeStore {
         "volume-in-use",
         `remove ${name}: volume is in use - [${users.join(", ")}]`,
       );
-    const grave = `${this.root}/.removed-${name}`;
+    const grave = `${this.root}/${GRAVE}${name}`;
     if (existsSync(`${this.root}/${name}`)) renameSync(`${this.root}/${name}`, grave);
     this.db.run("DELETE FROM volumes WHERE name = ?", [name]);
     rmSync(grave, { recursive: true, force: true });
@@ -187,9 +190,7 @@ export class VolumeStore {
 
   /** Removes what a crash left of removals, and uses that are none. `uses`: the volumes of each container. */
   sweep(uses: ReadonlyMap<string, ReadonlySet<string>>): void {
-    for (const entry of readdirSync(this.root))
-      if (entry.startsWith(".removed-"))
-        rmSync(`${this.root}/${entry}`, { recursive: true, force: true });
+    this.finishRemovals();
     const rows = this.db
       .query<{ container: string }, []>("SELECT DISTINCT container FROM volume_users")
       .all();
@@ -204,8 +205,36 @@ export class VolumeStore {
         if (this.isAnonymous(name) && this.users(name).length === 0) this.remove(name);
     }
     const known = new Set(this.list().map((volume) => volume.name));
-    for (const entry of readdirSync(this.root))
-      if (!known.has(entry)) rmSync(`${this.root}/${entry}`, { recursive: true, force: true });
+    for (const entry of readdirSync(this.root)) {
+      if (known.has(entry)) continue;
+      // What nobody has put anything into is the rest of a creation. Anything else may be all that is left of somebody's data.
+      if (isEmptyTree(`${this.root}/${entry}`))
+        rmSync(`${this.root}/${entry}`, { recursive: true });
+      else
+        log.warn("a directory among the volumes that is none of them is left alone", {
+          path: `${this.root}/${entry}`,
+          advice: `"berth volume create ${entry}" makes it a volume`,
+        });
+    }
+  }
+
+  private finishRemovals(): void {
+    for (const entry of readdirSync(this.root)) {
+      if (!entry.startsWith(GRAVE)) continue;
+      const name = entry.slice(GRAVE.length);
+      // The daemon died between the renaming and the row's end.
+      if (!existsSync(`${this.root}/${name}`))
+        this.db.run("DELETE FROM volumes WHERE name = ?", [name]);
+      rmSync(`${this.root}/${entry}`, { recursive: true, force: true });
+    }
+  }
+
+  /** Makes a volume's directory where it is missing; false if it was there. What it held is lost. */
+  restoreDirectory(name: string): boolean {
+    const { mountpoint } = this.get(name);
+    if (existsSync(mountpoint)) return false;
+    mkdirSync(mountpoint, { recursive: true, mode: 0o755 });
+    return true;
   }
 
   /** True when nothing has been put into it yet. */
@@ -226,6 +255,13 @@ export class VolumeStore {
       mountpoint: `${this.root}/${row.name}/_data`,
     };
   }
+}
+
+/** True for directories in directories and nothing else. */
+function isEmptyTree(path: string): boolean {
+  const info = lstatSync(path, { throwIfNoEntry: false });
+  if (info === undefined) return true;
+  return info.isDirectory() && readdirSync(path).every((name) => isEmptyTree(`${path}/${name}`));
 }
 
 function anonymousName(): string {

@@ -3,9 +3,11 @@
  */
 import { fault } from "../../base/errors.ts";
 import { filterBoolean } from "../../base/selection.ts";
-import { type DiskKind, diskKinds, type PruneWish } from "../ports.ts";
+import { credentialsByHost } from "../credentials.ts";
+import { type ApiPorts, type DiskKind, diskKinds, type PruneWish } from "../ports.ts";
 import { boolean, checkFilters, filters, selectionOf } from "../request.ts";
-import { ok, type Route } from "../route.ts";
+import { beginJsonLines, type Context, jsonLine, ok, type Route, sendAll } from "../route.ts";
+import { statusOf } from "../status.ts";
 import { knownQuery } from "../versions.ts";
 
 function dryRunOf(query: URLSearchParams): PruneWish["dryRun"] {
@@ -45,6 +47,32 @@ function kindsOf(query: URLSearchParams): readonly DiskKind[] {
   return named.length === 0 ? diskKinds : diskKinds.filter((kind) => named.includes(kind));
 }
 
+/** Streams what a check finds as lines of JSON. Two at a time would repair under each other's hands. */
+async function check(context: Context, { disk }: ApiPorts): Promise<undefined> {
+  const { request, query, response, signal } = context;
+  if (checking)
+    throw fault("conflict", "check-under-way", "the data root is being checked already");
+  checking = true;
+  try {
+    const credentials = credentialsByHost(request.headers["x-registry-config"]);
+    beginJsonLines(response);
+    await sendAll(
+      context,
+      disk.check({ repair: boolean(query, "repair"), signal, credentials }),
+      jsonLine,
+    );
+  } catch (error) {
+    if (!response.headersSent) throw error;
+    const { message } = statusOf(error, request.url ?? "");
+    response.end(jsonLine({ Error: message }));
+  } finally {
+    checking = false;
+  }
+  return undefined;
+}
+
+let checking = false;
+
 /** The routes. */
 export const diskRoutes: readonly Route[] = [
   {
@@ -57,6 +85,7 @@ export const diskRoutes: readonly Route[] = [
         }),
       ),
   },
+  { method: "POST", path: "/berth/check", handle: check },
   {
     method: "POST",
     path: "/images/prune",
