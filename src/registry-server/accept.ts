@@ -10,10 +10,9 @@ export function accepts(header: string | undefined, mediaType: string): boolean 
       const [type = "", ...parameters] = item.split(";").map((part) => part.trim().toLowerCase());
       return { type, refused: parameters.some((one) => /^q=0(\.0*)?$/.test(one)) };
     })
-    .filter(({ type, refused }) => type !== "" && !refused);
+    .filter(({ type }) => type !== "");
   if (ranges.length === 0) return true;
   const [group] = mediaType.split("/");
-  return ranges.some(
-    ({ type }) => type === "*/*" || type === `${group}/*` || type === mediaType.toLowerCase(),
-  );
+  const fitting = ["*/*", `${group}/*`, mediaType.toLowerCase()];
+  return ranges.some(({ type, refused }) => !refused && fitting.includes(type));
 }

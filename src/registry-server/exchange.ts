@@ -60,8 +60,8 @@ export class Exchange {
   readonly body: Body = (take, signal) => {
     const { request } = this;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const silence = () => request.destroy(new Error("nothing came"));
-    const alarm = setTimeout(silence, SILENCE_MS);
+    const silence = new RegistryError("SIZE_INVALID", { status: 408, message: "nothing came" });
+    const alarm = setTimeout(() => reject(silence), SILENCE_MS);
     const onData = (piece: Uint8Array) => {
       alarm.refresh();
       try {
@@ -174,7 +174,7 @@ export class Exchange {
   /** Sends pieces after the head, at the client's pace, and ends the answer; destroys it when the pieces fail. */
   async send(pieces: AsyncIterable<Uint8Array>): Promise<void> {
     const { response } = this;
-    const alarm = setTimeout(() => response.destroy(), SILENCE_MS);
+    const alarm = setTimeout(() => this.request.socket.destroy(), SILENCE_MS);
     try {
       for await (const piece of pieces) {
         if (response.destroyed) return;
@@ -183,7 +183,7 @@ export class Exchange {
       }
       response.end();
     } catch (error) {
-      response.destroy();
+      this.request.socket.destroy();
       throw error;
     } finally {
       clearTimeout(alarm);

@@ -243,11 +243,8 @@ export class RegistryServer {
     const gone = response.destroyed || (request.destroyed && !request.complete);
     if (!(error instanceof RegistryError) && !gone)
       log.error("registry: answer a request", { method: request.method, url: request.url, error });
-    if (response.headersSent || gone) {
-      response.destroy();
-      request.destroy();
-      return;
-    }
+    // The connection is cut, not the answer: destroying that would tell the client of a success (Bun sends its head).
+    if (response.headersSent || gone) return void request.socket.destroy();
     const refusal = error instanceof RegistryError ? error : new RegistryError("UNKNOWN");
     const text = refusal.body;
     if (!request.complete) response.setHeader("Connection", "close");
