@@ -154,7 +154,9 @@ export class DroppedBlobs {
     else this.note(digest, { form: JSON.stringify(found), kept: null });
     // Removed in between, with its image.
     if (data.layersOfBlob(digest).length === 0) return this.forget(digest);
-    if (this.has(digest) && !holds.has(digest)) content.remove(digest);
+    // Meanwhile a registry's repository may have come to have it.
+    if (this.has(digest) && !holds.has(digest) && !data.foreignBlobs().has(digest))
+      content.remove(digest);
   }
 
   private note(digest: string, { form, kept }: Pick<Row, "form" | "kept">): void {

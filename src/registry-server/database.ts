@@ -3,6 +3,8 @@
  * blob or manifest stands for a file that is there: the file comes before the row and goes after it.
  */
 import type { Database } from "bun:sqlite";
+import { messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 import type { ParsedManifest } from "./manifest.ts";
 
 /** A manifest that a repository has. */
@@ -161,11 +163,15 @@ export class RegistryDatabase {
   /** Notes that somebody has looked at a blob or manifest and may rely on it from now on. */
   touch(kind: "blobs" | "manifests", repository: string, digest: string): void {
     const now = Date.now();
-    this.db
-      .query(
-        `UPDATE registry_${kind} SET touched = ? WHERE repository = ? AND digest = ? AND touched < ?`,
-      )
-      .run(now, repository, digest, now - TOUCH_MS);
+    const query = this.db.query(
+      `UPDATE registry_${kind} SET touched = ? WHERE repository = ? AND digest = ? AND touched < ?`,
+    );
+    try {
+      query.run(now, repository, digest, now - TOUCH_MS);
+    } catch (error) {
+      // A full disk is no reason not to read.
+      log.warn("registry: note that something is in use", { digest, error: messageOf(error) });
+    }
   }
 
   removeBlob(repository: string, digest: string): boolean {

@@ -10,7 +10,7 @@ import {
 } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
-import { fault, messageOf } from "../base/errors.ts";
+import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { RegistryError } from "./errors.ts";
 import { type AddressStyle, Exchange } from "./exchange.ts";
@@ -95,6 +95,14 @@ function actionsOf(target: Target): Readonly<Record<string, Action>> {
       };
     }
   }
+}
+
+/** What a failure means to the client. */
+function refusalOf(error: unknown): RegistryError {
+  if (error instanceof RegistryError) return error;
+  const isFull = /^(ENOSPC|EDQUOT|SQLITE_FULL)$/.test(errnoOf(error) ?? "");
+  if (!isFull) return new RegistryError("UNKNOWN");
+  return new RegistryError("UNAVAILABLE", { message: "no space left on device", status: 507 });
 }
 
 /** A registry's server. */
@@ -245,7 +253,7 @@ export class RegistryServer {
       log.error("registry: answer a request", { method: request.method, url: request.url, error });
     // The connection is cut, not the answer: destroying that would tell the client of a success (Bun sends its head).
     if (response.headersSent || gone) return void request.socket.destroy();
-    const refusal = error instanceof RegistryError ? error : new RegistryError("UNKNOWN");
+    const refusal = refusalOf(error);
     const text = refusal.body;
     if (!request.complete) response.setHeader("Connection", "close");
     response.writeHead(refusal.status, {

@@ -13,7 +13,6 @@ import {
   writeSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
-import { errnoOf } from "../base/errors.ts";
 import type { ContentStore, Holds } from "../images/index.ts";
 import type { RegistryDatabase, UploadRow } from "./database.ts";
 import { RegistryError } from "./errors.ts";
@@ -223,18 +222,12 @@ async function copy(
   length: number | undefined,
 ): Promise<void> {
   const end = length === undefined ? Number.POSITIVE_INFINITY : progress.size + length;
-  try {
-    await body((piece) => {
-      if (progress.size + piece.length > end) throw new RegistryError("SIZE_INVALID");
-      for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
-      progress.hash.update(piece);
-      progress.size += piece.length;
-    }, signal);
-  } catch (error) {
-    if (errnoOf(error) === "ENOSPC" || errnoOf(error) === "EDQUOT")
-      throw new RegistryError("UNAVAILABLE", { message: "no space left on device", status: 507 });
-    throw error;
-  }
+  await body((piece) => {
+    if (progress.size + piece.length > end) throw new RegistryError("SIZE_INVALID");
+    for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
+    progress.hash.update(piece);
+    progress.size += piece.length;
+  }, signal);
   if (length !== undefined && progress.size !== end) throw new RegistryError("SIZE_INVALID");
 }
 

@@ -315,6 +315,62 @@ test("a client that breaks off leaves what it sent, and another request takes ov
   expect(readdirSync(`${registry.root}/content/uploads`)).toEqual([]);
 });
 
+test("what ends in the middle is not told of as a success", async () => {
+  const registry = await make().start();
+  const [host = "", port = ""] = registry.address.split(":");
+  const { manifest } = makeImage("cut");
+  for (const head of [`Content-Length: ${manifest.length + 1}`, "Transfer-Encoding: chunked"]) {
+    const chunk = head.startsWith("T")
+      ? `${manifest.length.toString(16)}\r\n${manifest}\r\n`
+      : manifest;
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const socket = connect({ host, port: Number(port), allowHalfOpen: true });
+    let answer = "";
+    socket.on("data", (data) => {
+      answer += data;
+    });
+    socket.on("error", () => resolve(answer)).on("close", () => resolve(answer));
+    socket.on("end", () => socket.end());
+    socket.write(`PUT /v2/cut/manifests/x HTTP/1.1\r\nHost: x\r\n${head}\r\n\r\n${chunk}`);
+    await Bun.sleep(50);
+    socket.end();
+    expect(await promise).not.toMatch(/^HTTP\/1.1 2/);
+  }
+  const client = new DistributionClient(`http://${registry.address}`, "cut");
+  expect((await client.request("manifests/x")).status).toBe(404);
+});
+
+test("a full disk refuses what does not fit, and what is there is served", async () => {
+  const small = mkdtempSync("/tmp/bf-");
+  await ok(["mount", "-t", "tmpfs", "-o", "size=12m", "small", small]);
+  const registry = make(() => ["--root", `${small}/root`]);
+  try {
+    await registry.start();
+    const client = new DistributionClient(`http://${registry.address}`, "full/app");
+    const image = makeImage("fits");
+    await client.pushImage(image, "x");
+    for (let times = 0; times < 3; times++) {
+      const url = await client.begin();
+      const body = new Uint8Array(20 << 20);
+      const sent = await client.request(url, { method: "PATCH", body });
+      expect(await refusal(sent)).toBe("507 UNAVAILABLE");
+      expect((await client.request(url, { method: "DELETE" })).status).toBe(204);
+    }
+    writeFileSync(`${small}/fill`, "");
+    await run(["sh", "-c", `cat /dev/zero > ${small}/fill`]);
+    const begun = await client.request("blobs/uploads/", { method: "POST" });
+    expect(begun.status).toBeOneOf([202, 507]);
+    expect(await (await client.request("manifests/x")).text()).toBe(image.manifest);
+    expect((await client.request(`blobs/${digestOf(image.layer)}`)).status).toBe(200);
+    rmSync(`${small}/fill`);
+    await client.pushImage(makeImage("fits again"), "y");
+  } finally {
+    await registry.stop();
+    await ok(["umount", small]);
+    rmSync(small, { recursive: true });
+  }
+});
+
 test("garbage goes while others push, and nothing of theirs with it", async () => {
   const registry = await make().start();
   const base = `http://${registry.address}`;
