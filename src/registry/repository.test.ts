@@ -233,6 +233,16 @@ test("tokens that expire in the middle of it are asked for anew", async () => {
   expect(await failure(open(`${registry.address}/app:1`).manifest("1"))).toContain("unauthorized");
 });
 
+test("layers that come side by side share a token", async () => {
+  const registry = await started();
+  const blobs = ["a", "b", "c", "d"].map((text) => registry.blob(text, "x"));
+  const tokens = withTokens(registry, 100);
+  const repository = open(`${registry.address}/app:1`, ann);
+  const got = await Promise.all(blobs.map((blob) => blobOf(repository, blob)));
+  expect(got.map(String)).toEqual(["a", "b", "c", "d"]);
+  expect(tokens.given.length).toBe(1);
+});
+
 test("a mount names the repository that it is from in its scope, too", async () => {
   const registry = await started();
   const { digest } = registry.blob(bytes, "x");

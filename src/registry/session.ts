@@ -52,6 +52,7 @@ function union(...scopes: readonly (string | undefined)[]): string {
 /** An endpoint with credentials and a scope. */
 export class Session {
   private authorization: string | undefined;
+  private readonly answering = new Map<string, Promise<string | undefined>>();
   private readonly exchange;
   private readonly home;
 
@@ -99,16 +100,35 @@ export class Session {
   }
 
   private async authorized(request: RegistryRequest): Promise<Response> {
-    const { response, url } = await this.follow(request);
-    // Another host that we were led to is told nothing, whatever it asks for.
-    if (response.status !== 401 || url.origin !== this.home.origin) return response;
+    let sent = this.authorization;
+    let { response, url } = await this.follow(request);
+    if (this.isRefused(response, url) && this.authorization !== sent) {
+      // Somebody else has been given a newer token meanwhile.
+      dropBody(response);
+      sent = this.authorization;
+      ({ response, url } = await this.follow(request));
+    }
+    if (!this.isRefused(response, url)) return response;
     const challenge = chooseChallenge(response.headers.get("www-authenticate"));
-    const answer = await this.answer(challenge, request.scope);
+    const answer = await this.answerOnce(challenge, request.scope);
     // The same answer again would be refused again.
-    if (answer === undefined || answer === this.authorization) return response;
+    if (answer === undefined || answer === sent) return response;
     dropBody(response);
     this.authorization = answer;
     return (await this.follow(request)).response;
+  }
+
+  /** Another host that we were led to is told nothing, whatever it asks for. */
+  private isRefused(response: Response, url: URL): boolean {
+    return response.status === 401 && url.origin === this.home.origin;
+  }
+
+  /** Layers that come side by side are refused side by side: one token is enough for them. */
+  private answerOnce(challenge: Challenge | undefined, extra: string | undefined) {
+    const key = JSON.stringify([challenge, extra]);
+    const pending = this.answering.get(key) ?? this.answer(challenge, extra);
+    this.answering.set(key, pending);
+    return pending.finally(() => this.answering.delete(key));
   }
 
   private answer(challenge: Challenge | undefined, extra: string | undefined) {

@@ -57,9 +57,8 @@ function askSecretly(question: string): string {
 
 function passwordFrom(parsed: Parsed): string {
   if (!parsed.on("password-stdin")) return parsed.text("password");
-  if (parsed.has("password"))
-    throw new Error("--password and --password-stdin are mutually exclusive");
-  if (!parsed.has("username")) throw new Error("Must provide --username with --password-stdin");
+  if (!parsed.has("username"))
+    throw new Error("the --password-stdin option requires --username to be set");
   const pieces: Buffer[] = [];
   for (;;) {
     const piece = Buffer.alloc(4096);
@@ -116,6 +115,8 @@ export const commands = {
         type Answer = { Status: string; IdentityToken?: string };
         return client.json<Answer>("POST", "/auth", { body });
       };
+      if (parsed.has("password") && parsed.on("password-stdin"))
+        throw new Error("conflicting options: cannot specify both --password and --password-stdin");
       if (parsed.has("password"))
         err("WARNING! Using --password via the CLI is insecure. Use --password-stdin.\n");
       const kept = loginFor(serveraddress);
@@ -147,8 +148,8 @@ export const commands = {
     async run(_context, parsed) {
       const address = addressFrom(parsed.args[0]);
       const shown = address === HUB_ADDRESS ? "https://index.docker.io/v1/" : address;
-      if (forgetLogin(address)) out(`Removing login credentials for ${shown}\n`);
-      else out(`Not logged in to ${shown}\n`);
+      out(`Removing login credentials for ${shown}\n`);
+      forgetLogin(address);
       return 0;
     },
   },
