@@ -90,8 +90,9 @@ function hostConfigAsMeant(asked: HostConfig, version: number, cgroupV1: boolean
   if (version < 41 && cgroupV1) meant.CgroupnsMode ||= "host";
   if (version < 42) delete meant.ConsoleSize;
   if (version < 43) delete meant.Annotations;
-  // 0 and below: none.
+  // 0 and below, and -1, with which clients say nothing.
   if ((meant.PidsLimit ?? 0) <= 0) delete meant.PidsLimit;
+  if (meant.MemorySwappiness === -1) delete meant.MemorySwappiness;
   return meant;
 }
 
@@ -178,10 +179,32 @@ export function imagesFor(list: readonly ImageSummary[], version: number): unkno
   });
 }
 
+/** What an image's configuration has, empty or not. */
+const imageConfig = { User: "", WorkingDir: "" };
+/** The same before 1.50, when it was a container's. */
+const containerConfig = {
+  Env: null,
+  Cmd: null,
+  Volumes: null,
+  Entrypoint: null,
+  OnBuild: null,
+  Labels: null,
+  Hostname: "",
+  Domainname: "",
+  AttachStdin: false,
+  AttachStdout: false,
+  AttachStderr: false,
+  Tty: false,
+  OpenStdin: false,
+  StdinOnce: false,
+  Image: "",
+};
+
 /** An image, with the container that it was made from as it was told before 1.45: none. */
 export function imageFor(image: ImageInspect, version: number): unknown {
   return {
     ...image,
+    Config: { ...imageConfig, ...(version < 50 ? containerConfig : {}), ...image.Config },
     ...(version < 44
       ? { VirtualSize: image.Size, Created: image.Created || "0001-01-01T00:00:00Z" }
       : {}),

@@ -191,7 +191,7 @@ export async function pauseContainer(deps: EngineDeps, container: Container): Pr
   checkNotRestarting(container);
   if (!container.running) throw notRunning(container);
   if (container.record.state.status === "paused")
-    throw fault("conflict", "paused", `container ${container.id} is already paused`);
+    throw fault("conflict", "paused", `Container ${container.id} is already paused`);
   deps.cgroups.freeze(cgroupPath(deps.settings, container.record));
   deps.health.end(container);
   container.record.state.status = "paused";

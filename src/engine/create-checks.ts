@@ -215,7 +215,11 @@ function checkRun(deps: EngineDeps, hostConfig: HostConfig): void {
   if (Runtime && Runtime !== "berth" && !deps.settings.runtimes.has(Runtime))
     throw fault("invalid", "runtime", `unknown or invalid runtime name: ${Runtime}`);
   if (Isolation !== "" && Isolation !== "default")
-    throw fault("invalid", "isolation", `invalid isolation '${Isolation}' on linux`);
+    throw fault(
+      "invalid",
+      "isolation",
+      `invalid isolation (${Isolation}): linux only supports 'default'`,
+    );
   if ("" in (hostConfig.Annotations ?? {}))
     throw fault(
       "invalid",

@@ -202,7 +202,7 @@ export class Engine {
   }
 
   createExec(reference: string, config: ExecConfig): string {
-    return this.execs.create(this.get(reference), config);
+    return this.execs.create(this.get(reference), config, reference);
   }
 
   /** Opens a container's log. */

@@ -91,8 +91,8 @@ export class Execs {
     throw fault("not-found", "no-such-exec", `No such exec instance: ${id}`);
   }
 
-  /** Notes an exec; nothing runs yet. Throws Faults when the container does not run or the command is empty. */
-  create(container: Container, config: ExecConfig): string {
+  /** Notes an exec; nothing runs yet. `asked`: the container as the user has called it. Throws Faults when the container does not run or the command is empty. */
+  create(container: Container, config: ExecConfig, asked = container.id): string {
     checkNotRestarting(container);
     if (!container.running)
       throw fault("conflict", "not-running", `container ${container.id} is not running`);
@@ -100,7 +100,7 @@ export class Execs {
       throw fault(
         "conflict",
         "paused",
-        `container ${container.id} is paused, unpause the container before exec`,
+        `Container ${asked} is paused, unpause the container before exec`,
       );
     if (this.deps.settings.runtimes.has(container.record.hostConfig.Runtime ?? ""))
       throw fault(
@@ -142,7 +142,7 @@ export class Execs {
     container.endExecs = () => this.abandon(container);
     this.deps.events.emit(
       "container",
-      `exec_create: ${config.args.join(" ")}`,
+      eventOf("exec_create", config),
       container.id,
       attributesOf(container.record, { execID: id }),
     );
@@ -178,7 +178,7 @@ export class Execs {
       exec.pid = started.pid;
       this.deps.events.emit(
         "container",
-        `exec_start: ${config.args.join(" ")}`,
+        eventOf("exec_start", config),
         container.id,
         attributesOf(container.record, { execID: exec.id }),
       );
@@ -307,6 +307,11 @@ export class Execs {
     if (errno !== 0 && (exec.config.tty || !exec.running))
       throw fault("invalid", "no-terminal", `exec ${exec.id} has no terminal or does not run`);
   }
+}
+
+/** The event with the command, as dockerd writes it: of a lone word a blank follows. */
+function eventOf(action: string, { args: [entrypoint = "", ...args] }: ExecConfig): string {
+  return `${action}: ${entrypoint} ${args.join(" ")}`;
 }
 
 function explainExec(error: LaunchFailure, reason: string): Error {

@@ -24,12 +24,17 @@ const defaultCapabilities = [
   "CAP_AUDIT_WRITE",
 ];
 
-function capabilityName(word: string): string {
-  const upper = word.toUpperCase();
-  const name = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
-  if (!capabilityNames.includes(name))
-    throw fault("invalid", "capability", `invalid capability: "${word}"`);
-  return name;
+/** The names of what a field lists, "ALL" left out. Throws a Fault "invalid" that names the field. */
+function namesIn(field: "CapAdd" | "CapDrop", words: readonly string[]): string[] {
+  return words
+    .map((word) => word.toUpperCase())
+    .filter((word) => word !== "ALL")
+    .map((word) => {
+      const name = word.startsWith("CAP_") ? word : `CAP_${word}`;
+      if (!capabilityNames.includes(name))
+        throw fault("invalid", "capability", `invalid ${field}: unknown capability: "${name}"`);
+      return name;
+    });
 }
 
 /** The capabilities of a container, never more than `host`, the engine's own bounding set. */
@@ -38,8 +43,8 @@ export function capabilitiesOf(config: HostConfig, host: bigint): string[] {
   const isAll = (word: string) => word.toUpperCase() === "ALL";
   const add = config.CapAdd ?? [];
   const drop = config.CapDrop ?? [];
-  const added = capabilityMask(add.filter((word) => !isAll(word)).map(capabilityName));
-  const dropped = capabilityMask(drop.filter((word) => !isAll(word)).map(capabilityName));
+  const added = capabilityMask(namesIn("CapAdd", add));
+  const dropped = capabilityMask(namesIn("CapDrop", drop));
   let mask = capabilityMask(defaultCapabilities);
   if (add.some(isAll)) mask = host;
   else if (drop.some(isAll)) mask = 0n;

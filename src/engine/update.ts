@@ -24,6 +24,7 @@ import { checkResources } from "./oci-resources.ts";
 import { type Configuration, changeOfRunning, configuredOf, pendingFields } from "./pending.ts";
 import { cgroupPath } from "./places.ts";
 import { withPorts } from "./port-changes.ts";
+import { checkRestartPolicy } from "./restarts.ts";
 
 /** What a user wants changed: limits and the restart policy, and what Docker cannot change. */
 export interface UpdateInput {
@@ -67,6 +68,7 @@ function asks(changes: ContainerChanges, ...fields: readonly (keyof ContainerCha
 function limited(deps: EngineDeps, container: Container, current: HostConfig, change: HostConfig) {
   const host = resourceHostOf(deps);
   checkResources(limitsIn(change), host);
+  if (change.RestartPolicy?.Name) checkRestartPolicy(change);
   try {
     const next = withLimits(current, change);
     checkResources(next, host);

@@ -478,12 +478,15 @@ export class ImageStore {
   /** Sends an image under a name that it has here. Gives what the registry knows it as. Rejects with Faults. */
   async push(name: string, options: TransferOptions): Promise<{ digest: string; size: number }> {
     const reference = parseReference(name);
-    if (this.data.byReference(wholeTag(reference)) === undefined)
+    if (this.data.byReference(wholeTag(reference)) === undefined) {
+      // Of a repository that is not here at all something else is said.
+      this.tagsHere(`${reference.domain}/${reference.path}`);
       throw fault(
         "not-found",
         "no-such-tag",
         `tag does not exist: ${familiarReference(reference)}`,
       );
+    }
     const image = this.resolve(name);
     const repository = this.open(reference, "pull,push", options);
     return this.withBlobs(image, async () => {

@@ -55,7 +55,7 @@ export class VolumeStore {
       throw fault(
         "not-found",
         "volume-driver",
-        `error looking up volume plugin ${input.driver}: plugin "${input.driver}" not found`,
+        `create ${input.name ?? ""}: error looking up volume plugin ${input.driver}: plugin "${input.driver}" not found`,
       );
     const anonymous = !input.name;
     const name = input.name || anonymousName();

@@ -385,7 +385,10 @@ const refused: readonly (readonly [Asked, string])[] = [
     { HostConfig: { Sysctls: { "net/../kernel/panic": "1" } } },
     "is not in a separate kernel namespace",
   ],
-  [{ HostConfig: { Isolation: "hyperv" } }, "invalid isolation 'hyperv' on linux"],
+  [
+    { HostConfig: { Isolation: "hyperv" } },
+    "invalid isolation (hyperv): linux only supports 'default'",
+  ],
   [
     { HostConfig: { Annotations: { "": "x" } } },
     "invalid Annotations: the empty string is not permitted as an annotation key",

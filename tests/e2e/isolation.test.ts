@@ -21,7 +21,7 @@ test("fourteen capabilities by default, none inheritable; more and fewer as aske
   expect(await caps("--privileged")).toContain(`CapBnd:${own}`);
   expect(
     (await daemon.berth("run", "--rm", "--cap-add", "NOSUCH", "busybox", "true")).err,
-  ).toContain('invalid capability: "NOSUCH"');
+  ).toContain('invalid CapAdd: unknown capability: "CAP_NOSUCH"');
 });
 
 test("the default seccomp profile refuses mount and unshare -U; unconfined it is not in the way", async () => {
