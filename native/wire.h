@@ -141,6 +141,7 @@ enum op_code {
   OP_DNS = 7,
   OP_EXEC_INTO = 8,
   OP_ID_MAP = 9,
+  OP_ROOT_SERVER = 10,
   OP_JOIN_NS = 20,
   OP_JOIN_CGROUP = 21,
   OP_UNSHARE = 22,
@@ -161,6 +162,7 @@ enum op_code {
   OP_ROOT_ATTRS = 49,
   OP_SYSCTL = 50,
   OP_PTY = 51,
+  OP_ROOT_FUSE = 53,
   OP_PIVOT_ROOT = 52,
   OP_OOM_SCORE_ADJ = 60,
   OP_RLIMIT = 61,
@@ -274,6 +276,17 @@ static inline bool op_id_map_read(struct op_id_map *out, const uint8_t *body, si
   struct wire_reader r = {body, body + length, false};
   out->uid_map = wire_get_str(&r);
   out->gid_map = wire_get_str(&r);
+  return !r.bad && r.at == r.end;
+}
+/* (shim) the program that serves root_fuse: run on the host once that has been mounted, with /dev/fuse as its descriptor 3; the container ends with it */
+struct op_root_server {
+  struct wire_list args;
+  struct wire_list env;
+};
+static inline bool op_root_server_read(struct op_root_server *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->args = wire_get_strs(&r);
+  out->env = wire_get_strs(&r);
   return !r.bad && r.at == r.end;
 }
 /* setns; fd if not NO_FD, else path; type is the CLONE_NEW* that it must be */
@@ -516,6 +529,19 @@ static inline bool op_pty_read(struct op_pty *out, const uint8_t *body, size_t l
   struct wire_reader r = {body, body + length, false};
   out->rows = wire_get_u32(&r);
   out->columns = wire_get_u32(&r);
+  return !r.bad && r.at == r.end;
+}
+/* as root_mount of a FUSE file system, which the shim's root_server serves */
+struct op_root_fuse {
+  struct wire_list params;
+  uint64_t attrs;
+  const char *target;
+};
+static inline bool op_root_fuse_read(struct op_root_fuse *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->params = wire_get_strs(&r);
+  out->attrs = wire_get_u64(&r);
+  out->target = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* make the container's root the root directory and drop the old one; ends everything that names host paths */

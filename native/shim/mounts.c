@@ -151,14 +151,17 @@ static int explain(int fs, int error, const char *what, const char *subject) {
   return -error;
 }
 
-/* A new detached mount, or -errno with the reason noted. */
-static int new_mount(const char *type, const char *source, struct wire_list params, uint64_t attrs) {
+/* A new detached mount, or -errno with the reason noted. A server (if not negative) is the descriptor that FUSE speaks over. */
+static int new_mount_served(const char *type, const char *source, struct wire_list params, uint64_t attrs, int server) {
   static char key[8192];
   scoped_fd int fs = sys_fsopen(type);
   if (fs < 0) return failing(errno, "file system", type);
   if (source[0] != '\0' && sys_fsconfig(fs, FSCONFIG_SET_STRING, "source", source) < 0) {
     return explain(fs, errno, "source of", type);
   }
+  char number[16];
+  snprintf(number, sizeof number, "%d", server);
+  if (server >= 0 && sys_fsconfig(fs, FSCONFIG_SET_STRING, "fd", number) < 0) return explain(fs, errno, "server of", type);
   for (uint32_t i = params.count; i > 0; i--) {
     const char *param = wire_next_str(&params);
     const char *equals = strchr(param, '=');
@@ -177,6 +180,10 @@ static int new_mount(const char *type, const char *source, struct wire_list para
   return fd < 0 ? explain(fs, errno, "mount", type) : fd;
 }
 
+static int new_mount(const char *type, const char *source, struct wire_list params, uint64_t attrs) {
+  return new_mount_served(type, source, params, attrs, -1);
+}
+
 /* Attaches a detached mount at a host directory and makes that the root from now on. */
 static int attach_root(int mnt, const char *target) {
   scoped_fd int at = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -190,6 +197,21 @@ int do_root_mount(const uint8_t *body, size_t length) {
   READ(root_mount);
   scoped_fd int mnt = new_mount(op.type, op.source, op.params, op.attrs);
   return mnt < 0 ? mnt : attach_root(mnt, op.target);
+}
+
+/* The kernel takes requests from here on; they are answered as soon as the shim has started the server. */
+int do_root_fuse(const uint8_t *body, size_t length) {
+  READ(root_fuse);
+  struct report report = {.kind = REPORT_ROOT_SERVER};
+  /* Only the server may hold it, so that its end ends every request. */
+  scoped_fd int channel = server_channel();
+  if (channel < 0) return failing(-channel, "open", "/dev/fuse");
+  int mnt = new_mount_served("fuse", "fuse-overlayfs", op.params, op.attrs, channel);
+  if (mnt < 0) return mnt;
+  int result = send_report(&report, -1);
+  if (result == 0) result = attach_root(mnt, op.target);
+  close(mnt);
+  return result;
 }
 
 int do_root_bind(const uint8_t *body, size_t length) {

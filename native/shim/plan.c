@@ -26,6 +26,7 @@ static const operation operations[] = {
     [OP_PROPAGATION] = do_propagation,
     [OP_ROOT_MOUNT] = do_root_mount,
     [OP_ROOT_BIND] = do_root_bind,
+    [OP_ROOT_FUSE] = do_root_fuse,
     [OP_MOUNT] = do_mount,
     [OP_BIND] = do_bind,
     [OP_MKDIR] = do_mkdir,
@@ -93,6 +94,7 @@ static int read_shim_op(struct shim_plan *out, uint16_t code, const uint8_t *bod
       if (!op_dns_read(&op.dns, body, length)) return -EPROTO;
       out->upstreams = op.dns.upstreams;
       return 0;
+    case OP_ROOT_SERVER: return op_root_server_read(&out->server, body, length) ? 0 : -EPROTO;
     case OP_EXEC_INTO:
       if (!op_exec_into_read(&op.exec, body, length)) return -EPROTO;
       out->is_exec = true;

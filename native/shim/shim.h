@@ -41,12 +41,13 @@ struct shim_plan {
   const char *exit_path, *oom_path, *cgroup_path;
   int pid_namespace;
   struct wire_list upstreams;
+  struct op_root_server server; /* without arguments: none */
   bool is_exec;
   uint64_t namespaces;
 };
 int read_shim_plan(struct shim_plan *out, const uint8_t *plan, size_t length);
 
-enum report_kind { REPORT_FAILED = 1, REPORT_PREPARED, REPORT_PID, REPORT_PTY, REPORT_DNS_UDP, REPORT_DNS_TCP };
+enum report_kind { REPORT_FAILED = 1, REPORT_PREPARED, REPORT_PID, REPORT_PTY, REPORT_DNS_UDP, REPORT_DNS_TCP, REPORT_ROOT_SERVER };
 /* What a child tells the shim over its status socket; some come with a descriptor. */
 struct report {
   uint32_t kind, op, index, error;
@@ -74,7 +75,7 @@ typedef int (*operation)(const uint8_t *body, size_t length);
 int do_join_ns(const uint8_t *, size_t), do_join_cgroup(const uint8_t *, size_t), do_unshare(const uint8_t *, size_t),
     do_hostname(const uint8_t *, size_t), do_domainname(const uint8_t *, size_t), do_link_up(const uint8_t *, size_t),
     do_dns_socket(const uint8_t *, size_t), do_propagation(const uint8_t *, size_t), do_root_mount(const uint8_t *, size_t),
-    do_root_bind(const uint8_t *, size_t), do_mount(const uint8_t *, size_t), do_bind(const uint8_t *, size_t),
+    do_root_bind(const uint8_t *, size_t), do_root_fuse(const uint8_t *, size_t), do_mount(const uint8_t *, size_t), do_bind(const uint8_t *, size_t),
     do_mkdir(const uint8_t *, size_t), do_mknod(const uint8_t *, size_t), do_symlink(const uint8_t *, size_t),
     do_mask(const uint8_t *, size_t), do_readonly(const uint8_t *, size_t), do_root_attrs(const uint8_t *, size_t),
     do_sysctl(const uint8_t *, size_t), do_pty(const uint8_t *, size_t), do_pivot_root(const uint8_t *, size_t),
@@ -93,6 +94,18 @@ int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t le
                      struct stdio_pair *pipes);
 int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length, int container_pidfd, pid_t *helper,
                 int *status, struct stdio_pair *pipes);
+
+/* --- server.c --- */
+/* Opens what the kernel and the server will speak over: before the child is made, which may open no devices. */
+void server_open(void);
+/* In the child: the descriptor, or a negative errno. */
+int server_channel(void);
+/* Starts the program, once the child has mounted. */
+int server_start(const struct op_root_server *op);
+/* A child has ended; true when it was the server. */
+bool server_reap(void);
+/* After the container's end: 0 when the server has ended, too, or does not; else milliseconds to wait. */
+int server_wait(uint64_t now, uint64_t since);
 
 /* --- log.c --- */
 struct connection;

@@ -162,6 +162,9 @@ static void on_report(struct process *process, const struct report *report, int 
       if (fd < 0) break;
       dns_adopt(fd, report->kind == REPORT_DNS_TCP);
       return;
+    case REPORT_ROOT_SERVER:
+      if (process == &processes[0]) server_start(&plan->server);
+      break;
     default: break;
   }
   if (fd >= 0) close(fd);
@@ -328,6 +331,10 @@ static void reap(void) {
   while (read(signal_fd, &info, sizeof info) > 0) {
   }
   log_reap();
+  /* Without its root a container is of no use. */
+  if (server_reap() && processes[0].phase != PHASE_EXITED && processes[0].pidfd >= 0) {
+    sys_pidfd_send_signal(processes[0].pidfd, SIGKILL);
+  }
   for (int i = 0; i < MAX_PROCESSES; i++) {
     if (processes[i].phase != PHASE_FREE) reap_process(&processes[i]);
   }
@@ -409,6 +416,8 @@ static int on_time(void) {
     }
     int wait = log_close(now);
     if (wait > 0) return wait;
+    wait = server_wait(now, exited_at);
+    if (wait > 0) return wait;
     finish();
     done_at = now;
   }
@@ -438,6 +447,7 @@ _Noreturn void supervise(const struct shim_plan *shim_plan, const uint8_t *ops, 
   *container = (struct process){.phase = PHASE_PREPARING, .pidfd = -1, .status = -1, .in = -1, .out = {-1, -1},
                                 .tty = options & WIRE_SHIM_TTY, .once = options & WIRE_SHIM_STDIN_ONCE};
   dns_upstreams(plan->upstreams);
+  if (plan->server.args.count > 0) server_open();
   int result = plan->log.path ? log_open(&plan->log) : 0;
   struct report problem = {.kind = REPORT_FAILED, .op = result < 0 ? OP_LOG : OP_SHIM};
   if (result == 0) result = make_pipes(&pipes, container->tty, options & WIRE_SHIM_STDIN);

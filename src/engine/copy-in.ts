@@ -62,13 +62,15 @@ async function withStopped<T>(
   // Between the two runs of a restart, a container with --rm has a layer that the kernel mounts as volatile only.
   const volatile = record.hostConfig.AutoRemove === true;
   const mount = deps.driver.mountOf({ ...layerOf(record), volatile });
-  const handle =
-    mount.kind === "overlay"
-      ? await deps.kernel.mountDetached("overlay", overlayParams(mount, deps.features.lowerdirPlus))
-      : undefined;
+  // What fuse-overlayfs merges, the kernel merges alike, for as long as nobody else does.
+  const params =
+    mount.kind === "bind"
+      ? undefined
+      : overlayParams({ volatile: false, ...mount, kind: "overlay" }, deps.features.lowerdirPlus);
+  const handle = params && (await deps.kernel.mountDetached("overlay", params));
   try {
     const root = openRoot(
-      mount.kind === "overlay" ? `/proc/${deps.kernel.pid}/fd/${handle}/.` : mount.path,
+      mount.kind === "bind" ? mount.path : `/proc/${deps.kernel.pid}/fd/${handle}/.`,
     );
     try {
       return await work(root);

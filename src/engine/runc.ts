@@ -23,9 +23,10 @@ const before = new Set<PlanOp["name"]>([
   "exit_file",
   "oom_file",
   "dns",
+  "root_server",
   "dns_socket",
 ]);
-const after = new Set<PlanOp["name"]>(["propagation", "root_mount", "root_bind"]);
+const after = new Set<PlanOp["name"]>(["propagation", "root_mount", "root_bind", "root_fuse"]);
 const CLONE_NEWNS = 0x00020000n;
 const CLONE_NEWNET = 0x40000000n;
 

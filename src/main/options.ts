@@ -102,7 +102,7 @@ Options:
       --bip string             Address and subnet of the default bridge, such as 172.20.0.1/16
   -b, --bridge string          Name of the default bridge (default "berth0")
       --mtu int                MTU of containers' interfaces (default 1500)
-  -s, --storage-driver string  overlay2, erofs, btrfs or vfs (default: the first that works of overlay2, btrfs, vfs)
+  -s, --storage-driver string  overlay2, erofs, btrfs, fuse-overlayfs or vfs (default: the best that works)
       --config-file string     daemon.json (default "/etc/berth/daemon.json", if it is there)
   -l, --log-level string       debug, info, warn or error (default "info")
   -D, --debug                  The same as --log-level debug

@@ -21,7 +21,15 @@ export type PlanRoot =
       readonly workdir: string;
       readonly volatile: boolean;
     }
-  | { readonly kind: "bind"; readonly path: string };
+  | { readonly kind: "bind"; readonly path: string }
+  | {
+      readonly kind: "fuse-overlay";
+      /** fuse-overlayfs, which serves the root as long as the container lives. */
+      readonly program: string;
+      readonly lowerdirs: readonly string[];
+      readonly upperdir: string;
+      readonly workdir: string;
+    };
 
 /** The json-file that the shim writes. */
 export interface PlanLog {
@@ -163,7 +171,17 @@ function shimOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   if (extras.cgroupInto !== undefined)
     ops.push({ name: "clone_into_cgroup", path: extras.cgroupInto });
   if (extras.dns !== undefined) ops.push({ name: "dns", upstreams: extras.dns.upstreams });
+  if (extras.root.kind === "fuse-overlay") ops.push(rootServer(extras.root));
   return ops;
+}
+
+/** Without its own cache of what is written, so that whoever is killed, nothing that was written is lost. */
+function rootServer(root: Extract<PlanRoot, { kind: "fuse-overlay" }>): PlanOp {
+  const { program, lowerdirs, upperdir, workdir } = root;
+  const lower = `lowerdir=${lowerdirs.join(":")}`;
+  const options = [lower, `upperdir=${upperdir}`, `workdir=${workdir}`, "writeback=0"].join(",");
+  const args = [program, "-f", "-o", options, "/dev/fd/3"];
+  return { name: "root_server", args, env: ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"] };
 }
 
 function namespaceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
@@ -212,6 +230,11 @@ function rootOps(extras: PlanExtras): PlanOp[] {
   const { root, mountPoint } = extras;
   if (root.kind === "bind")
     return [{ name: "root_bind", source: root.path, attrs: 0n, target: mountPoint }];
+  if (root.kind === "fuse-overlay") {
+    const owner = ["rootmode=40000", "user_id=0", "group_id=0"];
+    const params = [...owner, "allow_other", "default_permissions"];
+    return [{ name: "root_fuse", params, attrs: 0n, target: mountPoint }];
+  }
   const params = overlayParams(root, extras.lowerdirPlus);
   return [
     {

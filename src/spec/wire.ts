@@ -92,6 +92,12 @@ export const planOps = {
     gid_map: "str",
   }),
 
+  root_server: kind(
+    10,
+    "(shim) the program that serves root_fuse: run on the host once that has been mounted, with /dev/fuse as its descriptor 3; the container ends with it",
+    { args: "strs", env: "strs" },
+  ),
+
   join_ns: kind(20, "setns; fd if not NO_FD, else path; type is the CLONE_NEW* that it must be", {
     fd: "u32",
     path: "str",
@@ -216,6 +222,11 @@ export const planOps = {
       columns: "u32",
     },
   ),
+  root_fuse: kind(53, "as root_mount of a FUSE file system, which the shim's root_server serves", {
+    params: "strs",
+    attrs: "u64",
+    target: "str",
+  }),
   pivot_root: kind(
     52,
     "make the container's root the root directory and drop the old one; ends everything that names host paths",
@@ -500,30 +511,17 @@ export const helperFrames = {
   probe_mount: kind(
     13,
     "→ in a throw-away mount namespace, fsopen/fsconfig/fsmount and attach at target (empty: do not attach); ok if it worked",
-    {
-      id: "u32",
-      type: "str",
-      params: "strs",
-      target: "str",
-    },
+    { id: "u32", type: "str", params: "strs", target: "str" },
   ),
   device_filter: kind(
     14,
     "→ load an eBPF program (struct bpf_insn[]) of type CGROUP_DEVICE and attach it to a version-2 cgroup",
-    {
-      id: "u32",
-      cgroup: "str",
-      program: "bytes",
-    },
+    { id: "u32", cgroup: "str", program: "bytes" },
   ),
   detached_mount: kind(
     15,
     "→ fsopen/fsconfig/fsmount of a mount that no namespace has; value: its handle",
-    {
-      id: "u32",
-      type: "str",
-      params: "strs",
-    },
+    { id: "u32", type: "str", params: "strs" },
   ),
   unix_datagram: kind(16, "→ send one datagram to a Unix socket, without waiting", {
     id: "u32",
@@ -533,11 +531,7 @@ export const helperFrames = {
   subvolume: kind(
     17,
     "→ make a btrfs subvolume at path: empty, or a snapshot of the subvolume at source",
-    {
-      id: "u32",
-      path: "str",
-      source: "str",
-    },
+    { id: "u32", path: "str", source: "str" },
   ),
   subvolume_delete: kind(18, "→ delete the btrfs subvolume at path, and everything in it", {
     id: "u32",

@@ -121,7 +121,7 @@ export function chooseDriver(
       "driver-differs",
       `${dataRoot} has images and containers of the storage driver ${kept}, not ${asked}: move them with "berth system migrate --to ${asked}", or give another --data-root`,
     );
-  const preferred = (["overlay2", "btrfs", "vfs"] as const).find(
+  const preferred = (["overlay2", "btrfs", "fuse-overlayfs", "vfs"] as const).find(
     (name) => support[name] === undefined,
   );
   const driver = kept ?? asked ?? preferred ?? "vfs";

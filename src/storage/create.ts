@@ -6,6 +6,7 @@ import { messageOf } from "../base/errors.ts";
 import { BtrfsDriver } from "./btrfs.ts";
 import type { DriverName, SnapshotDriver, StorageKernel } from "./driver.ts";
 import { ErofsDriver, tryErofs } from "./erofs.ts";
+import { FuseOverlayDriver, fuseOverlayMissing } from "./fuse-overlay.ts";
 import { OverlayDriver } from "./overlay.ts";
 import { VfsDriver } from "./vfs.ts";
 
@@ -47,6 +48,7 @@ export async function probeDrivers(
       : `overlay cannot be mounted on ${directory}, which is on ${fileSystem}`,
     erofs,
     btrfs: fileSystem === "btrfs" ? undefined : `${directory} is on ${fileSystem}, not on btrfs`,
+    "fuse-overlayfs": fuseOverlayMissing(directory),
     vfs: undefined,
   };
 }
@@ -63,6 +65,8 @@ export async function openDriver(
       return new OverlayDriver(root, kernel);
     case "btrfs":
       return new BtrfsDriver(root, kernel);
+    case "fuse-overlayfs":
+      return new FuseOverlayDriver(root, kernel);
     case "vfs":
       return new VfsDriver(root, kernel);
     case "erofs": {

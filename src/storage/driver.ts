@@ -19,7 +19,7 @@ export interface StorageKernel extends Privileged {
 }
 
 /** The drivers that there are. */
-export const driverNames = ["overlay2", "erofs", "btrfs", "vfs"] as const;
+export const driverNames = ["overlay2", "erofs", "btrfs", "fuse-overlayfs", "vfs"] as const;
 /** A driver by its name. */
 export type DriverName = (typeof driverNames)[number];
 
@@ -33,7 +33,15 @@ export type RootMount =
       readonly workdir: string;
       readonly volatile: boolean;
     }
-  | { readonly kind: "bind"; readonly path: string };
+  | { readonly kind: "bind"; readonly path: string }
+  | {
+      readonly kind: "fuse-overlay";
+      /** fuse-overlayfs. */
+      readonly program: string;
+      readonly lowerdirs: readonly string[];
+      readonly upperdir: string;
+      readonly workdir: string;
+    };
 
 /** A container's writable layer and what it stands on. */
 export interface ContainerLayer {

@@ -30,12 +30,16 @@ export class OverlayDriver extends Store {
     // The kernel refuses a volatile upper a second time unless told that its loss is accepted.
     if (container.volatile)
       rmSync(`${directory}/work/work/incompat`, { recursive: true, force: true });
+    return { kind: "overlay", ...this.parts(container), volatile: container.volatile };
+  }
+
+  /** The directories that are merged. */
+  protected parts(container: ContainerLayer) {
+    const directory = this.container(container.id);
     return {
-      kind: "overlay",
       lowerdirs: this.lowers(container),
       upperdir: `${directory}/upper`,
       workdir: `${directory}/work`,
-      volatile: container.volatile,
     };
   }
 

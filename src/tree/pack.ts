@@ -75,7 +75,9 @@ export class Packer {
       linkPath: type === "symlink" ? place.readLink() : "",
       ...(device ? deviceNumbers(info.rdev) : { major: 0, minor: 0 }),
       // What the overlay notes for itself is nobody else's.
-      xattrs: new Map([...xattrs].filter(([name]) => !name.startsWith("trusted."))),
+      xattrs: new Map(
+        [...xattrs].filter(([name]) => !/^(trusted|user\.fuseoverlayfs)\./.test(name)),
+      ),
     };
   }
 

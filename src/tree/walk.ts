@@ -19,6 +19,7 @@ const O_DIRECTORY = 0o200000;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const OPAQUE = "trusted.overlay.opaque";
+const OWN_MARKS = ".wh..wh.";
 
 /** The names that a path is made of, ".." among them. */
 export function namesOf(path: string): string[] {
@@ -101,6 +102,8 @@ function readNames(directory: number): string[] {
 export function namesIn(directories: readonly number[], more: readonly string[] = []): string[] {
   const names = new Set(directories.flatMap(readNames));
   for (const name of more) names.add(name);
+  // The merging program's own; in an archive such a name would be a mark.
+  for (const name of names) if (name.startsWith(OWN_MARKS)) names.delete(name);
   return [...names].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 }
 

@@ -1,5 +1,8 @@
 /** Every storage driver on the file systems that it is for: the suite, and containers of a daemon. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { settledLeftover, takeCensus } from "../kits/census.ts";
+import { TestDaemon } from "../kits/daemon.ts";
 import { type FileSystemKind, fileSystemMissing, TestFileSystem } from "../kits/file-system.ts";
 import { type SuitePlace, storageSuite } from "../kits/storage-suite.ts";
 
@@ -11,13 +14,180 @@ function here(): SuitePlace {
 
 storageSuite("overlay2", "the host's file system", here);
 storageSuite("erofs", "the host's file system", here);
-storageSuite("vfs", "the host's file system", here);
 for (const [driver, kind] of [
   ["overlay2", "xfs"],
-  ["overlay2", "btrfs"],
-  ["erofs", "xfs"],
   ["erofs", "btrfs"],
   ["btrfs", "btrfs"],
   ["vfs", "xfs"],
 ] as const satisfies readonly (readonly [string, FileSystemKind])[])
   storageSuite(driver, kind, () => new TestFileSystem(kind), fileSystemMissing(kind));
+
+const noFuse = Bun.which("fuse-overlayfs") === null ? "fuse-overlayfs is not installed" : undefined;
+storageSuite("fuse-overlayfs", "the host's file system", here, noFuse);
+
+/** Processes that serve containers' roots. */
+function servers(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/comm`, "utf8") === "fuse-overlayfs\n";
+      } catch {
+        return false;
+      }
+    });
+}
+
+const daemons = [
+  ["overlay2", "ext4"],
+  ["erofs", "xfs"],
+  ["btrfs", "btrfs"],
+  ["fuse-overlayfs", "ext4"],
+  ["vfs", "xfs"],
+] as const satisfies readonly (readonly [string, FileSystemKind])[];
+
+describe.each(daemons)("a daemon with %s on %s", (driver, kind) => {
+  const skipped = fileSystemMissing(kind) ?? (driver === "fuse-overlayfs" ? noFuse : undefined);
+  const run = test.skipIf(skipped !== undefined);
+  let before: ReturnType<typeof takeCensus>;
+  let fs: TestFileSystem;
+  let daemon: TestDaemon;
+  beforeAll(async () => {
+    if (skipped !== undefined) return;
+    before = takeCensus();
+    fs = new TestFileSystem(kind);
+    daemon = await new TestDaemon(["--data-root", `${fs.path}/data`, "-s", driver]).start();
+  });
+  afterAll(async () => {
+    if (skipped !== undefined) return;
+    await daemon.destroy();
+    fs.remove();
+    expect(servers()).toEqual([]);
+    expect(await settledLeftover(before)).toEqual([]);
+  });
+  const berth = async (...args: string[]) => (await daemon.berth(...args)).out;
+
+  run(`info names it${skipped === undefined ? "" : ` (skipped: ${skipped})`}`, async () => {
+    const status = await berth("info", "-f", "{{.Driver}} {{json .DriverStatus}}");
+    expect(status).toStartWith(`${driver} `);
+    expect(status).toContain(`["Backing Filesystem","${kind === "ext4" ? "extfs" : kind}"]`);
+    expect(status).toMatch(new RegExp(`"Drivers that work here","[^"]*\\b${driver}\\b`));
+  });
+
+  run(
+    "a container writes, ends, starts again, is looked at, copied, committed and removed",
+    async () => {
+      const script =
+        "cat /n 2>/dev/null; echo run >> /n; rm -f /etc/group; touch /d/f; stat -c %U /n";
+      await daemon.berth(
+        "create",
+        "--name",
+        "one",
+        "busybox",
+        "sh",
+        "-c",
+        `mkdir -p /d; ${script}`,
+      );
+      expect(await berth("start", "-a", "one")).toBe("root\n");
+      expect(await berth("start", "-a", "one")).toBe("run\nroot\n");
+      const told = (await berth("diff", "one")).trim().split("\n").sort();
+      expect(told).toEqual(["A /d", "A /d/f", "A /n", "C /etc", "D /etc/group"]);
+      expect(await berth("ps", "-as", "--format", "{{.Size}}")).toMatch(/^8B \(virtual /);
+      const file = `${daemon.directory}/in`;
+      writeFileSync(file, "from outside");
+      expect((await daemon.berth("cp", file, "one:/d/in")).err).toBe("");
+      expect((await daemon.berth("cp", "one:/d/in", `${file}.out`)).err).toBe("");
+      expect(readFileSync(`${file}.out`, "utf8")).toBe("from outside");
+      const listed = Bun.spawnSync(["tar", "-tf", "-"], {
+        stdin: new TextEncoder().encode(await berth("cp", "one:/d", "-")),
+      }).stdout.toString();
+      expect(listed.split("\n").sort()).toEqual(["", "d/", "d/f", "d/in"]);
+      expect(await berth("commit", "one", "made")).toStartWith("sha256:");
+      const look = "cat /n /d/in; ls /etc/group; ls -a /d";
+      const again = await daemon.berth("run", "--rm", "made", "sh", "-c", look);
+      expect(again.out).toBe("run\nrun\nfrom outside.\n..\nf\nin\n");
+      expect(again.err).toContain("/etc/group: No such file");
+      await berth("rm", "one");
+      expect(await berth("rmi", "made")).toContain("Deleted: sha256:");
+    },
+  );
+
+  run(
+    "a directory that is replaced, and volumes filled from layers that take things away",
+    async () => {
+      const make =
+        "mkdir -p /v/gone /v/kept; echo 1 > /v/gone/f; echo 2 > /v/kept/old; echo 3 > /v/file";
+      await daemon.berth("run", "--name", "low", "busybox", "sh", "-c", make);
+      await daemon.berth("commit", "low", "low");
+      const change =
+        "rm -r /v/gone /v/file /v/kept; mkdir /v/kept; echo 4 > /v/kept/new; chmod 700 /v";
+      await daemon.berth("run", "--name", "high", "low", "sh", "-c", change);
+      await daemon.berth("commit", "high", "high");
+      const list = "cd /v && find . | sort | tr '\\n' ' ' && stat -c %a .";
+      const whole = ". ./kept ./kept/new 700\n";
+      expect(await berth("run", "--rm", "high", "sh", "-c", list)).toBe(whole);
+      expect(await berth("run", "--rm", "-v", "filled:/v", "high", "sh", "-c", list)).toBe(whole);
+      const mount = "type=image,source=high,target=/image";
+      expect(await berth("run", "--rm", "--mount", mount, "busybox", "ls", "/image/v/kept")).toBe(
+        "new\n",
+      );
+      const exported = `${daemon.directory}/high.tar`;
+      await daemon.berth("export", "-o", exported, "high");
+      const names = Bun.spawnSync(["tar", "-tf", exported]).stdout.toString();
+      expect(names.split("\n").filter((name) => /^v\//.test(name))).toEqual([
+        "v/",
+        "v/kept/",
+        "v/kept/new",
+      ]);
+      expect(names).not.toContain(".wh.");
+      await daemon.berth("rm", "low", "high");
+      await daemon.berth("rmi", "high", "low");
+      await daemon.berth("volume", "rm", "filled");
+    },
+  );
+
+  run("a container outlives its daemon, and nothing of it is seen on the host", async () => {
+    const mounts = takeCensus().mounts;
+    const work = "i=0; while :; do i=$((i+1)); echo $i > /m; mv /m /n; sleep 0.01; done";
+    await daemon.berth(
+      "run",
+      "-d",
+      "--name",
+      "lives",
+      "--read-only=false",
+      "busybox",
+      "sh",
+      "-c",
+      work,
+    );
+    expect(takeCensus().mounts).toEqual(mounts);
+    await daemon.kill();
+    await daemon.start();
+    const count = async () => Number(await berth("exec", "lives", "cat", "/n"));
+    const was = await count();
+    while ((await count()) <= was) await Bun.sleep(10);
+    const seen = await berth("exec", "lives", "ps");
+    expect(seen).not.toContain("fuse");
+    await daemon.berth("pause", "lives");
+    expect((await daemon.berth("cp", "lives:/n", "-")).status).toBe(0);
+    await daemon.berth("unpause", "lives");
+    expect((await daemon.berth("rm", "-f", "lives")).err).toBe("");
+    expect(await berth("system", "df", "-v")).not.toContain("lives");
+    await daemon.stop();
+    expect(readdirSync(`${fs.path}/data/${driver}/containers`)).toEqual([]);
+    expect(readdirSync(`${fs.path}/data/${driver}/trash`)).toEqual([]);
+    await daemon.start();
+  });
+
+  if (driver !== "fuse-overlayfs") return;
+  run("a container ends with the program that serves its root", async () => {
+    await daemon.berth("run", "-d", "--name", "served", "busybox", "sleep", "1000");
+    const [server = 0] = servers();
+    process.kill(server, "SIGKILL");
+    expect(await berth("wait", "served")).toBe("137\n");
+    await daemon.berth("start", "served");
+    expect(servers().length).toBe(1);
+    await daemon.berth("rm", "-f", "served");
+  });
+});

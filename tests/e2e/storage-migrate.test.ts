@@ -138,7 +138,10 @@ test("a data root keeps its driver; another is refused until it is moved", async
     ["devicemapper", /not supported any more: use overlay2 .* or btrfs/],
     ["aufs", /not supported any more: use overlay2/],
     ["zfs", /not supported any more: use overlay2/],
-    ["nonsense", /unknown storage driver "nonsense": there are overlay2, erofs, btrfs, vfs/],
+    [
+      "nonsense",
+      /unknown storage driver "nonsense": there are overlay2, erofs, btrfs, fuse-overlayfs, vfs/,
+    ],
     ["btrfs", /(works? here|of the storage driver vfs)/],
   ] as const) {
     const done = start("-s", name);

@@ -169,7 +169,8 @@ class Bench {
   async mount(container: ContainerLayer): Promise<string> {
     const mount = this.driver.mountOf(container);
     if (mount.kind === "bind") return mount.path;
-    const handle = await this.kernel.mountDetached("overlay", overlayParams(mount, true));
+    const merged = { volatile: false, ...mount, kind: "overlay" } as const;
+    const handle = await this.kernel.mountDetached("overlay", overlayParams(merged, true));
     this.handles.push(handle);
     return `/proc/${this.kernel.pid}/fd/${handle}/.`;
   }

@@ -10,7 +10,7 @@ export const command: Command = {
   usage: "--to DRIVER [OPTIONS]",
   short: "Move images and containers to another storage driver",
   flags: [
-    flag("to", "", "string", "The storage driver: overlay2, erofs, btrfs or vfs"),
+    flag("to", "", "string", "The storage driver: overlay2, erofs, btrfs, fuse-overlayfs or vfs"),
     flag("data-root", "", "string", "The daemon's data root", '"/var/lib/berth"'),
     flag("config-file", "", "string", "The daemon's daemon.json", '"/etc/berth/daemon.json"'),
   ],
