@@ -78,12 +78,21 @@ export interface TransferOptions {
 
 /** Images. */
 export interface ImagesPort {
-  list(filters: QueryFilters, options: { readonly sharedSize: boolean }): ImageSummary[];
+  list(
+    filters: QueryFilters,
+    options: {
+      readonly sharedSize: boolean;
+      /** Images without names that others were made from, too. */
+      readonly all: boolean;
+      /** Only what was made before, in milliseconds since 1970. */
+      readonly until: number | undefined;
+    },
+  ): ImageSummary[];
   inspect(name: string, platform?: Platform): ImageInspect;
   history(name: string, platform?: Platform): ImageHistoryResponseItem[];
   tag(source: string, target: string): void;
   /** Tells of it by events, too. */
-  remove(name: string, force: boolean): ImageDeleteResponseItem[];
+  remove(name: string, force: boolean, keepParents: boolean): ImageDeleteResponseItem[];
   load(
     archive: Bytes,
   ): Promise<readonly { readonly names: readonly string[]; readonly id: string }[]>;

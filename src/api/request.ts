@@ -152,7 +152,7 @@ export function timeOf(query: URLSearchParams, name: string): number | undefined
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
 /** A filter's moment: a time, or how long ago as Go writes it ("1h30m"). Throws a Fault "invalid" for anything else. */
-function untilOf(filters: QueryFilters): number | undefined {
+export function untilOf(filters: QueryFilters): number | undefined {
   const [text, ...more] = filters.until ?? [];
   if (text === undefined) return undefined;
   if (more.length > 0) throw fault("invalid", "filter", "more than one until filter specified");

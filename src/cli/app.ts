@@ -83,11 +83,13 @@ async function runRoute(route: Route, argv: readonly string[], hostFlag: string,
     checkCount(name, command, parsed);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    const see = error.message.startsWith("berth:") ? "See" : "Run";
+    const counted = error.message.startsWith("berth:");
+    // Docker's own texts differ in this word.
+    const see = counted && error.message.includes(" at least ") ? "See" : "Run";
     err(
       `${error.message}\n\nUsage:  ${name} ${command.usage}\n\n${see} '${name} --help' for more information\n`,
     );
-    return see === "See" ? 1 : 125;
+    return counted ? 1 : 125;
   }
   try {
     const host = resolveHost(hostFlag || undefined, process.env);

@@ -12,6 +12,11 @@ export function splitTag(reference: string): {
   return { repository: reference.slice(0, colon), tag: reference.slice(colon + 1) };
 }
 
+/** An image's name as part of an address: its slashes stay. */
+export function imagePath(name: string): string {
+  return name.split("/").map(encodeURIComponent).join("/");
+}
+
 /** The same with the default registry and its default path, as the last line of a pull shows it. */
 export function wholeName(name: string): string {
   const [first = ""] = name.split("/");

@@ -105,10 +105,13 @@ export const routes: readonly Route[] = [
     () => import("./commands/load.ts"),
   ),
   ...spellings(
-    "inspect, container inspect, image inspect, volume inspect, network inspect",
+    "inspect, container inspect, volume inspect, network inspect",
     "Return low-level information on objects",
     () => import("./commands/inspect.ts"),
   ),
+  ...spellings("image inspect", "Display detailed information on one or more images", async () => ({
+    command: (await import("./commands/inspect.ts")).imageCommand,
+  })),
   ...spellings("version", "Show the version information", () => import("./commands/version.ts")),
   ...spellings(
     "info, system info",

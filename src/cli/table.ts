@@ -44,6 +44,13 @@ export function writeList(rows: readonly Row[], how: ListFormat): void {
   out(listText(rows, how));
 }
 
+/** A row as Go writes a map: keys in order, and nothing in it that could be a tag of HTML. */
+function rowJson(row: Row): string {
+  const ordered = Object.fromEntries(Object.entries(row).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  const escaped = (c: string) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return JSON.stringify(ordered).replace(/[<>&\u2028\u2029]/g, escaped);
+}
+
 /** Rows in the format that was asked for. */
 export function listText(rows: readonly Row[], how: ListFormat): string {
   const format = how.format === "" || how.format === "table" ? `table ${how.table}` : how.format;
@@ -55,12 +62,14 @@ export function listText(rows: readonly Row[], how: ListFormat): string {
           .filter(([, value]) => typeof value !== "function")
           .toSorted(([a], [b]) => (a < b ? -1 : 1)),
       );
-    return rows.map((row) => `${JSON.stringify(plain(row))}\n`).join("");
+    return rows.map((row) => `${rowJson(plain(row))}\n`).join("");
   }
   const isTable = /^table\s/.test(format);
   const source = interpretEscapes(isTable ? format.replace(/^table\s+/, "") : format);
   const template = parseTemplate(source);
-  const lines = rows.map((row) => execute(template, row));
+  // A whole row in a template is what it is in JSON.
+  const whole = /^\{\{\s*json\s+\.\s*\}\}$/.test(source);
+  const lines = rows.map((row) => (whole ? rowJson(row) : execute(template, row)));
   if (!isTable) return lines.map((line) => `${line}\n`).join("");
   const headings = {
     ...how.headings,

@@ -24,13 +24,18 @@ function goneContainers(parts: DiskParts, choice: PruneChoice): ReadonlySet<stri
 /** Images that nobody uses; with what they would take with them, measured before it is gone. */
 function chooseImages(parts: DiskParts, choice: PruneChoice): ImageRecord[] {
   const users = parts.imageUsers(goneContainers(parts, choice));
-  return parts.images
-    .list()
-    .filter((image) => users.of(image.id).length === 0)
-    .filter((image) => !choice.onlyNameless || image.tags.length === 0)
-    .filter(({ document }) =>
-      isSelected(choice, document.config?.Labels ?? {}, Date.parse(document.created ?? "") || 0),
-    );
+  const all = parts.images.list();
+  const parents = new Set(all.map(({ parent }) => parent));
+  return (
+    all
+      // What others were made from goes with the last of them.
+      .filter((image) => image.tags.length > 0 || !parents.has(image.id))
+      .filter((image) => users.of(image.id).length === 0)
+      .filter((image) => !choice.onlyNameless || image.tags.length === 0)
+      .filter(({ document }) =>
+        isSelected(choice, document.config?.Labels ?? {}, Date.parse(document.created ?? "") || 0),
+      )
+  );
 }
 
 /** Removes images that nobody uses. The bytes are those of the disk: layers, and blobs beside them. */

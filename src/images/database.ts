@@ -45,6 +45,7 @@ export class ImageDatabase {
     );
     db.run("CREATE TABLE IF NOT EXISTS layer_sizes (chain TEXT PRIMARY KEY, size INTEGER)");
     db.run("CREATE INDEX IF NOT EXISTS tags_image ON tags (image)");
+    db.run("CREATE TABLE IF NOT EXISTS image_parents (image TEXT PRIMARY KEY, parent TEXT)");
     db.run("CREATE TABLE IF NOT EXISTS repo_digests (reference TEXT PRIMARY KEY, image TEXT)");
     db.run("CREATE INDEX IF NOT EXISTS repo_digests_image ON repo_digests (image)");
     db.run("CREATE TABLE IF NOT EXISTS compressed (digest TEXT PRIMARY KEY, gzip TEXT)");
@@ -103,8 +104,33 @@ export class ImageDatabase {
     return this.db.query<{ n: number }, []>("SELECT count(*) AS n FROM images").get()?.n ?? 0;
   }
 
-  setTag(reference: string, id: string): void {
-    this.db.run("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [reference, id, Date.now()]);
+  /** Gives an image a name. `tagged`: when somebody asked for that, in milliseconds since 1970; 0 for names that came along. */
+  setTag(reference: string, id: string, tagged = Date.now()): void {
+    this.db.run("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [reference, id, tagged]);
+  }
+
+  /** Notes which image one was made from here. */
+  setParent(id: string, parent: string): void {
+    this.db.run("INSERT OR REPLACE INTO image_parents VALUES (?, ?)", [id, parent]);
+  }
+
+  private parentOf(id: string): string | undefined {
+    return this.db
+      .query<{ parent: string }, [string]>(
+        "SELECT parent FROM image_parents JOIN images ON images.id = parent WHERE image = ?",
+      )
+      .get(id)?.parent;
+  }
+
+  /** Whether others here were made from an image. */
+  hasChildren(id: string): boolean {
+    return (
+      this.db
+        .query<{ image: string }, [string]>(
+          "SELECT image FROM image_parents WHERE parent = ? LIMIT 1",
+        )
+        .get(id) !== null
+    );
   }
 
   removeTag(reference: string): void {
@@ -259,6 +285,7 @@ export class ImageDatabase {
       this.db.run("DELETE FROM tags WHERE image = ?", [id]);
       this.db.run("DELETE FROM repo_digests WHERE image = ?", [id]);
       this.db.run("DELETE FROM images WHERE id = ?", [id]);
+      this.db.run("DELETE FROM image_parents WHERE image = ? OR parent = ?", [id, id]);
       const used = this.allBlobs();
       const gone = [...own, ...this.compressedForms(own)].filter((digest) => !used.has(digest));
       for (const digest of gone) {
@@ -346,6 +373,7 @@ export class ImageDatabase {
 
   private record(row: Row): ImageRecord {
     const document = JSON.parse(row.document) as ImageDocument;
+    const parent = this.parentOf(row.id);
     return {
       id: row.id,
       document,
@@ -358,6 +386,7 @@ export class ImageDatabase {
         familiarReference(parseReference(reference)),
       ),
       ...(row.manifest === null ? {} : { manifest: row.manifest }),
+      ...(parent === undefined ? {} : { parent }),
       added: row.added,
     };
   }

@@ -15,7 +15,7 @@ export type {
   TransferOptions,
 } from "./options.ts";
 export type { Progress, Report } from "./progress.ts";
-export type { ImageUsers, RemovalPlan, RemovalStep } from "./removal.ts";
+export type { ImageUsers, RemovalPlan, RemovalStep, RemovalWish } from "./removal.ts";
 export { ImageStore } from "./store.ts";
 export type { ImageUpkeep } from "./upkeep.ts";
 export {

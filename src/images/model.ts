@@ -54,6 +54,8 @@ export interface ImageRecord {
   readonly digests: readonly string[];
   /** The manifest that it came with, if any. */
   readonly manifest?: string;
+  /** The image that it was made from here. */
+  readonly parent?: string;
   /** When it was put here, in milliseconds since 1970. */
   readonly added: number;
 }

@@ -36,12 +36,22 @@ export interface Removal {
 }
 
 /** What was asked for. */
-interface Wish {
+export interface RemovalWish {
   readonly name: string;
   readonly force: boolean;
+  /** Leaves the images without names that this one was made from. */
+  readonly keepParents?: boolean;
+}
+
+/** One removal: where from, whose use stands against it, and what was done. */
+interface Work extends Removal {
+  readonly users: ImageUsers;
+  readonly wish: RemovalWish;
+  readonly steps: RemovalStep[];
 }
 
 const repositoryOf = (whole: string) => whole.replace(/(@sha256)?:[^:/]*$/, "");
+const isDigest = (whole: string) => whole.includes("@");
 
 /** The whole name among an image's that was meant; undefined when it was asked for by its id. */
 function nameMeant(name: string, names: readonly string[]): string | undefined {
@@ -55,34 +65,6 @@ function nameMeant(name: string, names: readonly string[]): string | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Throws a Fault "conflict" when containers stand against the end of an image. */
-function checkUnused(
-  image: ImageRecord,
-  { name, force }: Wish,
-  byId: boolean,
-  containers: ReturnType<ImageUsers["of"]>,
-): void {
-  const id = shortDigest(image.id);
-  const running = containers.find((container) => container.running);
-  if (running !== undefined && (byId || !force))
-    throw fault(
-      "conflict",
-      "image-running",
-      byId
-        ? `conflict: unable to delete ${id} (cannot be forced) - image is being used by running container ${running.id.slice(0, 12)}`
-        : `conflict: unable to remove repository reference "${name}" (must force) - container ${running.id.slice(0, 12)} is using its referenced image ${id}`,
-    );
-  const [stopped] = containers;
-  if (stopped !== undefined && !force)
-    throw fault(
-      "conflict",
-      "image-used",
-      byId
-        ? `conflict: unable to delete ${id} (must be forced) - image is being used by stopped container ${stopped.id.slice(0, 12)}`
-        : `conflict: unable to remove repository reference "${name}" (must force) - container ${stopped.id.slice(0, 12)} is using its referenced image ${id}`,
-    );
 }
 
 function deleteImage(
@@ -106,50 +88,134 @@ function deleteImage(
   return steps;
 }
 
+function namesOf({ data }: Removal, id: string): string[] {
+  return [...data.references(id), ...data.digests(id)];
+}
+
+function untag({ data, steps }: Work, whole: string): void {
+  data.removeTag(whole);
+  data.removeDigest(whole);
+  steps.push({ Untagged: familiarReference(parseReference(whole)) });
+}
+
+/** Whether names amount to one: at most one tag, and digests of its repository alone. */
+function areSingle(names: readonly string[]): boolean {
+  if (names.length <= 1) return true;
+  const tags = names.filter((name) => !isDigest(name));
+  const digested = new Set(names.filter(isDigest).map(repositoryOf));
+  const single = tags[0] ?? names[0] ?? "";
+  return tags.length <= 1 && digested.size === 1 && digested.has(repositoryOf(single));
+}
+
+/** Why an image cannot be deleted. */
+interface Conflict {
+  /** A container uses it. */
+  readonly used: boolean;
+  readonly error: Error;
+}
+
+/** What force cannot overcome. */
+function hardConflict({ data, users }: Work, id: string): Conflict | undefined {
+  const refused = `conflict: unable to delete ${shortDigest(id)} (cannot be forced)`;
+  if (data.hasChildren(id))
+    return {
+      used: false,
+      error: fault("conflict", "image-children", `${refused} - image has dependent child images`),
+    };
+  const running = users.of(id).find((container) => container.running);
+  if (running === undefined) return undefined;
+  const user = running.id.slice(0, 12);
+  return {
+    used: true,
+    error: fault(
+      "conflict",
+      "image-running",
+      `${refused} - image is being used by running container ${user}`,
+    ),
+  };
+}
+
+/** What force overcomes: names, which do not count when they go anyway, and containers that do not run. */
+function softConflict(work: Work, id: string, names: boolean): Conflict | undefined {
+  if (work.wish.force) return undefined;
+  const refused = `conflict: unable to delete ${shortDigest(id)} (must be forced)`;
+  if (names && namesOf(work, id).length > 0)
+    return {
+      used: false,
+      error: fault(
+        "conflict",
+        "image-in-repositories",
+        `${refused} - image is referenced in multiple repositories`,
+      ),
+    };
+  const [stopped] = work.users.of(id);
+  if (stopped === undefined) return undefined;
+  const user = stopped.id.slice(0, 12);
+  return {
+    used: true,
+    error: fault(
+      "conflict",
+      "image-used",
+      `${refused} - image is being used by stopped container ${user}`,
+    ),
+  };
+}
+
+/**
+ * Deletes an image with what names it still has, and then the nameless ones that it was made from. `quiet`: an image that
+ * somebody still needs just stays.
+ */
+function deleteWhole(work: Work, image: ImageRecord, quiet: boolean): void {
+  const conflict = hardConflict(work, image.id) ?? softConflict(work, image.id, true);
+  if (conflict !== undefined) {
+    const dangling = namesOf(work, image.id).length === 0 && !work.data.hasChildren(image.id);
+    if (quiet && (!dangling || conflict.used)) return;
+    throw conflict.error;
+  }
+  for (const whole of namesOf(work, image.id)) untag(work, whole);
+  work.steps.push(...deleteImage(work, image, work.users.chains));
+  if (work.wish.keepParents || image.parent === undefined) return;
+  const parent = work.data.byId(image.parent);
+  if (parent !== undefined)
+    deleteWhole({ ...work, wish: { ...work.wish, force: false } }, parent, true);
+}
+
+/** Takes one name away, and with the last tag of a repository the digests that it was fetched by. */
+function untagOne(work: Work, image: ImageRecord, meant: string): void {
+  const { users, wish } = work;
+  const [container] = users.of(image.id);
+  if (container !== undefined && !wish.force && areSingle(namesOf(work, image.id)))
+    throw fault(
+      "conflict",
+      "image-name-used",
+      `conflict: unable to remove repository reference "${wish.name}" (must force) - container ${container.id.slice(0, 12)} is using its referenced image ${shortDigest(image.id)}`,
+    );
+  untag(work, meant);
+  const others = namesOf(work, image.id).filter((one) => repositoryOf(one) === repositoryOf(meant));
+  if (!isDigest(meant) && others.every(isDigest)) for (const one of others) untag(work, one);
+}
+
 /** Removes a name, and the image with it when that was its last. Throws Faults "conflict" in Docker's words. */
 export function removeImage(
   removal: Removal,
   image: ImageRecord,
-  wish: Wish,
+  wish: RemovalWish,
   users: ImageUsers,
 ): RemovalStep[] {
-  const { data } = removal;
-  const tags = data.references(image.id);
-  const digests = data.digests(image.id);
-  const meant = nameMeant(wish.name, [...tags, ...digests]);
-  const repositories = new Set(tags.map(repositoryOf));
-  if (meant === undefined && (tags.length > 1 || repositories.size > 1) && !wish.force)
-    throw fault(
-      "conflict",
-      "image-in-repositories",
-      `conflict: unable to delete ${shortDigest(image.id)} (must be forced) - image is referenced in multiple repositories`,
-    );
-  // With the last tag of a repository go the digests that it was fetched by.
-  const untag =
-    meant === undefined
-      ? [...tags, ...digests]
-      : [
-          meant,
-          ...digests.filter(
-            (one) =>
-              tags.includes(meant) &&
-              repositoryOf(one) === repositoryOf(meant) &&
-              tags.every((tag) => tag === meant || repositoryOf(tag) !== repositoryOf(meant)),
-          ),
-        ];
-  const last = untag.length === tags.length + digests.length;
-  const containers = users.of(image.id);
-  if (last) checkUnused(image, wish, meant === undefined, containers);
-  for (const whole of untag) {
-    data.removeTag(whole);
-    data.removeDigest(whole);
+  const work: Work = { ...removal, users, wish, steps: [] };
+  const names = namesOf(removal, image.id);
+  const meant = nameMeant(wish.name, names);
+  if (meant !== undefined) {
+    untagOne(work, image, meant);
+    if (namesOf(work, image.id).length > 0) return work.steps;
+  } else if (areSingle(names)) {
+    // All its names go with it, so that they do not stand against it.
+    const conflict = hardConflict(work, image.id) ?? softConflict(work, image.id, false);
+    if (conflict !== undefined) throw conflict.error;
+    for (const whole of names) untag(work, whole);
   }
-  const steps: RemovalStep[] = untag.map((whole) => ({
-    Untagged: familiarReference(parseReference(whole)),
-  }));
-  // A running container keeps its image, nameless.
-  if (!last || containers.some(({ running }) => running)) return steps;
-  return [...steps, ...deleteImage(removal, image, users.chains)];
+  deleteWhole(work, image, meant !== undefined);
+  return work.steps;
 }
 
 /** What a removal of whole images would take away. */

@@ -282,17 +282,19 @@ test("removing a name keeps the image while it has another; the last takes blobs
   await store.load(stream(dockerArchive([simple()], "one:1")));
   store.tag("one:1", "two:2");
   const image = store.resolve("two:2");
-  expect(() => store.remove(image.id, false, noUsers)).toThrow("multiple repositories");
-  expect(store.remove("one:1", false, noUsers)).toEqual([{ Untagged: "one:1" }]);
+  expect(() => store.remove({ name: image.id, force: false }, noUsers)).toThrow(
+    "multiple repositories",
+  );
+  expect(store.remove({ name: "one:1", force: false }, noUsers)).toEqual([{ Untagged: "one:1" }]);
   const used: ImageUsers = {
     of: () => [{ id: "c".repeat(64), running: false }],
     chains: new Set(image.chain),
   };
-  expect(() => store.remove("two:2", false, used)).toThrow(
+  expect(() => store.remove({ name: "two:2", force: false }, used)).toThrow(
     /must force.* - container cccccccccccc is using its referenced image/,
   );
   const layer = `${dir}/overlay2/layers/${image.chain[0]?.slice(7)}`;
-  store.remove("two:2", true, used);
+  store.remove({ name: "two:2", force: true }, used);
   expect(lstatSync(layer).isDirectory()).toBe(true);
   store.upkeep.sweep(new Set());
   expect(existsSync(layer)).toBe(false);

@@ -29,7 +29,7 @@ import type { CommitOptions, ImageStoreOptions, SharedBlobs, TransferOptions } f
 import { shortDigest } from "./progress.ts";
 import { type RemoteImage, resolveRemote } from "./pull.ts";
 import { pushImage } from "./push.ts";
-import { type ImageUsers, type RemovalStep, removeImage } from "./removal.ts";
+import { type ImageUsers, type RemovalStep, type RemovalWish, removeImage } from "./removal.ts";
 import { type ImageArchive, imagesMeant, saveImages } from "./save.ts";
 import { ImageUpkeep } from "./upkeep.ts";
 import { hostPlatform } from "./views.ts";
@@ -99,7 +99,8 @@ export class ImageStore {
     try {
       shown = familiarReference(parseReference(name));
     } catch {
-      // An id is shown as it was given.
+      // An id is shown as such.
+      if (/^[0-9a-f]{64}$/.test(name)) shown = `sha256:${name}`;
     }
     return fault("not-found", "no-such-image", `No such image: ${shown}`);
   }
@@ -118,13 +119,20 @@ export class ImageStore {
     if (reference.digest !== undefined)
       return (
         this.data.byDigest(wholeDigest(reference, reference.digest)) ??
-        this.data.byManifest(reference.digest) ??
-        this.data.byId(reference.digest)?.id
+        this.loadedAs(reference, reference.digest)
       );
     return (
       this.data.byReference(wholeTag(reference)) ??
       (hex === undefined ? undefined : this.byPrefix(hex))
     );
+  }
+
+  /** An image that has come with this manifest, and has a name in this repository. */
+  private loadedAs({ domain, path }: Reference, digest: string): string | undefined {
+    const id = this.data.byManifest(digest);
+    if (id === undefined) return undefined;
+    const prefix = `${domain}/${path}:`;
+    return this.data.references(id).some((tag) => tag.startsWith(prefix)) ? id : undefined;
   }
 
   private byPrefix(hex: string): string | undefined {
@@ -136,6 +144,11 @@ export class ImageStore {
         `ambiguous reference: several images have ids that begin with ${hex}`,
       );
     return found[0];
+  }
+
+  /** An image by its whole id. */
+  byId(id: string): ImageRecord | undefined {
+    return this.data.byId(id);
   }
 
   list(): ImageRecord[] {
@@ -153,6 +166,12 @@ export class ImageStore {
   /** Gives an image another name. */
   tag(source: string, target: string): ImageRecord {
     const reference = parseReference(target);
+    if (reference.domain === "docker.io" && reference.path === "library/sha256")
+      throw fault(
+        "invalid",
+        "tag-algorithm",
+        "refusing to create an ambiguous tag using digest algorithm as name",
+      );
     if (reference.digest !== undefined)
       throw fault("invalid", "tag-digest", "refusing to create a tag with a digest reference");
     const record = this.resolve(source);
@@ -203,7 +222,7 @@ export class ImageStore {
         );
       for (const layer of image.layers) this.content.commit({ ...layer, path: this.copyOf(layer) });
       const id = await this.add(image, digests, size);
-      for (const name of names) this.data.setTag(wholeTag(name), id);
+      for (const name of names) this.data.setTag(wholeTag(name), id, 0);
       this.resolved.clear();
       return { names: names.map(familiarReference), id };
     });
@@ -343,6 +362,7 @@ export class ImageStore {
         const id = await this.content.put(new TextEncoder().encode(JSON.stringify(document)));
         const blobs = [id, ...inherited, spooled.digest];
         this.data.add({ id, document, size: parent.size + size, blobs });
+        if (parent.id !== "") this.data.setParent(id, parent.id);
         if (reference !== undefined) this.data.setTag(wholeTag(reference), id);
         this.resolved.clear();
         return id;
@@ -440,7 +460,7 @@ export class ImageStore {
       this.data.expectNoMore(digests);
       for (const digest of digests) this.data.addSource(digest, reference.domain, reference.path);
       this.data.setDigest(wholeDigest(reference, image.digest), id);
-      if (reference.digest === undefined) this.data.setTag(wholeTag(reference), id);
+      if (reference.digest === undefined) this.data.setTag(wholeTag(reference), id, 0);
       this.resolved.clear();
     });
   }
@@ -533,15 +553,11 @@ export class ImageStore {
   }
 
   /** Removes a name, and the image with it when that was its last. Throws Faults "conflict" in Docker's words. */
-  remove(name: string, force: boolean, users: ImageUsers): RemovalStep[] {
+  remove(wish: RemovalWish, users: ImageUsers): RemovalStep[] {
     const { data, content, driver, holds, dropped } = this;
+    const removal = { data, content, driver, holds, dropped };
     try {
-      return removeImage(
-        { data, content, driver, holds, dropped },
-        this.resolve(name),
-        { name, force },
-        users,
-      );
+      return removeImage(removal, this.resolve(wish.name), wish, users);
     } finally {
       this.resolved.clear();
     }

@@ -17,7 +17,15 @@ function createdMs(image: ImageRecord): number {
 /** Filters of the list: each key with its accepted values. */
 export type Filters = Readonly<Record<string, readonly string[]>>;
 
-const known = new Set(["dangling", "reference", "label", "before", "since", "until"]);
+const known = new Set(["dangling", "reference", "label", "before", "since"]);
+
+/** What a list shows beyond its filters. */
+export interface ListWish {
+  /** Images without names that others were made from, too. */
+  readonly all?: boolean;
+  /** Only what was made before, in milliseconds since 1970. */
+  readonly until?: number | undefined;
+}
 
 /** A shell pattern (path.Match) as a regular expression. */
 function pattern(glob: string): RegExp {
@@ -42,14 +50,19 @@ export function filterImages(
   images: readonly ImageRecord[],
   filters: Filters,
   resolve: (name: string) => ImageRecord,
+  { all = true, until }: ListWish = {},
 ): ImageRecord[] {
   for (const key of Object.keys(filters))
     if (!known.has(key)) throw fault("invalid", "filter", `invalid filter '${key}'`);
   const dangling = filters.dangling?.map((value) => filterBoolean("dangling", value));
   const before = filters.before?.map((name) => createdMs(resolve(name)));
   const since = filters.since?.map((name) => createdMs(resolve(name)));
+  const parents = new Set(images.map(({ parent }) => parent));
+  const inner = (image: ImageRecord) => image.tags.length === 0 && parents.has(image.id);
   return images
+    .filter((image) => !inner(image) || (all && !dangling?.includes(true)))
     .filter((image) => dangling === undefined || dangling.includes(image.tags.length === 0))
+    .filter((image) => until === undefined || createdMs(image) < until)
     .flatMap((image) =>
       filters.reference === undefined ? image : (namedLike(image, filters.reference) ?? []),
     )
@@ -105,7 +118,7 @@ function repoDigests(image: ImageRecord): string[] {
 export function summaryOf(image: ImageRecord, containers: number, sharedSize = -1): ImageSummary {
   return {
     Id: image.id,
-    ParentId: "",
+    ParentId: image.parent ?? "",
     RepoTags: [...image.tags],
     RepoDigests: repoDigests(image),
     Created: Math.floor(createdMs(image) / 1000),
@@ -123,7 +136,7 @@ export function inspectOf(image: ImageRecord, driver: string, lastTagged: number
     Id: image.id,
     RepoTags: [...image.tags],
     RepoDigests: repoDigests(image),
-    Parent: "",
+    Parent: image.parent ?? "",
     Comment: document.history?.at(-1)?.comment ?? "",
     Created: document.created,
     DockerVersion: "",
@@ -141,15 +154,31 @@ export function inspectOf(image: ImageRecord, driver: string, lastTagged: number
   };
 }
 
-/** The steps that made an image, the last first; only the last has an id here. */
-export function historyOf(image: ImageRecord): ImageHistoryResponseItem[] {
-  const steps = image.document.history ?? [];
-  return steps.toReversed().map((step, index) => ({
-    Id: index === 0 ? image.id : "<missing>",
-    Created: Math.floor((Date.parse(step.created ?? "") || 0) / 1000),
-    CreatedBy: step.created_by ?? "",
-    Tags: index === 0 ? [...image.tags] : [],
-    Size: !step.empty_layer && image.chain.length === 1 ? image.size : 0,
-    Comment: step.comment ?? "",
+/**
+ * The steps that made an image, the last first, with the bytes that each has added. Those whose images are here have ids:
+ * the last, and what it was made from here. `find` gives an image by its id.
+ */
+export function historyOf(
+  image: ImageRecord,
+  layerSize: (chainId: string) => number,
+  find: (id: string) => ImageRecord | undefined,
+): ImageHistoryResponseItem[] {
+  let layer = 0;
+  const sized = (image.document.history ?? []).map((step) => ({
+    step,
+    size: step.empty_layer ? 0 : layerSize(image.chain[layer++] ?? ""),
   }));
+  let made: ImageRecord | undefined = image;
+  return sized.toReversed().map(({ step, size }) => {
+    const own = made;
+    made = own?.parent === undefined ? undefined : find(own.parent);
+    return {
+      Id: own?.id ?? "<missing>",
+      Created: Math.floor((Date.parse(step.created ?? "") || 0) / 1000),
+      CreatedBy: step.created_by ?? "",
+      Tags: [...(own?.tags ?? [])],
+      Size: size,
+      Comment: step.comment ?? "",
+    };
+  });
 }

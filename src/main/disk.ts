@@ -21,7 +21,7 @@ export function diskPort(engine: Engine, deps: EngineDeps, dataRoot: string): Di
     ...{ dataRoot, images, volumes, registry, driver, events },
     imageUsers: (except) => imageUsers(registry, except),
     prunableContainers: (selection) => prunable(registry, selection).map(({ id }) => id),
-    removeImage: (name) => removeImage(deps, name, false),
+    removeImage: (name) => removeImage(deps, { name, force: false }),
   };
   const layersSize = () => {
     const layers = new Set(images.list().flatMap(({ chain }) => chain));

@@ -18,6 +18,7 @@ import {
   type ImageUsers,
   inspectOf,
   type RemovalStep,
+  type RemovalWish,
   sharedSizes,
   summaryOf,
 } from "../images/index.ts";
@@ -43,14 +44,17 @@ export function imageUsers(
 /** Removes a name or an image, and tells of each step. */
 export function removeImage(
   { images, registry, events }: Pick<EngineDeps, "images" | "registry" | "events">,
-  name: string,
-  force: boolean,
+  wish: RemovalWish,
 ): RemovalStep[] {
-  const { id } = images.resolve(name);
-  const steps = images.remove(name, force, imageUsers(registry));
+  const { id } = images.resolve(wish.name);
+  const ids = [id];
+  for (let one = images.byId(id)?.parent; one !== undefined; one = images.byId(one)?.parent)
+    ids.push(one);
+  const steps = images.remove(wish, imageUsers(registry));
   for (const step of steps) {
     if (step.Untagged !== undefined) events.emit("image", "untag", id, { name: id });
-    if (step.Deleted === id) events.emit("image", "delete", id, { name: id });
+    const gone = ids.find((one) => one === step.Deleted);
+    if (gone !== undefined) events.emit("image", "delete", gone, { name: gone });
   }
   return steps;
 }
@@ -59,11 +63,12 @@ export function removeImage(
 export function imagesPort(deps: EngineDeps): ImagesPort {
   const { images, driver, registry, events } = deps;
   return {
-    list(filters, { sharedSize }) {
+    list(filters, { sharedSize, all: inner, until }) {
       const users = imageUsers(registry);
       const all = images.list();
       const shared = sharedSize ? sharedSizes(all, (layer) => images.layerSize(layer)) : () => -1;
-      return filterImages(all, filters, (name) => images.resolve(name)).map((image) =>
+      const wish = { all: inner, until };
+      return filterImages(all, filters, (name) => images.resolve(name), wish).map((image) =>
         summaryOf(image, users.of(image.id).length, shared(image)),
       );
     },
@@ -75,12 +80,13 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
     history(name, platform) {
       const image = images.resolve(name);
       checkPlatform(name, image, platform);
-      return historyOf(image);
+      const layerSize = (chainId: string) => images.layerSize(chainId);
+      return historyOf(image, layerSize, (id) => images.byId(id));
     },
     tag: (source, target) => {
       images.tag(source, target);
     },
-    remove: (name, force) => removeImage(deps, name, force),
+    remove: (name, force, keepParents) => removeImage(deps, { name, force, keepParents }),
     load: (archive) => images.load(archive),
     async save(names, platform) {
       const { ids, bytes } = await images.save(names, platform);

@@ -6,7 +6,7 @@ import type { Platform } from "../../spec/platform.ts";
 import { parseReference } from "../../spec/reference.ts";
 import { credentialsOf } from "../credentials.ts";
 import type { ApiPorts, Bytes, ImagesPort, TransferOptions } from "../ports.ts";
-import { boolean, filters, newReference, platformOf } from "../request.ts";
+import { boolean, filters, newReference, platformOf, untilOf } from "../request.ts";
 import { type Context, jsonLines, ok, type Reply, type Route, sendAll } from "../route.ts";
 import { statusOf } from "../status.ts";
 import { imageFor, imagesFor, knownQuery } from "../versions.ts";
@@ -159,12 +159,14 @@ function change(context: Context, { images, events }: ApiPorts): Reply | Promise
 function list(context: Context, { images }: ApiPorts): Reply {
   const { version } = context;
   const query = knownQuery(context.query, version, { "shared-size": 42 });
-  const { reference, ...others } = filters(query);
+  const { reference, until, ...others } = filters(query);
   // The oldest clients have a parameter for it.
   const named = version < 25 && query.get("filter") ? [query.get("filter") ?? ""] : undefined;
   const wanted = reference ?? named;
   const found = images.list(wanted === undefined ? others : { ...others, reference: wanted }, {
     sharedSize: boolean(query, "shared-size"),
+    all: boolean(query, "all"),
+    until: until === undefined ? undefined : untilOf({ until }),
   });
   return ok(imagesFor(found, version));
 }
@@ -195,6 +197,6 @@ export const imageRoutes: readonly Route[] = [
     method: "DELETE",
     path: "/images/*",
     handle: ({ params, query }, { images }) =>
-      ok(images.remove(params["*"] ?? "", boolean(query, "force"))),
+      ok(images.remove(params["*"] ?? "", boolean(query, "force"), boolean(query, "noprune"))),
   },
 ];

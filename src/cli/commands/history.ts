@@ -6,8 +6,13 @@ import type { ImageHistoryResponseItem } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { ellipsis, humanSize } from "../human.ts";
-import { out } from "../output.ts";
+import { platformJson } from "../platform.ts";
+import { imagePath } from "../reference.ts";
 import { writeList } from "../table.ts";
+
+function moment(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace(".000", "");
+}
 
 /** The command. */
 export const command: Command = {
@@ -19,36 +24,41 @@ export const command: Command = {
     flag("human", "H", "bool", "Print sizes and dates in human readable format", "true"),
     flag("no-trunc", "", "bool", "Don't truncate output"),
     flag("quiet", "q", "bool", "Only show image IDs"),
+    flag(
+      "platform",
+      "",
+      "string",
+      'Show history for the given platform. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
+    ),
   ],
   async run({ client }, parsed) {
-    const items = await client.json<ImageHistoryResponseItem[]>(
-      "GET",
-      `/images/${parsed.args[0]}/history`,
-    );
+    const query = { platform: platformJson(parsed.text("platform")) };
+    const path = `/images/${imagePath(parsed.args[0] ?? "")}/history`;
+    const items = await client.json<ImageHistoryResponseItem[]>("GET", path, { query });
     const [whole, human] = [parsed.on("no-trunc"), parsed.on("human", true)];
-    const rows = items.map((item) => ({
-      ID: whole ? item.Id : item.Id.replace("sha256:", "").slice(0, 12),
-      CreatedAt: new Date(item.Created * 1000).toISOString().replace(".000", ""),
-      CreatedSince: human
-        ? `${humanDuration(Date.now() / 1000 - item.Created)} ago`
-        : new Date(item.Created * 1000).toISOString().replace(".000", ""),
-      CreatedBy: whole ? item.CreatedBy : ellipsis(item.CreatedBy.replaceAll("\t", " "), 45),
-      Size: human ? humanSize(item.Size) : String(item.Size),
-      Comment: item.Comment,
-    }));
-    if (parsed.on("quiet")) for (const row of rows) out(`${row.ID}\n`);
-    else {
-      const table = "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
-      const headings = {
-        ID: "IMAGE",
-        CreatedSince: "CREATED",
-        CreatedAt: "CREATED AT",
-        CreatedBy: "CREATED BY",
-        Size: "SIZE",
-        Comment: "COMMENT",
+    const rows = items.map((item) => {
+      const by = item.CreatedBy.replaceAll("\t", " ");
+      const since = `${humanDuration(Date.now() / 1000 - item.Created)} ago`;
+      return {
+        ID: whole ? item.Id : item.Id.replace("sha256:", "").slice(0, 12),
+        CreatedAt: moment(item.Created),
+        CreatedSince: human ? since : moment(item.Created),
+        CreatedBy: whole ? by : ellipsis(by, 45),
+        Size: human ? humanSize(item.Size) : String(item.Size),
+        Comment: item.Comment,
       };
-      writeList(rows, { format: parsed.text("format"), table, headings });
-    }
+    });
+    const table = "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
+    const headings = {
+      ID: "IMAGE",
+      CreatedSince: human ? "CREATED" : "CREATED AT",
+      CreatedAt: "CREATED AT",
+      CreatedBy: "CREATED BY",
+      Size: "SIZE",
+      Comment: "COMMENT",
+    };
+    const format = parsed.text("format") || (parsed.on("quiet") ? "{{.ID}}" : "");
+    writeList(rows, { format, table, headings });
     return 0;
   },
 };

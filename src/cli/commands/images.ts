@@ -25,6 +25,7 @@ function rowsOf(image: ImageSummary, whole: boolean, digests: boolean): Row[] {
     Containers: "N/A",
     SharedSize: "N/A",
     UniqueSize: "N/A",
+    VirtualSize: humanSize(image.Size, 4),
   };
   const tags = (image.RepoTags ?? []).filter((tag) => tag !== "<none>:<none>").map(splitReference);
   const known = (image.RepoDigests ?? [])
@@ -50,6 +51,7 @@ const headings = {
   Containers: "CONTAINERS",
   SharedSize: "SHARED SIZE",
   UniqueSize: "UNIQUE SIZE",
+  VirtualSize: "SIZE",
 };
 
 /** The command. */
@@ -71,8 +73,11 @@ export const command: Command = {
     const query = { all: parsed.on("all") || undefined, filters: encodeFilters(filters) };
     const found = await client.json<ImageSummary[]>("GET", "/images/json", { query });
     const digests = parsed.on("digests");
-    const rows = found.flatMap((one) => rowsOf(one, parsed.on("no-trunc"), digests));
     const format = parsed.text("format");
+    const told = digests || /\{\{[^}]*\.Digest\b/.test(format);
+    const rows = found
+      .flatMap((one) => rowsOf(one, parsed.on("no-trunc"), digests))
+      .map((row) => (told ? row : { ...row, Digest: "<none>" }));
     const digest = digests ? "\t{{.Digest}}" : "";
     const table = `{{.Repository}}\t{{.Tag}}${digest}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`;
     if (parsed.on("quiet") && format === "") out(rows.map((row) => `${row.ID}\n`).join(""));

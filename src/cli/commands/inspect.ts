@@ -8,26 +8,79 @@ import { flag } from "../flags.ts";
 import { execute } from "../gotemplate/execute.ts";
 import { parseTemplate } from "../gotemplate/parse.ts";
 import { err, out } from "../output.ts";
+import { platformJson } from "../platform.ts";
+import { imagePath } from "../reference.ts";
 
 const kinds = ["container", "image", "network", "volume"] as const;
 type Kind = (typeof kinds)[number];
 
 function pathOf(kind: Kind, name: string): string {
   if (kind === "container") return `/containers/${encodeURIComponent(name)}/json`;
-  if (kind === "image") return `/images/${name}/json`;
+  if (kind === "image") return `/images/${imagePath(name)}/json`;
   return `/${kind}s/${encodeURIComponent(name)}`;
 }
 
-async function find(client: ApiClient, wanted: readonly Kind[], name: string, size: boolean) {
+/** What is asked for beyond the names. */
+interface Asked {
+  readonly kinds: readonly Kind[];
+  readonly size?: boolean;
+  /** As JSON. */
+  readonly platform?: string | undefined;
+}
+
+/** Whether the name may be that of another kind of object: there is none of this kind, or it can be none. */
+function isElsewhere(error: unknown): boolean {
+  return (
+    error instanceof ApiError &&
+    (error.status === 404 || error.message.includes("invalid reference format"))
+  );
+}
+
+async function find(client: ApiClient, { kinds: wanted, size, platform }: Asked, name: string) {
+  const [only, ...more] = wanted;
+  if (name === "")
+    throw new Error(`Error: No such ${more.length === 0 ? only : "object"}: ${name}`);
   for (const kind of wanted) {
     try {
-      const query = { size: (kind === "container" && size) || undefined };
+      const query = { size: (kind === "container" && size) || undefined, platform };
       return await client.json<unknown>("GET", pathOf(kind, name), { query });
     } catch (error) {
-      if (wanted.length === 1 || !(error instanceof ApiError) || error.status !== 404) throw error;
+      if (wanted.length === 1 || !isElsewhere(error)) throw error;
     }
   }
   throw new Error(`Error: No such object: ${name}`);
+}
+
+/** Prints what is found, then what is not. Gives the exit status. */
+async function inspectAll(
+  client: ApiClient,
+  asked: Asked,
+  names: readonly string[],
+  format: string,
+): Promise<number> {
+  const template = format === "" || format === "json" ? undefined : parseTemplate(format);
+  const found: unknown[] = [];
+  const failures: string[] = [];
+  for (const name of names) {
+    try {
+      found.push(await find(client, asked, name));
+    } catch (error) {
+      failures.push(describeError(error));
+    }
+  }
+  if (template) for (const one of found) out(`${execute(template, one)}\n`);
+  else if (format === "json") out(`${JSON.stringify(found)}\n`);
+  else out(`${found.length === 0 ? "[]" : JSON.stringify(found, undefined, 4)}\n`);
+  for (const failure of failures) err(`${failure}\n`);
+  return failures.length > 0 ? 1 : 0;
+}
+
+/** The kinds that a type names. Throws in Docker's words for another. */
+function kindsOf(type: string): readonly Kind[] {
+  const wanted = type === "" ? kinds : kinds.filter((kind) => kind === type);
+  if (wanted.length > 0) return wanted;
+  const known = kinds.map((kind) => JSON.stringify(kind)).join(", ");
+  throw new Error(`unknown type: ${JSON.stringify(type)}: must be one of ${known}`);
 }
 
 /** The command. */
@@ -40,27 +93,25 @@ export const command: Command = {
     flag("size", "s", "bool", "Display total file sizes if the type is container"),
     flag("type", "", "string", "Only inspect objects of the given type"),
   ],
-  async run({ client, name: called }, parsed) {
+  run({ client, name: called }, parsed) {
     const type =
       parsed.text("type") || kinds.find((kind) => called === `berth ${kind} inspect`) || "";
-    const wanted = type === "" ? kinds : kinds.filter((kind) => kind === type);
-    if (wanted.length === 0)
-      throw new Error(`${JSON.stringify(type)} is not a valid value for --type`);
-    const format = parsed.text("format");
-    const template = format === "" || format === "json" ? undefined : parseTemplate(format);
-    const found: unknown[] = [];
-    const failures: string[] = [];
-    for (const name of parsed.args) {
-      try {
-        found.push(await find(client, wanted, name, parsed.on("size")));
-      } catch (error) {
-        failures.push(describeError(error));
-      }
-    }
-    if (template) for (const one of found) out(`${execute(template, one)}\n`);
-    else if (format === "json") out(`${JSON.stringify(found)}\n`);
-    else out(`${found.length === 0 ? "[]" : JSON.stringify(found, undefined, 4)}\n`);
-    for (const failure of failures) err(`${failure}\n`);
-    return failures.length > 0 ? 1 : 0;
+    const asked = { kinds: kindsOf(type), size: parsed.on("size") };
+    return inspectAll(client, asked, parsed.args, parsed.text("format"));
+  },
+};
+
+/** `berth image inspect`. */
+export const imageCommand: Command = {
+  usage: "[OPTIONS] IMAGE [IMAGE...]",
+  short: "Display detailed information on one or more images",
+  args: [1, Number.POSITIVE_INFINITY],
+  flags: [
+    flag("format", "f", "string", "Format output using a custom template"),
+    flag("platform", "", "string", "Inspect a specific platform of the multi-platform image"),
+  ],
+  run({ client }, parsed) {
+    const platform = platformJson(parsed.text("platform"));
+    return inspectAll(client, { kinds: ["image"], platform }, parsed.args, parsed.text("format"));
   },
 };

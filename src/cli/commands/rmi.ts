@@ -1,9 +1,18 @@
 /**
  * `berth rmi`.
  */
-import { type Command, forEachName } from "../command.ts";
+import { ApiError } from "../../client/index.ts";
+import type { Command } from "../command.ts";
+import { describeError } from "../failure.ts";
 import { flag } from "../flags.ts";
-import { out } from "../output.ts";
+import { err, out } from "../output.ts";
+import { platformJson } from "../platform.ts";
+import { imagePath } from "../reference.ts";
+
+interface Step {
+  readonly Deleted?: string;
+  readonly Untagged?: string;
+}
 
 /** The command. */
 export const command: Command = {
@@ -13,20 +22,36 @@ export const command: Command = {
   flags: [
     flag("force", "f", "bool", "Force removal of the image"),
     flag("no-prune", "", "bool", "Do not delete untagged parents"),
+    flag(
+      "platform",
+      "",
+      "list",
+      'Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
+    ),
   ],
-  run({ client }, parsed) {
+  async run({ client }, parsed) {
+    const force = parsed.on("force");
+    const platforms = parsed.all("platform").map((text) => platformJson(text) ?? "");
     const query = {
-      force: parsed.on("force") || undefined,
+      force: force || undefined,
       noprune: parsed.on("no-prune") || undefined,
+      platforms: platforms.length === 0 ? undefined : platforms,
     };
-    return forEachName(parsed.args, async (name) => {
-      const done = await client.json<{ Deleted?: string; Untagged?: string }[]>(
-        "DELETE",
-        `/images/${name}`,
-        { query },
-      );
-      for (const one of done)
-        out(one.Deleted ? `Deleted: ${one.Deleted}\n` : `Untagged: ${one.Untagged}\n`);
-    });
+    const failures: string[] = [];
+    let serious = false;
+    for (const name of parsed.args) {
+      try {
+        const path = `/images/${imagePath(name)}`;
+        const done = await client.json<Step[]>("DELETE", path, { query });
+        for (const { Deleted, Untagged } of done)
+          out(Deleted ? `Deleted: ${Deleted}\n` : `Untagged: ${Untagged}\n`);
+      } catch (error) {
+        failures.push(`${describeError(error)}\n`);
+        serious ||= !(error instanceof ApiError && error.status === 404);
+      }
+    }
+    err(failures.join(""));
+    // With force, an image that is gone already is none to fail about.
+    return failures.length > 0 && (serious || !force) ? 1 : 0;
   },
 };
