@@ -76,6 +76,14 @@ export interface TransferOptions {
   readonly platform?: Platform | undefined;
 }
 
+/** How an archive of files becomes an image. */
+export interface ImportOptions {
+  readonly reference?: string | undefined;
+  readonly message?: string | undefined;
+  readonly changes?: readonly string[];
+  readonly platform?: Platform | undefined;
+}
+
 /** Images. */
 export interface ImagesPort {
   list(
@@ -98,14 +106,11 @@ export interface ImagesPort {
   ): Promise<readonly { readonly names: readonly string[]; readonly id: string }[]>;
   /** An archive of images. Throws before the first byte when one of them is not there. */
   save(names: readonly string[], platform?: Platform): Promise<Bytes>;
-  importTar(
-    archive: Bytes,
-    options: {
-      readonly reference: string | undefined;
-      readonly message: string | undefined;
-      readonly changes: readonly string[];
-      readonly platform: Platform | undefined;
-    },
+  importTar(archive: Bytes, options: ImportOptions): Promise<string>;
+  /** From an address. Rejects before anything is reported when it cannot be had. */
+  importFrom(
+    address: string,
+    options: ImportOptions & Pick<TransferOptions, "report" | "signal">,
   ): Promise<string>;
   /** Rejects before anything is reported when the image cannot be had at all. */
   pull(name: string, options: TransferOptions): Promise<void>;

@@ -27,8 +27,14 @@ function hostRefusal(error: unknown): Fault | undefined {
   return fault("failed", "host-refused", `the host refuses: ${full}${messageOf(error)}`, error);
 }
 
+/** A request without passwords of addresses in its query. */
+function withoutPasswords(request: string): string {
+  return request.replace(/((?::|%3A)(?:\/|%2F){2}[^&]*?(?::|%3A))[^&/]*?(@|%40)/gi, "$1xxxxx$2");
+}
+
 /** The status and message of anything thrown. What is no Fault is a bug of berth's: it is logged as one. */
-export function statusOf(thrown: unknown, what: string): { status: number; message: string } {
+export function statusOf(thrown: unknown, request: string): { status: number; message: string } {
+  const what = withoutPasswords(request);
   const error = hostRefusal(thrown) ?? thrown;
   if (error instanceof Fault) {
     if (error.kind === "failed") log.error("request failed", { what, error: error.message });

@@ -4,12 +4,15 @@
 import { Readable } from "node:stream";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { fault, messageOf } from "./errors.ts";
+import { decompressByHost, type HostCompression } from "./host-decompress.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
 /** A stream of bytes, as the rest of berth passes it around. */
 export type ByteStream = AsyncIterable<Uint8Array>;
 
-const magics: readonly { readonly name: string; readonly bytes: readonly number[] }[] = [
+type Compression = "gzip" | "zstd" | HostCompression;
+
+const magics: readonly { readonly name: Compression; readonly bytes: readonly number[] }[] = [
   { name: "gzip", bytes: [0x1f, 0x8b] },
   { name: "zstd", bytes: [0x28, 0xb5, 0x2f, 0xfd] },
   { name: "bzip2", bytes: [0x42, 0x5a, 0x68] },
@@ -63,7 +66,7 @@ async function* inflate(source: ByteStream, name: string): ByteStream {
   }
 }
 
-/** Gives the plain bytes of a gzip, zstd or uncompressed stream. Throws a Fault "invalid" for other compressions. */
+/** Gives the plain bytes of a stream: gzip, zstd, and by the host's programs bzip2 and xz; anything else is plain already. */
 export async function decompress(source: ByteStream): Promise<ByteStream> {
   const iterator = source[Symbol.asyncIterator]();
   const head: Uint8Array[] = [];
@@ -79,9 +82,5 @@ export async function decompress(source: ByteStream): Promise<ByteStream> {
   const whole = rejoin(head, iterator);
   if (found === undefined) return whole;
   if (found.name === "gzip" || found.name === "zstd") return inflate(whole, found.name);
-  throw fault(
-    "invalid",
-    "compression",
-    `${found.name} archives are not supported; pass it through ${found.name} -d first`,
-  );
+  return decompressByHost(found.name, whole);
 }

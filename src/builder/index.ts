@@ -1,6 +1,7 @@
 /**
  * builder: Dockerfiles to images. Knows neither the engine nor HTTP.
  */
+export { changeConfig } from "./dockerfile/changes.ts";
 export {
   type EvaluatedStage,
   evaluateStage,

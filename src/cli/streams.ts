@@ -2,10 +2,18 @@
  * The streams of a container or an exec on this program's own: input in, output out, signals and the
  * terminal's size passed on.
  */
-import { createReadStream } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { type Connection, Demultiplexer } from "../client/index.ts";
 import { err, out } from "./output.ts";
 import { terminalSize } from "./terminal.ts";
+
+/** Throws when there is no file to read there, in the words of the system. */
+export function checkReadable(path: string): void {
+  const found = path === "-" ? undefined : statSync(path, { throwIfNoEntry: false });
+  if (found === undefined && path !== "-")
+    throw new Error(`open ${path}: no such file or directory`);
+  if (found?.isDirectory()) throw new Error(`read ${path}: is a directory`);
+}
 
 /** A file's bytes, whatever kind of file it is; "-" is the standard input. */
 export function inputFrom(path: string): AsyncIterable<Uint8Array> {

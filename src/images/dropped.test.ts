@@ -133,8 +133,8 @@ test("a plain layer's blob goes, is here while somebody needs it, and goes again
   // The same again changes nothing, and with its image goes everything.
   await load(plain, plain, "y:1");
   expect(existsSync(blobFile(plain))).toBe(false);
-  store.remove("x:1", false, noUsers);
-  store.remove("y:1", false, noUsers);
+  store.remove({ name: "x:1", force: false }, noUsers);
+  store.remove({ name: "y:1", force: false }, noUsers);
   expect(readdirSync(`${dir}/content/recipes`)).toEqual([]);
   expect(readdirSync(`${dir}/content/blobs/sha256`)).toEqual([]);
 });

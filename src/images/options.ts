@@ -26,6 +26,8 @@ export interface ImageStoreOptions {
   readonly layersInUse?: (() => ReadonlySet<string>) | undefined;
   /** Whether blobs stay beside the layers that they have been unpacked to; always, unless told otherwise. */
   readonly keepBlobs?: KeepBlobs | undefined;
+  /** Applies Dockerfile instructions to a configuration; without it there are none. */
+  readonly change?: ((config: ImageConfig, changes: readonly string[]) => ImageConfig) | undefined;
   /** Opens a repository of a registry; without it there are none. */
   readonly repository?: OpenRepository | undefined;
   /** Blobs of the same content store that somebody else needs: they stay. */

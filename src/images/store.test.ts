@@ -249,35 +249,6 @@ test("damaged archives are refused with a reason", async () => {
   expect(store.count()).toBe(0);
 });
 
-test("an import applies its changes", async () => {
-  const id = await store.importTar(stream(simple()), {
-    reference: "mine",
-    changes: [
-      'CMD ["a", "b"]',
-      "ENV A=1 B='2 3'",
-      "LABEL k=v",
-      "EXPOSE 80",
-      "ENTRYPOINT run it",
-      "WORKDIR /w",
-      "USER 5",
-    ],
-  });
-  const image = store.resolve("mine:latest");
-  expect(image.id).toBe(id);
-  expect(image.document.config).toMatchObject({
-    Cmd: ["a", "b"],
-    Env: ["A=1", "B=2 3"],
-    Labels: { k: "v" },
-    ExposedPorts: { "80/tcp": {} },
-    Entrypoint: ["/bin/sh", "-c", "run it"],
-    WorkingDir: "/w",
-    User: "5",
-  });
-  await expect(store.importTar(stream(simple()), { changes: ["RUN x"] })).rejects.toThrow(
-    "run is not a valid change command",
-  );
-});
-
 test("removing a name keeps the image while it has another; the last takes blobs and layers along", async () => {
   await store.load(stream(dockerArchive([simple()], "one:1")));
   store.tag("one:1", "two:2");

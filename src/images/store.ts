@@ -15,7 +15,6 @@ import {
 } from "../spec/reference.ts";
 import type { SnapshotDriver } from "../storage/index.ts";
 import { type ArchivedImage, readArchive } from "./archive.ts";
-import { applyChanges } from "./changes.ts";
 import { type CheckOptions, type CheckParts, type CheckStep, ImageCheck } from "./check.ts";
 import { ContentStore, type Ingested } from "./content.ts";
 import { ImageDatabase } from "./database.ts";
@@ -23,6 +22,7 @@ import { describeRemote } from "./distribution.ts";
 import { Downloads } from "./downloads.ts";
 import { DroppedBlobs } from "./dropped.ts";
 import { Holds } from "./holds.ts";
+import { type ImportOptions, importArchive, remoteArchive } from "./import.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
 import type { CommitOptions, ImageStoreOptions, SharedBlobs, TransferOptions } from "./options.ts";
@@ -33,11 +33,6 @@ import { type ImageUsers, type RemovalStep, type RemovalWish, removeImage } from
 import { type ImageArchive, imagesMeant, saveImages } from "./save.ts";
 import { ImageUpkeep } from "./upkeep.ts";
 import { hostPlatform } from "./views.ts";
-
-/** A platform as a configuration names it. */
-function platformFields({ os, architecture, variant }: Platform) {
-  return { os, architecture, ...(variant === undefined ? {} : { variant }) };
-}
 
 function digestOf(bytes: Uint8Array): string {
   return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
@@ -288,52 +283,40 @@ export class ImageStore {
     return size;
   }
 
-  /** Makes an image of one layer from a root file system's archive (plain, gzip or zstd). */
-  async importTar(
-    source: ByteStream,
-    options: {
-      readonly reference?: string | undefined;
-      readonly message?: string | undefined;
-      readonly changes?: readonly string[];
-      readonly platform?: Platform | undefined;
-    },
+  /** Makes an image of one layer from a root file system's archive, whatever it is compressed with. Gives its id. */
+  async importTar(source: ByteStream, options: ImportOptions): Promise<string> {
+    const { content, data, driver, holds } = this;
+    const changed = this.changed({}, options.changes);
+    try {
+      return await importArchive({ content, data, driver, holds }, source, changed, options);
+    } finally {
+      this.resolved.clear();
+    }
+  }
+
+  /** The same from an address. Rejects before anything is told when it cannot be had. */
+  async importFrom(
+    address: string,
+    options: ImportOptions & Pick<TransferOptions, "report" | "signal">,
   ): Promise<string> {
-    const reference =
-      options.reference === undefined ? undefined : parseReference(options.reference);
-    const config: ImageConfig = applyChanges({}, options.changes ?? []);
-    const spooled = await this.content.ingest(await decompress(source));
-    return this.holds.during([spooled.digest], async () => {
-      try {
-        if (spooled.size === 0)
-          throw fault("invalid", "import-empty", "the archive to import is empty");
-        const stream = Bun.file(spooled.path).stream() as unknown as ByteStream;
-        const { diffId, size } = await this.driver.importLayer(stream);
-        this.data.setLayerSize(diffId, size);
-        this.content.commit(spooled);
-        const created = new Date().toISOString();
-        const document: ImageDocument = {
-          created,
-          ...platformFields(options.platform ?? hostPlatform()),
-          config,
-          rootfs: { type: "layers", diff_ids: [diffId] },
-          history: [{ created, comment: options.message ?? "Imported from -" }],
-        };
-        const id = await this.content.put(new TextEncoder().encode(JSON.stringify(document)));
-        this.data.add({ id, document, size, blobs: [id, spooled.digest] });
-        if (reference !== undefined) this.data.setTag(wholeTag(reference), id);
-        this.resolved.clear();
-        return id;
-      } finally {
-        rmSync(spooled.path, { force: true });
-      }
-    });
+    // What is wrong with the request is wrong before anything is fetched.
+    this.changed({}, options.changes);
+    const { from, bytes } = await remoteArchive(address, options.report, options.signal);
+    return this.importTar(bytes, { message: `Imported from ${from}`, ...options });
+  }
+
+  private changed(config: ImageConfig, changes: readonly string[] = []): ImageConfig {
+    if (changes.length === 0) return config;
+    if (this.options.change === undefined)
+      throw fault("unsupported", "no-changes", "this daemon changes no configurations");
+    return this.options.change(config, changes);
   }
 
   /** Makes an image of another (or of nothing) and one more layer. `config` is the whole of the new image's. */
   async commit(parent: ImageRecord, layer: ByteStream, options: CommitOptions): Promise<string> {
     const reference =
       options.reference === undefined ? undefined : parseReference(options.reference);
-    const config = applyChanges(options.config, options.changes ?? []);
+    const config = this.changed(options.config, options.changes);
     const spooled = await this.content.ingest(layer);
     const diffIds = [...parent.document.rootfs.diff_ids, spooled.digest];
     const chain = chainIds(diffIds);

@@ -16,6 +16,7 @@ import { openDatabase } from "../base/database.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log, setLogLevel } from "../base/log.ts";
 import { Trash } from "../base/trash.ts";
+import { changeConfig } from "../builder/index.ts";
 import {
   assembleEngine,
   ContainerDatabase,
@@ -111,6 +112,7 @@ async function construct(
   const containers = new ContainerRegistry();
   const images = new ImageStore({
     ...{ root, db, driver, builtin, repository, keepBlobs: options.keepBlobs },
+    change: changeConfig,
     layersInUse: () => new Set(containers.all().flatMap(({ record }) => chainsOf(record))),
     // What a repository of the daemon's registry has stays, whatever becomes of the images.
     others: () => data.allBlobs(),

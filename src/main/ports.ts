@@ -93,6 +93,7 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
       for (const id of ids) events.emit("image", "save", id, { name: id });
       return bytes;
     },
+    importFrom: (address, options) => images.importFrom(address, options),
     importTar: (archive, options) => images.importTar(archive, options),
     async pull(name, options) {
       await images.pull(name, options);

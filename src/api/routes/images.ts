@@ -39,32 +39,34 @@ function platformWanted({ query, version }: Context): Platform | undefined {
   return platformOf(knownQuery(query, version, { platform: 32 }).get("platform"));
 }
 
-async function create(context: Context, { images, events }: ApiPorts): Promise<undefined> {
-  const { query, request, response } = context;
+async function create(context: Context, ports: ApiPorts): Promise<undefined> {
+  const { query } = context;
   const source = query.get("fromSrc") ?? "";
   const name = query.get("fromImage") ?? "";
-  const tag = query.get("tag") ?? "";
-  if (source !== "") {
-    if (source !== "-")
-      throw fault(
-        "unsupported",
-        "import-url",
-        `cannot import from ${source}: fetch it and import the file`,
-      );
-    const reference = newReference(query);
-    const id = await images.importTar(request as unknown as Bytes, {
-      reference,
-      message: query.get("message") || undefined,
-      changes: query.getAll("changes"),
-      platform: platformWanted(context),
-    });
-    events.emit("image", "import", id, { name: reference ?? id });
-    jsonLines(context)({ status: id });
-    response.end();
-    return undefined;
-  }
+  if (source !== "") return importImage(context, ports, source);
   if (name === "") throw fault("invalid", "no-image-name", "fromImage or fromSrc is needed");
-  return pull(context, images, name, tag);
+  return pull(context, ports.images, name, query.get("tag") ?? "");
+}
+
+/** From the request's body, or from an address that the daemon fetches. */
+function importImage(
+  context: Context,
+  { images, events }: ApiPorts,
+  source: string,
+): Promise<undefined> {
+  const { query, request, signal } = context;
+  const reference = newReference(query);
+  const message = query.get("message") || undefined;
+  const changes = query.getAll("changes");
+  return transfer(context, async ({ report, platform }) => {
+    const options = { reference, changes, platform, ...(message ? { message } : {}) };
+    const id =
+      source === "-"
+        ? await images.importTar(request as unknown as Bytes, options)
+        : await images.importFrom(source, { ...options, report, signal });
+    events.emit("image", "import", id, { name: reference ?? id });
+    report({ status: id });
+  });
 }
 
 /** A stream of progress. What goes wrong before its first step is answered with a status, later in the stream. */

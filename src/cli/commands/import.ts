@@ -1,12 +1,13 @@
 /**
  * `berth import`.
  */
-import { existsSync } from "node:fs";
+import { parseReference } from "../../spec/reference.ts";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
+import { showProgress } from "../progress.ts";
 import { splitTag } from "../reference.ts";
-import { inputFrom } from "../streams.ts";
+import { checkReadable, inputFrom } from "../streams.ts";
 
 /** The command. */
 export const command: Command = {
@@ -21,26 +22,22 @@ export const command: Command = {
   async run({ client }, parsed) {
     const [source = "-", target = ""] = parsed.args;
     const remote = /^https?:\/\//.test(source);
-    if (!remote && source !== "-" && !existsSync(source))
-      throw new Error(`open ${source}: no such file or directory`);
+    if (!remote) checkReadable(source);
+    // What can be no name is told of before anything is sent.
+    if (target !== "") parseReference(target);
     const { repository, tag } = splitTag(target);
+    const platform = parsed.text("platform");
     const query = {
       fromSrc: remote ? source : "-",
-      repo: target === "" ? undefined : repository,
-      tag,
+      repo: target === "" ? undefined : target.includes("@") ? target : repository,
+      tag: target.includes("@") ? undefined : tag,
       message: parsed.text("message") || undefined,
       changes: parsed.all("change"),
+      platform: platform === "" ? undefined : platform.toLowerCase(),
     };
-    const stream = inputFrom(source);
-    const response = await client.request(
-      "POST",
-      "/images/create",
-      remote ? { query } : { query, stream },
-    );
-    for await (const value of response.values<{ status?: string; error?: string }>()) {
-      if (value.error !== undefined) throw new Error(value.error);
-      if (value.status !== undefined) out(`${value.status}\n`);
-    }
+    const body = remote ? {} : { stream: inputFrom(source) };
+    const response = await client.request("POST", "/images/create", { query, ...body });
+    await showProgress(response.values(), out);
     return 0;
   },
 };

@@ -1,12 +1,12 @@
 /**
  * `berth load`.
  */
-import { statSync } from "node:fs";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
+import { platformJson } from "../platform.ts";
 import { showProgress } from "../progress.ts";
-import { inputFrom } from "../streams.ts";
+import { checkReadable, inputFrom } from "../streams.ts";
 import { isTerminal } from "../terminal.ts";
 
 /** The command. */
@@ -23,10 +23,10 @@ export const command: Command = {
     const path = parsed.text("input");
     if (path === "" && isTerminal(0))
       throw new Error("requested load from stdin, but stdin is empty");
-    if (path !== "" && !statSync(path, { throwIfNoEntry: false }))
-      throw new Error(`open ${path}: no such file or directory`);
+    if (path !== "") checkReadable(path);
+    const platform = platformJson(parsed.text("platform"));
     const response = await client.request("POST", "/images/load", {
-      query: { quiet: parsed.on("quiet"), platform: parsed.text("platform") || undefined },
+      query: { quiet: parsed.on("quiet") || !isTerminal(1), platform },
       stream: inputFrom(path || "-"),
     });
     await showProgress(response.values(), out);
