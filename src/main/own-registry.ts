@@ -134,8 +134,11 @@ interface Opened {
   close(): void;
 }
 
-/** Opens a root of a registry's own and deletes what a crash has left there. Throws a Fault "conflict" if it is in use. */
-function openRoot(root: string): Opened {
+/**
+ * Opens a root of a registry's own and deletes what a crash has left there; a `cache` keeps what has come of blobs that it
+ * will be asked for. Throws a Fault "conflict" if the root is in use.
+ */
+function openRoot(root: string, cache: boolean): Opened {
   mkdirSync(root, { recursive: true, mode: 0o700 });
   const lock = lockRoot(
     root,
@@ -144,7 +147,7 @@ function openRoot(root: string): Opened {
   const db = openDatabase(`${root}/registry.db`, "FULL");
   const data = new RegistryDatabase(db);
   const content = new ContentStore(`${root}/content`);
-  content.sweep(new Set(data.allBlobs()));
+  content.sweep(new Set([...data.allBlobs(), ...(cache ? data.allNamed() : [])]));
   const holds = new Holds();
   const downloads = new Downloads(content, DOWNLOADS_MAX);
   const registry = new Registry({
@@ -207,7 +210,7 @@ export async function serveRegistry({
   const config = readRegistryConfig(path, settings);
   setLogLevel(config.log.level);
   const directory = root ?? config.root ?? DEFAULT_ROOT;
-  const { registry, close } = openRoot(directory);
+  const { registry, close } = openRoot(directory, config.proxy !== undefined);
   const { promise: ended, resolve: end } = Promise.withResolvers<string>();
   for (const signal of ["SIGTERM", "SIGINT"] as const) process.on(signal, () => end(signal));
   process.on("SIGHUP", () => {});
@@ -243,14 +246,15 @@ async function askServer(root: string, options: CollectionOptions): Promise<Coll
 
 /** Collects garbage in a root, or lets the process do it that serves the root. */
 export async function collectRegistry(options: CollectOptions): Promise<Collected> {
-  const root = options.root ?? readRegistryConfig(options.config).root ?? DEFAULT_ROOT;
+  const config = readRegistryConfig(options.config);
+  const root = options.root ?? config.root ?? DEFAULT_ROOT;
   if (!existsSync(`${root}/registry.db`))
     throw fault("not-found", "no-registry-root", `there is no registry in ${root}`);
   const { dryRun, deleteUntagged } = options;
   const wish = { dryRun, deleteUntagged, graceMs: graceOf(options.grace) };
   let opened: Opened;
   try {
-    opened = openRoot(root);
+    opened = openRoot(root, config.proxy !== undefined);
   } catch (error) {
     if (!(error instanceof Fault && error.code === "root-in-use")) throw error;
     return askServer(root, wish);

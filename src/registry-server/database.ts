@@ -259,6 +259,14 @@ export class RegistryDatabase {
       .map(({ digest }) => digest);
   }
 
+  /** Everything that a manifest names, whether it is here or not. */
+  allNamed(): string[] {
+    return this.db
+      .query<{ digest: string }, []>("SELECT DISTINCT digest FROM registry_named")
+      .all()
+      .map(({ digest }) => digest);
+  }
+
   /** Every repository that has anything at all. */
   everyRepository(): string[] {
     return this.db

@@ -1,6 +1,14 @@
 /** berth's own registry with real clients, with users and TLS, killed, collected, shared with a daemon, and as a cache. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { connect } from "node:net";
 import { daemonOfFile } from "../kits/daemon.ts";
 import {
@@ -536,4 +544,70 @@ test("a cache: one download for many, what is known is served when nobody answer
   } finally {
     await behind.stop();
   }
+});
+
+test("a cache that is killed in the middle of a blob goes on where it was", async () => {
+  const image = makeImage(`halves${"z".repeat(2_000_000)}`);
+  const layer = digestOf(image.layer);
+  const ranges: (string | null)[] = [];
+  let whole = false;
+  const behind = Bun.serve({
+    hostname: "127.0.0.1",
+    port: 0,
+    fetch(request) {
+      const { pathname } = new URL(request.url);
+      if (pathname.endsWith("/manifests/1"))
+        return new Response(image.manifest, { headers: { "Content-Type": types.manifest } });
+      if (!pathname.endsWith(layer)) return new Response("{}");
+      const range = request.headers.get("range");
+      ranges.push(range);
+      const from = Number(/bytes=(\d+)-/.exec(range ?? "")?.[1] ?? 0);
+      const size = image.layer.length;
+      const headers = { "Content-Range": `bytes ${from}-${size - 1}/${size}` };
+      if (whole) return new Response(image.layer.slice(from), { status: 206, headers });
+      // The second half never comes.
+      const half = new ReadableStream({
+        start: (to) => to.enqueue(image.layer.slice(0, 1_000_000)),
+      });
+      return new Response(half, { headers: { "Content-Length": String(size) } });
+    },
+  });
+  const cache = await make(() => ["--proxy", `http://127.0.0.1:${behind.port}`]).start();
+  try {
+    const client = new DistributionClient(`http://${cache.address}`, "halves");
+    expect((await client.request("manifests/1")).status).toBe(200);
+    const first = client.request(`blobs/${layer}`).then((answer) => answer.arrayBuffer());
+    const partial = `${cache.root}/content/ingest/${layer.slice(7)}.partial`;
+    while (!existsSync(partial) || statSync(partial).size < 1_000_000) await Bun.sleep(5);
+    await cache.kill();
+    await expect(first).rejects.toThrow();
+    whole = true;
+    await cache.start();
+    const again = await client.request(`blobs/${layer}`);
+    expect(digestOf(new Uint8Array(await again.arrayBuffer()))).toBe(layer);
+    expect(ranges).toEqual([null, "bytes=1000000-"]);
+  } finally {
+    await behind.stop(true);
+  }
+});
+
+test("a registry ends in order: what is under way may end, what comes later is refused", async () => {
+  const registry = await make().start();
+  const client = new DistributionClient(`http://${registry.address}`, "ending");
+  const url = new URL(await client.begin());
+  url.searchParams.set("digest", digestOf("first second"));
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = writable.getWriter();
+  const sent = client.request(url.href, { method: "PUT", body: readable });
+  await writer.write(Buffer.from("first "));
+  while (readdirSync(`${registry.root}/content/uploads`).length === 0) await Bun.sleep(5);
+  const ended = registry.stop();
+  while (!registry.log.includes("shutting down")) await Bun.sleep(5);
+  await expect(fetch(`http://${registry.address}/v2/`)).rejects.toThrow();
+  await writer.write(Buffer.from("second"));
+  await writer.close();
+  expect((await sent).status).toBe(201);
+  expect(await ended).toBe(0);
+  await registry.start();
+  expect((await client.request(`blobs/${digestOf("first second")}`)).status).toBe(200);
 });
