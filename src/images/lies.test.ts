@@ -16,7 +16,14 @@ import { ImageStore } from "./store.ts";
 
 const credentials = { username: "ann", password: "opensesame", identityToken: "" };
 const secret = /opensesame|YW5uOm9wZW5zZXNhbWU/;
-const patience = { answer: 2000, document: 400, silence: 400, firstWait: 2, waitMax: 1000 };
+const patience = {
+  answer: 2000,
+  document: 400,
+  silence: 400,
+  firstWait: 2,
+  waitMax: 1000,
+  hurry: 1000,
+};
 const settings: RegistrySettings = { insecure: [], mirrors: [], certificates: [], patience };
 const layer = tarOf({ "a/file": randomBytes(150_000).toString("base64"), "b/file": "b" });
 

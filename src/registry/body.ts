@@ -12,6 +12,8 @@ export interface Patience {
   readonly document: number;
   /** For each ENOUGH bytes of a blob, in either direction. */
   readonly silence: number;
+  /** After so long it is known whether one request is fast enough for a blob. */
+  readonly hurry: number;
   /** Before the second try; it doubles with each. */
   readonly firstWait: number;
   /** Whoever wants us to wait longer is taken for a refusal. */
@@ -23,6 +25,7 @@ export const patient: Patience = {
   answer: 30_000,
   document: 60_000,
   silence: 30_000,
+  hurry: 2000,
   firstWait: 250,
   waitMax: 60_000,
 };

@@ -10,7 +10,14 @@ import type { RegistrySettings } from "./endpoints.ts";
 import { login } from "./login.ts";
 import { Repository } from "./repository.ts";
 
-const patience = { answer: 2000, document: 2000, silence: 1000, firstWait: 1, waitMax: 100 };
+const patience = {
+  answer: 2000,
+  document: 2000,
+  silence: 1000,
+  firstWait: 1,
+  waitMax: 100,
+  hurry: 1000,
+};
 const ann: Credentials = { username: "ann", password: "opensesame", identityToken: "" };
 const GOOD = `Basic ${btoa("ann:opensesame")}`;
 const bytes = Buffer.alloc(300_000, "layer ");
@@ -114,6 +121,100 @@ test("a mirror that breaks off, or is gone, is left for the registry", async () 
   expect(await blobOf(open("r.example/app"), blob)).toEqual(bytes);
   expect(mirror.asked.length).toBe(1);
   expect(own.asked.map(({ headers }) => headers.range)).toEqual(["bytes=100000-"]);
+});
+
+/** A layer that is worth several requests, with each of its bytes telling where it is. */
+function large(registry: FakeRegistry) {
+  const numbers = Uint32Array.from({ length: 10 << 20 }, (_one, at) => at);
+  const all = Buffer.from(numbers.buffer);
+  return { all, blob: registry.blob(all, "x") };
+}
+
+/** The first and the last byte that a range names. */
+function ends(range: string, { length }: Buffer): [first: number, last: number] {
+  const [first = 0, last = length - 1] = range.match(/\d+/g)?.map(Number) ?? [];
+  return [first, last];
+}
+
+/** One connection stands nearly still until others have been asked; each other gets its part. */
+function slowOnce(registry: FakeRegistry, all: Buffer): { parts(): string[]; most(): number } {
+  const parts: string[] = [];
+  let [under, most] = [0, 0];
+  registry.lie = ({ path, headers: { range } }, response) => {
+    if (!path.includes("/blobs/")) return false;
+    if (range === undefined) {
+      response.writeHead(200, { "content-length": all.length, "accept-ranges": "bytes" });
+      let at = 0;
+      registry.every(5, () => {
+        if (response.destroyed) return;
+        const more = parts.length >= 3 ? 1 << 20 : 2000;
+        response.write(all.subarray(at, at + more));
+        at += more;
+      });
+      return true;
+    }
+    const [from, last] = ends(range, all);
+    parts.push(range);
+    most = Math.max(most, ++under);
+    response.on("close", () => under--);
+    response.writeHead(206, { "content-range": `bytes ${from}-${last}/${all.length}` });
+    response.end(all.subarray(from, last + 1));
+    return true;
+  };
+  return { parts: () => parts, most: () => most };
+}
+
+test("a slow connection is helped by others, and the bytes come in their order", async () => {
+  settings = { ...settings, patience: { ...patience, hurry: 20 } };
+  const registry = await started();
+  const { all, blob } = large(registry);
+  const seen = slowOnce(registry, all);
+  expect(Buffer.compare(await blobOf(open(`${registry.address}/app`), blob), all)).toBe(0);
+  expect(seen.parts().length).toBeGreaterThanOrEqual(3);
+  expect(seen.most()).toBeLessThanOrEqual(4);
+  // The parts follow each other to the end, without a gap.
+  const parts = seen.parts().map((range) => ends(range, all));
+  for (const [at, [first]] of parts.entries())
+    if (at > 0) expect(first).toBe((parts[at - 1]?.[1] ?? 0) + 1);
+  expect(parts.at(-1)?.[1]).toBe(all.length - 1);
+});
+
+test("help that sends nonsense, or breaks off, or is not wanted any more", async () => {
+  settings = { ...settings, patience: { ...patience, hurry: 20 } };
+  const registry = await started();
+  const { all, blob } = large(registry);
+  slowOnce(registry, all);
+  const honest = registry.lie;
+  let broken = 0;
+  registry.lie = (asked, response, own) => {
+    if (asked.headers.range === undefined || broken++ > 0) return honest(asked, response, own);
+    // Too short, once: it is taken up where it broke.
+    const [from, last] = ends(asked.headers.range, all);
+    response.writeHead(206, { "content-range": `bytes ${from}-${last}/${all.length}` });
+    response.end(all.subarray(from, from + 100_000));
+    return true;
+  };
+  // Two more parts have to be asked for before the first one goes on.
+  expect(Buffer.compare(await blobOf(open(`${registry.address}/app`), blob), all)).toBe(0);
+  registry.lie = (asked, response, own) => {
+    if (asked.headers.range === undefined) return honest(asked, response, own);
+    response.writeHead(200);
+    response.end(all);
+    return true;
+  };
+  const whole = blobOf(open(`${registry.address}/app`), blob);
+  expect(await failure(whole)).toContain("sends parts now and then only");
+  registry.lie = honest;
+  const giveUp = new AbortController();
+  let got = 0;
+  const reading = async () => {
+    for await (const piece of open(`${registry.address}/app`).blob(blob, 0, giveUp.signal)) {
+      got += piece.length;
+      if (got > 5 << 20) giveUp.abort();
+    }
+  };
+  expect(await reading().catch(() => "given up")).toBe("given up");
+  expect(got).toBeLessThan(all.length);
 });
 
 test("mirrors of Docker's own registry by a flag, and no login for any mirror", async () => {

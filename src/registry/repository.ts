@@ -4,6 +4,7 @@
 import type { ByteStream } from "../base/compression.ts";
 import { Fault, fault, messageOf } from "../base/errors.ts";
 import { familiarName, isSha256, isTag, type Reference } from "../spec/reference.ts";
+import { readAhead } from "./ahead.ts";
 import { anonymous, type Credentials } from "./authorization.ts";
 import {
   DOCUMENT_MAX,
@@ -38,6 +39,12 @@ export interface Manifest {
 export interface BlobDescriptor {
   readonly digest: string;
   readonly size: number;
+}
+
+/** Some of a blob's bytes: from `from` up to `to`. */
+interface BlobPart extends BlobDescriptor {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** So often in a row a blob may break off without PROGRESS more bytes than before. */
@@ -209,29 +216,52 @@ export class Repository {
     this.notice(`The registry allows ${left.count}${ofAll} more pulls within ${within}`);
   }
 
-  /** A blob from its byte `from` on; broken connections are taken up where they broke. Never more bytes than it has. */
-  async *blob({ digest, size }: BlobDescriptor, from = 0, signal?: AbortSignal): ByteStream {
+  /**
+   * A blob from its byte `from` on; broken connections are taken up where they broke, and a slow one is helped by others.
+   * Never more bytes than it has.
+   */
+  blob(blob: BlobDescriptor, from = 0, signal?: AbortSignal): ByteStream {
+    let sendsParts = false;
+    const heard = ({ headers, status }: Response) => {
+      sendsParts = status === 206 || /\bbytes\b/i.test(headers.get("accept-ranges") ?? "");
+    };
+    const source = {
+      sendsParts: () => sendsParts,
+      part: (first: number, to: number, until: AbortSignal) =>
+        this.part({ ...blob, from: first, to }, until, heard),
+    };
+    return readAhead(source, { from, size: blob.size, hurry: this.patience.hurry, signal });
+  }
+
+  /** A part of a blob, or its rest. */
+  private async *part(
+    wanted: BlobPart,
+    signal: AbortSignal,
+    heard: (response: Response) => void,
+  ): ByteStream {
+    const { digest, size, to } = wanted;
     const failed = new Set<Session>();
-    let at = from;
-    for (let breaks = 0, before = at; at < size; ) {
+    let at = wanted.from;
+    for (let breaks = 0, before = at; at < to; ) {
       const watch = new Watch(this.patience);
-      const both = AbortSignal.any([watch.signal, ...(signal ? [signal] : [])]);
+      const both = AbortSignal.any([watch.signal, signal]);
       let session: Session | undefined;
       try {
-        const opened = await this.open({ digest, size }, at, both, failed);
+        const opened = await this.open({ ...wanted, from: at }, both, failed);
         session = opened.session;
+        heard(opened.response);
         let ignore = opened.skip;
         for await (const piece of watched(opened.response, watch)) {
           const own =
             ignore >= piece.length ? piece.subarray(piece.length) : piece.subarray(ignore);
           ignore -= piece.length - own.length;
           at += own.length;
-          if (at > size) throw lying(`blob ${digest} is larger than the ${size} bytes announced`);
+          if (at > to) throw lying(`blob ${digest} is larger than the ${size} bytes announced`);
           if (own.length > 0) yield own;
         }
-        if (at < size) throw new Error(`unexpected EOF after ${at} of ${size} bytes`);
+        if (at < to) throw new Error(`unexpected EOF after ${at} of ${size} bytes`);
       } catch (error) {
-        if (signal?.aborted || (error instanceof Fault && !watch.signal.aborted)) throw error;
+        if (signal.aborted || (error instanceof Fault && !watch.signal.aborted)) throw error;
         // A drop now and then is no progress.
         breaks = at - before >= PROGRESS ? 1 : breaks + 1;
         before = at;
@@ -252,27 +282,31 @@ export class Repository {
 
   /** A blob's answer, and how many of its bytes are to be passed over. */
   private async open(
-    { digest, size }: BlobDescriptor,
-    at: number,
+    { digest, size, from, to }: BlobPart,
     signal: AbortSignal,
     failed: ReadonlySet<Session>,
   ): Promise<{ session: Session; response: Response; skip: number }> {
     const work = async (session: Session) => {
       const target = `/${this.name}/blobs/${digest}`;
-      const headers: Record<string, string> = at > 0 ? { Range: `bytes=${at}-` } : {};
+      const range = `bytes=${from}-${to < size ? to - 1 : ""}`;
+      const headers: Record<string, string> = from > 0 ? { Range: range } : {};
       const response = await session.request({ target, headers, signal });
       if (response.status === 416)
         throw lying(`blob ${digest} is shorter than the ${size} bytes announced`);
       if (!response.ok) throw await this.refusal(session, response, digest);
-      if (response.status !== 206) return { session, response, skip: at };
+      if (response.status !== 206) {
+        if (to === size) return { session, response, skip: from };
+        dropBody(response);
+        throw lying(`blob ${digest}: the registry sends parts now and then only`);
+      }
       const part = parseContentRange(response.headers.get("content-range"));
-      if (part?.first === at && (part.total ?? size) === size)
+      if (part?.first === from && (part.total ?? size) === size)
         return { session, response, skip: 0 };
       dropBody(response);
       const sent = part === undefined ? "nobody knows where" : `byte ${part.first}`;
       const total = part?.total ?? "unknown";
       throw lying(
-        `blob ${digest}: the registry sends from ${sent} of ${total} bytes, not from ${at} of ${size}`,
+        `blob ${digest}: the registry sends from ${sent} of ${total} bytes, not from ${from} of ${size}`,
       );
     };
     return this.ask("pull", work, failed);
