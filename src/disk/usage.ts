@@ -38,8 +38,8 @@ export function explainer(parts: DiskParts): (place: DataPlace) => boolean {
   return ({ kind, owner = "" }) => {
     switch (kind) {
       case "downloads":
-        // What has no digest for a name is being written just now.
-        return !owner.startsWith("sha256:") || blobs.has(owner);
+        // What has no digest for a name is being written just now, by this daemon.
+        return owner.startsWith(`${process.pid}-`) || blobs.has(owner);
       case "blobs":
       case "recipes":
         return blobs.has(owner) || images.upkeep.isHeld(owner);
