@@ -33,6 +33,17 @@ test("a change of the file counts at once; a file that is gone or broken changes
   expect(await users.admits(basic("ann:two"))).toBe(true);
 });
 
+test("a flood of passwords is turned away, and whoever has been admitted is not", async () => {
+  writeFileSync(path, `ann:${await hash("right")}\n`);
+  const users = new Htpasswd(path);
+  expect(await users.admits(basic("ann:right"))).toBe(true);
+  const flood = Array.from({ length: 100 }, (_, at) => users.admits(basic(`ann:wrong${at}`)));
+  expect(await users.admits(basic("ann:right"))).toBe(true);
+  const answers = await Promise.allSettled(flood);
+  expect(answers.filter(({ status }) => status === "rejected")).toHaveLength(36);
+  expect(await users.admits(basic("ann:wrong"))).toBe(false);
+});
+
 test("a password of more than 72 bytes is taken as bcrypt takes it", async () => {
   const long = "x".repeat(72);
   writeFileSync(path, `ann:${await hash(long)}\n`);

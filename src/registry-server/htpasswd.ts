@@ -5,11 +5,14 @@ import { createHmac, randomBytes } from "node:crypto";
 import { readFileSync, statSync } from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { RegistryError } from "./errors.ts";
 
 /** bcrypt sees no further. */
 const PASSWORD_MAX = 72;
 /** Passwords that have been right are remembered as keyed hashes, since bcrypt takes its time for each request. */
 const REMEMBERED_MAX = 1000;
+/** So many passwords may wait to be checked: each costs processor time, whoever sends it. */
+const CHECKS_MAX = 64;
 /** An entry of nobody, so that an unknown name takes as long as a wrong password. */
 const NOBODY = "$2b$10$CwTycUXWue0Thq9StjUM0uJ8T8oWq1tN1RkBk5iN9XQm4hG2o2J7e";
 
@@ -39,13 +42,14 @@ export class Htpasswd {
   private version = "";
   private readonly key = randomBytes(32);
   private readonly remembered = new Set<string>();
+  private checking = 0;
 
   /** Throws a Fault "invalid" for a file that cannot be used. */
   constructor(private readonly path: string) {
     this.refresh();
   }
 
-  /** Whether an Authorization header is that of a user. */
+  /** Whether an Authorization header is that of a user. Throws TOOMANYREQUESTS while too many wait for the answer. */
   async admits(header: string | undefined): Promise<boolean> {
     const encoded = /^Basic +([A-Za-z0-9+/=_-]+) *$/i.exec(header ?? "")?.[1];
     if (encoded === undefined) return false;
@@ -59,7 +63,11 @@ export class Htpasswd {
       .update(`${hash}\0${name}\0${password}`)
       .digest("hex");
     if (hash !== undefined && this.remembered.has(token)) return true;
-    const right = await matches(password, hash ?? NOBODY);
+    if (this.checking >= CHECKS_MAX) throw new RegistryError("TOOMANYREQUESTS");
+    this.checking++;
+    const right = await matches(password, hash ?? NOBODY).finally(() => {
+      this.checking--;
+    });
     if (!right || hash === undefined) return false;
     if (this.remembered.size >= REMEMBERED_MAX) this.remembered.clear();
     this.remembered.add(token);

@@ -184,8 +184,8 @@ test("a tag that is gone behind it is gone here, though not while nobody answers
 test("what nobody has asked for is forgotten, with its bytes", async () => {
   const parts = partsOf();
   const store = new RegistryStore(parts.shared, parts.data, parts.uploadsDirectory);
-  const { holds, downloads, content } = parts.shared;
-  const cache = new PullThrough({ store, holds, downloads, open: () => upstream() });
+  const { downloads, content } = parts.shared;
+  const cache = new PullThrough({ store, downloads, open: () => upstream() });
   const digest = await content.put(blob);
   parts.data.putBlob(name, digest);
   expect(cache.expire(Date.now() - 60_000)).toBe(0);

@@ -6,7 +6,7 @@ import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { Fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
-import type { Downloads, Holds } from "../images/index.ts";
+import type { Downloads } from "../images/index.ts";
 import type { Repository } from "../registry/index.ts";
 import { RegistryError } from "./errors.ts";
 import type { Exchange } from "./exchange.ts";
@@ -28,7 +28,6 @@ export type UpstreamRepository = Pick<
 /** What a cache is made of. */
 export interface PullThroughOptions {
   readonly store: RegistryStore;
-  readonly holds: Holds;
   readonly downloads: Downloads;
   /** Opens a repository of the registry behind. */
   readonly open: (name: string) => UpstreamRepository;
@@ -160,8 +159,8 @@ export class PullThrough implements Upstream {
     size: number,
     signal: AbortSignal,
   ): Promise<void> {
-    const { store, holds, downloads } = this.options;
-    return holds.during([digest], async () => {
+    const { store, downloads } = this.options;
+    return store.holding(digest, async () => {
       await downloads.fetch(repository, { digest, size }, () => {}, signal);
       store.data.putBlob(name, digest);
     });

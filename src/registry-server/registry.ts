@@ -68,7 +68,6 @@ export class Registry {
         ? undefined
         : new PullThrough({
             store: this.store,
-            holds: shared.holds,
             downloads: shared.downloads,
             open,
           });

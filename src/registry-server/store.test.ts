@@ -121,6 +121,7 @@ test("a manifest whose blob goes while it is stored is refused, and leaves nothi
   await expect(storing).rejects.toMatchObject({ code: "MANIFEST_BLOB_UNKNOWN" });
   expect(parts.data.tagged("a", "x")).toBeUndefined();
   expect(parts.data.allBlobs()).toEqual([]);
+  expect(readdirSync(`${parts.root}/blobs/sha256`)).toEqual([]);
 });
 
 test("an upload goes on in another process, whose hash is that of the file", async () => {

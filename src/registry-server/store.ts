@@ -37,12 +37,22 @@ export class RegistryStore {
     readonly data: RegistryDatabase,
     uploadsDirectory: string,
   ) {
-    const { content, holds } = shared;
-    this.uploads = new Uploads({ directory: uploadsDirectory, data, content, holds });
+    const { content } = shared;
+    const holding = <T>(digest: string, work: () => Promise<T>) => this.holding(digest, work);
+    this.uploads = new Uploads({ directory: uploadsDirectory, data, content, holding });
   }
 
   get content(): ContentStore {
     return this.shared.content;
+  }
+
+  /** Keeps a blob's file while the work goes on that is to give it a row; without one the file goes then. */
+  async holding<T>(digest: string, work: () => Promise<T>): Promise<T> {
+    try {
+      return await this.shared.holds.during([digest], work);
+    } finally {
+      this.release(digest);
+    }
   }
 
   /** A blob that a repository has. Manifests are none. */
@@ -89,7 +99,7 @@ export class RegistryStore {
   ): Promise<void> {
     const { digest, bytes, parsed } = manifest;
     if (complete) this.checkNamed(repository, parsed);
-    await this.shared.holds.during([digest], async () => {
+    await this.holding(digest, async () => {
       await this.content.put(bytes);
       // Meanwhile something may have been deleted.
       if (complete) this.checkNamed(repository, parsed);

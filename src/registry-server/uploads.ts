@@ -13,7 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
-import type { ContentStore, Holds } from "../images/index.ts";
+import type { ContentStore } from "../images/index.ts";
 import type { RegistryDatabase, UploadRow } from "./database.ts";
 import { RegistryError } from "./errors.ts";
 import type { Span } from "./ranges.ts";
@@ -45,7 +45,8 @@ export interface UploadsOptions {
   readonly directory: string;
   readonly data: RegistryDatabase;
   readonly content: ContentStore;
-  readonly holds: Holds;
+  /** Keeps a blob's file until it has a row. */
+  holding<T>(digest: string, work: () => Promise<T>): Promise<T>;
 }
 
 /** The uploads of one registry. */
@@ -192,8 +193,8 @@ export class Uploads {
   }
 
   private async commit(repository: string, id: string, digest: string, size: number) {
-    const { data, content, holds } = this.options;
-    await holds.during([digest], async () => {
+    const { data, content, holding } = this.options;
+    await holding(digest, async () => {
       const path = this.path(id);
       if (!content.has(digest)) await sync(path);
       content.commit({ path, digest, size });
