@@ -13,14 +13,34 @@ export interface Reference {
   readonly digest?: string;
 }
 
-const DOMAIN =
-  /^(?:(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])(?:\.(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9]))*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?$/;
-const PATH = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
-const TAG = /^\w[\w.-]{0,127}$/;
-const DIGEST = /^[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[0-9a-fA-F]{32,}$/;
+const COMPONENT = "(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])";
+const DOMAIN = `(?:${COMPONENT}(?:\\.${COMPONENT})*|\\[[0-9a-fA-F:]+\\])(?::[0-9]+)?`;
+const PART = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
+const ALGORITHM = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*";
+const TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
+const REST = `(${PART}(?:/${PART})*)(?::(${TAG}))?(?:@(${ALGORITHM}:[0-9a-fA-F]{32,}))?$`;
+/** A name with its domain, a tag, a digest. */
+const REFERENCE = new RegExp(`^(${DOMAIN})/${REST}`);
+/** The same where what is no domain belongs to the path. */
+const LENIENT = new RegExp(`^(?:(${DOMAIN})/)?${REST}`);
+const WHOLE_TAG = new RegExp(`^${TAG}$`);
+const DEFAULT_DOMAIN = "docker.io";
+const PATH_MAX = 255;
+/** More than any name, tag and digest together: what is longer is not looked at. */
+const TEXT_MAX = 2048;
+/** Hexadecimal digits of each algorithm. */
+const digestLengths: Readonly<Record<string, number>> = { sha256: 64, sha384: 96, sha512: 128 };
 
 function invalid(): Error {
   return fault("invalid", "reference", "invalid reference format");
+}
+
+function tooLong(): Error {
+  return fault(
+    "invalid",
+    "reference-length",
+    `repository name must not be more than ${PATH_MAX} characters`,
+  );
 }
 
 /** True for "sha256:" and 64 lower-case hexadecimal digits: the only digests that become paths. */
@@ -30,7 +50,30 @@ export function isSha256(digest: string): boolean {
 
 /** True for what can be a tag. */
 export function isTag(text: string): boolean {
-  return TAG.test(text);
+  return WHOLE_TAG.test(text);
+}
+
+/** The registry of a name, and the rest. A first part is a registry when it looks like one: as "a.b/c", not "a/c". */
+function splitDomain(text: string): { domain: string; rest: string } {
+  const slash = text.indexOf("/");
+  const first = slash < 0 ? "" : text.slice(0, slash);
+  const isDomain = first === "localhost" || /[.:]/.test(first) || first !== first.toLowerCase();
+  let [domain, rest] = isDomain ? [first, text.slice(slash + 1)] : [DEFAULT_DOMAIN, text];
+  if (domain === "index.docker.io") domain = DEFAULT_DOMAIN;
+  if (domain === DEFAULT_DOMAIN && !rest.includes("/")) rest = `library/${rest}`;
+  return { domain, rest };
+}
+
+/** Throws a Fault "invalid" for a digest of the right form that can be none. */
+function checkDigest(digest: string): void {
+  const [algorithm = "", hex = ""] = digest.split(":");
+  const length = digestLengths[algorithm];
+  if (length === undefined)
+    throw fault("invalid", "reference-digest", "unsupported digest algorithm");
+  if (hex.length !== length)
+    throw fault("invalid", "reference-digest", "invalid checksum digest length");
+  if (/[A-F]/.test(hex))
+    throw fault("invalid", "reference-digest", "invalid checksum digest format");
 }
 
 /**
@@ -38,46 +81,31 @@ export function isTag(text: string): boolean {
  * "invalid" in Docker's words.
  */
 export function parseReference(text: string): Reference {
-  const at = text.indexOf("@");
-  const digest = at < 0 ? undefined : text.slice(at + 1);
-  let name = at < 0 ? text : text.slice(0, at);
-  if (digest !== undefined && !DIGEST.test(digest)) throw invalid();
   if (/^[0-9a-f]{64}$/.test(text))
     throw fault(
       "invalid",
       "reference-is-id",
       `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`,
     );
-  const colon = name.indexOf(":", name.lastIndexOf("/") + 1);
-  let tag: string | undefined;
-  const first = name.split("/")[0] ?? "";
-  if (colon >= 0) {
-    tag = name.slice(colon + 1);
-    name = name.slice(0, colon);
-    if (!TAG.test(tag)) throw invalid();
-  }
-  let [domain, path] = ["docker.io", name];
-  const hasDomain =
-    name.includes("/") &&
-    (/[.:]/.test(first) || first === "localhost" || first !== first.toLowerCase());
-  if (hasDomain) {
-    domain = first === "index.docker.io" ? "docker.io" : first;
-    path = name.slice(first.length + 1);
-  }
-  if (domain === "docker.io" && !path.includes("/")) path = `library/${path}`;
-  if (path !== path.toLowerCase())
+  if (text.length > TEXT_MAX) throw tooLong();
+  const { domain, rest } = splitDomain(text);
+  const [name = ""] = rest.split(":", 1);
+  if (name !== name.toLowerCase())
     throw fault(
       "invalid",
       "reference-case",
-      `invalid reference format: repository name (${path}) must be lowercase`,
+      `invalid reference format: repository name (${name}) must be lowercase`,
     );
-  if (!DOMAIN.test(domain) || !PATH.test(path)) throw invalid();
-  if (domain.length + 1 + path.length > 255)
-    throw fault(
-      "invalid",
-      "reference-length",
-      "repository name must not be more than 255 characters",
-    );
+  const whole = `${domain}/${rest}`;
+  const match = REFERENCE.exec(whole);
+  if (match === null) {
+    if (!LENIENT.test(whole) && LENIENT.test(whole.toLowerCase()))
+      throw fault("invalid", "reference-case", "repository name must be lowercase");
+    throw invalid();
+  }
+  const [, , path = "", tag, digest] = match;
+  if (path.length > PATH_MAX) throw tooLong();
+  if (digest !== undefined) checkDigest(digest);
   return {
     domain,
     path,
@@ -86,10 +114,15 @@ export function parseReference(text: string): Reference {
   };
 }
 
-/** The name as users see it: without the default registry and its "library/". */
-export function familiarName(reference: Pick<Reference, "domain" | "path">): string {
-  if (reference.domain !== "docker.io") return `${reference.domain}/${reference.path}`;
-  return reference.path.startsWith("library/") ? reference.path.slice(8) : reference.path;
+/**
+ * The name as users see it: without the default registry and its "library/", unless the rest would then mean something else
+ * ("docker.io/a.b/c").
+ */
+export function familiarName({ domain, path }: Pick<Reference, "domain" | "path">): string {
+  if (domain !== DEFAULT_DOMAIN) return `${domain}/${path}`;
+  const short = /^library\/[^/]*$/.test(path) ? path.slice("library/".length) : path;
+  const again = splitDomain(short);
+  return again.domain === domain && again.rest === path ? short : `${domain}/${path}`;
 }
 
 /** "busybox:latest", "localhost:5000/a@sha256:…": the familiar form, with the default tag if there is neither. */
