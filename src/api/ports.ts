@@ -165,6 +165,9 @@ export type DiskKind = (typeof diskKinds)[number];
 export interface DiskExtras {
   /** Every byte of the data root, by kind. */
   readonly disk: boolean;
+  /** Contents that lie in layers more than once; takes its time. */
+  readonly duplicates: boolean;
+  readonly signal: AbortSignal;
 }
 
 /** How to check the data root. */

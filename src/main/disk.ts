@@ -6,6 +6,7 @@ import {
   checkDataRoot,
   type DiskParts,
   dataRootUsage,
+  findDuplicates,
   pruneImages,
   pruneVolumes,
 } from "../disk/index.ts";
@@ -51,7 +52,12 @@ export function diskPort(engine: Engine, deps: EngineDeps, dataRoot: string): Di
         }),
         "build-cache": () => ({ BuildCache: [] }),
       };
-      const extra = extras.disk ? { Berth: { DataRoot: await dataRootUsage(parts) } } : {};
+      const { disk, duplicates, signal } = extras;
+      const more = {
+        ...(disk ? { DataRoot: await dataRootUsage(parts) } : {}),
+        ...(duplicates ? { Duplicates: await findDuplicates(parts, signal) } : {}),
+      };
+      const extra = disk || duplicates ? { Berth: more } : {};
       return Object.assign(extra, ...kinds.map((kind) => answers[kind]()));
     },
     check: (wish) => checkDataRoot(parts, wish),

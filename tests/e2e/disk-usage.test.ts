@@ -169,3 +169,30 @@ test("a client of an API before 1.42 prunes every volume, a newer one those with
   const until = encodeURIComponent(JSON.stringify({ until: ["1h"] }));
   expect((await prune("1.51", `?filters=${until}`)).status).toBe(400);
 });
+
+test("contents that lie in layers more than once are found, hard links and empty files are not", async () => {
+  const write =
+    "mkdir /a /b; head -c 200000 /dev/urandom > /a/x; cp /a/x /b/y; ln /b/y /b/z; : > /a/0; : > /b/0; head -c 200000 /dev/urandom > /b/other";
+  await docker("run", "--name", "dup", "busybox", "sh", "-c", write);
+  await docker("commit", "dup", "dup:1");
+  await docker("run", "--name", "again", "dup:1", "cp", "/a/x", "/c");
+  await docker("commit", "again", "dup:2");
+  const { text } = await daemon.api("GET", "/system/df?duplicates=1&type=volume");
+  const { Files, Bytes, Wasted, Worst } = JSON.parse(text).Berth.Duplicates;
+  const [worst] = Worst;
+  expect(worst).toMatchObject({ Size: 200_000, Count: 3, Wasted: 400_000 });
+  expect(worst.Places.map(({ Path }: { Path: string }) => Path).sort()).toEqual([
+    "a/x",
+    "b/y",
+    "c",
+  ]);
+  expect(Wasted).toBeGreaterThanOrEqual(400_000);
+  expect(Wasted).toBeLessThan(500_000);
+  expect(Bytes).toBeGreaterThan(2_000_000);
+  expect(Files).toBeGreaterThan(4);
+  const { out } = await berth("system", "df", "--duplicates");
+  expect(out).toMatch(/contents that are there more than once: 4\d\d[\d.]*kB \(\d+%\)\n/);
+  expect(out).toMatch(/^400kB +3 +200kB +[0-9a-f]{12} +\/(a\/x|b\/y|c)$/m);
+  await docker("rm", "dup", "again");
+  await docker("rmi", "dup:2", "dup:1");
+});

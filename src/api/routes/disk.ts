@@ -78,10 +78,12 @@ export const diskRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/system/df",
-    handle: async ({ query, version }, { disk }) =>
+    handle: async ({ query, version, signal }, { disk }) =>
       ok(
         await disk.usage(kindsOf(knownQuery(query, version, { type: 42 })), {
           disk: boolean(query, "disk"),
+          duplicates: boolean(query, "duplicates"),
+          signal,
         }),
       ),
   },

@@ -19,6 +19,17 @@ interface Usage {
   readonly Containers: readonly ContainerSummary[] | null;
   readonly Volumes: readonly Volume[] | null;
   readonly Berth?: {
+    readonly Duplicates?: {
+      readonly Files: number;
+      readonly Bytes: number;
+      readonly Wasted: number;
+      readonly Worst: readonly {
+        readonly Size: number;
+        readonly Count: number;
+        readonly Wasted: number;
+        readonly Places: readonly { readonly Layer: string; readonly Path: string }[];
+      }[];
+    };
     readonly DataRoot?: {
       readonly Path: string;
       readonly Bytes: number;
@@ -121,6 +132,7 @@ const headings = {
   ...{ SharedSize: "SHARED SIZE", UniqueSize: "UNIQUE SIZE", Containers: "CONTAINERS" },
   ...{ Image: "IMAGE", Command: "COMMAND", LocalVolumes: "LOCAL VOLUMES", Size: "SIZE" },
   ...{ RunningFor: "CREATED", Status: "STATUS", Names: "NAMES", Name: "VOLUME NAME" },
+  ...{ Wasted: "WASTED", Layer: "LAYER", Path: "PATH" },
   ...{ Links: "LINKS", Kind: "KIND", Count: "COUNT", Orphaned: "ORPHANED", ID: "CONTAINER ID" },
 };
 
@@ -168,6 +180,21 @@ function dataRootSection({ Berth }: Usage): string {
   return `${section(title, rows, ["Kind", "Count", "Size", "Orphaned"])}${told}${kept.join("")}`;
 }
 
+function duplicateSection({ Berth }: Usage): string {
+  const found = Berth?.Duplicates;
+  if (found === undefined) return "";
+  const { Files, Bytes, Wasted, Worst } = found;
+  const rows = Worst.map((one) => ({
+    Wasted: size(one.Wasted),
+    Count: String(one.Count),
+    Size: size(one.Size),
+    Layer: one.Places[0]?.Layer.slice(7, 19) ?? "",
+    Path: `/${one.Places[0]?.Path ?? ""}`,
+  }));
+  const title = `\nFiles in layers: ${Files} (${size(Bytes)}); contents that are there more than once: ${share(Wasted, Bytes)}`;
+  return section(title, rows, ["Wasted", "Count", "Size", "Layer", "Path"]);
+}
+
 function verboseRows(usage: Usage, whole: boolean) {
   return {
     Images: imageRows(usage.Images ?? [], whole),
@@ -209,12 +236,21 @@ export const command: Command = {
   args: [0, 0],
   flags: [
     flag("format", "", "string", "Format output using a custom template"),
+    flag(
+      "duplicates",
+      "",
+      "bool",
+      "Find contents that lie in layers more than once (reads all of them)",
+    ),
     flag("verbose", "v", "bool", "Show detailed information on space usage"),
   ],
   async run({ client }, parsed) {
     const verbose = parsed.on("verbose");
     const format = parsed.text("format");
-    const query = { disk: verbose && format === "" ? "1" : undefined };
+    const query = {
+      disk: verbose && format === "" ? "1" : undefined,
+      duplicates: parsed.on("duplicates") && format === "" ? "1" : undefined,
+    };
     const usage = await client.json<Usage>("GET", "/system/df", { query });
     if (verbose) writeVerbose(usage, format);
     else {
@@ -225,6 +261,7 @@ export const command: Command = {
       };
       writeList(summaryRows(usage), { format, table, headings: names });
     }
+    out(duplicateSection(usage));
     return 0;
   },
 };
