@@ -57,6 +57,7 @@ import {
 } from "./options.ts";
 import { beginServing, ownRegistryPort, readRegistryConfig } from "./own-registry.ts";
 import { imagesPort, networksPort, volumesPort } from "./ports.ts";
+import { useProxies } from "./proxies.ts";
 import { registryPort } from "./registries.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import { systemPort } from "./system.ts";
@@ -384,6 +385,7 @@ export async function runDaemon(argv: readonly string[]): Promise<number> {
       console.log(daemonUsage.trimStart());
       return 0;
     }
+    useProxies(options.proxies, process.env);
     return await run(options);
   } catch (error) {
     console.error(`berth daemon: ${messageOf(error)}`);

@@ -10,6 +10,7 @@ import type { KeepBlobs } from "../images/index.ts";
 import { checkLogOptions } from "../logging/index.ts";
 import type { RegistrySettings } from "../registry/index.ts";
 import { type DriverName, driverNamed } from "../storage/index.ts";
+import type { Proxies } from "./proxies.ts";
 import { registrySettings } from "./registries.ts";
 
 /** A TCP address; port 0: any that is free. */
@@ -39,6 +40,7 @@ export interface DaemonOptions {
   readonly logMaxSize: number;
   readonly logMaxFiles: number;
   readonly registries: RegistrySettings;
+  readonly proxies: Proxies;
   /** Whether blobs stay beside the layers that they have been unpacked to. */
   readonly keepBlobs: KeepBlobs;
   /** Seconds without a container and a request after which the daemon goes; 0: never. */
@@ -75,6 +77,9 @@ const flags = {
   "add-runtime": { type: "string", multiple: true },
   "insecure-registry": { type: "string", multiple: true },
   "registry-mirror": { type: "string", multiple: true },
+  "http-proxy": { type: "string" },
+  "https-proxy": { type: "string" },
+  "no-proxy": { type: "string" },
   "keep-blobs": { type: "string" },
   "idle-timeout": { type: "string" },
   "warm-networks": { type: "string" },
@@ -113,6 +118,8 @@ Options:
       --add-runtime name=path  An OCI runtime, such as runc=/usr/sbin/runc
       --insecure-registry list Registry (host, host:port, CIDR) to reach without a valid certificate
       --registry-mirror list   Address to ask before Docker Hub; for any registry: certs.d/HOST/hosts.toml
+      --http-proxy string      Proxy for plain HTTP; --https-proxy for TLS (default: the environment's)
+      --no-proxy string        Hosts, domains and blocks to reach without; this host always is
       --keep-blobs string      Blobs to keep beside the layers that they are unpacked to: always, compressed (what came so), or
                                never (what can be rebuilt byte for byte goes) (default "always")
       --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
@@ -156,6 +163,11 @@ function readConfig(path: string, required: boolean): Values {
     throw bad(`unable to configure the daemon with file ${path}: it is not an object`);
   const values: Values = {};
   for (const [key, value] of Object.entries(json)) {
+    // The one key with keys of its own that are flags.
+    if (key === "proxies" && typeof value === "object" && value !== null) {
+      Object.assign(values, proxiesIn(value, path));
+      continue;
+    }
     const name = fileKeys[key] ?? (key as keyof typeof flags);
     if (!(name in flags))
       throw bad(
@@ -164,6 +176,15 @@ function readConfig(path: string, required: boolean): Values {
     values[name] = configValue(key, value);
   }
   return values;
+}
+
+function proxiesIn(value: object, path: string): Values {
+  for (const [name, text] of Object.entries(value))
+    if (!/^(https?|no)-proxy$/.test(name) || typeof text !== "string")
+      throw bad(
+        `unable to configure the daemon with file ${path}: proxies has http-proxy, https-proxy and no-proxy, each a string: ${name}`,
+      );
+  return value as Values;
 }
 
 function configValue(key: string, value: unknown): string | boolean | string[] {
@@ -336,6 +357,11 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     logOptions: Object.fromEntries(logOptions),
     logMaxSize: parseSize(logOptions.get("max-size") ?? String(20 * MIB)),
     logMaxFiles: Number(logOptions.get("max-file") ?? 5) || 1,
+    proxies: {
+      http: settings.text("http-proxy"),
+      https: settings.text("https-proxy"),
+      none: settings.text("no-proxy"),
+    },
     registries: registrySettings(
       settings.list("insecure-registry"),
       settings.list("registry-mirror"),

@@ -29,6 +29,9 @@ const daemon = daemonOfFile([
   "http://lab:5000",
   "--registry-mirror",
   "http://mirror.example:5000",
+  // Registries on this host are reached without.
+  "--http-proxy",
+  "http://ann:opensesame@127.0.0.1:1",
 ]);
 
 /** What some answer has; none has all of it. */
@@ -247,6 +250,13 @@ test("info tells how registries are reached", async () => {
     InsecureRegistryCIDRs: ["10.1.0.0/16", "::1/128", "127.0.0.0/8"],
     Mirrors: [shown],
   });
+  expect(json).toMatchObject({
+    HttpProxy: "http://xxxxx:xxxxx@127.0.0.1:1",
+    NoProxy: "localhost,127.0.0.0/8,::1",
+  });
+  const far = await daemon.berth("pull", "r.example:5000/app");
+  expect(far.status).toBe(1);
+  expect(far.err + daemon.log).not.toContain("opensesame");
   const stock = await daemon.docker("info");
   expect(stock.out).toContain(` Registry Mirrors:\n  ${shown}\n`);
 });
