@@ -4,7 +4,7 @@
  * place, and whiteouts become the marks of the overlay.
  */
 import { closeSync, openSync } from "node:fs";
-import { fault } from "../base/errors.ts";
+import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import type { TarEntry, TarReader } from "../base/tar.ts";
 import { components, namesOf } from "../tree/index.ts";
 import { type Attributes, type DirectoryEntry, ErofsWriter } from "./erofs-image.ts";
@@ -12,6 +12,7 @@ import { type Attributes, type DirectoryEntry, ErofsWriter } from "./erofs-image
 const MAX_LINKS = 40;
 const MAX_PATH = 4096;
 const MAX_NAME = 255;
+const ID_MAX = 0xffffffff;
 const WHITEOUT = ".wh.";
 const OPAQUE = ".wh..wh..opq";
 const OPAQUE_MARK = "trusted.overlay.opaque";
@@ -58,6 +59,15 @@ function refuse(entry: TarEntry, why: string): Error {
   );
 }
 
+/** What no file system would take. */
+function checkEntry(entry: TarEntry): void {
+  const { path, linkPath, uid, gid } = entry;
+  const isLong = path.length > MAX_PATH || Buffer.byteLength(linkPath) >= MAX_PATH;
+  if (isLong || path.includes("\0") || linkPath.includes("\0"))
+    throw refuse(entry, "its name is too long or has a NUL byte");
+  if (Math.max(uid, gid) > ID_MAX) throw refuse(entry, "its owner has an impossible number");
+}
+
 function attributesOf(entry: TarEntry, kind: number): Attributes {
   const { uid, gid, mtime } = entry;
   // The engine's own marks are never taken from an archive.
@@ -76,9 +86,8 @@ class LayerTree {
   constructor(private readonly image: ErofsWriter) {}
 
   async add(entry: TarEntry, reader: TarReader): Promise<void> {
-    const { path, linkPath } = entry;
-    if (path.includes("\0") || path.length > MAX_PATH || linkPath.length > MAX_PATH)
-      throw refuse(entry, "its name is too long or has a NUL byte");
+    checkEntry(entry);
+    const { path } = entry;
     const names = components(path);
     const name = names.pop();
     if (name === undefined) {
@@ -159,8 +168,9 @@ class LayerTree {
       return { nid, mode, names: 0, target: undefined };
     }
     if (entry.type === "symlink") {
+      if (entry.linkPath === "") throw refuse(entry, "it links to nothing");
       // The permissions of a link mean nothing, and are the same everywhere.
-      const nid = this.image.link({ ...about, mode: mode | 0o777 }, entry.linkPath);
+      const nid = this.image.link({ ...about, mode: kinds.symlink | 0o777 }, entry.linkPath);
       return { nid, mode, names: 0, target: entry.linkPath };
     }
     const nid = this.image.node(about, entry.major, entry.minor);
@@ -222,14 +232,29 @@ function marked({ about, opaque }: Directory): Attributes {
   return { ...about, xattrs: new Map([...about.xattrs, [OPAQUE_MARK, mark]]) };
 }
 
+/** Says which entry it was that the disk did not take. */
+async function telling(path: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    throw fault(
+      "failed",
+      "layer-write",
+      `cannot unpack ${JSON.stringify(path)}: ${messageOf(error)}`,
+      error,
+    );
+  }
+}
+
 /** Writes a layer's archive as an image to a new file; gives the bytes of its files' contents. */
 export async function writeErofsLayer(reader: TarReader, path: string): Promise<number> {
   const fd = openSync(path, "wx", 0o600);
   try {
     const tree = new LayerTree(new ErofsWriter(fd));
     for (let entry = await reader.next(); entry !== undefined; entry = await reader.next())
-      await tree.add(entry, reader);
-    tree.finish();
+      await telling(entry.path, () => tree.add(entry, reader));
+    await telling("", async () => tree.finish());
     return tree.size;
   } finally {
     closeSync(fd);

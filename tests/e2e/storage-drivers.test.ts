@@ -185,7 +185,8 @@ describe.each(daemons)("a daemon with %s on %s", (driver, kind) => {
     await daemon.berth("run", "-d", "--name", "served", "busybox", "sleep", "1000");
     const [server = 0] = servers();
     process.kill(server, "SIGKILL");
-    expect(await berth("wait", "served")).toBe("137\n");
+    // Killed, or by its next page of the program that was not there.
+    expect(await berth("wait", "served")).toMatch(/^13[57]\n$/);
     await daemon.berth("start", "served");
     expect(servers().length).toBe(1);
     await daemon.berth("rm", "-f", "served");

@@ -1,7 +1,15 @@
 /**
  * File systems of a test's own: an image file, mounted, and taken away again.
  */
-import { mkdtempSync, readFileSync, rmdirSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 
 /** What can be made. */
 export type FileSystemKind = "btrfs" | "ext4" | "xfs";
@@ -38,6 +46,13 @@ export class TestFileSystem {
     truncateSync(this.image, SIZE);
     call(...makers[kind], this.image);
     call("mount", "-o", "loop", this.image, this.path);
+  }
+
+  /** Leaves only so many bytes free; gives what makes room again. */
+  fill(leave: number): () => void {
+    const { bavail, bsize } = statfsSync(this.path);
+    call("fallocate", "-l", String(bavail * bsize - leave), `${this.path}/filler`);
+    return () => rmSync(`${this.path}/filler`);
   }
 
   /** Takes it away; throws when somebody still uses it. */

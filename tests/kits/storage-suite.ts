@@ -32,10 +32,16 @@ import {
 /** Where a driver is tried. */
 export interface SuitePlace {
   readonly path: string;
+  /** Leaves only so many bytes free; gives what makes room again. Not every place can. */
+  fill?(leave: number): () => void;
   remove(): void;
 }
 
-type Entry = Partial<TarEntry> & { readonly path: string; readonly data?: string | Uint8Array };
+/** An entry of an archive; what is left out is plain. */
+export type Entry = Partial<TarEntry> & {
+  readonly path: string;
+  readonly data?: string | Uint8Array;
+};
 
 const plain = { uid: 0, gid: 0, mtime: 1_000_000_000, linkPath: "", major: 0, minor: 0 };
 /** struct vfs_ns_cap_data of revision 2: cap_net_raw, permitted and effective. */
@@ -115,7 +121,7 @@ const digest = (bytes: Uint8Array) =>
   `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
 
 /** Everything below a directory, as lines that do not depend on the file system. */
-function describeTree(root: string): string[] {
+export function describeTree(root: string): string[] {
   const lines: string[] = [];
   const walk = (below: string) => {
     for (const { name } of readdirSync(`${root}/${below}`, { withFileTypes: true }) as Dirent[]) {
@@ -137,7 +143,7 @@ function describeTree(root: string): string[] {
 }
 
 /** A driver on a place, with a kernel of its own. */
-class Bench {
+export class Bench {
   private readonly handles: number[] = [];
   private constructor(
     readonly root: string,
@@ -212,6 +218,11 @@ export function storageSuite(
     });
     for (const part of [layers, layersTogether, changes, reading, refusals, safety])
       part(() => bench);
+    room(
+      () => bench,
+      () => here,
+    );
+    if (driver === "btrfs") nested(() => bench);
     test("a new process finds everything, and throws away what was half-made", async () => {
       await bench.driver.prepare(container("kept"));
       const before = describeTree(await bench.mount(container("kept")));
@@ -241,6 +252,34 @@ export function storageSuite(
       for (const name of ["layers", "containers", "new", "trash"])
         expect(readdirSync(`${bench.root}/${name}`)).toEqual([]);
     });
+  });
+}
+
+function room(bench: () => Bench, place: () => SuitePlace): void {
+  test("a layer that finds no room is refused with a reason, and nothing of it stays", async () => {
+    if (place().fill === undefined) return;
+    const tar = archive([{ path: "large/file", data: new Uint8Array(48 << 20) }]);
+    const makeRoom = place().fill?.(16 << 20);
+    await expect(bench().apply(refused, tar)).rejects.toThrow(
+      /cannot unpack "large\/file": .*(ENOSPC|no space)/i,
+    );
+    await expectNothing(bench());
+    makeRoom?.();
+    await bench().apply(refused, tar);
+    bench().driver.removeLayer(refused[0] ?? "");
+  });
+}
+
+function nested(bench: () => Bench): void {
+  test("what a container has made of its tree hinders no removal", async () => {
+    await bench().driver.prepare(container("nests"));
+    const root = await bench().mount(container("nests"));
+    await bench().kernel.makeSubvolume(`${root}/nested`);
+    writeFileSync(`${root}/nested/file`, "x");
+    await bench().kernel.makeSubvolume(`${root}/nested/deeper`, root);
+    bench().driver.remove("nests");
+    await bench().driver.settled();
+    expect(readdirSync(`${bench().root}/trash`)).toEqual([]);
   });
 }
 
