@@ -2,6 +2,8 @@
  * Where a registry is reached, and how: its own address, mirrors in front of it, certificates, plain HTTP. Read anew at
  * each use, so that a change needs no restart: `hosts.toml` as containerd has it, certificates as dockerd has them.
  */
+
+import { lookup } from "node:dns/promises";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { BlockList, isIP, isIPv4 } from "node:net";
 import { join } from "node:path";
@@ -195,12 +197,7 @@ class Maker {
   }
 }
 
-/**
- * The endpoints of a registry, in the order in which they are asked. `domain` is a reference's: "docker.io",
- * "localhost:5000". Throws a Fault "invalid" for configuration that cannot be read.
- */
-export function endpointsOf(domain: string, settings: RegistrySettings): Endpoint[] {
-  const host = hostOfDomain(domain);
+function endpointsOf(host: string, settings: RegistrySettings): Endpoint[] {
   const maker = new Maker(host, settings);
   const folder = folderOf(host, settings);
   const lenient = isInsecure(host, settings) ? { rejectUnauthorized: false } : {};
@@ -219,4 +216,31 @@ export function endpointsOf(domain: string, settings: RegistrySettings): Endpoin
     }),
     ...maker.own(tls),
   ];
+}
+
+/** The addresses of a name. */
+export type Resolve = (name: string) => Promise<readonly string[]>;
+
+const bySystem: Resolve = async (name) =>
+  (await lookup(name, { all: true })).map(({ address }) => address);
+
+/**
+ * The endpoints of a registry, in the order in which they are asked. `domain` is a reference's: "docker.io",
+ * "localhost:5000". Where blocks of addresses are insecure, a name is looked up, as dockerd does. Rejects with a Fault "invalid" for
+ * configuration that cannot be read.
+ */
+export async function findEndpoints(
+  domain: string,
+  settings: RegistrySettings,
+  resolve: Resolve = bySystem,
+): Promise<Endpoint[]> {
+  const host = hostOfDomain(domain);
+  const name = host.replace(/:\d+$/, "");
+  const blocks = settings.insecure.filter((entry) => entry.includes("/"));
+  if (blocks.length === 0 || host === HUB || isIP(name) !== 0 || isInsecure(host, settings))
+    return endpointsOf(host, settings);
+  const addresses = await resolve(name).catch(() => []);
+  const isInside = addresses.some((address) => blocks.some((block) => inBlock(address, block)));
+  const insecure = [...settings.insecure, ...(isInside ? [host] : [])];
+  return endpointsOf(host, { ...settings, insecure });
 }

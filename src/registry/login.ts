@@ -5,7 +5,7 @@ import { STATUS_CODES } from "node:http";
 import { fault } from "../base/errors.ts";
 import { basic, type Credentials, tokenFor } from "./authorization.ts";
 import { type Patience, patient } from "./body.ts";
-import { type Endpoint, endpointsOf, type RegistrySettings } from "./endpoints.ts";
+import { type Endpoint, findEndpoints, type RegistrySettings } from "./endpoints.ts";
 import { exchangeWith } from "./exchange.ts";
 import { chooseChallenge } from "./headers.ts";
 import { dropBody } from "./session.ts";
@@ -55,7 +55,7 @@ async function knock(
  * registry cannot be asked.
  */
 export async function login(request: LoginRequest, settings: RegistrySettings): Promise<LoggedIn> {
-  const own = endpointsOf(domainOf(request.serverAddress), settings).filter(
+  const own = (await findEndpoints(domainOf(request.serverAddress), settings)).filter(
     (endpoint) => endpoint.own,
   );
   const patience = settings.patience ?? patient;

@@ -15,7 +15,7 @@ import {
   Watch,
   watched,
 } from "./body.ts";
-import { endpointsOf, type RegistrySettings } from "./endpoints.ts";
+import { type Endpoint, findEndpoints, type RegistrySettings } from "./endpoints.ts";
 import {
   parseContentRange,
   parseMediaType,
@@ -75,7 +75,7 @@ export class Repository {
   /** "library/busybox" */
   readonly name: string;
   private readonly shown: string;
-  private readonly sessions: readonly Session[];
+  private readonly sessions: Promise<readonly Session[]>;
   private readonly patience: Patience;
   /** Endpoints that could not be reached, and are asked no more. */
   private readonly silent = new Set<Session>();
@@ -92,11 +92,15 @@ export class Repository {
     this.patience = settings.patience ?? patient;
     const scope = `repository:${reference.path}:${actions}`;
     const { patience } = this;
-    this.sessions = endpointsOf(reference.domain, settings).map((endpoint) => {
+    const sessionOf = (endpoint: Endpoint) => {
       // A mirror is another host, and has no claim to what the registry was told.
       const own = endpoint.own ? credentials : anonymous;
       return new Session(endpoint, { credentials: own, scope, patience, notice });
-    });
+    };
+    const found = findEndpoints(reference.domain, settings);
+    this.sessions = found.then((endpoints) => endpoints.map(sessionOf));
+    // Whoever asks hears of it.
+    this.sessions.catch(() => {});
   }
 
   /**
@@ -114,7 +118,8 @@ export class Repository {
       `no endpoint may ${capability} ${this.shown}`,
     );
     const asked = new Map<string, "answered" | "silent">();
-    const able = this.sessions.filter(({ endpoint }) => endpoint.capabilities.has(capability));
+    const sessions = await this.sessions;
+    const able = sessions.filter(({ endpoint }) => endpoint.capabilities.has(capability));
     const fresh = able.filter((one) => !failed.has(one) && !this.silent.has(one));
     for (const session of fresh.length > 0 ? fresh : able.slice(-1)) {
       const { host } = new URL(session.endpoint.url);
@@ -127,7 +132,7 @@ export class Repository {
         // Where nobody answers over plain HTTP either, what TLS has said is the reason.
         if (!isUnreachable(error) || !asked.has(host)) failure = error;
         asked.set(host, isUnreachable(error) ? "silent" : "answered");
-        if (isUnreachable(error) && session !== this.sessions.at(-1)) this.silent.add(session);
+        if (isUnreachable(error) && session !== sessions.at(-1)) this.silent.add(session);
       }
     }
     throw failure;

@@ -4,7 +4,7 @@
 import { fault } from "../base/errors.ts";
 import { anonymous, type Credentials } from "./authorization.ts";
 import { DOCUMENT_MAX, documentOf, jsonObject, patient } from "./body.ts";
-import { type Endpoint, endpointsOf, type RegistrySettings } from "./endpoints.ts";
+import { type Endpoint, findEndpoints, type RegistrySettings } from "./endpoints.ts";
 import { domainOf } from "./login.ts";
 import { dropBody, Session } from "./session.ts";
 
@@ -102,7 +102,7 @@ export async function searchRegistry(
     throw invalid(`limit ${limit} is outside the range of [1, ${MOST}]`);
   const { domain, words } = splitTerm(wish.term);
   let failure: unknown;
-  for (const endpoint of endpointsOf(domain, settings)) {
+  for (const endpoint of await findEndpoints(domain, settings)) {
     const session = new Session(searchEndpoint(endpoint), {
       credentials: endpoint.own ? credentials : anonymous,
       scope: "registry:catalog:search",
