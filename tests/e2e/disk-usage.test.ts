@@ -196,3 +196,20 @@ test("contents that lie in layers more than once are found, hard links and empty
   await docker("rm", "dup", "again");
   await docker("rmi", "dup:2", "dup:1");
 });
+
+test("who uses a volume is known after a kill: a prune of all volumes takes none that a container has", async () => {
+  const volumesLeft = async () =>
+    (await docker("volume", "ls", "-q")).out.split("\n").filter(Boolean).sort();
+  const before = await volumesLeft();
+  await docker("create", "--name", "holds", "-v", "held:/v", "-v", "/anonymous", "busybox", "true");
+  await docker("volume", "create", "free");
+  await daemon.kill();
+  await daemon.start();
+  const done = await docker("volume", "prune", "-a", "-f");
+  expect(done.out).toMatch(/^Deleted Volumes:\nfree\n\n/);
+  const left = await volumesLeft();
+  expect(left).toHaveLength(before.length + 2);
+  await docker("rm", "-v", "holds");
+  expect(await volumesLeft()).toEqual([...before, "held"].sort());
+  await docker("volume", "rm", "held");
+});
