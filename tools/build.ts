@@ -89,7 +89,8 @@ build(
     const deaf = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
     // A short command ends before compiled code pays off; src/main/cli.ts sets the usual policy for what lasts.
     const patient = ["--compile-jit-policy=30"];
-    const entry = ["src/main/cli.ts", "--outfile", out];
+    // A thread begins with a file of its own (src/storage/unpacker.ts knows its name in the executable).
+    const entry = ["src/main/cli.ts", "src/storage/unpack-worker.ts", "--outfile", out];
     run([process.execPath, "build", ...shape, ...smaller, ...deaf, ...patient, ...entry]);
   },
 );

@@ -10,7 +10,8 @@ import { ZstdFrames } from "./zstd-frames.ts";
 /** A stream of bytes, as the rest of berth passes it around. */
 export type ByteStream = AsyncIterable<Uint8Array>;
 
-type Compression = "gzip" | "zstd" | HostCompression;
+/** What is read besides plain bytes. */
+export type Compression = "gzip" | "zstd" | HostCompression;
 
 const magics: readonly { readonly name: Compression; readonly bytes: readonly number[] }[] = [
   { name: "gzip", bytes: [0x1f, 0x8b] },
@@ -18,6 +19,8 @@ const magics: readonly { readonly name: Compression; readonly bytes: readonly nu
   { name: "bzip2", bytes: [0x42, 0x5a, 0x68] },
   { name: "xz", bytes: [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00] },
 ];
+
+const MAGIC_MAX = Math.max(...magics.map(({ bytes }) => bytes.length));
 
 /** Puts bytes that were read ahead back in front. Whoever stops reading ends the rest. */
 export async function* rejoin(
@@ -66,21 +69,41 @@ async function* inflate(source: ByteStream, name: string): ByteStream {
   }
 }
 
-/** Gives the plain bytes of a stream: gzip, zstd, and by the host's programs bzip2 and xz; anything else is plain already. */
-export async function decompress(source: ByteStream): Promise<ByteStream> {
+/** Reads at least `length` bytes ahead, unless there are fewer. `whole` gives them again, and the rest. */
+export async function readAhead(
+  source: ByteStream,
+  length: number,
+): Promise<{ readonly head: Uint8Array; readonly whole: ByteStream }> {
   const iterator = source[Symbol.asyncIterator]();
-  const head: Uint8Array[] = [];
-  let length = 0;
-  while (length < 6) {
+  const pieces: Uint8Array[] = [];
+  for (let have = 0; have < length; ) {
     const next = await iterator.next();
     if (next.done) break;
-    head.push(next.value);
-    length += next.value.length;
+    // The source may use its buffer again.
+    pieces.push(Uint8Array.from(next.value));
+    have += next.value.length;
   }
-  const start = Buffer.concat(head);
-  const found = magics.find(({ bytes }) => bytes.every((byte, at) => start[at] === byte));
-  const whole = rejoin(head, iterator);
-  if (found === undefined) return whole;
-  if (found.name === "gzip" || found.name === "zstd") return inflate(whole, found.name);
-  return decompressByHost(found.name, whole);
+  const head = Buffer.concat(pieces);
+  return { head, whole: rejoin(head.length > 0 ? [head] : [], iterator) };
+}
+
+/** What bytes that begin with `head` are compressed with; undefined when they are not. */
+export function compressionOf(head: Uint8Array): Compression | undefined {
+  return magics.find(({ bytes }) => bytes.every((byte, at) => head[at] === byte))?.name;
+}
+
+/**
+ * Gives the plain bytes of a stream: gzip, zstd, and by the host's programs bzip2 and xz; anything else is plain already.
+ * `found` hears of the compression before this resolves, unless there is none.
+ */
+export async function decompress(
+  source: ByteStream,
+  found: (compression: string) => void = () => {},
+): Promise<ByteStream> {
+  const { head, whole } = await readAhead(source, MAGIC_MAX);
+  const name = compressionOf(head);
+  if (name === undefined) return whole;
+  found(name);
+  if (name === "gzip" || name === "zstd") return inflate(whole, name);
+  return decompressByHost(name, whole);
 }

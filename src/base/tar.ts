@@ -25,7 +25,9 @@ export interface TarEntry {
   readonly xattrs: ReadonlyMap<string, Uint8Array>;
 }
 
-const BLOCK = 512;
+/** Bytes of a header; data is padded to a multiple of them. */
+export const TAR_BLOCK = 512;
+const BLOCK = TAR_BLOCK;
 const LONG_NAME_MAX = 1 << 20;
 const decoder = new TextDecoder();
 const types: Readonly<Record<string, TarType>> = {
@@ -71,6 +73,11 @@ function checksumHolds(block: Uint8Array): boolean {
   } catch {
     return false;
   }
+}
+
+/** True when an archive may begin with these bytes: a whole header. */
+export function looksLikeTar(head: Uint8Array): boolean {
+  return head.length >= BLOCK && head[0] !== 0 && checksumHolds(head.subarray(0, BLOCK));
 }
 
 /** The records of a pax header: "LENGTH KEY=VALUE\n". */

@@ -4,10 +4,12 @@
  */
 import { readFileSync, rmSync } from "node:fs";
 import { arch } from "node:os";
-import { type ByteStream, decompress } from "../base/compression.ts";
+import type { ArrivingFile } from "../base/arriving-file.ts";
+import { type ByteStream, compressionOf, decompress, readAhead } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
-import { TarReader } from "../base/tar.ts";
+import { looksLikeTar, TAR_BLOCK, type TarEntry, TarReader } from "../base/tar.ts";
 import type { ContentStore, Ingested } from "./content.ts";
+import type { EarlyLayer } from "./layers.ts";
 import {
   type Descriptor,
   DOCUMENT_MAX,
@@ -18,13 +20,19 @@ import {
   parseObject,
 } from "./model.ts";
 
+/** A member of an archive. */
+export interface Member extends Ingested {
+  /** What has been begun with it in case it is a layer. */
+  readonly early: EarlyLayer | undefined;
+}
+
 /** One image found in an archive. */
 export interface ArchivedImage {
   readonly names: readonly string[];
   readonly configBytes: Uint8Array;
   readonly document: ImageDocument;
   /** Files of the layers, as they came. */
-  readonly layers: readonly Ingested[];
+  readonly layers: readonly Member[];
   readonly manifestBytes?: Uint8Array;
 }
 
@@ -44,7 +52,8 @@ function bad(message: string): Error {
 
 /** Members by their cleaned name. */
 class Members {
-  private readonly files = new Map<string, Ingested>();
+  private readonly files = new Map<string, Member>();
+  private readonly all: Member[] = [];
   private readonly links = new Map<string, string>();
 
   static clean(name: string): string {
@@ -57,11 +66,10 @@ class Members {
     return out.join("/");
   }
 
-  add(name: string, file: Ingested): void {
-    const key = Members.clean(name);
-    const before = this.files.get(key);
-    if (before !== undefined) rmSync(before.path, { force: true });
-    this.files.set(key, file);
+  /** Of two with one name the later counts. */
+  add(name: string, file: Member): void {
+    this.files.set(Members.clean(name), file);
+    this.all.push(file);
   }
 
   link(name: string, target: string): void {
@@ -69,10 +77,10 @@ class Members {
   }
 
   get count(): number {
-    return this.files.size + this.links.size;
+    return this.all.length + this.links.size;
   }
 
-  find(name: string): Ingested | undefined {
+  find(name: string): Member | undefined {
     let key = Members.clean(name);
     for (let i = 0; i < 5; i++) {
       const file = this.files.get(key);
@@ -84,7 +92,7 @@ class Members {
     return undefined;
   }
 
-  get(name: string): Ingested {
+  get(name: string): Member {
     const file = this.find(name);
     if (file === undefined) throw bad(`the archive has no member ${JSON.stringify(name)}`);
     return file;
@@ -98,7 +106,7 @@ class Members {
   }
 
   /** A blob of an OCI layout, its content checked against its name. */
-  blob(descriptor: Descriptor): Ingested {
+  blob(descriptor: Descriptor): Member {
     const name = `blobs/sha256/${descriptor.digest.slice(7)}`;
     const file = this.get(name);
     if (file.digest !== descriptor.digest)
@@ -115,26 +123,57 @@ class Members {
     return readFileSync(file.path);
   }
 
-  clear(): void {
-    for (const file of this.files.values()) rmSync(file.path, { force: true });
+  /** Deletes all files, and what has been begun with them and is not wanted. */
+  async clear(): Promise<void> {
+    for (const { early, path } of this.all) {
+      await early?.end();
+      rmSync(path, { force: true });
+    }
   }
 }
 
-async function spool(source: ByteStream, content: ContentStore): Promise<Members> {
+/** What may be done with a member while it is on its way. */
+export type Begin = (file: ArrivingFile) => EarlyLayer | undefined;
+
+/** Spools a member. One that may be a layer (which one, the archive tells only later) is begun with at once. */
+async function spoolMember(
+  entry: TarEntry,
+  data: ByteStream,
+  content: ContentStore,
+  begin: Begin,
+): Promise<Member> {
+  const { head, whole } = await readAhead(data, Math.min(entry.size, TAR_BLOCK));
+  const named = /^(?:\.\/)?blobs\/sha256\/([0-9a-f]{64})$/.exec(entry.path)?.[1];
+  const known = named !== undefined && content.has(`sha256:${named}`);
+  const maybe = !known && (looksLikeTar(head) || compressionOf(head) !== undefined);
+  let early: EarlyLayer | undefined;
+  try {
+    const file = await content.ingest(whole, (arriving) => {
+      if (maybe) early = begin(arriving);
+    });
+    return { ...file, early };
+  } catch (error) {
+    await early?.end();
+    throw error;
+  }
+}
+
+async function spool(source: ByteStream, content: ContentStore, begin: Begin): Promise<Members> {
   const members = new Members();
   const reader = new TarReader(await decompress(source));
   try {
     for (let entry = await reader.next(); entry !== undefined; entry = await reader.next()) {
       if (members.count > MEMBERS_MAX)
         throw bad(`the archive has more than ${MEMBERS_MAX} members`);
-      if (entry.type === "file") members.add(entry.path, await content.ingest(reader.data()));
+      if (entry.type === "file")
+        members.add(entry.path, await spoolMember(entry, reader.data(), content, begin));
       else if (entry.type === "symlink")
         members.link(entry.path, `${entry.path}/../${entry.linkPath}`);
       else if (entry.type === "hardlink") members.link(entry.path, entry.linkPath);
     }
     await reader.drain();
   } catch (error) {
-    members.clear();
+    await members.clear();
     throw error;
   }
   return members;
@@ -252,9 +291,10 @@ function readDocker(members: Members): ArchivedImage[] {
 export async function readArchive<T>(
   source: ByteStream,
   content: ContentStore,
+  begin: Begin,
   use: (images: readonly ArchivedImage[]) => Promise<T>,
 ): Promise<T> {
-  const members = await spool(source, content);
+  const members = await spool(source, content, begin);
   try {
     if (members.find("manifest.json") === undefined && members.find("index.json") === undefined)
       throw bad(
@@ -271,6 +311,6 @@ export async function readArchive<T>(
         );
     return await use(images);
   } finally {
-    members.clear();
+    await members.clear();
   }
 }

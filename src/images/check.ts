@@ -3,6 +3,7 @@
  * it names; with what can be done about each problem.
  */
 import { existsSync, renameSync, rmSync } from "node:fs";
+import { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import type { BlobDescriptor, Credentials, Repository } from "../registry/index.ts";
@@ -14,6 +15,7 @@ import type { Downloads } from "./downloads.ts";
 import type { DroppedBlobs } from "./dropped.ts";
 import type { Holds } from "./holds.ts";
 import { checkLayer } from "./layer-check.ts";
+import type { Layers } from "./layers.ts";
 import { type ImageRecord, parseObject } from "./model.ts";
 
 /** Something that is not as it should be. */
@@ -47,12 +49,7 @@ export interface CheckParts {
   /** Opens a repository of a registry to fetch from. */
   open(reference: Reference, credentials: Credentials): Repository;
   /** Unpacks a layer that is not there. */
-  unpack(
-    path: string,
-    chainId: string,
-    parent: string | undefined,
-    diffId: string,
-  ): Promise<number>;
+  readonly layers: Layers;
   /** Brings the image in again that is built into the executable; false when this is another. */
   loadBuiltin(image: ImageRecord): Promise<boolean>;
 }
@@ -288,7 +285,7 @@ export class ImageCheck {
   }
 
   private async unpackAgain(image: ImageRecord, index: number): Promise<string> {
-    const { content, data, driver, holds } = this.parts;
+    const { content, data, driver, holds, layers } = this.parts;
     const [chainId = "", parent] = [image.chain[index], image.chain[index - 1]];
     const running = this.options.runningOn(chainId);
     if (running.length > 0)
@@ -300,7 +297,8 @@ export class ImageCheck {
     await holds.during([chainId, digest], async () => {
       driver.removeLayer(chainId);
       const diffId = image.document.rootfs.diff_ids[index] ?? "";
-      await this.parts.unpack(content.path(digest), chainId, parent, diffId);
+      const archive = ArrivingFile.here(content.path(digest), content.size(digest));
+      await layers.unpack({ chainId, parent, diffId, archive });
     });
     return "unpacked again";
   }

@@ -3,9 +3,7 @@
  * verified and its bytes have reached the disk.
  */
 import {
-  closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -13,12 +11,14 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
 } from "node:fs";
+import { open } from "node:fs/promises";
 import { basename } from "node:path";
+import { ArrivingFile } from "../base/arriving-file.ts";
 import { syncDirectory } from "../base/atomic-file.ts";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
+import { FileSink } from "../base/file-sink.ts";
 import { isSha256 } from "../spec/reference.ts";
 
 const PARTIAL = ".partial";
@@ -68,37 +68,39 @@ export class ContentStore {
     return `${this.root}/ingest/${basename(this.path(digest))}${PARTIAL}`;
   }
 
-  /** Writes a stream to the ingest directory and finds out its digest. */
-  async ingest(source: ByteStream): Promise<Ingested> {
+  /** Writes a stream to the ingest directory and finds out its digest. `begun` gets the file to read along. */
+  async ingest(source: ByteStream, begun?: (file: ArrivingFile) => void): Promise<Ingested> {
     const path = `${this.root}/ingest/${process.pid}-${++this.counter}`;
-    const hash = new Bun.CryptoHasher("sha256");
-    const fd = openSync(path, "wx", 0o600);
-    let size = 0;
+    const file = new ArrivingFile(path);
+    const sink = new FileSink(openSync(path, "wx", 0o600), file);
+    begun?.(file);
     try {
-      for await (const chunk of source) {
-        hash.update(chunk);
-        for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at);
-        size += chunk.length;
-      }
+      for await (const piece of source) await sink.write(piece);
+      const digest = await sink.finish();
+      file.finish(digest);
+      return { path, digest, size: sink.size };
     } catch (error) {
+      file.fail(error);
       rmSync(path, { force: true });
       throw error;
     } finally {
-      closeSync(fd);
+      await sink.close();
     }
-    return { path, digest: `sha256:${hash.digest("hex")}`, size };
   }
 
-  /** Makes an ingested file a blob. */
-  commit(file: Ingested): void {
+  /** Makes an ingested file a blob, durably. */
+  async commit(file: Ingested): Promise<void> {
     const target = this.path(file.digest);
     if (existsSync(target)) {
       rmSync(file.path, { force: true });
       return;
     }
-    const fd = openSync(file.path, "r");
-    fsyncSync(fd);
-    closeSync(fd);
+    const handle = await open(file.path, "r");
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
     renameSync(file.path, target);
     syncDirectory(`${this.root}/blobs/sha256`);
   }
@@ -110,7 +112,7 @@ export class ContentStore {
         yield data;
       })(),
     );
-    this.commit(file);
+    await this.commit(file);
     return file.digest;
   }
 

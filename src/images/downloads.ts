@@ -2,8 +2,11 @@
  * Blobs on their way from registries into the content store: each one once, however many pulls wait for it, a few at a
  * time, and from where the last attempt broke off.
  */
-import { closeSync, ftruncateSync, openSync, readSync, rmSync, writeSync } from "node:fs";
+import { ftruncateSync, openSync, read, rmSync } from "node:fs";
+import { promisify } from "node:util";
+import { ArrivingFile } from "../base/arriving-file.ts";
 import { fault } from "../base/errors.ts";
+import { FileSink } from "../base/file-sink.ts";
 import type { BlobDescriptor, Repository } from "../registry/index.ts";
 import type { ContentStore, Ingested } from "./content.ts";
 import { meter, type Report, shortDigest } from "./progress.ts";
@@ -15,6 +18,8 @@ export type BlobSource = Pick<Repository, "blob">;
 
 interface Download {
   readonly done: Promise<void>;
+  /** What it writes to, once its turn has come. */
+  readonly file: Promise<ArrivingFile>;
   readonly abort: AbortController;
   /** Everybody who waits, with where to tell them of it. */
   readonly waiting: Set<Report>;
@@ -33,13 +38,15 @@ export class Downloads {
 
   /**
    * Makes sure that a blob is in the store, verified. Rejects with a Fault, and when the signal says so; a download that
-   * nobody waits for any more is given up, and what has come stays for the next attempt.
+   * nobody waits for any more is given up, and what has come stays for the next attempt. `begun` gets the file as soon as
+   * it arrives, to read along: it may fail although this resolves.
    */
   async fetch(
     source: BlobSource,
     blob: BlobDescriptor,
     report: Report,
     signal: AbortSignal,
+    begun: (file: ArrivingFile) => void = () => {},
   ): Promise<void> {
     if (this.content.has(blob.digest)) return;
     let download = this.underway.get(blob.digest);
@@ -49,8 +56,9 @@ export class Downloads {
       download = this.underway.get(blob.digest);
     }
     download ??= this.begin(source, blob);
-    const { waiting, abort, done } = download;
+    const { waiting, abort, done, file } = download;
     waiting.add(report);
+    file.then(begun, () => {});
     const leave = () => {
       waiting.delete(report);
       if (waiting.size === 0) abort.abort();
@@ -76,12 +84,17 @@ export class Downloads {
     const tell: Report = (step) => {
       for (const report of waiting) report(step);
     };
-    const done = this.inTurn(() => this.download(source, blob, tell, abort.signal)).finally(() =>
-      this.underway.delete(blob.digest),
-    );
+    const file = Promise.withResolvers<ArrivingFile>();
+    const done = this.inTurn(() =>
+      this.download(source, blob, tell, abort.signal, file.resolve),
+    ).finally(() => {
+      this.underway.delete(blob.digest);
+      file.reject(new Error("the download has ended before it began"));
+    });
     // Whoever waits hears of a failure; it may be that nobody does.
     done.catch(() => {});
-    const download = { done, abort, waiting };
+    file.promise.catch(() => {});
+    const download = { done, abort, waiting, file: file.promise };
     this.underway.set(blob.digest, download);
     return download;
   }
@@ -103,20 +116,29 @@ export class Downloads {
     blob: BlobDescriptor,
     report: Report,
     signal: AbortSignal,
+    begun: (file: ArrivingFile) => void,
   ): Promise<void> {
-    const { path, from, digest, size } = await this.gather(source, blob, report, signal);
-    report({ status: "Verifying Checksum", id: shortDigest(blob.digest), progressDetail: {} });
-    if (digest !== blob.digest || size !== blob.size) {
-      rmSync(path, { force: true });
+    const file = new ArrivingFile(
+      this.content.partial(blob.digest),
+      this.content.path(blob.digest),
+    );
+    try {
+      const gathered = await this.gather(source, blob, report, signal, () => begun(file), file);
+      const { path, from, digest, size } = gathered;
+      report({ status: "Verifying Checksum", id: shortDigest(blob.digest), progressDetail: {} });
+      if (digest !== blob.digest || size !== blob.size) {
+        rmSync(path, { force: true });
+        throw Object.assign(wrongContent(blob.digest, digest), { again: from > 0 });
+      }
+      file.finish(digest);
+      await this.content.commit({ path, digest, size });
+    } catch (error) {
+      file.fail(error);
       // What an earlier attempt has left may have been wrong.
-      if (from > 0) return this.download(source, blob, report, signal);
-      throw fault(
-        "failed",
-        "registry-content",
-        `filesystem layer verification failed for digest ${blob.digest}: it is ${digest}`,
-      );
+      if (error instanceof Error && "again" in error && error.again)
+        return this.download(source, blob, report, signal, begun);
+      throw error;
     }
-    this.content.commit({ path, digest, size });
     report({ status: "Download complete", id: shortDigest(blob.digest), progressDetail: {} });
   }
 
@@ -126,38 +148,55 @@ export class Downloads {
     blob: BlobDescriptor,
     report: Report,
     signal: AbortSignal,
+    begun: () => void,
+    file: ArrivingFile,
   ): Promise<Ingested & { readonly from: number }> {
     signal.throwIfAborted();
     const path = this.content.partial(blob.digest);
     const show = meter(report, "Downloading", shortDigest(blob.digest), blob.size);
-    const hash = new Bun.CryptoHasher("sha256");
     const fd = openSync(path, "a+", 0o600);
+    const sink = new FileSink(fd, file);
     try {
-      const from = resume(fd, blob.size, hash);
-      let size = from;
-      for await (const piece of source.blob(blob, from, signal)) {
-        signal.throwIfAborted();
-        hash.update(piece);
-        for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done);
-        size += piece.length;
-        show(size);
+      begun();
+      await resume(fd, blob.size, sink);
+      const from = sink.size;
+      try {
+        for await (const piece of source.blob(blob, from, signal)) {
+          signal.throwIfAborted();
+          await sink.write(piece);
+          show(sink.size);
+        }
+      } catch (error) {
+        // What has come is for the next attempt; the first error is the one to tell.
+        await sink.finish().catch(() => {});
+        throw error;
       }
-      return { path, from, digest: `sha256:${hash.digest("hex")}`, size };
+      return { path, from, digest: await sink.finish(), size: sink.size };
     } finally {
-      closeSync(fd);
+      await sink.close();
     }
   }
 }
 
-/** Takes up what an earlier attempt has left; gives how many bytes there are. More than there can be counts as nothing. */
-function resume(fd: number, size: number, hash: Bun.CryptoHasher): number {
+function wrongContent(wanted: string, found: string): Error {
+  return fault(
+    "failed",
+    "registry-content",
+    `filesystem layer verification failed for digest ${wanted}: it is ${found}`,
+  );
+}
+
+const readSome = promisify(read);
+
+/** Takes up what an earlier attempt has left. More than there can be counts as nothing. */
+async function resume(fd: number, size: number, sink: FileSink): Promise<void> {
   const chunk = new Uint8Array(CHUNK);
-  let at = 0;
-  for (let length = -1; length !== 0; at += length) {
-    length = readSync(fd, chunk, 0, CHUNK, at);
-    hash.update(chunk.subarray(0, length));
+  for (;;) {
+    const { bytesRead } = await readSome(fd, chunk, 0, CHUNK, sink.size);
+    if (bytesRead === 0) break;
+    sink.resume(chunk.subarray(0, bytesRead));
   }
-  if (at <= size) return at;
+  if (sink.size <= size) return;
   ftruncateSync(fd, 0);
   throw fault(
     "failed",

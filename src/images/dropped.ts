@@ -257,7 +257,7 @@ export class DroppedBlobs {
       const made = await content.ingest(bytes);
       try {
         if (made.digest !== digest) throw new Error(`what comes out has the digest ${made.digest}`);
-        content.commit(made);
+        await content.commit(made);
       } finally {
         rmSync(made.path, { force: true });
       }

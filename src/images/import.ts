@@ -2,15 +2,16 @@
  * Images of one layer, made from the archive of a root file system.
  */
 import { rmSync } from "node:fs";
+import { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import { parseReference, type Reference } from "../spec/reference.ts";
-import type { SnapshotDriver } from "../storage/index.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
 import type { Holds } from "./holds.ts";
+import { type EarlyLayer, type Layers, wantedLayer } from "./layers.ts";
 import type { ImageDocument } from "./model.ts";
 import { wholeTag } from "./names.ts";
 import { meter, type Report } from "./progress.ts";
@@ -29,7 +30,7 @@ export interface ImportOptions {
 interface Workshop {
   readonly content: ContentStore;
   readonly data: ImageDatabase;
-  readonly driver: SnapshotDriver;
+  readonly layers: Layers;
   readonly holds: Holds;
 }
 
@@ -114,21 +115,30 @@ function platformFields({ os, architecture, variant }: Platform) {
 
 /** Makes the image; gives its id. Nothing stays of an archive that is none. */
 export async function importArchive(
-  { content, data, driver, holds }: Workshop,
+  { content, data, layers, holds }: Workshop,
   source: ByteStream,
   config: ImageConfig,
   options: ImportOptions,
 ): Promise<string> {
   const reference = newName(options.reference);
-  const spooled = await content.ingest(await decompress(source));
+  let early: EarlyLayer | undefined;
+  const spooled = await content
+    .ingest(await decompress(source), (file) => {
+      early = layers.early(file);
+    })
+    .catch(async (error) => {
+      await early?.end();
+      throw error;
+    });
   return holds.during([spooled.digest], async () => {
     try {
       if (spooled.size === 0)
         throw fault("invalid", "import-empty", "the archive to import is empty");
-      const stream = Bun.file(spooled.path).stream() as unknown as ByteStream;
-      const { diffId, size } = await driver.importLayer(stream);
-      data.setLayerSize(diffId, size);
-      content.commit(spooled);
+      const diffId = spooled.digest;
+      const archive = ArrivingFile.here(spooled.path, spooled.size);
+      const wanted = { ...wantedLayer([diffId], [diffId], 0), archive, early };
+      const size = await layers.unpack(wanted);
+      await content.commit(spooled);
       const created = new Date().toISOString();
       const document: ImageDocument = {
         created,
@@ -142,6 +152,7 @@ export async function importArchive(
       if (reference !== undefined) data.setTag(wholeTag(reference), id);
       return id;
     } finally {
+      await early?.end();
       rmSync(spooled.path, { force: true });
     }
   });

@@ -53,7 +53,7 @@ async function compress({ content, data }: PushTarget, digest: string): Promise<
   );
   const spooled = await content.ingest(gzip as unknown as ByteStream);
   try {
-    content.commit(spooled);
+    await content.commit(spooled);
   } finally {
     rmSync(spooled.path, { force: true });
   }

@@ -202,8 +202,8 @@ test("hostile archives are contained, or refused with the entry's name; nothing 
     ["add('f', b'')\nadd('f/x', b'')", '"f/x" is refused'],
     [`add('${"n".repeat(300)}', b'')`, "its name is too long"],
   ] as const) {
-    expect(store.load(stream(dockerArchive([tar(script)], "bad:1")))).rejects.toThrow(message);
-    await store.load(stream(dockerArchive([tar(script)], "bad:1"))).catch(() => {});
+    const archive = dockerArchive([tar(script)], "bad:1");
+    await expect(store.load(stream(archive))).rejects.toThrow(message);
   }
   expect(() => store.resolve("bad:1")).toThrow("No such image: bad:1");
   expect(readdirSync(`${dir}/overlay2/new`)).toEqual([]);

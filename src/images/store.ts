@@ -2,6 +2,7 @@
  * The images of one data root: bringing them in, finding, naming and removing them.
  */
 import { linkSync, rmSync } from "node:fs";
+import { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, decompress, rejoin } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
 import type { Repository } from "../registry/index.ts";
@@ -15,6 +16,7 @@ import {
 } from "../spec/reference.ts";
 import type { SnapshotDriver } from "../storage/index.ts";
 import { type ArchivedImage, readArchive } from "./archive.ts";
+import { bringLayers } from "./bring.ts";
 import { type CheckOptions, type CheckParts, type CheckStep, ImageCheck } from "./check.ts";
 import { ContentStore, type Ingested } from "./content.ts";
 import { ImageDatabase } from "./database.ts";
@@ -23,10 +25,10 @@ import { Downloads } from "./downloads.ts";
 import { DroppedBlobs } from "./dropped.ts";
 import { Holds } from "./holds.ts";
 import { type ImportOptions, importArchive, remoteArchive } from "./import.ts";
+import { Layers, wantedLayer } from "./layers.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
 import type { CommitOptions, ImageStoreOptions, SharedBlobs, TransferOptions } from "./options.ts";
-import { shortDigest } from "./progress.ts";
 import { type RemoteImage, resolveRemote } from "./pull.ts";
 import { pushImage } from "./push.ts";
 import { type ImageUsers, type RemovalStep, type RemovalWish, removeImage } from "./removal.ts";
@@ -52,7 +54,7 @@ export class ImageStore {
   private readonly dropped: DroppedBlobs;
   /** What keeps it clean. */
   readonly upkeep: ImageUpkeep;
-  private readonly unpacking = new Map<string, Promise<number>>();
+  private readonly layers: Layers;
   /** A cache of resolved names, for the start path; emptied by every change. */
   private readonly resolved = new Map<string, ImageRecord>();
 
@@ -66,6 +68,7 @@ export class ImageStore {
     const { dropped } = this;
     const { layersInUse } = options;
     this.upkeep = new ImageUpkeep({ data, content, driver, holds, dropped, layersInUse });
+    this.layers = new Layers(driver, this.data);
     this.downloads = new Downloads(this.content, DOWNLOADS_MAX);
   }
 
@@ -180,7 +183,8 @@ export class ImageStore {
    * already is fine.
    */
   load(source: ByteStream): Promise<{ readonly names: readonly string[]; readonly id: string }[]> {
-    return readArchive(source, this.content, async (images) => {
+    const begin = (file: ArrivingFile) => this.layers.early(file);
+    return readArchive(source, this.content, begin, async (images) => {
       const loaded = [];
       for (const image of images) loaded.push(await this.store(image));
       return loaded;
@@ -207,15 +211,14 @@ export class ImageStore {
     const chain = chainIds(diff_ids);
     const digests = image.layers.map(({ digest }) => digest);
     return this.holds.during([...chain, ...digests], async () => {
-      let size = 0;
-      for (const [index, layer] of image.layers.entries())
-        size += await this.unpack(
-          layer.path,
-          chain[index] ?? "",
-          chain[index - 1],
-          diff_ids[index],
-        );
-      for (const layer of image.layers) this.content.commit({ ...layer, path: this.copyOf(layer) });
+      const wanted = image.layers.map(({ path, size, early }, index) => ({
+        ...wantedLayer(chain, diff_ids, index),
+        archive: ArrivingFile.here(path, size),
+        early,
+      }));
+      const size = await this.layers.unpackAll(wanted);
+      for (const layer of image.layers)
+        await this.content.commit({ ...layer, path: this.copyOf(layer) });
       const id = await this.add(image, digests, size);
       for (const name of names) this.data.setTag(wholeTag(name), id, 0);
       this.resolved.clear();
@@ -249,46 +252,12 @@ export class ImageStore {
     return `${layer.path}.copy`;
   }
 
-  /** Unpacks a layer that is not there yet; whoever else wants the same one waits for it. Gives its size. */
-  private unpack(
-    path: string,
-    chainId: string,
-    parent: string | undefined,
-    diffId: string | undefined,
-  ): Promise<number> {
-    const underway = this.unpacking.get(chainId);
-    if (underway !== undefined) return underway;
-    const work = this.unpackNow(path, chainId, parent, diffId).finally(() =>
-      this.unpacking.delete(chainId),
-    );
-    this.unpacking.set(chainId, work);
-    return work;
-  }
-
-  private async unpackNow(
-    path: string,
-    chainId: string,
-    parent: string | undefined,
-    diffId: string | undefined,
-  ): Promise<number> {
-    if (this.driver.hasLayer(chainId)) return this.data.layerSize(chainId);
-    const stream = Bun.file(path).stream() as unknown as ByteStream;
-    const { size } = await this.driver.applyLayer({
-      chainId,
-      tar: await decompress(stream),
-      ...(parent === undefined ? {} : { parent }),
-      ...(diffId === undefined ? {} : { diffId }),
-    });
-    this.data.setLayerSize(chainId, size);
-    return size;
-  }
-
   /** Makes an image of one layer from a root file system's archive, whatever it is compressed with. Gives its id. */
   async importTar(source: ByteStream, options: ImportOptions): Promise<string> {
-    const { content, data, driver, holds } = this;
+    const { content, data, layers, holds } = this;
     const changed = this.changed({}, options.changes);
     try {
-      return await importArchive({ content, data, driver, holds }, source, changed, options);
+      return await importArchive({ content, data, layers, holds }, source, changed, options);
     } finally {
       this.resolved.clear();
     }
@@ -320,13 +289,13 @@ export class ImageStore {
     const spooled = await this.content.ingest(layer);
     const diffIds = [...parent.document.rootfs.diff_ids, spooled.digest];
     const chain = chainIds(diffIds);
-    const chainId = chain.at(-1) ?? "";
     const inherited = this.data.layerBlobs(parent);
     return this.holds.during([...chain, ...inherited, spooled.digest], async () => {
       try {
-        const above = parent.chain.at(-1);
-        const size = await this.unpack(spooled.path, chainId, above, spooled.digest);
-        this.content.commit(spooled);
+        const archive = ArrivingFile.here(spooled.path, spooled.size);
+        const index = diffIds.length - 1;
+        const size = await this.layers.unpack({ ...wantedLayer(chain, diffIds, index), archive });
+        await this.content.commit(spooled);
         const created = new Date().toISOString();
         const history = {
           created,
@@ -406,39 +375,21 @@ export class ImageStore {
     report({ status: `Status: ${status} ${shown}` });
   }
 
-  /** Fetches and unpacks the layers of an image, the lower ones while the upper ones are still on their way. */
+  /** Fetches an image and records it. */
   private async bring(
     image: RemoteImage,
     source: Repository,
     reference: Reference,
     { report, signal }: TransferOptions,
   ): Promise<void> {
-    const { diff_ids } = image.document.rootfs;
-    const chain = chainIds(diff_ids);
+    const chain = chainIds(image.document.rootfs.diff_ids);
     const digests = image.layers.map(({ digest }) => digest);
     await this.holds.during([...chain, ...digests], async () => {
       this.data.expect(digests.filter((digest) => !this.isHere(digest)));
-      const fetched = image.layers.map(async (layer, index) => {
-        const id = shortDigest(layer.digest);
-        const known = this.driver.hasLayer(chain[index] ?? "") && this.isHere(layer.digest);
-        if (known) report({ status: "Already exists", id, progressDetail: {} });
-        else {
-          report({ status: "Pulling fs layer", id, progressDetail: {} });
-          await this.downloads.fetch(source, layer, report, signal);
-        }
-        return known;
-      });
-      // Each is looked at below in its turn; until then nobody hears of it.
-      for (const one of fetched) one.catch(() => {});
-      let size = 0;
-      for (const [index, { digest }] of image.layers.entries()) {
-        const known = await fetched[index];
-        const id = shortDigest(digest);
-        if (!known) report({ status: "Extracting", id, progressDetail: {} });
-        const path = this.content.path(digest);
-        size += await this.unpack(path, chain[index] ?? "", chain[index - 1], diff_ids[index]);
-        if (!known) report({ status: "Pull complete", id, progressDetail: {} });
-      }
+      const { content, downloads, layers } = this;
+      const isHere = (digest: string) => this.isHere(digest);
+      const parts = { content, downloads, layers, isHere, source, report, signal };
+      const size = await bringLayers(image, chain, parts);
       const id = await this.add(image, digests, size);
       this.data.expectNoMore(digests);
       for (const digest of digests) this.data.addSource(digest, reference.domain, reference.path);
@@ -463,7 +414,7 @@ export class ImageStore {
       ...{ data, content, driver, holds, dropped, downloads },
       open: (reference, credentials) =>
         this.open(reference, "pull", { credentials, report: () => {}, signal: options.signal }),
-      unpack: (path, chainId, parent, diffId) => this.unpack(path, chainId, parent, diffId),
+      layers: this.layers,
       loadBuiltin: async ({ tags }) => {
         const name = tags.find((tag) => this.isBuiltin(tag));
         if (name !== undefined) await this.loadBuiltin(name);

@@ -197,7 +197,7 @@ export class Uploads {
     await holding(digest, async () => {
       const path = this.path(id);
       if (!content.has(digest)) await sync(path);
-      content.commit({ path, digest, size });
+      await content.commit({ path, digest, size });
       data.atomically(() => {
         data.putBlob(repository, digest);
         data.removeUpload(id);

@@ -2,6 +2,7 @@
  * What a snapshot driver promises. Drivers keep layers and containers' writable directories on disk; none ever mounts
  * anything that a mount namespace has.
  */
+import type { ArrivingFile } from "../base/arriving-file.ts";
 import type { ByteStream } from "../base/compression.ts";
 import type { Privileged } from "../tree/index.ts";
 import type { Change } from "./changes.ts";
@@ -54,14 +55,29 @@ export interface ContainerLayer {
 
 /** A layer to unpack. */
 export interface LayerInput {
+  /** The layer below, if any. Drivers whose layers are independent do not look at it. */
+  readonly parent?: string | undefined;
+  /** The archive: a file, plain or compressed, which may still be arriving; or uncompressed bytes. */
+  readonly tar: ArrivingFile | ByteStream;
+}
+
+/** A layer to unpack that is known already. */
+export interface NamedLayer extends LayerInput {
   /** The OCI chain id, "sha256:…". */
   readonly chainId: string;
-  /** The layer below, if any. */
-  readonly parent?: string;
-  /** The uncompressed archive. */
-  readonly tar: ByteStream;
   /** Checked against what was read; a mismatch leaves nothing behind. */
-  readonly diffId?: string;
+  readonly diffId?: string | undefined;
+}
+
+/** A layer that is unpacked where nobody sees it yet. Whoever has one commits or discards it. */
+export interface StagedLayer {
+  /** The digest of the uncompressed archive, "sha256:…". */
+  readonly diffId: string;
+  /** Bytes of file content. */
+  readonly size: number;
+  /** Gives it its chain id. Resolves when it is stored durably, which need not be this one: it may have been there. */
+  commit(chainId: string): Promise<void>;
+  discard(): void;
 }
 
 /** Bytes and directory entries. */
@@ -83,10 +99,12 @@ export interface Movable {
 /** A snapshot driver. All paths are below its own directory, which nobody but root can enter. */
 export interface SnapshotDriver extends Movable {
   readonly name: DriverName;
-  /** Unpacks a layer; a nil result means that it is stored durably, not that this call stored it. */
-  applyLayer(layer: LayerInput): Promise<{ readonly diffId: string; readonly size: number }>;
-  /** Unpacks a layer that nobody knows the diff id of yet, and gives it the chain id that follows from it. */
-  importLayer(tar: ByteStream): Promise<{ readonly diffId: string; readonly size: number }>;
+  /** True when a layer can be unpacked before the one below it is there. */
+  readonly independent: boolean;
+  /** Unpacks a layer where nobody sees it. Nothing of it stays when this rejects. */
+  stageLayer(layer: LayerInput): Promise<StagedLayer>;
+  /** Unpacks a layer and commits it. Resolves when it is stored durably, which need not be by this call. */
+  applyLayer(layer: NamedLayer): Promise<{ readonly diffId: string; readonly size: number }>;
   hasLayer(chainId: string): boolean;
   /** Fine if it is gone. The caller knows that nothing uses it. */
   removeLayer(chainId: string): void;

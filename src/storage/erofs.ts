@@ -9,10 +9,10 @@
 import { closeSync, mkdirSync, openSync, rmSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
-import type { TarReader } from "../base/tar.ts";
 import type { StorageKernel } from "./driver.ts";
 import { ErofsWriter } from "./erofs-image.ts";
 import { writeErofsLayer } from "./erofs-layer.ts";
+import type { LayerArchive } from "./layer-archive.ts";
 import { OverlayDriver } from "./overlay.ts";
 
 /** Mounts an image where no namespace sees it; gives the handle. */
@@ -50,9 +50,9 @@ export class ErofsDriver extends OverlayDriver {
   protected override fill(
     path: string,
     _parent: string | undefined,
-    reader: TarReader,
+    archive: LayerArchive,
   ): Promise<number> {
-    return writeErofsLayer(reader, path);
+    return writeErofsLayer(archive.reader(), path);
   }
 
   protected override appeared(chainId: string): Promise<void> {

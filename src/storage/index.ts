@@ -18,10 +18,12 @@ export type {
   LayerInput,
   RootMount,
   SnapshotDriver,
+  StagedLayer,
   StorageKernel,
   Usage,
 } from "./driver.ts";
 export { driverNames } from "./driver.ts";
 export { type Cargo, moveAll } from "./move.ts";
+export { damagedLayer } from "./store.ts";
 export { usageOf } from "./usage.ts";
 export type { ContainerView, Found, ViewMount } from "./view.ts";

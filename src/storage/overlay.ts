@@ -2,19 +2,24 @@
  * overlay2: each layer is kept as its difference, and the kernel merges.
  */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import type { TarReader } from "../base/tar.ts";
 import { sameByAttributes } from "./changes.ts";
 import type { ContainerLayer, DriverName, RootMount, Usage } from "./driver.ts";
+import type { LayerArchive } from "./layer-archive.ts";
 import { type Comparison, Store } from "./store.ts";
 import { usageOf } from "./usage.ts";
 
 /** Layers as differences, merged by the kernel's overlay file system. */
 export class OverlayDriver extends Store {
   readonly name: DriverName = "overlay2";
+  readonly independent = true;
 
-  protected fill(path: string, _parent: string | undefined, reader: TarReader): Promise<number> {
+  protected fill(
+    path: string,
+    _parent: string | undefined,
+    archive: LayerArchive,
+  ): Promise<number> {
     mkdirSync(path, 0o755);
-    return this.extract(path, reader, "overlay");
+    return archive.extractTo(path, "overlay");
   }
 
   async prepare(container: ContainerLayer): Promise<RootMount> {

@@ -12,21 +12,25 @@ import {
   writeFileSync,
 } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
+import { DiskSync } from "../base/disk-sync.ts";
 import { fault } from "../base/errors.ts";
-import { TarReader } from "../base/tar.ts";
 import { Trash } from "../base/trash.ts";
-import { closeAll, extractLayer, openRoot, packTree, walkMerged } from "../tree/index.ts";
+import { closeAll, openRoot, packTree, walkMerged } from "../tree/index.ts";
 import { type Change, changesOf, type Sameness, sameByContent } from "./changes.ts";
 import type {
   ContainerLayer,
   DriverName,
   LayerInput,
+  NamedLayer,
   RootMount,
   SnapshotDriver,
+  StagedLayer,
   StorageKernel,
   Usage,
 } from "./driver.ts";
+import { LayerArchive } from "./layer-archive.ts";
 import { packChanges, packFound } from "./pack.ts";
+import { Unpacker } from "./unpacker.ts";
 import { ContainerView, type Found, type ViewMount } from "./view.ts";
 
 /** Files and directories that the engine mounts over: below every layer, so that they never show in a diff. */
@@ -37,12 +41,13 @@ function hexOf(chainId: string): string {
   return chainId.slice("sha256:".length);
 }
 
-/** Feeds a stream through a digest on its way. */
-async function* hashed(source: ByteStream, hash: Bun.CryptoHasher): ByteStream {
-  for await (const chunk of source) {
-    hash.update(chunk);
-    yield chunk;
-  }
+/** A layer's archive is another one than it should be. */
+export function damagedLayer(wanted: string, found: string): Error {
+  return fault(
+    "invalid",
+    "layer-digest",
+    `layer ${wanted} has the content of ${found}: it is damaged`,
+  );
 }
 
 /** What tells changes: `whole` when `upper` is everything, not only the difference. */
@@ -56,9 +61,12 @@ export interface Comparison {
 /** What the drivers do alike. */
 export abstract class Store implements SnapshotDriver {
   abstract readonly name: DriverName;
+  abstract readonly independent: boolean;
   private counter = 0;
   private readonly prefix = crypto.randomUUID().slice(0, 8);
   private readonly trash: Trash;
+  private readonly unpacker: Unpacker;
+  private readonly disk: DiskSync;
 
   constructor(
     protected readonly root: string,
@@ -67,6 +75,8 @@ export abstract class Store implements SnapshotDriver {
     for (const name of ["layers", "containers", "new"])
       mkdirSync(`${root}/${name}`, { recursive: true, mode: 0o700 });
     this.trash = new Trash(`${root}/trash`, (path) => this.deleteFast(path));
+    this.unpacker = new Unpacker(kernel);
+    this.disk = new DiskSync(`${root}/new`);
     for (const name of initDirectories) mkdirSync(`${root}/init/${name}`, { recursive: true });
     for (const name of initFiles)
       if (!existsSync(`${root}/init/${name}`)) writeFileSync(`${root}/init/${name}`, "");
@@ -91,65 +101,49 @@ export abstract class Store implements SnapshotDriver {
   protected abstract fill(
     path: string,
     parent: string | undefined,
-    reader: TarReader,
+    archive: LayerArchive,
   ): Promise<number>;
 
-  /** Unpacks an archive into a directory. `whiteouts`: what the archive's marks become. */
-  protected async extract(
-    path: string,
-    reader: TarReader,
-    whiteouts: "overlay" | "apply",
-  ): Promise<number> {
-    const root = openRoot(path);
-    try {
-      return await extractLayer(reader, root, this.kernel, whiteouts);
-    } finally {
-      closeSync(root);
-    }
-  }
-
-  async applyLayer(input: LayerInput): Promise<{ diffId: string; size: number }> {
-    return this.unpack(input.tar, input.parent, (diffId) => {
-      if (input.diffId !== undefined && input.diffId !== diffId)
-        throw fault(
-          "invalid",
-          "layer-digest",
-          `layer ${input.diffId} has the content of ${diffId}: it is damaged`,
-        );
-      return input.chainId;
-    });
-  }
-
-  async importLayer(tar: ByteStream): Promise<{ diffId: string; size: number }> {
-    return this.unpack(tar, undefined, (diffId) => diffId);
-  }
-
-  private async unpack(
-    tar: ByteStream,
-    parent: string | undefined,
-    chainOf: (diffId: string) => string,
-  ): Promise<{ diffId: string; size: number }> {
+  async stageLayer({ tar, parent }: LayerInput): Promise<StagedLayer> {
     const scratch = this.scratch();
-    const hash = new Bun.CryptoHasher("sha256");
+    const archive = new LayerArchive(tar, this.kernel, this.unpacker, () => this.disk.nudge());
     try {
-      const reader = new TarReader(hashed(tar, hash));
-      const size = await this.fill(scratch, parent, reader);
-      await reader.drain();
-      const diffId = `sha256:${hash.digest("hex")}`;
-      const chainId = chainOf(diffId);
-      // Data first, the name after: a layer that is there is whole, even after a power failure.
-      Bun.spawnSync(["sync", "-f", scratch]);
-      if (this.hasLayer(chainId)) this.discard(scratch);
-      else {
-        this.discard(this.layer(chainId));
-        renameSync(scratch, this.layer(chainId));
-        await this.appeared(chainId);
-      }
-      return { diffId, size };
+      const size = await this.fill(scratch, parent, archive);
+      const diffId = await archive.finish();
+      return {
+        diffId,
+        size,
+        commit: (chainId) => this.keep(scratch, chainId),
+        discard: () => this.discard(scratch),
+      };
     } catch (error) {
       this.discard(scratch);
       throw error;
     }
+  }
+
+  private async keep(scratch: string, chainId: string): Promise<void> {
+    try {
+      // Data first, the name after: a layer that is there is whole, even after a power failure.
+      await this.disk.flush();
+      if (this.hasLayer(chainId)) return;
+      this.discard(this.layer(chainId));
+      renameSync(scratch, this.layer(chainId));
+      await this.appeared(chainId);
+    } finally {
+      this.discard(scratch);
+    }
+  }
+
+  async applyLayer(layer: NamedLayer): Promise<{ diffId: string; size: number }> {
+    const staged = await this.stageLayer(layer);
+    const { diffId, size } = staged;
+    if (layer.diffId !== undefined && layer.diffId !== diffId) {
+      staged.discard();
+      throw damagedLayer(layer.diffId, diffId);
+    }
+    await staged.commit(layer.chainId);
+    return { diffId, size };
   }
 
   /** A layer has got its name. */
@@ -211,9 +205,9 @@ export abstract class Store implements SnapshotDriver {
 
   async unpackWritten(container: ContainerLayer, tar: ByteStream): Promise<void> {
     const { upper, whole } = this.comparison(container);
-    const reader = new TarReader(tar);
-    await this.extract(upper, reader, whole ? "apply" : "overlay");
-    await reader.drain();
+    const archive = new LayerArchive(tar, this.kernel, this.unpacker, () => {});
+    await archive.extractTo(upper, whole ? "apply" : "overlay");
+    await archive.finish();
   }
 
   async *packTree(container: ContainerLayer): ByteStream {

@@ -3,14 +3,16 @@
  * with its own changes applied. They differ in how a tree is copied.
  */
 import { mkdirSync, renameSync } from "node:fs";
-import type { TarReader } from "../base/tar.ts";
 import type { Sameness } from "./changes.ts";
 import type { ContainerLayer, RootMount, Usage } from "./driver.ts";
+import type { LayerArchive } from "./layer-archive.ts";
 import { type Comparison, Store } from "./store.ts";
 import { differenceOf } from "./usage.ts";
 
 /** Trees that are copied. */
 export abstract class WholeTreeDriver extends Store {
+  readonly independent = false;
+
   /** Copies a tree; `to` is not there yet, and what of it is there after a failure is thrown away by the caller. */
   protected abstract copy(from: string, to: string): Promise<void>;
 
@@ -20,10 +22,10 @@ export abstract class WholeTreeDriver extends Store {
   protected override async fill(
     path: string,
     parent: string | undefined,
-    reader: TarReader,
+    archive: LayerArchive,
   ): Promise<number> {
     await this.copy(this.base(parent), path);
-    return this.extract(path, reader, "apply");
+    return archive.extractTo(path, "apply");
   }
 
   async prepare(container: ContainerLayer): Promise<RootMount> {

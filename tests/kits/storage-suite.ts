@@ -361,8 +361,10 @@ function layersTogether(bench: () => Bench): void {
     const tar = archive([{ path: "once", data: "1" }]);
     const both = await Promise.all([bench().apply([id], tar), bench().apply([id], tar)]);
     expect(both.map(({ diffId }) => diffId)).toEqual([digest(tar), digest(tar)]);
-    const imported = await bench().driver.importLayer(stream(tar));
-    expect(imported).toEqual({ diffId: digest(tar), size: 1 });
+    const staged = await bench().driver.stageLayer({ tar: stream(tar) });
+    expect(staged).toMatchObject({ diffId: digest(tar), size: 1 });
+    expect(bench().driver.hasLayer(digest(tar))).toBe(false);
+    await staged.commit(digest(tar));
     expect(bench().driver.hasLayer(digest(tar))).toBe(true);
     for (const one of [id, digest(tar)]) bench().driver.removeLayer(one);
   });
