@@ -63,6 +63,16 @@ function instead(text: () => string, type = JSON_TYPE): Lie {
   return ofManifests((_asked, response) => send(response, 200, { "content-type": type }, text()));
 }
 
+/** A manifest that is the image's but for something. */
+function changed(change: (manifest: Record<string, unknown>) => object): Lie {
+  return ofManifests((asked, response, registry) => {
+    const bytes = registry.manifests.get("1")?.bytes ?? new Uint8Array(0);
+    const manifest = JSON.parse(Buffer.from(bytes).toString()) as Record<string, unknown>;
+    const text = JSON.stringify({ ...manifest, ...change(manifest) });
+    return asked.path.endsWith("/1") && send(response, 200, { "content-type": JSON_TYPE }, text);
+  });
+}
+
 /** A lie about the layer; `answer` gets its bytes. */
 function ofLayer(
   layer: string,
@@ -259,6 +269,71 @@ function imageLies(): LyingCase[] {
   ];
 }
 
+function otherLies(): LyingCase[] {
+  const config = ({ config }: Record<string, unknown>) => config as object;
+  return [
+    {
+      name: "an artifact",
+      says: /is no image but an artifact of the type "a\/b"/,
+      lie: changed((manifest) => ({
+        artifactType: "a/b",
+        config: { ...config(manifest), mediaType: "application/vnd.oci.empty.v1+json" },
+      })),
+    },
+    {
+      name: "the schema that nobody has any more",
+      says: /is of the schema 1/,
+      lie: changed(() => ({ schemaVersion: 1, fsLayers: [], history: [] })),
+    },
+    {
+      name: "more layers than the configuration knows",
+      says: /layers length mismatch: expected 1, got 2/,
+      lie: changed(({ layers }) => ({
+        layers: [...(layers as object[]), ...(layers as object[])],
+      })),
+    },
+    {
+      name: "a layer that is a program",
+      says: /has the media type "application\/x-elf", which is no image layer/,
+      lie: changed(({ layers }) => ({
+        layers: (layers as object[]).map((layer) => ({ ...layer, mediaType: "application/x-elf" })),
+      })),
+    },
+    {
+      name: "a configuration larger than any",
+      says: /the image configuration is larger than/,
+      lie: changed((manifest) => ({ config: { ...config(manifest), size: 1e15 } })),
+    },
+    {
+      name: "another configuration than its digest says",
+      says: /image config verification failed for digest sha256:/,
+      lie: (asked, response, registry) => {
+        const digest = /sha256:\w+$/.exec(asked.path)?.[0] ?? "";
+        const bytes = Buffer.from(registry.blobs.get(digest) ?? []);
+        if (!asked.path.includes("/blobs/") || !bytes.includes("rootfs")) return false;
+        return send(response, 200, {}, bytes.toString().replace("amd64", "arm64"));
+      },
+    },
+    {
+      name: "a digest that is a path",
+      says: /descriptor without a valid digest/,
+      lie: changed(({ layers }) => ({
+        layers: (layers as object[]).map((layer) => ({
+          ...layer,
+          digest: "sha256:../../../etc/passwd",
+        })),
+      })),
+    },
+    {
+      name: "a size below zero",
+      says: /descriptor without a size/,
+      lie: changed(({ layers }) => ({
+        layers: (layers as object[]).map((layer) => ({ ...layer, size: -1 })),
+      })),
+    },
+  ];
+}
+
 function busyLies(): LyingCase[] {
   const status = (code: number, headers: object = {}) =>
     ofManifests((_asked, response) => send(response, code, headers, "no"));
@@ -429,6 +504,7 @@ export function lyingCases(scene: LyingScene): readonly LyingCase[] {
     ...layerLies(scene),
     ...documentLies(),
     ...imageLies(),
+    ...otherLies(),
     ...busyLies(),
     ...leadingLies(scene),
     ...askingLies(),
