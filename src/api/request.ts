@@ -6,6 +6,7 @@ import type { z } from "zod";
 import { fault, messageOf } from "../base/errors.ts";
 import type { Selection } from "../base/selection.ts";
 import { type Platform, parsePlatform, parsePlatformJson } from "../spec/platform.ts";
+import { withSchemaNames } from "./field-names.ts";
 import type { QueryFilters } from "./ports.ts";
 
 const BODY_MAX = 8 << 20;
@@ -98,7 +99,7 @@ export function parseJson<T>(bytes: Uint8Array, schema: z.ZodType<T>): T {
   } catch (error) {
     throw fault("invalid", "body-json", `invalid JSON: ${messageOf(error)}`);
   }
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(withSchemaNames(value, schema));
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw fault(

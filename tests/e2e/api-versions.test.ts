@@ -261,6 +261,14 @@ test("the oldest way to filter images, and volumes that older prunes took with t
   expect(await prune("/v1.41")).toContain("named");
 });
 
+test("fields of a body are known in any case, as dockerd's decoder knows them", async () => {
+  const body = { image: "busybox", cmd: ["echo", "small"], hostconfig: { networkmode: "none" } };
+  const { Id } = await json<Created>("POST", "/containers/create", body);
+  expect((await daemon.berth("start", "-a", Id)).out).toBe("small\n");
+  expect(await daemon.inspect(Id, "{{.HostConfig.NetworkMode}}")).toBe("none");
+  expect((await daemon.berth("rm", Id)).status).toBe(0);
+});
+
 test("filters in both forms that clients send", async () => {
   const list = async (filters: object) =>
     (
