@@ -2,12 +2,10 @@
  * Which contents lie in unpacked layers more than once, file by file: what sharing them would save. Reads everything that has
  * another of its size, so it is only done when somebody asks.
  */
-import { closeSync, readSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
-import { type Place, visitTree } from "../tree/index.ts";
+import { contentDigest, type Place, visitTree } from "../tree/index.ts";
 import type { DiskParts } from "./parts.ts";
 
-const CHUNK = 1 << 20;
 /** So many of the worst are told of. */
 const TOLD_MAX = 20;
 /** So many places of each. */
@@ -39,24 +37,6 @@ interface Found {
   readonly size: number;
   count: number;
   readonly places: { Layer: string; Path: string }[];
-}
-
-async function digestOf(place: Place): Promise<string> {
-  const hash = new Bun.CryptoHasher("sha256");
-  const fd = place.open();
-  try {
-    const chunk = new Uint8Array(CHUNK);
-    for (let at = 0; ; ) {
-      const length = readSync(fd, chunk, 0, CHUNK, at);
-      if (length === 0) return hash.digest("base64");
-      hash.update(chunk.subarray(0, length));
-      at += length;
-      // So that a large file leaves the others their turns.
-      await new Promise(setImmediate);
-    }
-  } finally {
-    closeSync(fd);
-  }
 }
 
 /** Every file with content in every layer that is in use, hard links once. */
@@ -98,7 +78,7 @@ export async function findDuplicates(
     const { size } = place.info;
     if ((sizes.get(size) ?? 0) < 2) return;
     try {
-      const digest = await digestOf(place);
+      const digest = await contentDigest(place);
       const found = contents.get(digest) ?? { size, count: 0, places: [] };
       contents.set(digest, found);
       found.count++;

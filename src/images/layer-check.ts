@@ -2,14 +2,13 @@
  * Whether an unpacked layer is what its archive says: every entry there, of its kind, with its rights and its content, and
  * nothing besides.
  */
-import { closeSync, readlinkSync, readSync } from "node:fs";
+import { readlinkSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { errnoOf } from "../base/errors.ts";
 import { type TarEntry, TarReader } from "../base/tar.ts";
-import { type ArchiveFiles, type Place, visitTree } from "../tree/index.ts";
+import { type ArchiveFiles, contentDigest, type Place, visitTree } from "../tree/index.ts";
 
 const WHITEOUT = ".wh.";
-const CHUNK = 1 << 20;
 /** A layer that is all wrong need not be told of file by file. */
 const TOLD_MAX = 5;
 
@@ -19,7 +18,7 @@ interface Expected {
   readonly digest: string | undefined;
 }
 
-async function contentDigest(reader: TarReader): Promise<string> {
+async function dataDigest(reader: TarReader): Promise<string> {
   const hash = new Bun.CryptoHasher("sha256");
   for await (const piece of reader.data()) hash.update(piece);
   return hash.digest("hex");
@@ -34,38 +33,24 @@ async function expectations(
   const missing: string[] = [];
   const reader = new TarReader(tar);
   for (let entry = await reader.next(); entry !== undefined; entry = await reader.next()) {
-    const digest = entry.type === "file" ? await contentDigest(reader) : undefined;
+    const digest = entry.type === "file" ? await dataDigest(reader) : undefined;
     const place = files.placeOf(entry.path);
     if (place === undefined) missing.push(entry.path);
     else if (place.name.startsWith(WHITEOUT)) {
       // What it takes away may have come with the same archive.
       const gone = `${place.parent}${place.name.slice(WHITEOUT.length)}`;
-      for (const path of expected.keys())
-        if (path === gone || path.startsWith(`${gone}/`)) expected.delete(path);
+      const before = expected.get(gone);
+      expected.delete(gone);
+      if (before?.entry.type !== "directory") continue;
+      for (const path of expected.keys()) if (path.startsWith(`${gone}/`)) expected.delete(path);
     } else if (place.name !== "") expected.set(`${place.parent}${place.name}`, { entry, digest });
   }
   await reader.drain();
   return { expected, missing };
 }
 
-function digestOfFile(place: Place): string {
-  const hash = new Bun.CryptoHasher("sha256");
-  const fd = place.open();
-  try {
-    const chunk = new Uint8Array(CHUNK);
-    for (let at = 0; ; ) {
-      const length = readSync(fd, chunk, 0, CHUNK, at);
-      if (length === 0) return hash.digest("hex");
-      hash.update(chunk.subarray(0, length));
-      at += length;
-    }
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** How an entry differs from its place; undefined when it does not. */
-function difference({ entry, digest }: Expected, place: Place): string | undefined {
+async function difference({ entry, digest }: Expected, place: Place): Promise<string | undefined> {
   const { info } = place;
   if (entry.type === "hardlink") return info.isDirectory() ? "is a directory" : undefined;
   const kinds = {
@@ -85,7 +70,7 @@ function difference({ entry, digest }: Expected, place: Place): string | undefin
     return `has the mode ${(info.mode & 0o7777).toString(8)} instead of ${entry.mode.toString(8)}`;
   if (entry.type !== "file") return undefined;
   if (info.size !== entry.size) return `has ${info.size} bytes instead of ${entry.size}`;
-  return digestOfFile(place) === digest ? undefined : "has another content";
+  return (await contentDigest(place)) === digest ? undefined : "has another content";
 }
 
 /**
@@ -99,6 +84,14 @@ export async function checkLayer(
 ): Promise<string[]> {
   const { expected, missing } = await expectations(tar, files);
   const wrong = missing.map((path) => `${JSON.stringify(path)} is missing`);
+  const compare = async (path: string, wanted: Expected, place: Place): Promise<void> => {
+    try {
+      const why = await difference(wanted, place);
+      if (why !== undefined) wrong.push(`${JSON.stringify(path)} ${why}`);
+    } catch (error) {
+      wrong.push(`${JSON.stringify(path)} cannot be read (${errnoOf(error) ?? "unknown"})`);
+    }
+  };
   const parents = new Set<string>();
   const seen = new Set<string>();
   const extra: string[] = [];
@@ -112,13 +105,7 @@ export async function checkLayer(
       return true;
     }
     seen.add(path);
-    try {
-      const why = difference(wanted, place);
-      if (why !== undefined) wrong.push(`${JSON.stringify(path)} ${why}`);
-    } catch (error) {
-      wrong.push(`${JSON.stringify(path)} cannot be read (${errnoOf(error) ?? "unknown"})`);
-    }
-    return true;
+    return compare(path, wanted, place);
   });
   for (const path of expected.keys())
     if (!seen.has(path)) wrong.push(`${JSON.stringify(path)} is missing`);

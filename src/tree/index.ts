@@ -4,7 +4,7 @@
  */
 export { type ExtractOptions, Extractor, extractLayer } from "./extract.ts";
 export { ArchiveFiles } from "./files.ts";
-export { DiskMeter, diskBytes, visitTree } from "./measure.ts";
+export { contentDigest, DiskMeter, diskBytes, visitTree } from "./measure.ts";
 export { Packer, packTree } from "./pack.ts";
 export { components, TargetTree, type TreeMount } from "./target.ts";
 export {

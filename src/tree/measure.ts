@@ -1,7 +1,7 @@
 /**
  * Measuring trees: every entry below a directory, as `du` sees them, without keeping the process from its other work.
  */
-import { closeSync, lstatSync, type Stats } from "node:fs";
+import { closeSync, lstatSync, readSync, type Stats } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import { namesIn, openRoot, type Place, placeIn } from "./walk.ts";
 
@@ -89,4 +89,24 @@ export async function diskBytes(paths: readonly string[]): Promise<number> {
     });
   }
   return bytes;
+}
+
+const CHUNK = 1 << 20;
+
+/** The digest of a regular file's content, in hexadecimal digits. A large one leaves others their turns. */
+export async function contentDigest(place: Place): Promise<string> {
+  const hash = new Bun.CryptoHasher("sha256");
+  const fd = place.open();
+  try {
+    const chunk = new Uint8Array(CHUNK);
+    for (let at = 0; ; ) {
+      const length = readSync(fd, chunk, 0, CHUNK, at);
+      if (length === 0) return hash.digest("hex");
+      hash.update(chunk.subarray(0, length));
+      at += length;
+      if (length === CHUNK) await new Promise(setImmediate);
+    }
+  } finally {
+    closeSync(fd);
+  }
 }
