@@ -58,7 +58,7 @@ export class Exchange {
 
   /** The body. It breaks off, too, when nothing comes for a while. */
   readonly body: Body = (take, signal) => {
-    const { request } = this;
+    const { request, response } = this;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const silence = new RegistryError("SIZE_INVALID", { status: 408, message: "nothing came" });
     const alarm = setTimeout(() => reject(silence), SILENCE_MS);
@@ -72,13 +72,18 @@ export class Exchange {
     };
     const onEnd = () => (request.complete ? resolve() : reject(new RegistryError("SIZE_INVALID")));
     const onAbort = () => reject(signal?.reason);
+    const onGone = () => reject(new RegistryError("SIZE_INVALID"));
+    // A client that has gone before anybody listened is told of by nothing but this.
+    if (response.destroyed || (request.destroyed && !request.complete)) onGone();
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort);
     // Pieces are taken as they come and none is kept: a queue of promises would hold on to all of them.
     request.on("data", onData).on("end", onEnd).on("error", reject).on("close", onEnd);
+    response.on("close", onGone);
     return promise.finally(() => {
       clearTimeout(alarm);
       signal?.removeEventListener("abort", onAbort);
+      response.off("close", onGone);
       request.off("data", onData).off("end", onEnd).off("error", reject).off("close", onEnd);
     });
   };

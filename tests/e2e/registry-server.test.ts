@@ -1,6 +1,14 @@
 /** berth's own registry with real clients, with users and TLS, killed, collected, shared with a daemon, and as a cache. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { connect } from "node:net";
 import { daemonOfFile } from "../kits/daemon.ts";
 import {
@@ -312,6 +320,41 @@ test("a client that breaks off leaves what it sent, and another request takes ov
   end.searchParams.set("digest", digestOf("abcdefghi"));
   expect((await client.request(end.href, { method: "PUT" })).status).toBe(201);
   expect(readdirSync(`${registry.root}/content/uploads`)).toEqual([]);
+});
+
+test("clients that leave early leave nothing open", async () => {
+  const registry = await make().start();
+  const client = new DistributionClient(`http://${registry.address}`, "leaving");
+  const blob = new Uint8Array(8 << 20);
+  await client.push(blob);
+  const [host = "", port = ""] = registry.address.split(":");
+  const urls = await Promise.all(Array.from({ length: 60 }, () => client.begin()));
+  await Promise.all(
+    urls.map(async (url) => {
+      const abort = new AbortController();
+      const read = await client.request(`blobs/${digestOf(blob)}`, { signal: abort.signal });
+      await read.body?.getReader().read();
+      abort.abort();
+      // This one has gone before the registry has looked at what it sent.
+      const { promise: gone, resolve } = Promise.withResolvers<void>();
+      const socket = connect(Number(port), host);
+      socket.on("close", () => resolve()).on("error", () => {});
+      const head = `PATCH ${new URL(url).pathname} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n`;
+      socket.write(`${head}abc`, () => socket.destroy());
+      await gone;
+    }),
+  );
+  const open = () =>
+    readdirSync(`/proc/${registry.pid}/fd`).flatMap((fd) => {
+      try {
+        const target = readlinkSync(`/proc/${registry.pid}/fd/${fd}`);
+        return target.startsWith(`${registry.root}/content`) ? [target] : [];
+      } catch {
+        return [];
+      }
+    });
+  for (let tries = 0; tries < 200 && open().length > 0; tries++) await Bun.sleep(10);
+  expect(open()).toEqual([]);
 });
 
 test("what ends in the middle is not told of as a success", async () => {
