@@ -94,9 +94,11 @@ export interface ImagesPort {
       readonly all: boolean;
       /** Only what was made before, in milliseconds since 1970. */
       readonly until: number | undefined;
+      /** What of each image's distributable form is here. */
+      readonly manifests: boolean;
     },
   ): ImageSummary[];
-  inspect(name: string, platform?: Platform): ImageInspect;
+  inspect(name: string, platform?: Platform, manifests?: boolean): ImageInspect;
   history(name: string, platform?: Platform): ImageHistoryResponseItem[];
   tag(source: string, target: string): void;
   /** Tells of it by events, too. */

@@ -2,6 +2,7 @@
  * The manifest of an image as it is kept here: the one that it came with, or one made of what is there.
  */
 import { closeSync, openSync, readSync } from "node:fs";
+import type { ImageManifestSummary } from "../spec/engine-api.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
 import type { Descriptor, ImageRecord } from "./model.ts";
@@ -55,4 +56,40 @@ export function manifestOf({ content, data }: Kept, image: ImageRecord): KeptMan
   const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
   const descriptor = { mediaType: OCI_MANIFEST, digest, size: bytes.length };
   return { descriptor, bytes, config, layers, made: true };
+}
+
+/** What of an image's distributable form is here, as the API tells it. `containers`: those that use the image. */
+export function manifestSummary(
+  kept: Kept,
+  image: ImageRecord,
+  containers: readonly string[],
+): ImageManifestSummary {
+  const { content, data } = kept;
+  const layers = new Set(data.layerBlobs(image));
+  // Blobs that have been dropped beside their layers can be made again, but are not there.
+  const there = [image.id, ...layers].filter((digest) => content.has(digest));
+  const whole = there.length === layers.size + 1;
+  const descriptor = whole ? manifestOf(kept, image).descriptor : knownDescriptor(kept, image);
+  const own = image.manifest !== undefined && content.has(image.manifest) ? descriptor.size : 0;
+  const Content = there.reduce((sum, digest) => sum + content.size(digest), own);
+  const { os, architecture, variant } = image.document;
+  return {
+    ID: descriptor.digest,
+    Descriptor: descriptor,
+    Available: whole,
+    Kind: "image",
+    Size: { Content, Total: Content + image.size },
+    ImageData: {
+      Platform: { os, architecture, ...(variant === undefined ? {} : { variant }) },
+      Containers: [...containers],
+      Size: { Unpacked: image.size },
+    },
+  };
+}
+
+/** The manifest that an image came with, or else its configuration, in place of a manifest that cannot be made now. */
+function knownDescriptor({ content }: Kept, { id, manifest }: ImageRecord): Descriptor {
+  const known = manifest !== undefined && content.has(manifest);
+  const digest = known ? manifest : id;
+  return { mediaType: known ? OCI_MANIFEST : CONFIG, digest, size: content.size(digest) };
 }

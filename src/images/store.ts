@@ -6,7 +6,7 @@ import { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, decompress, rejoin } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
 import type { Repository } from "../registry/index.ts";
-import type { DistributionInspect, ImageConfig } from "../spec/engine-api.ts";
+import type { DistributionInspect, ImageConfig, ImageManifestSummary } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import {
   familiarName,
@@ -26,6 +26,7 @@ import { DroppedBlobs } from "./dropped.ts";
 import { Holds } from "./holds.ts";
 import { type ImportOptions, importArchive, remoteArchive } from "./import.ts";
 import { Layers, wantedLayer } from "./layers.ts";
+import { manifestSummary } from "./manifest.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
 import type { CommitOptions, ImageStoreOptions, SharedBlobs, TransferOptions } from "./options.ts";
@@ -147,6 +148,12 @@ export class ImageStore {
   /** An image by its whole id. */
   byId(id: string): ImageRecord | undefined {
     return this.data.byId(id);
+  }
+
+  /** What of an image's distributable form is here. `containers`: those that use it. */
+  manifestSummary(image: ImageRecord, containers: readonly string[]): ImageManifestSummary {
+    const { content, data } = this;
+    return manifestSummary({ content, data }, image, containers);
   }
 
   list(): ImageRecord[] {

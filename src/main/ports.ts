@@ -63,19 +63,26 @@ export function removeImage(
 export function imagesPort(deps: EngineDeps): ImagesPort {
   const { images, driver, registry, events } = deps;
   return {
-    list(filters, { sharedSize, all: inner, until }) {
+    list(filters, { sharedSize, all: inner, until, manifests }) {
       const users = imageUsers(registry);
       const all = images.list();
       const shared = sharedSize ? sharedSizes(all, (layer) => images.layerSize(layer)) : () => -1;
       const wish = { all: inner, until };
-      return filterImages(all, filters, (name) => images.resolve(name), wish).map((image) =>
-        summaryOf(image, users.of(image.id).length, shared(image)),
-      );
+      return filterImages(all, filters, (name) => images.resolve(name), wish).map((image) => {
+        const containers = users.of(image.id).map(({ id }) => id);
+        const summary = summaryOf(image, containers.length, shared(image));
+        if (!manifests) return summary;
+        return { ...summary, Manifests: [images.manifestSummary(image, containers)] };
+      });
     },
-    inspect(name, platform) {
+    inspect(name, platform, manifests = false) {
       const image = images.resolve(name);
       checkPlatform(name, image, platform);
-      return inspectOf(image, driver.name, images.lastTagged(image.id));
+      const inspect = inspectOf(image, driver.name, images.lastTagged(image.id));
+      if (!manifests) return inspect;
+      const containers = imageUsers(registry).of(image.id);
+      const ids = containers.map(({ id }) => id);
+      return { ...inspect, Manifests: [images.manifestSummary(image, ids)] };
     },
     history(name, platform) {
       const image = images.resolve(name);

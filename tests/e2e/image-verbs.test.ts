@@ -90,6 +90,28 @@ test("images are filtered, and shown in every form, as the stock command line do
     await both("images", ...args);
 });
 
+test("a tree shows what there is of each image, by its platform", async () => {
+  await daemon.berth("create", "--name", "user", "layout:1", "x");
+  for (const args of [[], ["-a"], ["multi"], ["-f", "reference=nothing"], ["-q"], ["--no-trunc"]])
+    await both("images", "--tree", ...args);
+  const shown = (await daemon.berth("images", "--tree", "layout")).out;
+  expect(shown).toMatch(/layout:1 +[0-9a-f]{12} +5.6kB +\S+ {3}U {4}\n└─ linux\/amd64 /);
+  expect(shown).toContain(layout.digest.slice(7, 19));
+  const own = daemon.onTerminal("images", "--tree", "layout");
+  const stock = daemon.dockerOnTerminal("images", "--tree", "layout");
+  await own.see("linux/amd64");
+  await stock.see("linux/amd64");
+  await daemon.berth("rm", "user");
+  const path = (query: string) => `/v1.51/images/layout:1/json?${query}`;
+  const told = JSON.parse((await daemon.api("GET", path("manifests=1"))).text);
+  expect(told.Manifests[0]).toMatchObject({ ID: layout.digest, Available: true, Kind: "image" });
+  const refused = await daemon.api("GET", path("manifests=1&platform=linux/amd64"));
+  expect([refused.status, refused.text]).toEqual([
+    400,
+    expect.stringContaining("conflicting options"),
+  ]);
+});
+
 test("inspect finds images by name, id and the beginning of it, and says what it does not find", async () => {
   const id = multi.id.slice(7);
   for (const name of ["multi:1", id, multi.id, id.slice(0, 8), `sha256:${id.slice(0, 8)}`])

@@ -138,9 +138,18 @@ async function save(
 function read(context: Context, { images }: ApiPorts): Reply | Promise<undefined> {
   const { name, action } = byName(context, ["json", "history", "get"]);
   const first = action === "json" ? 49 : 48;
-  const query = knownQuery(context.query, context.version, { platform: first });
+  const query = knownQuery(context.query, context.version, { platform: first, manifests: 48 });
   const platform = platformOf(query.get("platform"));
-  if (action === "json") return ok(imageFor(images.inspect(name, platform), context.version));
+  if (action === "json") {
+    const manifests = boolean(query, "manifests");
+    if (manifests && platform !== undefined)
+      throw fault(
+        "invalid",
+        "manifests-platform",
+        "conflicting options: manifests and platform options cannot both be set",
+      );
+    return ok(imageFor(images.inspect(name, platform, manifests), context.version));
+  }
   if (action === "history") return ok(images.history(name, platform));
   if (action === "get") return save(context, images, [name], platform);
   throw fault("not-found", "no-such-page", "page not found");
@@ -160,7 +169,7 @@ function change(context: Context, { images, events }: ApiPorts): Reply | Promise
 
 function list(context: Context, { images }: ApiPorts): Reply {
   const { version } = context;
-  const query = knownQuery(context.query, version, { "shared-size": 42 });
+  const query = knownQuery(context.query, version, { "shared-size": 42, manifests: 47 });
   const { reference, until, ...others } = filters(query);
   // The oldest clients have a parameter for it.
   const named = version < 25 && query.get("filter") ? [query.get("filter") ?? ""] : undefined;
@@ -168,6 +177,7 @@ function list(context: Context, { images }: ApiPorts): Reply {
   const found = images.list(wanted === undefined ? others : { ...others, reference: wanted }, {
     sharedSize: boolean(query, "shared-size"),
     all: boolean(query, "all"),
+    manifests: boolean(query, "manifests"),
     until: until === undefined ? undefined : untilOf({ until }),
   });
   return ok(imagesFor(found, version));

@@ -2,13 +2,16 @@
  * `berth images`.
  */
 import { humanDuration } from "../../base/durations.ts";
+import type { ApiClient, Query } from "../../client/index.ts";
 import type { ImageSummary } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { encodeFilters } from "../filters.ts";
-import { flag } from "../flags.ts";
+import { flag, type Parsed } from "../flags.ts";
 import { goTime, humanSize } from "../human.ts";
+import { imageTree } from "../image-tree.ts";
 import { out } from "../output.ts";
 import { type Row, writeList } from "../table.ts";
+import { isTerminal, terminalSize } from "../terminal.ts";
 
 function splitReference(reference: string): [string, string] {
   const at = reference.lastIndexOf(":");
@@ -54,6 +57,25 @@ const headings = {
   VirtualSize: "SIZE",
 };
 
+/** What has no meaning in a tree, as docker calls it. */
+const treeless = {
+  quiet: "quiet",
+  "no-trunc": "no-trunc",
+  digests: "show-digest",
+  format: "format",
+};
+
+async function showTree(client: ApiClient, parsed: Parsed, query: Query): Promise<number> {
+  for (const [name, called] of Object.entries(treeless))
+    if (parsed.has(name)) throw new Error(`--${called} is not yet supported with --tree`);
+  const images = await client.json<ImageSummary[]>("GET", "/images/json", {
+    query: { ...query, manifests: true },
+  });
+  const columns = isTerminal(1) ? terminalSize(1)?.columns || 80 : undefined;
+  out(imageTree(images, { columns, all: parsed.on("all") }));
+  return 0;
+}
+
 /** The command. */
 export const command: Command = {
   usage: "[OPTIONS] [REPOSITORY[:TAG]]",
@@ -66,11 +88,13 @@ export const command: Command = {
     flag("format", "", "string", "Format output using a custom template"),
     flag("no-trunc", "", "bool", "Don't truncate output"),
     flag("quiet", "q", "bool", "Only show image IDs"),
+    flag("tree", "", "bool", "List multi-platform images as a tree (EXPERIMENTAL)"),
   ],
   async run({ client }, parsed) {
     const [reference] = parsed.args;
     const filters = [...parsed.all("filter"), ...(reference ? [`reference=${reference}`] : [])];
     const query = { all: parsed.on("all") || undefined, filters: encodeFilters(filters) };
+    if (parsed.on("tree")) return showTree(client, parsed, query);
     const found = await client.json<ImageSummary[]>("GET", "/images/json", { query });
     const digests = parsed.on("digests");
     const format = parsed.text("format");
