@@ -201,6 +201,8 @@ export class ApiServer {
     } catch {
       throw fault("invalid", "bad-path", "the request's path is not well-formed");
     }
+    // dockerd answers it for every path, for browsers that ask before they send.
+    if (request.method === "OPTIONS") return { status: 200 };
     if (found === null) throw fault("not-found", "no-such-page", "page not found");
     const abort = new AbortController();
     response.on("close", () => abort.abort());

@@ -281,6 +281,11 @@ test("filters in both forms that clients send", async () => {
   expect(await list({ name: { plain: true } })).toEqual(["/plain"]);
 });
 
+test("OPTIONS is answered for every path", async () => {
+  for (const path of ["/containers/json", "/v1.51/nothing/there"])
+    expect(await daemon.api("OPTIONS", path)).toEqual({ status: 200, text: "" });
+});
+
 test("no version below 1.24 and none above the newest", async () => {
   expect(await daemon.api("GET", "/v1.23/info")).toEqual({
     status: 400,

@@ -164,3 +164,14 @@ test("refusals of kill and exec, and the order of the environment, are dockerd's
   expect((await daemon.docker("inspect", "--format", format, "refusing")).out).toBe("OWN=1\n");
   await daemon.docker("rm", "-f", "refusing");
 });
+
+test("volumes as JSON and by templates have the fields of docker's command line", async () => {
+  expect((await daemon.berth("volume", "create", "--label", "a=b", "listed")).status).toBe(0);
+  for (const format of ["json", "{{.Name}} {{.Size}} {{.Links}} {{.Status}} {{.Labels}}"]) {
+    const words = ["volume", "ls", "--filter", "name=listed", "--format", format];
+    const [berth, docker] = [await daemon.berth(...words), await daemon.docker(...words)];
+    expect(berth.out).toContain("a=b");
+    expect([berth.out, berth.err]).toEqual([docker.out, docker.err]);
+  }
+  expect((await daemon.berth("volume", "rm", "listed")).status).toBe(0);
+});

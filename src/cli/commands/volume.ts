@@ -54,8 +54,18 @@ const list: Command = {
     });
     if (parsed.on("quiet")) for (const volume of Volumes) out(`${volume.Name}\n`);
     else {
-      const rows = Volumes.map((volume) => ({
-        ...volume,
+      const rows = Volumes.map(({ Driver, Mountpoint, Name, Scope, ...volume }) => ({
+        // What volumes of a swarm have.
+        Availability: "N/A",
+        Driver,
+        Group: "N/A",
+        // What takes room is counted by `system df`.
+        Links: "N/A",
+        Mountpoint,
+        Name,
+        Scope,
+        Size: "N/A",
+        Status: "N/A",
         Labels: Object.entries(volume.Labels)
           .map(([key, value]) => `${key}=${value}`)
           .join(","),
