@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
 import { type FileSystemKind, fileSystemMissing, TestFileSystem } from "../kits/file-system.ts";
-import { type SuitePlace, storageSuite } from "../kits/storage-suite.ts";
+import { archive, type SuitePlace, storageSuite } from "../kits/storage-suite.ts";
 
 /** A directory on the file system of /tmp. */
 function here(): SuitePlace {
@@ -178,6 +178,36 @@ describe.each(daemons)("a daemon with %s on %s", (driver, kind) => {
     expect(readdirSync(`${fs.path}/data/${driver}/containers`)).toEqual([]);
     expect(readdirSync(`${fs.path}/data/${driver}/trash`)).toEqual([]);
     await daemon.start();
+  });
+
+  run("a daemon that is killed while a layer comes in leaves nothing of it", async () => {
+    const root = `${fs.path}/data/${driver}`;
+    const layersBefore = readdirSync(`${root}/layers`).length;
+    const file = `${daemon.directory}/half.tar`;
+    const data = new Uint8Array(12_000).fill(1);
+    writeFileSync(
+      file,
+      archive(Array.from({ length: 2500 }, (_, at) => ({ path: `d${at % 50}/f${at}`, data }))),
+    );
+    let over = false;
+    const importing = daemon.berth("import", file, "half").finally(() => {
+      over = true;
+    });
+    while (readdirSync(`${root}/new`).length === 0 && !over) await Bun.sleep(1);
+    await daemon.kill();
+    await importing;
+    await daemon.start();
+    const left = () => ["new", "trash"].flatMap((name) => readdirSync(`${root}/${name}`));
+    while (left().length > 0) await Bun.sleep(10);
+    // It was whole, with its image, or it is not there.
+    const images = (await berth("images", "-q", "half")).split("\n").filter(Boolean).length;
+    expect(readdirSync(`${root}/layers`).length).toBe(layersBefore + images);
+    expect((await daemon.berth("import", file, "again")).status).toBe(0);
+    expect((await daemon.berth("create", "--name", "whole", "again", "x")).status).toBe(0);
+    expect(await berth("cp", "whole:/d49/f2499", "-")).toContain("\u0001".repeat(12_000));
+    await daemon.berth("rm", "whole");
+    await daemon.berth("rmi", "again");
+    if (images > 0) await daemon.berth("rmi", "half");
   });
 
   if (driver !== "fuse-overlayfs") return;
