@@ -126,6 +126,18 @@ function appendText(out: Writer, name: string, text: string): void {
   out.write(tarPadding(bytes.length));
 }
 
+/** A configuration for layers by the digests of their archives. */
+function configOf(layers: readonly string[], labels: Record<string, string> = {}): string {
+  return JSON.stringify({
+    architecture: process.arch === "arm64" ? "arm64" : "amd64",
+    os: "linux",
+    created: "2026-01-02T03:04:05Z",
+    config: { Cmd: ["true"], Labels: labels },
+    rootfs: { type: "layers", diff_ids: layers.map((digest) => `sha256:${digest}`) },
+    history: layers.map(() => ({ created: "2026-01-02T03:04:05Z", created_by: "bench" })),
+  });
+}
+
 /** Writes an image's archive, its documents last as `docker save` has them, and its layers beside it. Gives their paths. */
 export async function writeImage(shape: ImageShape, path: string): Promise<string[]> {
   const layers: { readonly path: string; readonly digest: string }[] = [];
@@ -134,14 +146,7 @@ export async function writeImage(shape: ImageShape, path: string): Promise<strin
     for (const piece of layerPieces(shape, index)) out.write(piece);
     layers.push({ path: `${path}.${index}`, digest: out.close() });
   }
-  const config = JSON.stringify({
-    architecture: process.arch === "arm64" ? "arm64" : "amd64",
-    os: "linux",
-    created: "2026-01-02T03:04:05Z",
-    config: { Cmd: ["true"] },
-    rootfs: { type: "layers", diff_ids: layers.map(({ digest }) => `sha256:${digest}`) },
-    history: layers.map(() => ({ created: "2026-01-02T03:04:05Z", created_by: "bench" })),
-  });
+  const config = configOf(layers.map(({ digest }) => digest));
   const id = new Bun.CryptoHasher("sha256").update(config).digest("hex");
   const out = new Writer(path);
   for (const layer of layers) await append(out, layer.path, `${layer.digest}/layer.tar`);
@@ -157,7 +162,27 @@ export async function writeImage(shape: ImageShape, path: string): Promise<strin
   return layers.map((layer) => layer.path);
 }
 
-/** Deletes what `writeImage` has written. */
-export function removeImageFiles(path: string, layers: readonly string[]): void {
-  for (const file of [path, ...layers]) rmSync(file, { force: true });
+/** Writes an archive of many small images, which differ in a label and share their layer. */
+export function writeManyImages(path: string, count: number): void {
+  const shape = { name: "many", layers: 1, files: 10, bytes: 10_000 };
+  const bytes = Buffer.concat([...layerPieces(shape, 0)].map((piece) => Uint8Array.from(piece)));
+  const layer = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+  const out = new Writer(path);
+  out.write(tarHeader({ ...entry, path: `${layer}/layer.tar`, size: bytes.length }));
+  out.write(bytes);
+  out.write(tarPadding(bytes.length));
+  const manifest = Array.from({ length: count }, (_, index) => {
+    const config = configOf([layer], { index: String(index) });
+    const id = new Bun.CryptoHasher("sha256").update(config).digest("hex");
+    appendText(out, `${id}.json`, config);
+    return { Config: `${id}.json`, RepoTags: [`many:${index}`], Layers: [`${layer}/layer.tar`] };
+  });
+  appendText(out, "manifest.json", JSON.stringify(manifest));
+  out.write(tarEnd());
+  out.close();
+}
+
+/** Deletes files. */
+export function removeFiles(paths: readonly string[]): void {
+  for (const path of paths) rmSync(path, { force: true });
 }

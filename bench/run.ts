@@ -8,13 +8,14 @@
 import { writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { join } from "node:path";
+import { images } from "./images.ts";
 import { Bench, root } from "./kit.ts";
 import { copy, exec, hundred, list } from "./life.ts";
 import { logs } from "./logs.ts";
 import { memory } from "./memory.ts";
 import { many, parallel, starts } from "./starts.ts";
 
-const sections = { starts, memory, parallel, exec, list, hundred, copy, many, logs };
+const sections = { starts, memory, parallel, exec, list, hundred, copy, many, logs, images };
 
 function results({ rows, rounds }: Bench): string {
   const cpu = cpus();

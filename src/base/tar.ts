@@ -3,6 +3,7 @@
  */
 import type { ByteStream } from "./compression.ts";
 import { fault } from "./errors.ts";
+import { checkRuns, runsIn, runsOf, type SparseRun } from "./tar-sparse.ts";
 
 /** What an entry is. */
 export type TarType = "file" | "directory" | "symlink" | "hardlink" | "char" | "block" | "fifo";
@@ -15,8 +16,10 @@ export interface TarEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Bytes of data that follow. */
+  /** Bytes of the file; as many follow, unless it has holes. */
   readonly size: number;
+  /** What of a file with holes is in the archive. */
+  readonly sparse?: readonly SparseRun[];
   /** Seconds since 1970, with fractions. */
   readonly mtime: number;
   readonly linkPath: string;
@@ -40,7 +43,10 @@ const types: Readonly<Record<string, TarType>> = {
   "4": "block",
   "5": "directory",
   "6": "fifo",
+  S: "file",
 };
+/** Zeros to stand for holes. */
+const HOLE = new Uint8Array(64 << 10);
 
 function damaged(what: string): Error {
   return fault("invalid", "tar", `the archive is damaged: ${what}`);
@@ -112,6 +118,7 @@ export class TarReader {
   private remaining = 0;
   private padding = 0;
   private entries = 0;
+  private holes: { readonly size: number; readonly runs: readonly SparseRun[] } | undefined;
 
   constructor(source: ByteStream) {
     this.iterator = source[Symbol.asyncIterator]();
@@ -137,7 +144,11 @@ export class TarReader {
       else if (kind === "g") global = paxRecords(await this.small("global header"));
       else if (kind === "L") longName = text(await this.small("long name"), 0, LONG_NAME_MAX);
       else if (kind === "K") longLink = text(await this.small("long link"), 0, LONG_NAME_MAX);
-      else return this.entryOf(block, kind, new Map([...global, ...pax]), longName, longLink);
+      else {
+        const all = new Map([...global, ...pax]);
+        const entry = this.entryOf(block, kind, all, longName, longLink);
+        return this.withHoles(entry, block, kind, all);
+      }
     }
   }
 
@@ -155,9 +166,14 @@ export class TarReader {
     const prefix =
       text(block, 257, 6).startsWith("ustar") && block[262] === 0 ? text(block, 345, 155) : "";
     const plain = text(block, 0, 100);
-    const path = own("path") ?? longName ?? (prefix === "" ? plain : `${prefix}/${plain}`);
+    const path =
+      own("GNU.sparse.name") ??
+      own("path") ??
+      longName ??
+      (prefix === "" ? plain : `${prefix}/${plain}`);
     let type = types[kind];
-    if (type === undefined || pax.has("GNU.sparse.major") || pax.has("GNU.sparse.map"))
+    // The form 0.0 repeats its keys; nothing has written it since 2006.
+    if (type === undefined || pax.has("GNU.sparse.offset"))
       throw fault(
         "invalid",
         "tar-type",
@@ -193,8 +209,89 @@ export class TarReader {
     };
   }
 
-  /** The present entry's data, in pieces that are only valid until the next one is asked for. */
+  /** Finds out where the data of a file with holes belongs. */
+  private async withHoles(
+    entry: TarEntry,
+    block: Uint8Array,
+    kind: string,
+    pax: ReadonlyMap<string, Uint8Array>,
+  ): Promise<TarEntry> {
+    this.holes = undefined;
+    const own = (key: string) => decoder.decode(pax.get(`GNU.sparse.${key}`));
+    let size: number;
+    let sparse: SparseRun[];
+    const stored = this.remaining;
+    if (kind === "S") {
+      // The block is only valid until the next is read.
+      size = number(block, 483, 12);
+      sparse = runsIn(386, 4, (at, length) => number(block, at, length));
+      for (let more = block[482] === 1; more; ) {
+        const next = (await this.exactly(BLOCK, true)) ?? block;
+        sparse.push(...runsIn(0, 21, (at, length) => number(next, at, length)));
+        more = next[504] === 1 && sparse.length < LONG_NAME_MAX;
+      }
+    } else if (pax.has("GNU.sparse.map")) {
+      size = Number(own("size"));
+      sparse = runsOf(own("map").split(",").filter(Boolean));
+    } else if (pax.has("GNU.sparse.major")) {
+      if (own("major") !== "1" || own("minor") !== "0")
+        throw damaged(`${JSON.stringify(entry.path)} is sparse in an unknown form`);
+      size = Number(own("realsize"));
+      sparse = await this.leadingMap();
+    } else return entry;
+    if (entry.type !== "file") throw damaged(`${JSON.stringify(entry.path)} is sparse and no file`);
+    checkRuns(sparse, size, kind === "S" ? stored : this.remaining);
+    this.holes = { size, runs: sparse };
+    return { ...entry, size, sparse };
+  }
+
+  /** The map that stands before the data in the pax form 1.0: lines of numbers, filled up to a whole block. */
+  private async leadingMap(): Promise<SparseRun[]> {
+    let text = "";
+    for (let wanted = Number.POSITIVE_INFINITY; ; ) {
+      if (this.remaining < BLOCK || text.length > LONG_NAME_MAX)
+        throw damaged("a sparse file's map is cut short");
+      text += decoder.decode(await this.exactly(BLOCK, true, true));
+      const lines = text.split("\n");
+      if (lines.length > 1) wanted = 1 + 2 * Number(lines[0]);
+      // What follows the last line's end is filling.
+      if (lines.length > wanted) return runsOf(lines.slice(1, wanted));
+      if (Number.isNaN(wanted)) throw damaged("a sparse file's map is no list of numbers");
+    }
+  }
+
+  /** The present entry's data, holes filled, in pieces that are only valid until the next one is asked for. */
   async *data(): ByteStream {
+    if (this.holes === undefined) {
+      yield* this.stored();
+      return;
+    }
+    const { size } = this.holes;
+    let at = 0;
+    const hole = function* (until: number) {
+      for (; at < until; at += HOLE.length) yield HOLE.subarray(0, until - at);
+      at = until;
+    };
+    for await (const { offset, piece } of this.pieces()) {
+      yield* hole(offset);
+      yield piece;
+      at = offset + piece.length;
+    }
+    yield* hole(size);
+  }
+
+  /** The data that the archive has of the present entry, and where each piece belongs. */
+  async *pieces(): AsyncGenerator<{ readonly offset: number; readonly piece: Uint8Array }> {
+    for (const run of this.holes?.runs ?? [{ offset: 0, length: this.remaining }])
+      for (let done = 0; done < run.length; ) {
+        const piece = await this.some(run.length - done);
+        this.remaining -= piece.length;
+        yield { offset: run.offset + done, piece };
+        done += piece.length;
+      }
+  }
+
+  private async *stored(): ByteStream {
     while (this.remaining > 0) {
       const piece = await this.some(this.remaining);
       this.remaining -= piece.length;
@@ -204,7 +301,8 @@ export class TarReader {
 
   /** The next piece of data if it is there already; undefined when it must be waited for or there is no more. */
   ready(): Uint8Array | undefined {
-    if (this.remaining === 0 || this.at >= this.chunk.length) return undefined;
+    if (this.remaining === 0 || this.holes !== undefined || this.at >= this.chunk.length)
+      return undefined;
     const piece = this.chunk.subarray(this.at, this.at + this.remaining);
     this.at += piece.length;
     this.remaining -= piece.length;

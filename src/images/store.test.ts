@@ -13,6 +13,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname } from "node:path";
@@ -273,4 +274,18 @@ test("removing a name keeps the image while it has another; the last takes blobs
   symlinkSync("x", `${dir}/content/ingest/left`);
   store.upkeep.sweep(new Set());
   expect(readdirSync(`${dir}/content/ingest`)).toEqual([]);
+});
+
+test("a layer with holes is loaded with them", async () => {
+  const from = `${dir}/holes`;
+  mkdirSync(from);
+  writeFileSync(`${from}/disk`, "begin");
+  truncateSync(`${from}/disk`, 50_000_000);
+  const layer = new Uint8Array(Bun.spawnSync(["tar", "-C", from, "-S", "-c", "disk"]).stdout);
+  expect(layer.length).toBeLessThan(100_000);
+  const [loaded] = await store.load(stream(dockerArchive([layer], "holes:1")));
+  const [chain] = store.resolve(loaded?.id ?? "").chain;
+  const info = statSync(`${dir}/overlay2/layers/${chain?.slice(7)}/disk`);
+  expect(info.size).toBe(50_000_000);
+  expect(info.blocks * 512).toBeLessThan(1_000_000);
 });

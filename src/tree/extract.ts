@@ -6,6 +6,7 @@ import {
   closeSync,
   fchmodSync,
   fchownSync,
+  ftruncateSync,
   futimesSync,
   lchownSync,
   linkSync,
@@ -49,6 +50,14 @@ function refuse(entry: TarEntry, why: string): Error {
     "archive-entry",
     `archive entry ${JSON.stringify(entry.path)} is refused: ${why}`,
   );
+}
+
+/** Writes what there is of a file with holes. */
+async function writeSparse(fd: number, size: number, reader: TarReader): Promise<void> {
+  ftruncateSync(fd, size);
+  for await (const { offset, piece } of reader.pieces())
+    for (let at = 0; at < piece.length; )
+      at += writeSync(fd, piece, at, piece.length - at, offset + at);
 }
 
 /** Where an entry goes: an open directory and a name in it. */
@@ -176,7 +185,8 @@ export class Extractor {
         for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
       };
       for (let piece = reader.ready(); piece !== undefined; piece = reader.ready()) write(piece);
-      for await (const piece of reader.data()) write(piece);
+      if (entry.sparse === undefined) for await (const piece of reader.data()) write(piece);
+      else await writeSparse(fd, entry.size, reader);
       fchownSync(fd, uid, gid);
       fchmodSync(fd, entry.mode);
       futimesSync(fd, entry.mtime, entry.mtime);
