@@ -501,6 +501,26 @@ test("a read-only registry, and one that deletes nothing", async () => {
   expect(await (await client.request("manifests/x")).text()).toBe(image.manifest);
 });
 
+test("what a configuration says is done: prefix, addresses, headers, the oldest TLS", async () => {
+  const registry = await make((directory) => {
+    const tls = `{certificate: ${certificate}, key: ${home}/key.pem, minimumtls: tls1.3}`;
+    writeFileSync(
+      `${directory}/c.yml`,
+      `version: 0.1\nhttp:\n  prefix: /below\n  relativeurls: true\n  tls: ${tls}\n  headers:\n    X-Told: [a, b]\n`,
+    );
+    return [`${directory}/c.yml`];
+  }).start();
+  const curl = ["curl", "-si", "--cacert", certificate];
+  const base = `https://${registry.address}`;
+  const begun = await ok([...curl, "-X", "POST", `${base}/below/v2/a/blobs/uploads/`]);
+  expect(begun).toMatch(/^HTTP\/1.1 202 /);
+  expect(begun).toMatch(/^Location: \/below\/v2\/a\/blobs\/uploads\/[0-9a-f-]{36}\r$/m);
+  expect(begun).toMatch(/^X-Told: a\r\nX-Told: b\r$/m);
+  expect(await ok([...curl, `${base}/v2/`])).toMatch(/^HTTP\/1.1 404 /);
+  const old = await run([...curl, "--tls-max", "1.2", `${base}/below/v2/`]);
+  expect([old.status, old.out]).toEqual([35, ""]);
+});
+
 test("what a configuration must not leave unsaid", async () => {
   const start = async (text: string) => {
     writeFileSync(`${home}/bad.yml`, text);

@@ -11,8 +11,8 @@ export const ownRegistryRoutes: readonly Route[] = [
     path: "/registry/prune",
     async handle({ query }, { ownRegistry }) {
       const wish = {
-        dryRun: boolean(query, "dryRun"),
-        deleteUntagged: boolean(query, "deleteUntagged"),
+        dryRun: boolean(query, "dry-run"),
+        deleteUntagged: boolean(query, "delete-untagged"),
         grace: query.get("grace") ?? undefined,
       };
       return ok(await ownRegistry.collect(wish));

@@ -69,14 +69,12 @@ const collect: Command = {
   ],
   async run({ registry, client }, parsed) {
     const dryRun = parsed.on("dry-run");
-    const wish = {
-      dryRun,
-      deleteUntagged: parsed.on("delete-untagged"),
-      ...(parsed.has("grace") ? { grace: parsed.text("grace") } : {}),
-    };
+    const deleteUntagged = parsed.on("delete-untagged");
+    const grace = parsed.has("grace") ? { grace: parsed.text("grace") } : {};
+    const query = { "dry-run": dryRun, "delete-untagged": deleteUntagged, ...grace };
     const { manifests, blobs, young } = parsed.on("daemon")
-      ? await client.json<Collected>("POST", "/registry/prune", { query: wish })
-      : await registry.collect({ ...placeOf(parsed), ...wish });
+      ? await client.json<Collected>("POST", "/registry/prune", { query })
+      : await registry.collect({ ...placeOf(parsed), dryRun, deleteUntagged, ...grace });
     const verb = dryRun ? "would delete" : "deleted";
     for (const name of manifests) out(`${verb} manifest ${name}\n`);
     for (const name of blobs) out(`${verb} blob ${name}\n`);
