@@ -221,8 +221,14 @@ function endpointsOf(host: string, settings: RegistrySettings): Endpoint[] {
 /** The addresses of a name. */
 export type Resolve = (name: string) => Promise<readonly string[]>;
 
-const bySystem: Resolve = async (name) =>
-  (await lookup(name, { all: true })).map(({ address }) => address);
+/** Where names are answered slowly, by nobody, or by the proxy alone, the name is no reason to wait. */
+const LOOKUP_MS = 2000;
+
+const bySystem: Resolve = async (name) => {
+  const late = Bun.sleep(LOOKUP_MS).then(() => []);
+  const found = await Promise.race([lookup(name, { all: true }), late]);
+  return found.map(({ address }) => address);
+};
 
 /**
  * The endpoints of a registry, in the order in which they are asked. `domain` is a reference's: "docker.io",

@@ -32,6 +32,8 @@ const daemon = daemonOfFile([
   // Registries on this host are reached without.
   "--http-proxy",
   "http://ann:opensesame@127.0.0.1:1",
+  "--https-proxy",
+  "http://ann:opensesame@127.0.0.1:1",
 ]);
 
 /** What some answer has; none has all of it. */
@@ -254,7 +256,7 @@ test("info tells how registries are reached", async () => {
     HttpProxy: "http://xxxxx:xxxxx@127.0.0.1:1",
     NoProxy: "localhost,127.0.0.0/8,::1",
   });
-  const far = await daemon.berth("pull", "r.example:5000/app");
+  const far = await daemon.berth("pull", "203.0.113.7:5000/app");
   expect(far.status).toBe(1);
   expect(far.err + daemon.log).not.toContain("opensesame");
   const stock = await daemon.docker("info");

