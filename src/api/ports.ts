@@ -76,6 +76,20 @@ export interface TransferOptions {
   readonly platform?: Platform | undefined;
 }
 
+/** How an archive of images is loaded. */
+export interface LoadOptions {
+  readonly platform?: Platform | undefined;
+  readonly report?: (step: object) => void;
+}
+
+/** An image that was loaded. */
+export interface LoadedImage {
+  readonly id: string;
+  readonly names: readonly string[];
+  /** Names that another image had until now. */
+  readonly replaced: readonly { readonly name: string; readonly id: string }[];
+}
+
 /** How an archive of files becomes an image. */
 export interface ImportOptions {
   readonly reference?: string | undefined;
@@ -103,9 +117,7 @@ export interface ImagesPort {
   tag(source: string, target: string): void;
   /** Tells of it by events, too. */
   remove(name: string, force: boolean, keepParents: boolean): ImageDeleteResponseItem[];
-  load(
-    archive: Bytes,
-  ): Promise<readonly { readonly names: readonly string[]; readonly id: string }[]>;
+  load(archive: Bytes, options: LoadOptions): Promise<readonly LoadedImage[]>;
   /** An archive of images. Throws before the first byte when one of them is not there. */
   save(names: readonly string[], platform?: Platform): Promise<Bytes>;
   importTar(archive: Bytes, options: ImportOptions): Promise<string>;

@@ -3,11 +3,11 @@
  * passes, so that the order of an unseekable archive does not matter and memory stays bounded.
  */
 import { readFileSync, rmSync } from "node:fs";
-import { arch } from "node:os";
 import type { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, compressionOf, decompress, readAhead } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import { looksLikeTar, TAR_BLOCK, type TarEntry, TarReader } from "../base/tar.ts";
+import { type Platform, platformFits, platformText } from "../spec/platform.ts";
 import type { ContentStore, Ingested } from "./content.ts";
 import type { EarlyLayer } from "./layers.ts";
 import {
@@ -19,6 +19,7 @@ import {
   parseDocument,
   parseObject,
 } from "./model.ts";
+import { hostPlatform } from "./views.ts";
 
 /** A member of an archive. */
 export interface Member extends Ingested {
@@ -179,10 +180,13 @@ async function spool(source: ByteStream, content: ContentStore, begin: Begin): P
   return members;
 }
 
-const goArch: Readonly<Record<string, string>> = { x64: "amd64", arm64: "arm64", ia32: "386" };
-
-/** The manifest for this machine in an index, following nested ones. */
-function pickManifest(members: Members, descriptor: Descriptor, depth = 0): Descriptor | undefined {
+/** The manifest for the wanted platform in an index, following nested ones. */
+function pickManifest(
+  members: Members,
+  descriptor: Descriptor,
+  wanted: Platform,
+  depth = 0,
+): Descriptor | undefined {
   if (depth > 4) throw bad("indexes are nested too deeply");
   if (descriptor.mediaType === undefined || MANIFESTS.has(descriptor.mediaType)) return descriptor;
   if (!INDEXES.has(descriptor.mediaType)) return undefined;
@@ -192,12 +196,11 @@ function pickManifest(members: Members, descriptor: Descriptor, depth = 0): Desc
   );
   const here = list.filter(
     ({ platform }) =>
-      platform === undefined ||
-      (platform.os === "linux" && platform.architecture === (goArch[arch()] ?? arch())),
+      platform === undefined || platformFits(wanted, { os: "", architecture: "", ...platform }),
   );
   for (const candidate of here) {
     if (members.find(`blobs/sha256/${candidate.digest.slice(7)}`) === undefined) continue;
-    const picked = pickManifest(members, candidate, depth + 1);
+    const picked = pickManifest(members, candidate, wanted, depth + 1);
     if (picked !== undefined) return picked;
   }
   return undefined;
@@ -236,21 +239,20 @@ function nameOf(descriptor: Descriptor): string[] {
   return short !== undefined && /[/:]/.test(short) ? [short] : [];
 }
 
-function readOci(members: Members): ArchivedImage[] {
+function readOci(members: Members, wanted: Platform): ArchivedImage[] {
   const index = parseObject(members.bytes("index.json"), "index.json");
   if (!Array.isArray(index.manifests)) throw bad("index.json lists no manifests");
   const byDigest = new Map<string, { picked: Descriptor; names: Set<string>; made: boolean }>();
   for (const item of index.manifests) {
     const descriptor = parseDescriptor(item, "index.json");
-    const picked = pickManifest(members, descriptor);
+    const picked = pickManifest(members, descriptor, wanted);
     if (picked === undefined) continue;
     const entry = byDigest.get(picked.digest) ?? { picked, names: new Set<string>(), made: false };
     if (descriptor.annotations?.[MADE_MANIFEST] === "true") entry.made = true;
     for (const name of nameOf(descriptor)) entry.names.add(name);
     byDigest.set(picked.digest, entry);
   }
-  if (byDigest.size === 0)
-    throw bad(`the archive has no image for linux/${goArch[arch()] ?? arch()}`);
+  if (byDigest.size === 0) throw bad(`the archive has no image for ${platformText(wanted)}`);
   return [...byDigest.values()].map(({ picked, names, made }) => {
     const { manifestBytes, ...image } = fromManifest(members, picked, [...names]);
     return made || manifestBytes === undefined ? image : { ...image, manifestBytes };
@@ -284,14 +286,32 @@ function readDocker(members: Members): ArchivedImage[] {
   });
 }
 
+/** Throws a Fault "not-found" for an archive with an image for another platform than the one that was asked for. */
+function checkPlatforms(images: readonly ArchivedImage[], wanted: Platform): void {
+  for (const { document } of images)
+    if (!platformFits(wanted, document))
+      throw fault(
+        "not-found",
+        "image-platform",
+        `the archive's image does not match the specified platform: wanted ${platformText(wanted)}, actual: ${platformText(document)}`,
+      );
+}
+
+/** What an archive is read with. */
+export interface ReadOptions {
+  readonly content: ContentStore;
+  readonly begin: Begin;
+  /** Which of several platforms is meant; without it this host's, and an image alone may be for any. */
+  readonly platform?: Platform | undefined;
+}
+
 /**
- * Reads an archive (plain, gzip or zstd) and hands its images to `use`; spooled files are gone afterwards. Throws a Fault
+ * Reads an archive, however compressed, and hands its images to `use`; spooled files are gone afterwards. Throws a Fault
  * "invalid" that says what is wrong with the archive.
  */
 export async function readArchive<T>(
   source: ByteStream,
-  content: ContentStore,
-  begin: Begin,
+  { content, begin, platform }: ReadOptions,
   use: (images: readonly ArchivedImage[]) => Promise<T>,
 ): Promise<T> {
   const members = await spool(source, content, begin);
@@ -302,8 +322,9 @@ export async function readArchive<T>(
       );
     const images =
       members.find("index.json") !== undefined && members.find("oci-layout") !== undefined
-        ? readOci(members)
+        ? readOci(members, platform ?? hostPlatform())
         : readDocker(members);
+    if (platform !== undefined) checkPlatforms(images, platform);
     for (const image of images)
       if (image.layers.length !== image.document.rootfs.diff_ids.length)
         throw bad(

@@ -10,6 +10,8 @@ export type { ImageDocument, ImageRecord } from "./model.ts";
 export type {
   CommitOptions,
   ImageStoreOptions,
+  LoadedImage,
+  LoadOptions,
   OpenRepository,
   SharedBlobs,
   TransferOptions,

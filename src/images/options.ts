@@ -69,3 +69,18 @@ export interface CommitOptions {
   /** Dockerfile instructions. */
   readonly changes?: readonly string[] | undefined;
 }
+
+/** How an archive is loaded. */
+export interface LoadOptions {
+  /** Which of several platforms; another image is refused. */
+  readonly platform?: Platform | undefined;
+  readonly report?: Report;
+}
+
+/** An image that was loaded. */
+export interface LoadedImage {
+  readonly id: string;
+  readonly names: readonly string[];
+  /** Names that another image had until now. */
+  readonly replaced: readonly { readonly name: string; readonly id: string }[];
+}

@@ -29,7 +29,15 @@ import { Layers, wantedLayer } from "./layers.ts";
 import { manifestSummary } from "./manifest.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
-import type { CommitOptions, ImageStoreOptions, SharedBlobs, TransferOptions } from "./options.ts";
+import type {
+  CommitOptions,
+  ImageStoreOptions,
+  LoadedImage,
+  LoadOptions,
+  SharedBlobs,
+  TransferOptions,
+} from "./options.ts";
+import { meter, type Report, shortDigest } from "./progress.ts";
 import { type RemoteImage, resolveRemote } from "./pull.ts";
 import { pushImage } from "./push.ts";
 import { type ImageUsers, type RemovalStep, type RemovalWish, removeImage } from "./removal.ts";
@@ -189,13 +197,14 @@ export class ImageStore {
    * Loads an archive. Gives what `docker load` prints for each image. Nothing of a bad archive stays; loading what is there
    * already is fine.
    */
-  load(source: ByteStream): Promise<{ readonly names: readonly string[]; readonly id: string }[]> {
+  load(source: ByteStream, options: LoadOptions = {}): Promise<LoadedImage[]> {
     const begin = (file: ArrivingFile) => this.layers.early(file);
-    return readArchive(source, this.content, begin, async (images) => {
+    const use = async (images: readonly ArchivedImage[]) => {
       const loaded = [];
-      for (const image of images) loaded.push(await this.store(image));
+      for (const image of images) loaded.push(await this.store(image, options.report));
       return loaded;
-    });
+    };
+    return readArchive(source, { content: this.content, begin, platform: options.platform }, use);
   }
 
   /** The archive of some images, as `docker save` writes it. Rejects with a Fault when one of them is not there. */
@@ -212,7 +221,7 @@ export class ImageStore {
     });
   }
 
-  private async store(image: ArchivedImage): Promise<{ names: readonly string[]; id: string }> {
+  private async store(image: ArchivedImage, report: Report = () => {}): Promise<LoadedImage> {
     const names = image.names.map((name) => parseReference(name));
     const { diff_ids } = image.document.rootfs;
     const chain = chainIds(diff_ids);
@@ -223,13 +232,26 @@ export class ImageStore {
         archive: ArrivingFile.here(path, size),
         early,
       }));
+      const missing = image.layers.filter((_, at) => !this.driver.hasLayer(chain[at] ?? ""));
+      const tell = (done: boolean) => {
+        for (const { digest, size } of missing)
+          meter(report, "Loading layer", shortDigest(digest), size)(done ? size : 0);
+      };
+      tell(false);
       const size = await this.layers.unpackAll(wanted);
+      tell(true);
       for (const layer of image.layers)
         await this.content.commit({ ...layer, path: this.copyOf(layer) });
       const id = await this.add(image, digests, size);
-      for (const name of names) this.data.setTag(wholeTag(name), id, 0);
+      const replaced = names.flatMap((name) => {
+        const before = this.data.byReference(wholeTag(name));
+        this.data.setTag(wholeTag(name), id, 0);
+        return before === undefined || before === id
+          ? []
+          : [{ name: familiarReference(name), id: before }];
+      });
       this.resolved.clear();
-      return { names: names.map(familiarReference), id };
+      return { names: names.map(familiarReference), id, replaced };
     });
   }
 

@@ -94,7 +94,7 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
       images.tag(source, target);
     },
     remove: (name, force, keepParents) => removeImage(deps, { name, force, keepParents }),
-    load: (archive) => images.load(archive),
+    load: (archive, options) => images.load(archive, options),
     async save(names, platform) {
       const { ids, bytes } = await images.save(names, platform);
       for (const id of ids) events.emit("image", "save", id, { name: id });

@@ -197,10 +197,17 @@ function ociArchive(name: string): Uint8Array {
 }
 
 async function loadAndPrune(api: Caller): Promise<void> {
-  const load = await api.call("ImageLoad", { body: ociArchive("docker.io/library/loaded:1") });
+  const body = ociArchive("docker.io/library/loaded:1");
+  const told = await api.call("ImageLoad", { body });
+  expect(told.values).toContainEqual(expect.objectContaining({ status: "Loading layer" }));
+  await api.call("ImageDelete", { path: { name: "loaded:1" } });
+  const platform = { os: "linux", architecture: "s390x" };
+  const refused = await api.call("ImageLoad", { query: { platform }, body, status: 404 });
+  refused.shows("query platform", refused.message, expect.stringContaining("s390x"));
+  const load = await api.call("ImageLoad", { query: { quiet: true }, body });
   const inspect = await api.call("ImageInspect", { path: { name: "loaded:1" } });
   load.shows("body", inspect.at("Config.Labels"), { kind: "loaded" });
-  expect(load.values).toEqual([{ stream: "Loaded image: loaded:1\n" }]);
+  load.shows("query quiet", load.values, [{ stream: "Loaded image: loaded:1\n" }]);
   expect(inspect.at("RepoDigests.0")).toStartWith("loaded@sha256:");
   await api.call("ImageList");
   await api.call("SystemDataUsage");

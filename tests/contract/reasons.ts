@@ -170,11 +170,6 @@ const single: readonly Reason[] = [
     why: "there are no intermediate images, and digests are always there",
   },
   {
-    operations: /^ImageLoad$/,
-    items: ["query quiet", "query platform"],
-    why: "loading tells of no progress, and takes this host's platform",
-  },
-  {
     operations: /^ContainerDelete$/,
     items: ["status 400"],
     why: "nothing in a removal can be malformed",
@@ -242,7 +237,7 @@ export const own: readonly Reason[] = [
     why: "the registry has nothing under this name, as in dockerd",
   },
   {
-    operations: /^ImageGet(All)?$/,
+    operations: /^Image(Get(All)?|Load)$/,
     items: ["status 404"],
     why: "an image that is not here, as in dockerd",
   },

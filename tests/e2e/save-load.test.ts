@@ -1,7 +1,7 @@
 /** Images saved, and loaded again elsewhere: the same bytes each time, the same ids, digests and names. */
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { filesOf } from "../clients/tars.ts";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 import { dockerArchive, ociArchive } from "../kits/image-archives.ts";
@@ -112,6 +112,45 @@ test("loaded elsewhere, ids, digests, sizes and names are the same, and it runs"
   } finally {
     await other.destroy();
   }
+});
+
+test("a load tells of each layer that is new, of names that move, and refuses another platform", async () => {
+  const path = `${daemon.directory}/moving.tar`;
+  const load = async (bytes: Uint8Array, query = "") => {
+    writeFileSync(path, bytes);
+    const body = Bun.file(path);
+    const url = `http://x/v1.51/images/load${query}`;
+    const response = await fetch(url, { method: "POST", body, unix: daemon.socket });
+    const lines = (await response.text()).split("\r\n").filter(Boolean);
+    return { status: response.status, steps: lines.map((line) => JSON.parse(line)) };
+  };
+  const moving = (text: string) =>
+    dockerArchive({ names: ["moving:1"], layers: [{ file: text }], steps: steps.slice(0, 1) });
+  const [first, second] = [moving("first"), moving("second")];
+  const fresh = await load(first.bytes);
+  expect(fresh.steps.map(({ status, stream }) => status ?? stream)).toEqual([
+    "Loading layer",
+    "Loading layer",
+    "Loaded image: moving:1\n",
+  ]);
+  const { current, total } = fresh.steps[1].progressDetail;
+  expect([current > 0, current]).toEqual([true, total]);
+  // What is there is not told of; a name that another image had is.
+  expect((await load(first.bytes)).steps).toEqual([{ stream: "Loaded image: moving:1\n" }]);
+  expect((await load(second.bytes, "?quiet=1")).steps).toEqual([
+    {
+      stream: `The image moving:1 already exists, renaming the old one with ID ${first.id} to empty string\n`,
+    },
+    { stream: "Loaded image: moving:1\n" },
+  ]);
+  expect(await daemon.inspect(first.id, "{{.RepoTags}}")).toBe("[]");
+  for (const kind of ["docker", "berth"] as const) {
+    const other = await daemon[kind]("load", "--platform", "linux/s390x", "-i", path);
+    expect([other.status, other.err]).toEqual([1, expect.stringContaining("wanted linux/s390x")]);
+  }
+  const fits = await daemon.berth("load", "--platform", "linux/amd64", "-i", path);
+  expect(fits.out).toBe("Loaded image: moving:1\n");
+  expect((await daemon.berth("load", "-i", "/tmp")).err).toBe("read /tmp: is a directory\n");
 });
 
 test("what cannot be saved is refused in Docker's words, and no file is begun", async () => {

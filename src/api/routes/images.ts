@@ -23,15 +23,22 @@ function repositoryOf(name: string): string {
 }
 
 async function load(context: Context, { images, events }: ApiPorts): Promise<undefined> {
-  const loaded = await images.load(context.request as unknown as Bytes);
-  const write = jsonLines(context);
-  for (const { names, id } of loaded) {
-    events.emit("image", "load", id, { name: names[0] ?? id });
-    if (names.length === 0) write({ stream: `Loaded image ID: ${id}\n` });
-    for (const name of names) write({ stream: `Loaded image: ${name}\n` });
-  }
-  context.response.end();
-  return undefined;
+  const query = knownQuery(context.query, context.version, { platform: 48 });
+  const platform = platformOf(query.get("platform"));
+  return transfer(context, async ({ report }) => {
+    const told = boolean(query, "quiet") ? {} : { report };
+    const archive = context.request as unknown as Bytes;
+    const loaded = await images.load(archive, { platform, ...told });
+    for (const { names, id, replaced } of loaded) {
+      events.emit("image", "load", id, { name: names[0] ?? id });
+      for (const { name, id: before } of replaced)
+        report({
+          stream: `The image ${name} already exists, renaming the old one with ID ${before} to empty string\n`,
+        });
+      if (names.length === 0) report({ stream: `Loaded image ID: ${id}\n` });
+      for (const name of names) report({ stream: `Loaded image: ${name}\n` });
+    }
+  });
 }
 
 /** A fetch or an import for a platform could be asked for since 1.32. */
