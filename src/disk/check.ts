@@ -173,7 +173,6 @@ export async function* checkDataRoot(
   { repair, signal, credentials }: CheckWish,
 ): AsyncGenerator<CheckLine> {
   const { images, registry } = parts;
-  const inUse = parts.imageUsers().chains;
   const runningOn = (chainId: string) =>
     registry
       .all()
@@ -182,7 +181,7 @@ export async function* checkDataRoot(
   const checks = [
     asSteps(checkDatabases(parts)),
     asSteps(checkVolumes(parts)),
-    images.check({ signal, inUse, runningOn, credentials }),
+    images.check({ signal, runningOn, credentials }),
     asSteps(checkContainers(parts)),
     asSteps(checkOrphans(parts)),
   ];

@@ -59,8 +59,6 @@ export interface CheckOptions {
   readonly signal: AbortSignal;
   /** Containers that run or stand on a layer, by their names. */
   runningOn(chainId: string): readonly string[];
-  /** Chain ids that containers stand on. */
-  readonly inUse: ReadonlySet<string>;
   credentials(domain: string): Credentials;
 }
 

@@ -58,18 +58,22 @@ function sendHalf(): void {
   };
 }
 
-async function killInTheMiddle(): Promise<void> {
+/** Gives how many bytes had reached the disk. */
+async function killInTheMiddle(): Promise<number> {
   sendHalf();
   const pulling = daemon.berth("pull", name);
-  const half = () =>
-    ingest().some((one) => statSync(`${root}/content/ingest/${one}`).size === 1_000_000);
-  for (let tries = 0; !half() && tries < 1000; tries++) await Bun.sleep(5);
-  expect(half()).toBe(true);
+  const here = () =>
+    Math.max(0, ...ingest().map((one) => statSync(`${root}/content/ingest/${one}`).size));
+  // What is written last may wait for more to come.
+  for (let tries = 0; here() < 200_000 && tries < 1000; tries++) await Bun.sleep(5);
   await daemon.kill();
   await pulling;
+  const size = here();
+  expect(size).toBeGreaterThanOrEqual(200_000);
   registry.lie = () => false;
   registry.asked.length = 0;
   await daemon.start();
+  return size;
 }
 
 async function part(kind: string): Promise<{ Bytes: number; Orphaned: number }> {
@@ -78,27 +82,29 @@ async function part(kind: string): Promise<{ Bytes: number; Orphaned: number }> 
 }
 
 test("a pull that broke off with the daemon goes on where it was", async () => {
-  await killInTheMiddle();
+  const size = await killInTheMiddle();
   const there = await part("downloads");
-  expect(there.Bytes).toBeGreaterThanOrEqual(1_000_000);
+  expect(there.Bytes).toBeGreaterThanOrEqual(size);
   expect(there.Orphaned).toBe(0);
   expect((await daemon.berth("system", "check")).out).toBe("Everything is as it should be.\n");
   expect(await daemon.berth("pull", name)).toMatchObject({ status: 0 });
   const asked = registry.asked.filter(({ path }) => path.endsWith(layer));
-  expect(asked.map(({ headers }) => headers.range)).toEqual(["bytes=1000000-"]);
+  expect(asked.map(({ headers }) => headers.range)).toEqual([`bytes=${size}-`]);
   expect(ingest()).toEqual([]);
   expect((await daemon.berth("rmi", name)).status).toBe(0);
 });
 
 test("a prune gives up what has come of a pull, and says how much that is", async () => {
-  await killInTheMiddle();
+  const size = await killInTheMiddle();
   const filtered = await daemon.berth("image", "prune", "-f", "--filter", "until=1h");
   expect(filtered.out).toBe("Total reclaimed space: 0B\n");
   expect(ingest()).toEqual([`${layer.slice(7)}.partial`]);
   const dry = await daemon.berth("image", "prune", "--dry-run");
-  expect(dry.out).toBe("Total space that would be reclaimed: 1.004MB\n");
+  const said = /would be reclaimed: ([\d.]+)(k|M)B\n/.exec(dry.out) ?? [];
+  const bytes = Number(said[1]) * (said[2] === "M" ? 1e6 : 1e3);
+  expect(Math.abs(bytes - size)).toBeLessThan(6000);
   const done = await daemon.berth("image", "prune", "-f");
-  expect(done.out).toBe("Total reclaimed space: 1.004MB\n");
+  expect(done.out).toBe(`Total reclaimed space: ${said[1]}${said[2]}B\n`);
   expect(ingest()).toEqual([]);
   expect(await daemon.berth("pull", name)).toMatchObject({ status: 0 });
   expect(
