@@ -3,6 +3,8 @@
  */
 export type {
   ApiPorts,
+  BuildOptions,
+  BuildPort,
   DiskKind,
   DiskPort,
   ImagesPort,

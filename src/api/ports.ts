@@ -4,6 +4,7 @@
 import type { Exposition } from "../base/metrics.ts";
 import type { Selection } from "../base/selection.ts";
 import type { Engine, EngineEvent, Events } from "../engine/index.ts";
+import type { BuildEvent } from "../spec/build-events.ts";
 import type {
   DistributionInspect,
   ImageDeleteResponseItem,
@@ -96,6 +97,52 @@ export interface ImportOptions {
   readonly message?: string | undefined;
   readonly changes?: readonly string[];
   readonly platform?: Platform | undefined;
+}
+
+/** How an image is built. */
+export interface BuildOptions {
+  /** In the context; "" is the usual place. */
+  readonly dockerfile: string;
+  /** A context that the daemon fetches; "" for one that is sent. */
+  readonly remote: string;
+  readonly target: string;
+  readonly args: ReadonlyMap<string, string>;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly tags: readonly string[];
+  readonly platform: Platform | undefined;
+  readonly noCache: boolean;
+  readonly pull: boolean;
+  readonly squash: boolean;
+  /** By their ids. */
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
+  readonly limits: {
+    readonly memory: number;
+    readonly memorySwap: number;
+    readonly cpuShares: number;
+    readonly cpuPeriod: number;
+    readonly cpuQuota: number;
+    readonly cpusetCpus: string;
+    readonly cpusetMems: string;
+    readonly cgroupParent: string;
+    readonly shmSize: number;
+    readonly ulimits: readonly {
+      readonly Name: string;
+      readonly Soft: number;
+      readonly Hard: number;
+    }[];
+    readonly extraHosts: readonly string[];
+    readonly network: string;
+  };
+  /** Who asks a registry for what is built on. */
+  readonly credentials: (domain: string) => RegistryCredentials;
+  readonly signal: AbortSignal;
+  readonly report: (event: BuildEvent) => void;
+}
+
+/** Builds. */
+export interface BuildPort {
+  /** Builds an image from an archive of its context; gives its id. */
+  build(context: Bytes, options: BuildOptions): Promise<string>;
 }
 
 /** Images. */
@@ -253,6 +300,7 @@ export interface RegistryPort {
 export interface ApiPorts {
   readonly containers: ContainersPort;
   readonly images: ImagesPort;
+  readonly builds: BuildPort;
   readonly volumes: VolumesPort;
   readonly networks: NetworksPort;
   readonly system: SystemPort;

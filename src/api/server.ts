@@ -10,6 +10,7 @@ import { hijackResponse, hijackSocket } from "./hijack.ts";
 import type { ApiPorts } from "./ports.ts";
 import { jsonBody, readBody } from "./request.ts";
 import type { Context, Reply, Route } from "./route.ts";
+import { buildRoutes } from "./routes/build.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { diskRoutes } from "./routes/disk.ts";
 import { imageRoutes } from "./routes/images.ts";
@@ -135,6 +136,7 @@ export class ApiServer {
       ...imageRoutes,
       ...systemRoutes,
       ...swarmRoutes,
+      ...buildRoutes,
       ...laterRoutes,
       ...diskRoutes,
       ...registryRoutes,

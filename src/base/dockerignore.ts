@@ -126,6 +126,12 @@ function patternOf(line: string): Pattern | undefined {
   return { text, exception, matches: (path) => matchTokens(tokens, path) };
 }
 
+/** Whether paths are what a pattern says, "**" and all. Throws a Fault "invalid" for one that makes no sense. */
+export function globMatcher(pattern: string): (path: string) => boolean {
+  const tokens = tokensOf(pattern);
+  return (path) => matchTokens(tokens, path);
+}
+
 /** What of a directory is left out. */
 export class IgnoreRules {
   private readonly patterns: readonly Pattern[];

@@ -1,14 +1,19 @@
 /**
  * builder: Dockerfiles to images. Knows neither the engine nor HTTP.
  */
+export { BuildCache, type CacheEntry } from "./cache.ts";
+export { type BuildContext, type ContextSource, openContext } from "./context.ts";
 export { changeConfig } from "./dockerfile/changes.ts";
-export {
-  type EvaluatedStage,
-  evaluateStage,
-  type Step,
-  scratchConfig,
-  type Work,
-} from "./dockerfile/evaluate.ts";
-export type { Instruction } from "./dockerfile/instructions.ts";
-export { type BuildArguments, globalScope, unusedArguments } from "./dockerfile/scope.ts";
-export { type Dockerfile, findStage, parseDockerfile, targetStage } from "./dockerfile/stages.ts";
+export type { Done, PerformerDeps } from "./perform.ts";
+export type {
+  BaseImage,
+  BuildImages,
+  BuildRunner,
+  BuiltImage,
+  Snapshot,
+  StepLimits,
+  StepMount,
+  StepRun,
+} from "./ports.ts";
+export type { BuildRequest } from "./request.ts";
+export { build } from "./solve.ts";

@@ -151,6 +151,21 @@ export function authHeaders(image: string): Record<string, string> {
   return { "X-Registry-Auth": encoded };
 }
 
+/** X-Registry-Config: everything that is kept, for a build that may ask any registry. */
+export function buildAuthHeaders(): Record<string, string> {
+  const { auths, credHelpers } = readConfig();
+  const addresses = new Set([...Object.keys(table(auths)), ...Object.keys(table(credHelpers))]);
+  const logins = [...addresses].flatMap((address) => {
+    const login = loginFor(address);
+    if (login === undefined) return [];
+    const { username, password, identityToken: identitytoken } = login;
+    return [[address, { username, password, identitytoken, serveraddress: address }] as const];
+  });
+  if (logins.length === 0) return {};
+  const json = JSON.stringify(Object.fromEntries(logins));
+  return { "X-Registry-Config": Buffer.from(json).toString("base64url") };
+}
+
 function writeAuths(change: (auths: Record<string, unknown>) => void): void {
   const config = readConfig();
   const auths = { ...table(config.auths) };

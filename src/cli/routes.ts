@@ -90,6 +90,11 @@ export const routes: readonly Route[] = [
   ),
   ...spellings("images, image ls, image list", "List images", () => import("./commands/images.ts")),
   ...spellings(
+    "build, image build, builder build, buildx build",
+    "Build an image from a Dockerfile",
+    () => import("./commands/build.ts"),
+  ),
+  ...spellings(
     "rmi, image rm, image remove",
     "Remove one or more images",
     () => import("./commands/rmi.ts"),

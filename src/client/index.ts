@@ -2,9 +2,10 @@
  * The client of the Engine API, as the command line, compose and the tests use it. It knows nothing of the
  * engine behind the socket.
  */
+
+export { Demultiplexer } from "../base/demux.ts";
 export { ChunkedDecoder } from "./chunked.ts";
 export { ApiClient, type OnUnreachable, type Query, type RequestOptions } from "./client.ts";
 export type { Connection } from "./connection.ts";
-export { Demultiplexer } from "./demux.ts";
 export { defaultHost, type Host, parseHost, resolveHost } from "./host.ts";
 export { ApiError, type ApiResponse } from "./response.ts";

@@ -157,7 +157,16 @@ async function imageFor(deps: EngineDeps, { config, platform }: CreateInput): Pr
 
 /** Creates a container. Throws Faults in Docker's words, and has changed nothing then. */
 export async function createContainer(deps: EngineDeps, input: CreateInput): Promise<Created> {
-  const image = await imageFor(deps, input);
+  return createFrom(deps, input, await imageFor(deps, input), (id) => deps.images.resolve(id));
+}
+
+/** Creates a container of an image that is there; `check` throws when it is no longer. */
+export async function createFrom(
+  deps: EngineDeps,
+  input: CreateInput,
+  image: ImageRecord,
+  check: (id: string) => void,
+): Promise<Created> {
   if (input.name !== undefined) deps.registry.checkFree(checkName(input.name));
   const config = mergeConfig(input.config, image);
   checkConfig(config);
@@ -196,7 +205,7 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
     });
     // Preparing takes time: somebody else may have taken the name, or the image away.
     deps.registry.checkFree(name);
-    deps.images.resolve(image.id);
+    check(image.id);
     deps.database.insist(record);
     deps.registry.add(new Container(record));
     deps.events.emit("container", "create", id, {

@@ -6,14 +6,14 @@ import { deviceNumbers } from "../base/device-number.ts";
 import { fault } from "../base/errors.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciDevice } from "../spec/oci-runtime.ts";
+import { type ResolvedUser, resolveUser } from "../spec/users.ts";
 import type { Container } from "./container.ts";
 import type { MountRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
-import type { NamespaceChoice, ResolvedUser } from "./oci.ts";
+import type { NamespaceChoice } from "./oci.ts";
 import type { ResourceHost } from "./oci-resources.ts";
 import type { GrantedDevice } from "./oci-security.ts";
 import { layerOf } from "./places.ts";
-import { resolveUser } from "./users.ts";
 
 const PASSWD_MAX = 4 << 20;
 

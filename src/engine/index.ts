@@ -4,8 +4,9 @@
 
 export type { LogEntry, LogQuery } from "../logging/index.ts";
 export { assembleEngine, type EngineParts } from "./assembly.ts";
+export { type BuildStep, BuildSteps } from "./build-steps.ts";
 export type { ExitStatus, WaitCondition } from "./container.ts";
-export type { ContainerRecord } from "./container-record.ts";
+export type { ContainerRecord, MountRecord } from "./container-record.ts";
 export type { Created, CreateInput } from "./create.ts";
 export { ContainerDatabase } from "./database.ts";
 export type { EngineDeps, EngineSettings } from "./deps.ts";

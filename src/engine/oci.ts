@@ -7,6 +7,7 @@ import type { HostFeatures, SeccompProfile } from "../runtime/index.ts";
 import { capabilityList, resolveSeccomp, rlimitNumber } from "../runtime/index.ts";
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
 import type { OciNamespace, OciProcess, OciSpec } from "../spec/oci-runtime.ts";
+import type { ResolvedUser } from "../spec/users.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import { mountsOf } from "./oci-mounts.ts";
 import { type ResourceHost, resourcesOf } from "./oci-resources.ts";
@@ -21,14 +22,6 @@ import {
 } from "./oci-security.ts";
 import { sysctlsOf } from "./oci-sysctls.ts";
 import { securitySwitch } from "./security-options.ts";
-
-/** A user, looked up in the image. */
-export interface ResolvedUser {
-  readonly uid: number;
-  readonly gid: number;
-  readonly groups: readonly number[];
-  readonly home: string;
-}
 
 /** A namespace that is not the container's own: the host's, or another process's. */
 export type NamespaceChoice = "own" | "host" | { readonly pid: number };

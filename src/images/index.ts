@@ -6,7 +6,7 @@ export { ContentStore } from "./content.ts";
 export { Downloads } from "./downloads.ts";
 export type { KeepBlobs } from "./dropped.ts";
 export { Holds } from "./holds.ts";
-export type { ImageDocument, ImageRecord } from "./model.ts";
+export type { HistoryEntry, ImageDocument, ImageRecord } from "./model.ts";
 export type {
   CommitOptions,
   ImageStoreOptions,

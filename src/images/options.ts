@@ -24,6 +24,8 @@ export interface ImageStoreOptions {
   readonly builtin?: { readonly reference: string; open(): ByteStream } | undefined;
   /** Layers that containers stand on, whether an image has them or not; without it, none is ever removed by itself. */
   readonly layersInUse?: (() => ReadonlySet<string>) | undefined;
+  /** Layers that builds may use again. */
+  readonly cachedLayers?: (() => readonly string[]) | undefined;
   /** Whether blobs stay beside the layers that they have been unpacked to; always, unless told otherwise. */
   readonly keepBlobs?: KeepBlobs | undefined;
   /** Applies Dockerfile instructions to a configuration; without it there are none. */

@@ -1,7 +1,7 @@
 /**
  * The images of one data root: bringing them in, finding, naming and removing them.
  */
-import { linkSync, rmSync } from "node:fs";
+import { linkSync } from "node:fs";
 import { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, decompress, rejoin } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
@@ -18,6 +18,7 @@ import type { SnapshotDriver } from "../storage/index.ts";
 import { type ArchivedImage, readArchive } from "./archive.ts";
 import { bringLayers } from "./bring.ts";
 import { type CheckOptions, type CheckParts, type CheckStep, ImageCheck } from "./check.ts";
+import { Composer, type LayerStack } from "./composer.ts";
 import { ContentStore, type Ingested } from "./content.ts";
 import { ImageDatabase } from "./database.ts";
 import { describeRemote } from "./distribution.ts";
@@ -27,7 +28,7 @@ import { Holds } from "./holds.ts";
 import { type ImportOptions, importArchive, remoteArchive } from "./import.ts";
 import { Layers, wantedLayer } from "./layers.ts";
 import { manifestSummary } from "./manifest.ts";
-import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
+import { chainIds, type ImageRecord } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
 import type {
   CommitOptions,
@@ -64,6 +65,8 @@ export class ImageStore {
   /** What keeps it clean. */
   readonly upkeep: ImageUpkeep;
   private readonly layers: Layers;
+  /** Images made of layers here. */
+  readonly composer: Composer;
   /** A cache of resolved names, for the start path; emptied by every change. */
   private readonly resolved = new Map<string, ImageRecord>();
 
@@ -75,9 +78,15 @@ export class ImageStore {
     const { content, data, holds } = this;
     this.dropped = new DroppedBlobs({ root, db, content, data, driver, holds, keep });
     const { dropped } = this;
-    const { layersInUse } = options;
-    this.upkeep = new ImageUpkeep({ data, content, driver, holds, dropped, layersInUse });
+    const { layersInUse, cachedLayers } = options;
+    this.upkeep = new ImageUpkeep({
+      ...{ data, content, driver, holds, dropped },
+      ...{ layersInUse, cachedLayers },
+    });
     this.layers = new Layers(driver, this.data);
+    const { layers } = this;
+    const isHere = (digest: string) => this.isHere(digest);
+    this.composer = new Composer({ content, data, layers, holds, isHere });
     this.downloads = new Downloads(this.content, DOWNLOADS_MAX);
   }
 
@@ -315,42 +324,30 @@ export class ImageStore {
     const reference =
       options.reference === undefined ? undefined : parseReference(options.reference);
     const config = this.changed(options.config, options.changes);
-    const spooled = await this.content.ingest(layer);
-    const diffIds = [...parent.document.rootfs.diff_ids, spooled.digest];
-    const chain = chainIds(diffIds);
-    const inherited = this.data.layerBlobs(parent);
-    return this.holds.during([...chain, ...inherited, spooled.digest], async () => {
-      try {
-        const archive = ArrivingFile.here(spooled.path, spooled.size);
-        const index = diffIds.length - 1;
-        const size = await this.layers.unpack({ ...wantedLayer(chain, diffIds, index), archive });
-        await this.content.commit(spooled);
-        const created = new Date().toISOString();
-        const history = {
-          created,
-          created_by: options.createdBy,
-          ...(options.author ? { author: options.author } : {}),
-          ...(options.comment ? { comment: options.comment } : {}),
-        };
-        const document: ImageDocument = {
-          ...parent.document,
-          created,
-          ...(options.author ? { author: options.author } : {}),
-          config,
-          rootfs: { type: "layers", diff_ids: diffIds },
-          history: [...(parent.document.history ?? []), history],
-        };
-        const id = await this.content.put(new TextEncoder().encode(JSON.stringify(document)));
-        const blobs = [id, ...inherited, spooled.digest];
-        this.data.add({ id, document, size: parent.size + size, blobs });
-        if (parent.id !== "") this.data.setParent(id, parent.id);
-        if (reference !== undefined) this.data.setTag(wholeTag(reference), id);
-        this.resolved.clear();
-        return id;
-      } finally {
-        rmSync(spooled.path, { force: true });
-      }
+    const below = this.layersOf(parent);
+    return this.composer.addLayer(below, layer, async (made) => {
+      const created = new Date().toISOString();
+      const author = options.author ? { author: options.author } : {};
+      const comment = options.comment ? { comment: options.comment } : {};
+      const empty = made.chain.length === below.chain.length ? { empty_layer: true } : {};
+      const history = { created, created_by: options.createdBy, ...author, ...comment, ...empty };
+      const { document: base } = parent;
+      const document = {
+        ...{ ...base, created, ...author, config },
+        history: [...(base.history ?? []), history],
+      };
+      const id = await this.composer.create(document, made);
+      if (parent.id !== "") this.data.setParent(id, parent.id);
+      if (reference !== undefined) this.data.setTag(wholeTag(reference), id);
+      this.resolved.clear();
+      return id;
     });
+  }
+
+  /** The layers of an image that is here. */
+  layersOf(image: ImageRecord): LayerStack {
+    const blobs = this.data.layerBlobs(image);
+    return { diffIds: image.document.rootfs.diff_ids, chain: image.chain, blobs, size: image.size };
   }
 
   /** Unpacks the image that is built into the executable. */

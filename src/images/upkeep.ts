@@ -21,6 +21,8 @@ export interface UpkeepParts {
   readonly dropped: DroppedBlobs;
   /** Layers that containers stand on, whether an image has them or not; without it, none is removed by itself. */
   readonly layersInUse?: (() => ReadonlySet<string>) | undefined;
+  /** Layers that builds may use again. */
+  readonly cachedLayers?: (() => readonly string[]) | undefined;
 }
 
 /** A pull that broke off may be taken up again for a week. */
@@ -62,7 +64,12 @@ export class ImageUpkeep {
   }
 
   private imageLayers(): string[] {
-    return this.parts.data.all().flatMap(({ chain }) => chain);
+    return [...this.parts.data.all().flatMap(({ chain }) => chain), ...this.cachedLayers()];
+  }
+
+  /** Layers that builds may use again. */
+  cachedLayers(): readonly string[] {
+    return this.parts.cachedLayers?.() ?? [];
   }
 
   /** Blobs that images have, or that a pull waits for that may go on. */

@@ -16,7 +16,7 @@ import { openDatabase } from "../base/database.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log, setLogLevel } from "../base/log.ts";
 import { Trash } from "../base/trash.ts";
-import { changeConfig } from "../builder/index.ts";
+import { BuildCache, changeConfig } from "../builder/index.ts";
 import {
   assembleEngine,
   ContainerDatabase,
@@ -45,6 +45,7 @@ import {
 } from "../runtime/index.ts";
 import { VolumeStore } from "../volumes/index.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
+import { Builds } from "./build-port.ts";
 import { diskPort } from "./disk.ts";
 import { releaseMemory } from "./idle-memory.ts";
 import { lockRoot } from "./lock.ts";
@@ -98,7 +99,7 @@ async function construct(
   options: DaemonOptions,
   kernel: Kernel,
   names: { bridge: string; cgroup: string },
-): Promise<Pick<Running, "deps" | "engine" | "registry" | "storage">> {
+): Promise<Pick<Running, "deps" | "engine" | "registry" | "storage" | "builds">> {
   const settings = makeSettings(options, names.cgroup);
   const features = await probeFeatures(kernel, `${options.dataRoot}/probe`);
   const storage = await openStorage(options, kernel, features);
@@ -111,12 +112,14 @@ async function construct(
   const root = `${options.dataRoot}/content`;
   const data = new RegistryDatabase(db);
   const containers = new ContainerRegistry();
+  const cache = new BuildCache(db);
   const images = new ImageStore({
     ...{ root, db, driver, builtin, repository, keepBlobs: options.keepBlobs },
     change: changeConfig,
     layersInUse: () => new Set(containers.all().flatMap(({ record }) => chainsOf(record))),
-    // What a repository of the daemon's registry has stays, whatever becomes of the images.
-    others: () => data.allBlobs(),
+    cachedLayers: () => cache.needed().chains,
+    // What a repository of the daemon's registry has stays, whatever becomes of the images; so does what builds reuse.
+    others: () => [...data.allBlobs(), ...cache.needed().blobs],
   });
   const shared = images.shared();
   const registry = new Registry({ shared, data, uploadsDirectory: `${root}/uploads` });
@@ -152,7 +155,8 @@ async function construct(
   compiledFilter(deps, resolveSeccomp(defaultSeccompProfile, usual, features.seccomp)).catch(
     (error) => log.warn("compile the default seccomp filter", { error }),
   );
-  return { deps, engine, registry, storage };
+  const builds = new Builds({ ...deps, images }, cache, options);
+  return { deps, engine, registry, storage, builds };
 }
 
 function groupId(name: string): number {
@@ -223,6 +227,7 @@ interface Running {
   readonly deps: EngineDeps;
   readonly storage: Storage;
   readonly registry: Registry;
+  readonly builds: Builds;
   readonly servers: ApiServer[];
   readonly sockets: string[];
   metrics: Server | undefined;
@@ -233,6 +238,7 @@ async function serve(options: DaemonOptions, running: Running, bridgeName: strin
   const ports = {
     containers: engine,
     images: imagesPort(deps),
+    builds: running.builds,
     volumes: volumesPort(deps),
     networks: networksPort(deps, bridgeName, new Date().toISOString()),
     system: systemPort(options, engine, deps, { id: daemonId(options.dataRoot), storage }),

@@ -20,7 +20,7 @@ export function diskPort(engine: Engine, deps: EngineDeps, dataRoot: string): Di
   const { images, volumes, registry, driver, events } = deps;
   const parts: DiskParts = {
     ...{ dataRoot, images, volumes, registry, driver, events },
-    imageUsers: (except) => imageUsers(registry, except),
+    imageUsers: (except) => imageUsers(deps, except),
     prunableContainers: (selection) => prunable(registry, selection).map(({ id }) => id),
     removeImage: (name) => removeImage(deps, { name, force: false }),
   };
@@ -32,7 +32,7 @@ export function diskPort(engine: Engine, deps: EngineDeps, dataRoot: string): Di
     async usage(kinds, extras) {
       const all = images.list();
       const shared = sharedSizes(all, (layer) => images.layerSize(layer));
-      const users = imageUsers(registry);
+      const users = imageUsers(deps);
       const answers: Readonly<Record<DiskKind, () => object>> = {
         image: () => ({
           LayersSize: layersSize(),

@@ -4,13 +4,7 @@
 import type { ImagesPort, NetworksPort, QueryFilters, VolumesPort } from "../api/index.ts";
 import { fault } from "../base/errors.ts";
 import { filterBoolean, labelHolds } from "../base/selection.ts";
-import {
-  type ContainerRegistry,
-  chainsOf,
-  type EngineDeps,
-  imagesOf,
-  networkId,
-} from "../engine/index.ts";
+import { chainsOf, type EngineDeps, imagesOf, networkId } from "../engine/index.ts";
 import {
   checkPlatform,
   filterImages,
@@ -28,7 +22,7 @@ import type { VolumeRecord } from "../volumes/index.ts";
 
 /** Which containers, but some, use which image. */
 export function imageUsers(
-  registry: ContainerRegistry,
+  { registry, images }: Pick<EngineDeps, "registry" | "images">,
   except: ReadonlySet<string> = new Set(),
 ): ImageUsers {
   const all = registry.all().filter(({ id }) => !except.has(id));
@@ -37,7 +31,10 @@ export function imageUsers(
       all
         .filter(({ record }) => imagesOf(record).includes(id))
         .map((container) => ({ id: container.id, running: container.running })),
-    chains: new Set(all.flatMap(({ record }) => chainsOf(record))),
+    chains: new Set([
+      ...all.flatMap(({ record }) => chainsOf(record)),
+      ...images.upkeep.cachedLayers(),
+    ]),
   };
 }
 
@@ -50,7 +47,7 @@ export function removeImage(
   const ids = [id];
   for (let one = images.byId(id)?.parent; one !== undefined; one = images.byId(one)?.parent)
     ids.push(one);
-  const steps = images.remove(wish, imageUsers(registry));
+  const steps = images.remove(wish, imageUsers({ registry, images }));
   for (const step of steps) {
     if (step.Untagged !== undefined) events.emit("image", "untag", id, { name: id });
     const gone = ids.find((one) => one === step.Deleted);
@@ -61,10 +58,10 @@ export function removeImage(
 
 /** Images. */
 export function imagesPort(deps: EngineDeps): ImagesPort {
-  const { images, driver, registry, events } = deps;
+  const { images, driver, events } = deps;
   return {
     list(filters, { sharedSize, all: inner, until, manifests }) {
-      const users = imageUsers(registry);
+      const users = imageUsers(deps);
       const all = images.list();
       const shared = sharedSize ? sharedSizes(all, (layer) => images.layerSize(layer)) : () => -1;
       const wish = { all: inner, until };

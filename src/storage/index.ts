@@ -2,6 +2,7 @@
  * storage: layers and containers' writable directories on disk. Gives mounts as data, and knows neither images nor
  * containers beyond an id.
  */
+export type { Change } from "./changes.ts";
 export {
   checkSupported,
   chooseDriver,
@@ -24,6 +25,7 @@ export type {
 } from "./driver.ts";
 export { driverNames } from "./driver.ts";
 export { type Cargo, moveAll } from "./move.ts";
+export { packChanges } from "./pack.ts";
 export { damagedLayer } from "./store.ts";
 export { usageOf } from "./usage.ts";
-export type { ContainerView, Found, ViewMount } from "./view.ts";
+export { ContainerView, type Found, type ViewMount } from "./view.ts";

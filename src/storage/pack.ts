@@ -2,6 +2,7 @@
  * A container's files and changes as archives.
  */
 import type { ByteStream } from "../base/compression.ts";
+import type { TarEntry } from "../base/tar.ts";
 import { tarEnd } from "../base/tar-writer.ts";
 import { Packer, type Privileged, walkMerged } from "../tree/index.ts";
 import type { Change } from "./changes.ts";
@@ -17,13 +18,14 @@ export async function* packFound(kernel: Privileged, found: Found, name: string)
   yield tarEnd();
 }
 
-/** An archive of changes as a layer of an image (OCI image-spec, layer.md). */
+/** An archive of changes as a layer of an image (OCI image-spec, layer.md). `change`: what entries say instead. */
 export async function* packChanges(
   kernel: Privileged,
   changes: AsyncIterable<Change>,
   exactTimes = false,
+  change?: (entry: TarEntry) => TarEntry,
 ): ByteStream {
-  const packer = new Packer(kernel, exactTimes);
+  const packer = new Packer(kernel, exactTimes, change);
   for await (const { path, place } of changes) {
     if (place !== undefined) yield* packer.entry(path, place);
     else {

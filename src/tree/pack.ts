@@ -27,10 +27,14 @@ export class Packer {
   /** The first path of each file that has several. */
   private readonly linked = new Map<string, string>();
 
-  /** `exactTimes`: with fractions of seconds, which layers of images do not have. */
+  /**
+   * `exactTimes`: with fractions of seconds, which layers of images do not have. `change`: what entries say may be another
+   * than what the files say; a link's target is not asked about.
+   */
   constructor(
     private readonly kernel: Privileged,
     private readonly exactTimes = false,
+    private readonly change: (entry: TarEntry) => TarEntry = (entry) => entry,
   ) {}
 
   /** One entry with its data; nothing for what has gone in between or is no entry of an archive. */
@@ -64,7 +68,7 @@ export class Packer {
     const { info } = place;
     const device = type === "char" || type === "block";
     const xattrs = await this.kernel.xattrs(place.pathForOthers);
-    return {
+    return this.change({
       path,
       type,
       mode: info.mode & 0o7777,
@@ -78,7 +82,7 @@ export class Packer {
       xattrs: new Map(
         [...xattrs].filter(([name]) => !/^(trusted|user\.fuseoverlayfs)\./.test(name)),
       ),
-    };
+    });
   }
 
   private async *file(path: string, place: Place): ByteStream {

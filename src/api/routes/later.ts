@@ -5,8 +5,11 @@ import { fault } from "../../base/errors.ts";
 import type { Route } from "../route.ts";
 
 const later: readonly [method: Route["method"], path: string, what: string][] = [
-  ["POST", "/build", "berth does not build images yet"],
-  ["POST", "/session", "berth does not build images yet"],
+  [
+    "POST",
+    "/session",
+    "berth has no BuildKit sessions: use berth build, or docker with DOCKER_BUILDKIT=0",
+  ],
   ["POST", "/networks/create", "berth has no networks yet but bridge, host and none"],
   ["POST", "/networks/:id/connect", "berth has no networks yet but bridge, host and none"],
   ["POST", "/networks/:id/disconnect", "berth has no networks yet but bridge, host and none"],

@@ -159,6 +159,7 @@ const words: Readonly<Record<string, string>> = {
   volumes: "volumes",
   database: "database",
   registry: "registry",
+  builds: "build mounts",
   deleting: "being deleted",
   engine: "the engine's own files",
   unknown: "not berth's",

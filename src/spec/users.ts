@@ -2,7 +2,14 @@
  * Users and groups by name, looked up in the image's own files: pure.
  */
 import { fault } from "../base/errors.ts";
-import type { ResolvedUser } from "./oci.ts";
+
+/** A user with everything that a process needs of it. */
+export interface ResolvedUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+  readonly home: string;
+}
 
 /** The kernel's own limit for ids that are not -1. */
 const ID_MAX = 2 ** 31 - 1;

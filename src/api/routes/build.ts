@@ -1,0 +1,191 @@
+/**
+ * POST /build: the classic builder's endpoint, with its stream of JSON lines.
+ */
+import { fault } from "../../base/errors.ts";
+import type { BuildEvent } from "../../spec/build-events.ts";
+import { parseReference } from "../../spec/reference.ts";
+import { credentialsByHost } from "../credentials.ts";
+import type { ApiPorts, BuildOptions, Bytes } from "../ports.ts";
+import { boolean, integer, platformOf } from "../request.ts";
+import { type Context, jsonLines, type Route } from "../route.ts";
+import { statusOf } from "../status.ts";
+
+/** A query value that is a JSON object of strings. */
+function textMap(query: URLSearchParams, key: string): Map<string, string | null> {
+  const text = query.get(key);
+  if (text === null || text === "") return new Map();
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    value = undefined;
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value))
+    throw fault("invalid", "build-option", `${key} is no JSON object: ${text.slice(0, 200)}`);
+  const entries = Object.entries(value);
+  for (const [name, one] of entries)
+    if (typeof one !== "string" && one !== null)
+      throw fault("invalid", "build-option", `${key}: ${name} is no string`);
+  return new Map(entries as [string, string | null][]);
+}
+
+function present(values: ReadonlyMap<string, string | null>): Map<string, string> {
+  return new Map([...values].flatMap(([name, value]) => (value === null ? [] : [[name, value]])));
+}
+
+function ulimits(query: URLSearchParams): BuildOptions["limits"]["ulimits"] {
+  const text = query.get("ulimits");
+  if (text === null || text === "") return [];
+  try {
+    const value = JSON.parse(text) as { Name: string; Soft: number; Hard: number }[];
+    return value.map(({ Name, Soft, Hard }) => ({
+      Name: String(Name),
+      Soft: Number(Soft),
+      Hard: Number(Hard),
+    }));
+  } catch {
+    throw fault("invalid", "build-option", `ulimits is no list: ${text.slice(0, 200)}`);
+  }
+}
+
+/** An extension: what RUN --mount=type=secret is given. Not in the query, which may be logged. */
+function secretsOf(header: string | string[] | undefined): Map<string, Uint8Array> {
+  const text = [header ?? ""].flat()[0] ?? "";
+  if (text === "") return new Map();
+  try {
+    const value = JSON.parse(Buffer.from(text, "base64url").toString("utf8")) as object;
+    return new Map(
+      Object.entries(value).map(([id, one]) => [id, Buffer.from(String(one), "base64")]),
+    );
+  } catch {
+    throw fault("invalid", "build-option", "invalid X-Berth-Secrets header");
+  }
+}
+
+/** The names to give, each checked before anything is done. */
+function tagsOf(query: URLSearchParams): string[] {
+  const names = query.getAll("t").filter((name) => name !== "");
+  for (const name of names)
+    if (parseReference(name).digest !== undefined)
+      throw fault("invalid", "tag-digest", "refusing to create a tag with a digest reference");
+  return names;
+}
+
+function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "report"> {
+  return {
+    dockerfile: query.get("dockerfile") ?? "",
+    remote: query.get("remote") ?? "",
+    target: query.get("target") ?? "",
+    args: present(textMap(query, "buildargs")),
+    labels: Object.fromEntries(present(textMap(query, "labels"))),
+    tags: tagsOf(query),
+    platform: platformOf(query.get("platform")),
+    noCache: boolean(query, "nocache"),
+    pull: boolean(query, "pull"),
+    squash: boolean(query, "squash"),
+    secrets: secretsOf(request.headers["x-berth-secrets"]),
+    limits: {
+      memory: integer(query, "memory", 0),
+      memorySwap: integer(query, "memswap", 0),
+      cpuShares: integer(query, "cpushares", 0),
+      cpuPeriod: integer(query, "cpuperiod", 0),
+      cpuQuota: integer(query, "cpuquota", 0),
+      cpusetCpus: query.get("cpusetcpus") ?? "",
+      cpusetMems: query.get("cpusetmems") ?? "",
+      cgroupParent: query.get("cgroupparent") ?? "",
+      shmSize: integer(query, "shmsize", 0),
+      ulimits: ulimits(query),
+      extraHosts: (query.get("extrahosts") ?? "").split(",").filter(Boolean),
+      network: query.get("networkmode") || "default",
+    },
+    credentials: credentialsByHost(request.headers["x-registry-config"]),
+    signal,
+  };
+}
+
+/** The lines of docker build before BuildKit, which clients of this endpoint read. */
+class ClassicStream {
+  private write: ((value: unknown) => void) | undefined;
+  private readonly decoders = new Map<string, TextDecoder>();
+
+  constructor(
+    private readonly context: Context,
+    private readonly quiet: boolean,
+  ) {}
+
+  get begun(): boolean {
+    return this.write !== undefined;
+  }
+
+  line(value: object): void {
+    this.write ??= jsonLines(this.context);
+    this.write(value);
+  }
+
+  text(text: string): void {
+    if (!this.quiet) this.line({ stream: text });
+  }
+
+  tell(event: BuildEvent): void {
+    switch (event.kind) {
+      case "step":
+        this.text(`Step ${event.step}/${event.total} : ${event.text}\n`);
+        break;
+      case "cached":
+        this.text(" ---> Using cache\n");
+        break;
+      case "done":
+        if (event.layer !== undefined) this.text(` ---> ${event.layer.slice(7, 19)}\n`);
+        break;
+      case "output":
+        this.text(this.decoded(`${event.step}:${event.stream}`, event.bytes));
+        break;
+      case "notice":
+        this.text(`${event.text}\n`);
+        break;
+      case "warning":
+        this.text(`[Warning] ${event.text}\n`);
+        break;
+      case "running":
+        break;
+    }
+  }
+
+  /** Characters may be cut anywhere. */
+  private decoded(key: string, bytes: Uint8Array): string {
+    const decoder = this.decoders.get(key) ?? new TextDecoder();
+    this.decoders.set(key, decoder);
+    return decoder.decode(bytes, { stream: true });
+  }
+}
+
+async function build(context: Context, { builds, events }: ApiPorts): Promise<undefined> {
+  const options = optionsOf(context);
+  const stream = new ClassicStream(context, boolean(context.query, "q"));
+  try {
+    const body = context.request as unknown as Bytes;
+    const id = await builds.build(body, { ...options, report: (event) => stream.tell(event) });
+    stream.line({ aux: { ID: id } });
+    const { query } = context;
+    stream.line({
+      stream: boolean(query, "q") ? `${id}\n` : `Successfully built ${id.slice(7, 19)}\n`,
+    });
+    for (const tag of options.tags) {
+      events.emit("image", "tag", id, { name: tag });
+      stream.text(`Successfully tagged ${tag.includes(":") ? tag : `${tag}:latest`}\n`);
+    }
+  } catch (error) {
+    if (!stream.begun) throw error;
+    if (!context.signal.aborted) {
+      const { message } = statusOf(error, context.request.url ?? "");
+      const code =
+        error instanceof Error && "exitStatus" in error ? { code: error.exitStatus } : {};
+      stream.line({ errorDetail: { ...code, message }, error: message });
+    }
+  }
+  context.response.end();
+  return undefined;
+}
+
+/** The routes. */
+export const buildRoutes: readonly Route[] = [{ method: "POST", path: "/build", handle: build }];

@@ -1,0 +1,102 @@
+/**
+ * Which layers came of which steps: the cache of builds, over the lives of daemons. A key says everything that a step's
+ * result depends on, its parent's chain id first, so that an entry is never stale; it may only be gone.
+ */
+import type { Database } from "bun:sqlite";
+import type { Snapshot } from "./ports.ts";
+
+/** What is known of a step's result. */
+export interface CacheEntry {
+  readonly key: string;
+  readonly snapshot: Snapshot;
+  /** When the step was done; ISO 8601. */
+  readonly created: string;
+  /** Milliseconds since 1970. */
+  readonly usedAt: number;
+  readonly uses: number;
+  /** The instruction. */
+  readonly description: string;
+  /** Bytes of content of its own layer. */
+  readonly size: number;
+}
+
+interface Row {
+  readonly key: string;
+  readonly snapshot: string;
+  readonly created: string;
+  readonly used_at: number;
+  readonly uses: number;
+  readonly description: string;
+  readonly size: number;
+}
+
+function entryOf(row: Row): CacheEntry {
+  return {
+    key: row.key,
+    snapshot: JSON.parse(row.snapshot) as Snapshot,
+    created: row.created,
+    usedAt: row.used_at,
+    uses: row.uses,
+    description: row.description,
+    size: row.size,
+  };
+}
+
+/** A key of everything that a step depends on. */
+export function cacheKey(parts: readonly unknown[]): string {
+  return new Bun.CryptoHasher("sha256").update(JSON.stringify(parts)).digest("hex");
+}
+
+/** The entries of one data root. */
+export class BuildCache {
+  constructor(private readonly db: Database) {
+    db.run(
+      "CREATE TABLE IF NOT EXISTS build_cache (key TEXT PRIMARY KEY, snapshot TEXT, created TEXT, used_at INTEGER, uses INTEGER, description TEXT, size INTEGER)",
+    );
+  }
+
+  /** What a key led to; counts as a use. */
+  find(key: string): CacheEntry | undefined {
+    const row = this.db.query<Row, [string]>("SELECT * FROM build_cache WHERE key = ?").get(key);
+    if (row === null) return undefined;
+    this.db.run("UPDATE build_cache SET used_at = ?, uses = uses + 1 WHERE key = ?", [
+      Date.now(),
+      key,
+    ]);
+    return entryOf(row);
+  }
+
+  /** Notes a result; the last one counts. */
+  put(entry: Pick<CacheEntry, "key" | "snapshot" | "created" | "description" | "size">): void {
+    this.db.run("INSERT OR REPLACE INTO build_cache VALUES (?, ?, ?, ?, 0, ?, ?)", [
+      entry.key,
+      JSON.stringify(entry.snapshot),
+      entry.created,
+      Date.now(),
+      entry.description,
+      entry.size,
+    ]);
+  }
+
+  /** All entries, those that were used last at the end. */
+  all(): CacheEntry[] {
+    return this.db.query<Row, []>("SELECT * FROM build_cache ORDER BY used_at").all().map(entryOf);
+  }
+
+  /** Forgets an entry. Its layers go when nothing else needs them. */
+  remove(key: string): void {
+    this.db.run("DELETE FROM build_cache WHERE key = ?", [key]);
+  }
+
+  /** Blobs and layers that entries need, so that nobody else deletes them. */
+  needed(): { readonly blobs: readonly string[]; readonly chains: readonly string[] } {
+    const snapshots = this.db
+      .query<Pick<Row, "snapshot">, []>("SELECT snapshot FROM build_cache")
+      .all()
+      .map((row) => JSON.parse(row.snapshot) as Snapshot);
+    return {
+      blobs: snapshots.flatMap(({ blobs }) => blobs),
+      chains: snapshots.flatMap(({ chain }) => chain),
+    };
+  }
+}

@@ -1,0 +1,315 @@
+/**
+ * One step's work on files: looked up in the cache, or done and kept there.
+ */
+import { mkdtempSync } from "node:fs";
+import type { ByteStream } from "../base/compression.ts";
+import { type Fault, fault } from "../base/errors.ts";
+import { tarEnd, tarHeader } from "../base/tar-writer.ts";
+import { resolveUser } from "../spec/users.ts";
+import { ContainerView } from "../storage/index.ts";
+import { type BuildCache, cacheKey } from "./cache.ts";
+import { withoutAttributes } from "./context.ts";
+import { archiveIn } from "./copy/archive.ts";
+import { CopyLayer, type FetchedSource, type Owner } from "./copy/layer.ts";
+import type { SourceTree } from "./copy/source.ts";
+import { directoriesTo, lookUp, newDirectory } from "./copy/target.ts";
+import type { CopyWork, DirectoryWork, RunWork, Work } from "./dockerfile/evaluate.ts";
+import type { BuildFiles, BuildImages, BuildRunner, Snapshot } from "./ports.ts";
+import { checkChecksum, fetchFile, fetchRepository, gitSource, isHttp } from "./remote.ts";
+import type { BuildRequest } from "./request.ts";
+import { resolveMounts, type StepMounts } from "./step-mounts.ts";
+
+/** The parts that a build works with; they are those of the daemon, and last. */
+export interface PerformerDeps {
+  readonly images: BuildImages;
+  readonly files: BuildFiles;
+  readonly runner: BuildRunner;
+  readonly cache: BuildCache;
+  /** Where RUN --mount=type=cache keeps its directories. */
+  readonly mountsDirectory: string;
+  /** On a tmpfs: for secrets and scripts, while a step runs. */
+  readonly secretsDirectory: string;
+  /** Steps that are being done, by their keys: two builds that need the same do it once. */
+  readonly underway: Map<string, Promise<Done>>;
+}
+
+/** Files of a stage or an image. */
+export interface StageFiles {
+  readonly snapshot: Snapshot;
+}
+
+/** What came of a step. */
+export interface Done {
+  readonly snapshot: Snapshot;
+  readonly created: string;
+}
+
+/** A step to do. */
+export interface StepInput {
+  readonly work: Work;
+  readonly snapshot: Snapshot;
+  readonly stage: number;
+  readonly number: number;
+  readonly description: string;
+}
+
+const PASSWD_MAX = 4 << 20;
+
+/** Reads a small file of a file system; "" when there is none. */
+async function readText(view: ContainerView, path: string): Promise<string> {
+  const found = await view.find(path, true);
+  try {
+    if (found?.place === undefined || !found.place.info.isFile()) return "";
+    if (found.place.info.size > PASSWD_MAX) return "";
+    return await Bun.file(found.place.path).text();
+  } finally {
+    found?.close();
+  }
+}
+
+/** Does the steps of one build. */
+export class Performer {
+  constructor(
+    private readonly deps: PerformerDeps,
+    private readonly request: BuildRequest,
+    /** What --from means at a stage. */
+    private readonly from: (name: string, before: number) => Promise<StageFiles>,
+  ) {}
+
+  /** The time of what has none of its own, and of all that a RUN writes later: seconds since 1970. */
+  private get epoch(): number | undefined {
+    const given = this.request.args.get("SOURCE_DATE_EPOCH");
+    if (given === undefined || given === "") return undefined;
+    if (/^\d{1,12}$/.test(given)) return Number(given);
+    throw fault("invalid", "build-epoch", `invalid SOURCE_DATE_EPOCH: ${given}`);
+  }
+
+  private now(): string {
+    return new Date(this.epoch === undefined ? Date.now() : this.epoch * 1000).toISOString();
+  }
+
+  /** Does a step, or finds what came of it before. Rejects with Faults in Docker's words. */
+  perform(step: StepInput): Promise<Done> {
+    switch (step.work.kind) {
+      case "run":
+        return this.run(step, step.work);
+      case "workdir":
+        return this.directory(step, step.work);
+      default:
+        return this.copy(step, step.work);
+    }
+  }
+
+  /** What is in the cache, or else is done now; by one builder, if several want it. */
+  private async cached(
+    step: StepInput,
+    parts: readonly unknown[],
+    work: () => Promise<ByteStream>,
+  ): Promise<Done> {
+    const { cache, images, underway } = this.deps;
+    const key = cacheKey([step.work.kind, step.snapshot.chain.at(-1) ?? "", this.epoch, ...parts]);
+    const found = this.request.noCache ? undefined : cache.find(key);
+    if (found !== undefined && images.has(found.snapshot)) {
+      this.request.report({ kind: "cached", step: step.number });
+      return { snapshot: found.snapshot, created: found.created };
+    }
+    const other = this.request.noCache ? undefined : underway.get(key);
+    if (other !== undefined) {
+      const done = await other.catch(() => undefined);
+      // Another build that gave up says nothing about this one.
+      if (done !== undefined) return done;
+    }
+    const doing = this.doNow(step, key, work);
+    underway.set(key, doing);
+    try {
+      return await doing;
+    } finally {
+      if (underway.get(key) === doing) underway.delete(key);
+    }
+  }
+
+  private async doNow(
+    step: StepInput,
+    key: string,
+    work: () => Promise<ByteStream>,
+  ): Promise<Done> {
+    const { images, cache } = this.deps;
+    return images.during(step.snapshot, async () =>
+      images.addLayer(step.snapshot, await work(), (snapshot) => {
+        const created = this.now();
+        const size = snapshot.size - step.snapshot.size;
+        cache.put({ key, snapshot, created, description: step.description, size });
+        return { snapshot, created };
+      }),
+    );
+  }
+
+  private async owner(view: ContainerView, text: string): Promise<Owner> {
+    const [passwd, group] = [
+      await readText(view, "/etc/passwd"),
+      await readText(view, "/etc/group"),
+    ];
+    const [user = "", ...rest] = text.split(":");
+    // Without a group, a number is that of both; a name has its own group.
+    const both = rest.length === 0 && /^\d+$/.test(user) ? `${user}:${user}` : text;
+    const { uid, gid } = resolveUser(both, passwd, group);
+    return { uid, gid };
+  }
+
+  private async directory(step: StepInput, work: DirectoryWork): Promise<Done> {
+    const { files } = this.deps;
+    const view = files.view(step.snapshot);
+    const target = await lookUp(view, work.path);
+    if (target.there === "directory") return { snapshot: step.snapshot, created: this.now() };
+    if (target.there === "other")
+      throw fault(
+        "invalid",
+        "copy-target",
+        `cannot make a directory of ${work.path}: it is a file`,
+      );
+    const owner = work.user === "" ? { uid: 0, gid: 0 } : await this.owner(view, work.user);
+    const { epoch } = this;
+    const time = epoch ?? 0;
+    const make = async function* (): ByteStream {
+      const seen = new Set<string>();
+      yield* directoriesTo(files.kernel, view, target.path, seen, epoch);
+      for (const path of [...target.missing, target.path])
+        if (path !== "" && !seen.has(path)) yield tarHeader(newDirectory(path, owner, time));
+      yield tarEnd();
+    };
+    return this.cached(step, [target.path, owner], async () => make());
+  }
+
+  private async copy(step: StepInput, work: CopyWork): Promise<Done> {
+    const { files } = this.deps;
+    const base = files.view(step.snapshot);
+    const tree = await this.tree(work.from, step.stage);
+    const chosen = work.chown === undefined ? undefined : await this.owner(base, work.chown);
+    const owner = chosen ?? (work.from === undefined ? { uid: 0, gid: 0 } : undefined);
+    const { local, fetched } = await this.fetch(work);
+    const layer = await CopyLayer.plan({
+      work: local,
+      tree,
+      fetched,
+      base,
+      kernel: files.kernel,
+      owner,
+      time: this.epoch ?? 0,
+      latest: this.epoch,
+      archiveIn: (place) => archiveIn(place),
+    });
+    return this.cached(step, [await layer.digest()], async () => layer.archive());
+  }
+
+  /** Fetches what ADD names by an address. */
+  private async fetch(work: CopyWork): Promise<{ local: CopyWork; fetched: FetchedSource[] }> {
+    const fetched: FetchedSource[] = [];
+    const { signal, scratch } = this.request;
+    const isRemote = (source: string) => isHttp(source) || gitSource(source) !== undefined;
+    const remote = work.kind === "add" ? work.sources.filter(isRemote) : [];
+    if (work.checksum !== undefined && (remote.length !== 1 || work.sources.length !== 1))
+      throw fault(
+        "invalid",
+        "build-checksum",
+        "checksum can't be specified for multiple or non-HTTP(S) sources",
+      );
+    for (const source of remote) {
+      const directory = mkdtempSync(`${scratch}/add-`);
+      const repository = gitSource(source);
+      if (repository === undefined) {
+        const file = await fetchFile(source, directory, signal);
+        if (work.checksum !== undefined) checkChecksum(file, work.checksum);
+        fetched.push({ ...this.fetchedTree(directory), path: file.name, isDirectory: false });
+        continue;
+      }
+      const { directory: root } = await fetchRepository(
+        repository,
+        directory,
+        work.keepGitDir,
+        signal,
+      );
+      fetched.push({ ...this.fetchedTree(root), path: repository.directory, isDirectory: true });
+    }
+    const sources = work.sources.filter((source) => !remote.includes(source));
+    return { local: { ...work, sources }, fetched };
+  }
+
+  private fetchedTree(directory: string): { readonly tree: SourceTree } {
+    const kernel = withoutAttributes(this.deps.files.kernel);
+    return { tree: { view: new ContainerView(kernel, [directory], []), kernel } };
+  }
+
+  private async tree(from: string | undefined, stage: number): Promise<SourceTree> {
+    if (from === undefined) return this.request.context;
+    const { snapshot } = await this.from(from, stage);
+    const { files } = this.deps;
+    return { view: files.view(snapshot), kernel: files.kernel };
+  }
+
+  private async run(step: StepInput, work: RunWork): Promise<Done> {
+    const mounts = await resolveMounts(this.deps, this.request, work, (name) =>
+      this.from(name, step.stage),
+    );
+    const parts = [
+      work.args,
+      work.env,
+      work.user,
+      work.directory,
+      work.network,
+      work.security,
+      work.script ?? null,
+      mounts.digests,
+    ];
+    return this.cached(step, parts, () => this.execute(step, work, mounts));
+  }
+
+  /** Runs the command and gives what it changed; the container is there until that has been read. */
+  private async execute(step: StepInput, work: RunWork, mounts: StepMounts): Promise<ByteStream> {
+    const { runner } = this.deps;
+    const { request } = this;
+    request.report({ kind: "running", step: step.number });
+    const prepared = await mounts.prepare();
+    try {
+      const outcome = await runner.run({
+        snapshot: step.snapshot,
+        work,
+        mounts: prepared.mounts,
+        secretEnv: prepared.env,
+        limits: request.limits,
+        output: (stream, bytes) =>
+          request.report({ kind: "output", step: step.number, stream, bytes }),
+        signal: request.signal,
+      });
+      if (outcome.status !== 0) {
+        await outcome.close();
+        throw stepFailure(work.args, outcome.status, outcome.oomKilled);
+      }
+      return closing(outcome.changes(this.epoch), async () => {
+        await outcome.close();
+        await prepared.release();
+      });
+    } catch (error) {
+      await prepared.release();
+      throw error;
+    }
+  }
+}
+
+async function* closing(stream: ByteStream, close: () => Promise<void>): ByteStream {
+  try {
+    yield* stream;
+  } finally {
+    await close();
+  }
+}
+
+/** A RUN that ended with another status than 0. */
+export interface StepFailure extends Fault {
+  readonly exitStatus: number;
+}
+
+function stepFailure(args: readonly string[], status: number, oomKilled: boolean): StepFailure {
+  const memory = oomKilled ? " (it was killed for want of memory)" : "";
+  const message = `The command '${args.join(" ")}' returned a non-zero code: ${status}${memory}`;
+  return Object.assign(fault("invalid", "build-step", message), { exitStatus: status });
+}

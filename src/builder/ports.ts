@@ -1,0 +1,140 @@
+/**
+ * What a build needs of the rest of berth; main supplies it.
+ */
+import type { ByteStream } from "../base/compression.ts";
+import type { HistoryEntry } from "../images/index.ts";
+import type { ImageConfig } from "../spec/engine-api.ts";
+import type { Platform } from "../spec/platform.ts";
+import type { ContainerView } from "../storage/index.ts";
+import type { Privileged } from "../tree/index.ts";
+import type { RunWork } from "./dockerfile/evaluate.ts";
+
+/** A file system made of layers, the lowest first; the three lists are of one length. */
+export interface Snapshot {
+  /** Digests of the uncompressed layers. */
+  readonly diffIds: readonly string[];
+  /** Chain ids (OCI image-spec, config.md). */
+  readonly chain: readonly string[];
+  /** The layers' blobs in the content store. */
+  readonly blobs: readonly string[];
+  /** Bytes of content. */
+  readonly size: number;
+}
+
+/** An image to build on. */
+export interface BaseImage {
+  /** Undefined for scratch. */
+  readonly id?: string | undefined;
+  readonly config: ImageConfig;
+  readonly author?: string | undefined;
+  readonly history: readonly HistoryEntry[];
+  readonly platform: Platform;
+  readonly snapshot: Snapshot;
+}
+
+/** An image that was built. */
+export interface BuiltImage {
+  readonly config: ImageConfig;
+  readonly author?: string | undefined;
+  readonly created: string;
+  readonly history: readonly HistoryEntry[];
+  readonly platform: Platform;
+  readonly snapshot: Snapshot;
+}
+
+/** Images and layers. Rejects with Faults in Docker's words. */
+export interface BuildImages {
+  /** Finds an image here, or fetches it; always fetches it with `pull`. */
+  base(
+    name: string,
+    platform: Platform | undefined,
+    pull: boolean,
+    report: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<BaseImage>;
+  /**
+   * Stores an archive as a layer upon others, durably, and hands the whole to `use`, while which nothing deletes it. An archive
+   * without entries adds nothing.
+   */
+  addLayer<T>(on: Snapshot, tar: ByteStream, use: (made: Snapshot) => T | Promise<T>): Promise<T>;
+  /** Whether all of it is here. */
+  has(snapshot: Snapshot): boolean;
+  /** Keeps layers from being deleted while work goes on. */
+  during<T>(snapshot: Snapshot, work: () => Promise<T>): Promise<T>;
+  /** Records an image; gives its id. What is there already is fine. */
+  create(image: BuiltImage): Promise<string>;
+  tag(id: string, name: string): void;
+}
+
+/** Layers' files. */
+export interface BuildFiles {
+  readonly kernel: Privileged;
+  /** The file system of a snapshot, to look into. */
+  view(snapshot: Snapshot): ContainerView;
+}
+
+/** Something that is mounted for one RUN. */
+export type StepMount =
+  | {
+      readonly kind: "snapshot";
+      readonly snapshot: Snapshot;
+      readonly subpath: string;
+      readonly target: string;
+    }
+  | {
+      readonly kind: "bind";
+      /** On the host. */
+      readonly source: string;
+      /** What of it is mounted; links are followed inside the source only. */
+      readonly subpath: string;
+      readonly target: string;
+      readonly readonly: boolean;
+    }
+  | { readonly kind: "tmpfs"; readonly target: string; readonly size?: number | undefined };
+
+/** Limits and settings of a build's containers. */
+export interface StepLimits {
+  readonly memory: number;
+  readonly memorySwap: number;
+  readonly cpuShares: number;
+  readonly cpuPeriod: number;
+  readonly cpuQuota: number;
+  readonly cpusetCpus: string;
+  readonly cpusetMems: string;
+  readonly cgroupParent: string;
+  readonly shmSize: number;
+  readonly ulimits: readonly {
+    readonly Name: string;
+    readonly Soft: number;
+    readonly Hard: number;
+  }[];
+  readonly extraHosts: readonly string[];
+  /** default, none, host or container:NAME. */
+  readonly network: string;
+}
+
+/** A RUN, ready to run. */
+export interface StepRun {
+  readonly snapshot: Snapshot;
+  readonly work: RunWork;
+  readonly mounts: readonly StepMount[];
+  /** Secrets for the environment; they count for nothing and are kept nowhere. */
+  readonly secretEnv: readonly string[];
+  readonly limits: StepLimits;
+  readonly output: (stream: "stdout" | "stderr", bytes: Uint8Array) => void;
+  readonly signal: AbortSignal;
+}
+
+/** How a RUN ended. Its files are there until it is closed. */
+export interface StepOutcome {
+  readonly status: number;
+  readonly oomKilled: boolean;
+  /** What it changed, as a layer's archive, with no time after `latest` (seconds since 1970). */
+  changes(latest: number | undefined): ByteStream;
+  close(): Promise<void>;
+}
+
+/** Runs commands. Rejects with a Fault when a command cannot be run at all, and with the signal's reason. */
+export interface BuildRunner {
+  run(step: StepRun): Promise<StepOutcome>;
+}

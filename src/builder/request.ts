@@ -1,0 +1,33 @@
+/**
+ * What a build is asked for.
+ */
+import type { BuildEvent } from "../spec/build-events.ts";
+import type { Platform } from "../spec/platform.ts";
+import type { SourceTree } from "./copy/source.ts";
+import type { StepLimits } from "./ports.ts";
+
+/** A build. */
+export interface BuildRequest {
+  /** The Dockerfile's text. */
+  readonly dockerfile: string;
+  readonly context: SourceTree;
+  /** Where the context's files are on the host, for RUN --mount. */
+  readonly contextDirectory: string;
+  /** A directory for what is fetched; whoever has asked for the build takes it away. */
+  readonly scratch: string;
+  readonly target: string;
+  readonly args: ReadonlyMap<string, string>;
+  /** The platform of the image; the host's own when undefined. */
+  readonly platform: Platform | undefined;
+  readonly hostPlatform: Platform;
+  readonly noCache: boolean;
+  readonly pull: boolean;
+  readonly limits: StepLimits;
+  readonly labels: Readonly<Record<string, string>>;
+  /** By their ids. */
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
+  /** The names that the image gets. */
+  readonly tags: readonly string[];
+  readonly signal: AbortSignal;
+  readonly report: (event: BuildEvent) => void;
+}

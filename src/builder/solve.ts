@@ -1,0 +1,246 @@
+/**
+ * A build: the stages that its target needs, side by side where they do not need each other; each step taken from the cache
+ * or done.
+ */
+
+import { fault } from "../base/errors.ts";
+import type { HistoryEntry } from "../images/index.ts";
+import type { ImageConfig } from "../spec/engine-api.ts";
+import { type Platform, parsePlatform } from "../spec/platform.ts";
+import { evaluateStage, type Step, scratchConfig } from "./dockerfile/evaluate.ts";
+import { type BuildArguments, globalScope, unusedArguments } from "./dockerfile/scope.ts";
+import { mistake } from "./dockerfile/source.ts";
+import {
+  type Dockerfile,
+  findStage,
+  parseDockerfile,
+  type Stage,
+  targetStage,
+} from "./dockerfile/stages.ts";
+import { expandWord } from "./dockerfile/words.ts";
+import { Performer, type PerformerDeps, type StageFiles } from "./perform.ts";
+import type { BaseImage, Snapshot } from "./ports.ts";
+import type { BuildRequest } from "./request.ts";
+
+/** A stage that was built. */
+interface BuiltStage {
+  readonly config: ImageConfig;
+  readonly author?: string | undefined;
+  readonly history: readonly HistoryEntry[];
+  readonly platform: Platform;
+  readonly snapshot: Snapshot;
+}
+
+const EMPTY: Snapshot = { diffIds: [], chain: [], blobs: [], size: 0 };
+const COMMENT = "buildkit.dockerfile.v0";
+/** What an image was made at that has no layers of its own and nothing to take a time from. */
+const BEGINNING = "1970-01-01T00:00:00Z";
+
+/** The stages that a stage needs by name or number: what it stands on and copies or mounts from. */
+function dependencies(dockerfile: Dockerfile, stage: Stage): Stage[] {
+  const names = stage.instructions.flatMap((one) => {
+    if (one.kind === "copy") return one.from ?? [];
+    if (one.kind !== "run") return [];
+    return one.mounts.flatMap((mount) => /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? []);
+  });
+  return [stage.from.image, ...names].flatMap(
+    (name) => findStage(dockerfile, name, stage.index) ?? [],
+  );
+}
+
+/** The stages that a target needs, itself among them, in the order of the Dockerfile. */
+export function neededStages(dockerfile: Dockerfile, target: Stage): Stage[] {
+  const found = new Set<Stage>();
+  const visit = (stage: Stage): void => {
+    if (found.has(stage)) return;
+    found.add(stage);
+    for (const one of dependencies(dockerfile, stage)) visit(one);
+  };
+  visit(target);
+  return [...found].sort((a, b) => a.index - b.index);
+}
+
+/** Metadata that come before the first new layer have its time, others that of the layer before. */
+function withTimes(base: readonly HistoryEntry[], own: readonly HistoryEntry[]): HistoryEntry[] {
+  const first = own.find(({ created }) => created !== undefined)?.created;
+  let last = first ?? base.at(-1)?.created ?? BEGINNING;
+  return own.map((entry) => {
+    last = entry.created ?? last;
+    return { ...entry, created: last };
+  });
+}
+
+/** One build. */
+class Build {
+  private readonly dockerfile: Dockerfile;
+  private readonly target: Stage;
+  private readonly needed: readonly Stage[];
+  private readonly arguments: BuildArguments;
+  private readonly globals: ReadonlyMap<string, string>;
+  private readonly stages = new Map<number, Promise<BuiltStage>>();
+  private readonly performer: Performer;
+
+  constructor(
+    private readonly deps: PerformerDeps,
+    private readonly request: BuildRequest,
+  ) {
+    this.dockerfile = parseDockerfile(request.dockerfile);
+    this.target = targetStage(this.dockerfile, request.target);
+    this.needed = neededStages(this.dockerfile, this.target);
+    this.arguments = {
+      given: request.args,
+      targetPlatform: request.platform ?? request.hostPlatform,
+      buildPlatform: request.hostPlatform,
+      target: request.target,
+    };
+    this.globals = globalScope(this.dockerfile, this.arguments);
+    this.performer = new Performer(deps, request, (name, before) => this.files(name, before));
+  }
+
+  async run(): Promise<string> {
+    const { request, deps } = this;
+    const unused = unusedArguments(this.dockerfile, this.arguments);
+    const syntax = this.dockerfile.source.directives.get("syntax");
+    if (syntax !== undefined && !/^(docker\.io\/)?docker\/dockerfile(-upstream)?(:|$)/.test(syntax))
+      request.report({
+        kind: "warning",
+        text: `the frontend ${syntax} is not used: berth reads Dockerfiles itself`,
+      });
+    // All at once: who needs whom is waited for inside.
+    const all = this.needed.map((stage) => this.stage(stage));
+    for (const one of all) one.catch(() => {});
+    const built = await this.stage(this.target);
+    const config =
+      Object.keys(request.labels).length === 0
+        ? built.config
+        : { ...built.config, Labels: { ...built.config.Labels, ...request.labels } };
+    const created = built.history.at(-1)?.created ?? BEGINNING;
+    const id = await deps.images.during(built.snapshot, () =>
+      deps.images.create({ ...built, config, created }),
+    );
+    for (const tag of request.tags) deps.images.tag(id, tag);
+    if (unused.length > 0)
+      request.report({
+        kind: "warning",
+        text: `One or more build-args [${unused.join(" ")}] were not consumed`,
+      });
+    return id;
+  }
+
+  private stage(stage: Stage): Promise<BuiltStage> {
+    const known = this.stages.get(stage.index);
+    if (known !== undefined) return known;
+    const building = this.build(stage);
+    this.stages.set(stage.index, building);
+    return building;
+  }
+
+  /** The number of a stage's FROM among all steps; counted from 1. */
+  private firstStep(stage: Stage): number {
+    return this.needed
+      .filter(({ index }) => index < stage.index)
+      .reduce((sum, { instructions }) => sum + 1 + instructions.length, 1);
+  }
+
+  private get total(): number {
+    return this.needed.reduce((sum, { instructions }) => sum + 1 + instructions.length, 0);
+  }
+
+  private tell(stage: Stage, step: number, text: string): void {
+    const name = stage.name ?? String(stage.index);
+    this.request.report({ kind: "step", step, total: this.total, stage: name, text });
+  }
+
+  private async base(stage: Stage, step: number): Promise<BaseImage> {
+    const { from } = stage;
+    const look = (name: string) => this.globals.get(name);
+    const { escapeMark } = this.dockerfile.source;
+    const name = expandWord(from.image, escapeMark, look);
+    if (name === "") throw mistake(from.raw.lines, `base name (${from.image}) should not be blank`);
+    this.tell(stage, step, from.raw.text);
+    const earlier = findStage(this.dockerfile, name, stage.index);
+    if (earlier !== undefined) return this.stage(earlier);
+    const asked = from.platform === undefined ? "" : expandWord(from.platform, escapeMark, look);
+    const platform = asked === "" ? this.request.platform : parsePlatform(asked);
+    if (name === "scratch") {
+      const own = platform ?? this.request.hostPlatform;
+      return { config: scratchConfig, history: [], platform: own, snapshot: EMPTY };
+    }
+    return this.image(name, platform, step);
+  }
+
+  private image(name: string, platform: Platform | undefined, step: number): Promise<BaseImage> {
+    const notice = (text: string) => this.request.report({ kind: "notice", step, text });
+    const { pull, signal } = this.request;
+    return this.deps.images.base(name, platform, pull, notice, signal);
+  }
+
+  private async build(stage: Stage): Promise<BuiltStage> {
+    const first = this.firstStep(stage);
+    const base = await this.base(stage, first);
+    this.request.report({ kind: "done", step: first, layer: base.snapshot.chain.at(-1) });
+    const { steps, config, author } = evaluateStage({
+      instructions: stage.instructions,
+      escapeMark: this.dockerfile.source.escapeMark,
+      base: base.config,
+      build: this.arguments,
+      globals: this.globals,
+    });
+    let { snapshot } = base;
+    const own: HistoryEntry[] = [];
+    // What the base wants to be done has no number of its own.
+    const triggers = steps.length - stage.instructions.length;
+    for (const [index, step] of steps.entries()) {
+      const number = first + Math.max(0, index - triggers + 1);
+      if (index >= triggers) this.tell(stage, number, step.instruction.raw.text);
+      const done = await this.step(stage, step, number, snapshot);
+      own.push(done.history);
+      snapshot = done.snapshot;
+      this.request.report({ kind: "done", step: number, layer: done.layer });
+    }
+    return {
+      config,
+      author: author ?? base.author,
+      history: [...base.history, ...withTimes(base.history, own)],
+      platform: base.platform,
+      snapshot,
+    };
+  }
+
+  private async step(stage: Stage, step: Step, number: number, snapshot: Snapshot) {
+    this.request.signal.throwIfAborted();
+    const { work, createdBy } = step;
+    const entry = { created_by: createdBy, comment: COMMENT };
+    const none = { history: { ...entry, empty_layer: true }, snapshot, layer: undefined };
+    if (work === undefined) return none;
+    const done = await this.performer.perform({
+      work,
+      snapshot,
+      stage: stage.index,
+      number,
+      description: step.instruction.raw.text,
+    });
+    if (done.snapshot.chain.length === snapshot.chain.length) return none;
+    const history = { ...entry, created: done.created };
+    return { history, snapshot: done.snapshot, layer: done.snapshot.chain.at(-1) };
+  }
+
+  /** What --from means at a stage: an earlier stage, or an image. */
+  private async files(name: string, before: number): Promise<StageFiles> {
+    const stage = findStage(this.dockerfile, name, before);
+    if (stage !== undefined) return this.stage(stage);
+    const later = findStage(this.dockerfile, name);
+    if (later !== undefined)
+      throw fault(
+        "invalid",
+        "dockerfile",
+        `${JSON.stringify(name)} is a later stage: what is copied from comes before`,
+      );
+    return this.image(name, this.request.platform, 0);
+  }
+}
+
+/** Builds an image; gives its id. Rejects with Faults in Docker's words, and with the signal's reason. */
+export async function build(deps: PerformerDeps, request: BuildRequest): Promise<string> {
+  return new Build(deps, request).run();
+}

@@ -1,0 +1,233 @@
+/**
+ * `berth build`.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import type { ByteStream } from "../../base/compression.ts";
+import { tarEnd } from "../../base/tar-writer.ts";
+import { fileEntries, localContext } from "../build-context.ts";
+import { type Command, ExitError } from "../command.ts";
+import { parseUlimit } from "../container-options/resources.ts";
+import { buildAuthHeaders } from "../docker-config.ts";
+import { parseBytes } from "../flag-values.ts";
+import { flag, type Parsed } from "../flags.ts";
+import { out } from "../output.ts";
+import { inputFrom } from "../streams.ts";
+
+interface Line {
+  readonly stream?: string;
+  readonly error?: string;
+  readonly errorDetail?: { readonly code?: number };
+  readonly aux?: { readonly ID?: string };
+}
+
+/** "NAME=VALUE", or a name whose value the environment has; a name without one is left out. */
+function pairs(items: readonly string[]): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const item of items) {
+    const at = item.indexOf("=");
+    const value = at < 0 ? process.env[item] : item.slice(at + 1);
+    if (value !== undefined) found[at < 0 ? item : item.slice(0, at)] = value;
+  }
+  return found;
+}
+
+/** `id=NAME[,src=FILE|env=VARIABLE]`. */
+function secretOf(text: string): [id: string, value: string] {
+  const fields = new Map(
+    text.split(",").map((field) => {
+      const at = field.indexOf("=");
+      return [field.slice(0, Math.max(at, 0)), field.slice(at + 1)] as const;
+    }),
+  );
+  const id = fields.get("id");
+  if (id === undefined) throw new Error(`invalid secret ${text}: id is missing`);
+  const file = fields.get("src") ?? fields.get("source");
+  const name = fields.get("env") ?? (file === undefined ? id : undefined);
+  if (name !== undefined && process.env[name] !== undefined)
+    return [id, Buffer.from(process.env[name]).toString("base64")];
+  const path = file ?? id;
+  if (!existsSync(path)) throw new Error(`failed to stat ${path}: no such file or directory`);
+  return [id, readFileSync(path).toString("base64")];
+}
+
+async function isArchive(head: Uint8Array): Promise<boolean> {
+  const text = Buffer.from(head.subarray(257, 262)).toString("latin1");
+  const compressed = [
+    [0x1f, 0x8b],
+    [0x28, 0xb5, 0x2f, 0xfd],
+    [0x42, 0x5a, 0x68],
+    [0xfd, 0x37, 0x7a, 0x58, 0x5a],
+  ].some((magic) => magic.every((byte, at) => head[at] === byte));
+  return text === "ustar" || compressed;
+}
+
+/** Standard input: an archive, or a Dockerfile without a context. */
+async function fromStdin(): Promise<{ stream: ByteStream; dockerfile: string }> {
+  const pieces = inputFrom("-")[Symbol.asyncIterator]();
+  const head: Uint8Array[] = [];
+  let length = 0;
+  while (length < 512) {
+    const next = await pieces.next();
+    if (next.done) break;
+    head.push(next.value);
+    length += next.value.length;
+  }
+  async function* whole(): ByteStream {
+    yield* head;
+    for (let next = await pieces.next(); !next.done; next = await pieces.next()) yield next.value;
+  }
+  if (await isArchive(Buffer.concat(head))) return { stream: whole(), dockerfile: "" };
+  const text: Uint8Array[] = [];
+  for await (const piece of whole()) text.push(piece);
+  return { stream: onlyDockerfile(Buffer.concat(text)), dockerfile: "Dockerfile" };
+}
+
+async function* onlyDockerfile(content: Uint8Array): ByteStream {
+  yield* fileEntries({ path: "Dockerfile", content });
+  yield tarEnd();
+}
+
+const REMOTE = /^(https?:\/\/|git:\/\/|ssh:\/\/|git@|github\.com\/)/;
+
+async function contextOf(where: string, file: string) {
+  if (where === "-") {
+    if (file === "-")
+      throw new Error("invalid argument: can't use stdin for both build context and dockerfile");
+    const { stream, dockerfile } = await fromStdin();
+    return { stream, dockerfile: file || dockerfile };
+  }
+  if (REMOTE.test(where)) return { stream: undefined, dockerfile: file, remote: where };
+  if (file !== "-") {
+    const context = localContext(where, file);
+    return { stream: context.archive(), dockerfile: context.dockerfile };
+  }
+  const text: Uint8Array[] = [];
+  for await (const piece of inputFrom("-")) text.push(piece);
+  const context = localContext(where, "");
+  const path = `.dockerfile.${crypto.randomUUID().slice(0, 20)}`;
+  return { stream: joined(context.archive(), path, Buffer.concat(text)), dockerfile: path };
+}
+
+async function* joined(archive: ByteStream, path: string, content: Uint8Array): ByteStream {
+  yield* fileEntries({ path, content });
+  yield* archive;
+}
+
+function queryOf(parsed: Parsed, dockerfile: string, remote: string | undefined) {
+  const bytes = (name: string) => {
+    const text = parsed.text(name);
+    return text === "" ? undefined : text === "-1" ? -1 : parseBytes(text);
+  };
+  const ulimits = parsed.all("ulimit").map(parseUlimit);
+  return {
+    dockerfile: dockerfile || undefined,
+    remote,
+    t: parsed.all("tag"),
+    target: parsed.text("target") || undefined,
+    buildargs: JSON.stringify(pairs(parsed.all("build-arg"))),
+    labels: JSON.stringify(pairs(parsed.all("label"))),
+    platform: parsed.text("platform") || undefined,
+    nocache: parsed.on("no-cache") || undefined,
+    pull: parsed.on("pull") || undefined,
+    q: parsed.on("quiet") || undefined,
+    squash: parsed.on("squash") || undefined,
+    memory: bytes("memory"),
+    memswap: bytes("memory-swap"),
+    cpushares: parsed.text("cpu-shares") || undefined,
+    cpuperiod: parsed.text("cpu-period") || undefined,
+    cpuquota: parsed.text("cpu-quota") || undefined,
+    cpusetcpus: parsed.text("cpuset-cpus") || undefined,
+    cpusetmems: parsed.text("cpuset-mems") || undefined,
+    cgroupparent: parsed.text("cgroup-parent") || undefined,
+    shmsize: bytes("shm-size"),
+    ulimits: ulimits.length === 0 ? undefined : JSON.stringify(ulimits),
+    extrahosts: parsed.all("add-host").join(",") || undefined,
+    networkmode: parsed.text("network") || undefined,
+  };
+}
+
+/** The command. */
+export const command: Command = {
+  usage: "[OPTIONS] PATH | URL | -",
+  short: "Build an image from a Dockerfile",
+  args: [1, 1],
+  flags: [
+    flag("add-host", "", "list", 'Add a custom host-to-IP mapping (format: "host:ip")'),
+    flag("build-arg", "", "list", "Set build-time variables"),
+    flag("cgroup-parent", "", "string", 'Set the parent cgroup for the "RUN" instructions'),
+    flag("cpu-period", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) period"),
+    flag("cpu-quota", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) quota"),
+    flag("cpu-shares", "c", "int", "CPU shares (relative weight)"),
+    flag("cpuset-cpus", "", "string", "CPUs in which to allow execution (0-3, 0,1)"),
+    flag("cpuset-mems", "", "string", "MEMs in which to allow execution (0-3, 0,1)"),
+    flag("file", "f", "string", 'Name of the Dockerfile (default: "PATH/Dockerfile")'),
+    flag("force-rm", "", "bool", "Always remove intermediate containers"),
+    flag("iidfile", "", "string", "Write the image ID to a file"),
+    flag("label", "", "list", "Set metadata for an image"),
+    flag("memory", "m", "bytes", "Memory limit"),
+    flag(
+      "memory-swap",
+      "",
+      "bytes",
+      "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
+    ),
+    flag(
+      "network",
+      "",
+      "string",
+      'Set the networking mode for the "RUN" instructions during build',
+    ),
+    flag("no-cache", "", "bool", "Do not use cache when building the image"),
+    flag("platform", "", "string", "Set target platform for build"),
+    flag("progress", "", "string", "Set type of progress output (auto, plain, quiet)", "auto"),
+    flag("pull", "", "bool", "Always attempt to pull all referenced images"),
+    flag("quiet", "q", "bool", "Suppress the build output and print image ID on success"),
+    flag("rm", "", "bool", "Remove intermediate containers after a successful build", "true"),
+    flag(
+      "secret",
+      "",
+      "stringArray",
+      'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")',
+    ),
+    flag("shm-size", "", "bytes", 'Shared memory size for "RUN" instructions'),
+    flag("squash", "", "bool", "Squash newly built layers into a single new layer"),
+    flag("tag", "t", "list", 'Name and optionally a tag (format: "name:tag")'),
+    flag("target", "", "string", "Set the target build stage to build"),
+    flag("ulimit", "", "ulimit", "Ulimit options", "[]"),
+  ],
+  async run({ client }, parsed) {
+    const [where = "."] = parsed.args;
+    const { stream, dockerfile, remote } = {
+      remote: undefined,
+      ...(await contextOf(where, parsed.text("file"))),
+    };
+    const secrets = Object.fromEntries(parsed.all("secret").map(secretOf));
+    const headers = {
+      ...buildAuthHeaders(),
+      ...(Object.keys(secrets).length === 0
+        ? {}
+        : { "X-Berth-Secrets": Buffer.from(JSON.stringify(secrets)).toString("base64url") }),
+    };
+    const query = queryOf(parsed, dockerfile, remote);
+    const response = await client.request("POST", "/build", {
+      query,
+      headers,
+      ...(stream === undefined ? {} : { stream }),
+    });
+    const quiet = parsed.on("quiet");
+    let id = "";
+    for await (const line of response.values<Line>()) {
+      if (line.error !== undefined) {
+        if (line.errorDetail?.code !== undefined)
+          throw new ExitError(line.errorDetail.code, line.error);
+        throw new Error(line.error);
+      }
+      if (line.aux?.ID !== undefined) id = line.aux.ID;
+      if (line.stream !== undefined) (quiet ? () => {} : out)(line.stream);
+    }
+    if (quiet) out(`${id}\n`);
+    const idFile = parsed.text("iidfile");
+    if (idFile !== "") writeFileSync(idFile, id);
+    return 0;
+  },
+};

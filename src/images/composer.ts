@@ -1,0 +1,95 @@
+/**
+ * Images made here, layer by layer: of containers' changes and of builds.
+ */
+import { rmSync } from "node:fs";
+import { ArrivingFile } from "../base/arriving-file.ts";
+import type { ByteStream } from "../base/compression.ts";
+import type { ContentStore } from "./content.ts";
+import type { ImageDatabase } from "./database.ts";
+import type { Holds } from "./holds.ts";
+import { type EarlyLayer, type Layers, wantedLayer } from "./layers.ts";
+import { chainIds, type ImageDocument } from "./model.ts";
+
+/** Layers that stand on each other, the lowest first; the three lists are of one length. */
+export interface LayerStack {
+  /** Digests of the uncompressed layers. */
+  readonly diffIds: readonly string[];
+  /** Chain ids (OCI image-spec, config.md). */
+  readonly chain: readonly string[];
+  /** The layers' blobs. */
+  readonly blobs: readonly string[];
+  /** Bytes of content. */
+  readonly size: number;
+}
+
+/** What an archive without entries is known by. */
+const EMPTY_TAR = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+
+interface Parts {
+  readonly content: ContentStore;
+  readonly data: ImageDatabase;
+  readonly layers: Layers;
+  readonly holds: Holds;
+  /** Whether a blob is in the store, or can be rebuilt. */
+  readonly isHere: (digest: string) => boolean;
+}
+
+/** Makes images of layers. */
+export class Composer {
+  constructor(private readonly parts: Parts) {}
+
+  /** Keeps layers and blobs from being deleted while work goes on. */
+  during<T>({ chain, blobs }: LayerStack, work: () => Promise<T>): Promise<T> {
+    return this.parts.holds.during([...chain, ...blobs], work);
+  }
+
+  /** Whether all of it is here. */
+  has({ chain, blobs }: LayerStack): boolean {
+    const { layers, isHere } = this.parts;
+    return chain.every((one) => layers.has(one)) && blobs.every(isHere);
+  }
+
+  /**
+   * Stores an archive as a layer upon others, durably, and hands the whole to `use`, while which nothing deletes it. An archive
+   * without entries adds nothing.
+   */
+  async addLayer<T>(
+    on: LayerStack,
+    tar: ByteStream,
+    use: (made: LayerStack) => T | Promise<T>,
+  ): Promise<T> {
+    const { content, layers, holds } = this.parts;
+    let early: EarlyLayer | undefined;
+    const spooled = await content.ingest(tar, (file) => {
+      early = layers.early(file);
+    });
+    try {
+      if (spooled.digest === EMPTY_TAR) return await use(on);
+      const diffIds = [...on.diffIds, spooled.digest];
+      const chain = chainIds(diffIds);
+      const blobs = [...on.blobs, spooled.digest];
+      return await holds.during([...chain, ...blobs], async () => {
+        const archive = ArrivingFile.here(spooled.path, spooled.size);
+        const wanted = wantedLayer(chain, diffIds, diffIds.length - 1);
+        const size = await layers.unpack({ ...wanted, archive, early });
+        await content.commit(spooled);
+        return use({ diffIds, chain, blobs, size: on.size + size });
+      });
+    } finally {
+      await early?.end();
+      rmSync(spooled.path, { force: true });
+    }
+  }
+
+  /** Records an image of layers that are here; gives its id. What is there already is fine. */
+  async create(document: Omit<ImageDocument, "rootfs">, layers: LayerStack): Promise<string> {
+    const { content, data, holds } = this.parts;
+    const whole = { ...document, rootfs: { type: "layers", diff_ids: layers.diffIds } };
+    const bytes = new TextEncoder().encode(JSON.stringify(whole));
+    return holds.during([...layers.chain, ...layers.blobs], async () => {
+      const id = await content.put(bytes);
+      data.add({ id, document: whole, size: layers.size, blobs: [id, ...layers.blobs] });
+      return id;
+    });
+  }
+}

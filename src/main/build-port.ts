@@ -1,0 +1,235 @@
+/**
+ * The builder with what it needs: images and layers from the store, commands by the engine.
+ */
+import { mkdirSync, rmSync } from "node:fs";
+import type { BuildOptions, BuildPort } from "../api/index.ts";
+import { Fault, fault } from "../base/errors.ts";
+import {
+  type BaseImage,
+  type BuildCache,
+  type BuildImages,
+  type BuildRequest,
+  type BuiltImage,
+  build,
+  type ContextSource,
+  type Done,
+  openContext,
+  type PerformerDeps,
+  type StepMount,
+  type StepRun,
+} from "../builder/index.ts";
+import { type BuildStep, BuildSteps, type EngineDeps, type MountRecord } from "../engine/index.ts";
+import { checkPlatform, hostPlatform, type ImageRecord, type ImageStore } from "../images/index.ts";
+import type { HostConfig } from "../spec/engine-api.ts";
+import type { Platform } from "../spec/platform.ts";
+import { parseReference } from "../spec/reference.ts";
+import { ContainerView } from "../storage/index.ts";
+
+/** Where builds keep things. */
+export interface BuildPlaces {
+  readonly dataRoot: string;
+  readonly execRoot: string;
+}
+
+function baseOf(images: ImageStore, image: ImageRecord): BaseImage {
+  const { document } = image;
+  return {
+    id: image.id,
+    config: document.config ?? {},
+    author: document.author,
+    history: document.history ?? [],
+    platform: {
+      os: document.os,
+      architecture: document.architecture,
+      ...(document.variant === undefined ? {} : { variant: document.variant }),
+    },
+    snapshot: images.layersOf(image),
+  };
+}
+
+/** The images of one build, fetched with its client's credentials. */
+class Images implements BuildImages {
+  constructor(
+    private readonly images: ImageStore,
+    private readonly credentials: BuildOptions["credentials"],
+  ) {}
+
+  private async here(
+    name: string,
+    platform: Platform | undefined,
+  ): Promise<ImageRecord | undefined> {
+    try {
+      const image = await this.images.resolveOrBuiltin(name);
+      checkPlatform(name, image, platform);
+      return image;
+    } catch (error) {
+      if (error instanceof Fault && error.kind === "not-found") return undefined;
+      throw error;
+    }
+  }
+
+  async base(
+    name: string,
+    platform: Platform | undefined,
+    pull: boolean,
+    report: (text: string) => void,
+    signal: AbortSignal,
+  ): Promise<BaseImage> {
+    const known = pull ? undefined : await this.here(name, platform);
+    if (known !== undefined) return baseOf(this.images, known);
+    const credentials = this.credentials(parseReference(name).domain);
+    // Lines alone: what counts bytes is for a terminal.
+    const tell = (step: object) => {
+      const { status, id, progressDetail } = step as Record<string, unknown>;
+      const counts = Object.keys((progressDetail as object | undefined) ?? {}).length > 0;
+      if (!counts && typeof status === "string")
+        report(id === undefined ? status : `${id}: ${status}`);
+    };
+    await this.images.pull(name, { credentials, report: tell, signal, platform });
+    return baseOf(this.images, this.images.resolve(name));
+  }
+
+  addLayer: BuildImages["addLayer"] = (on, tar, use) => this.images.composer.addLayer(on, tar, use);
+  has: BuildImages["has"] = (snapshot) => this.images.composer.has(snapshot);
+  during: BuildImages["during"] = (snapshot, work) => this.images.composer.during(snapshot, work);
+
+  create({ config, author, created, history, platform, snapshot }: BuiltImage): Promise<string> {
+    const document = {
+      ...(author === undefined ? {} : { author }),
+      created,
+      os: platform.os,
+      architecture: platform.architecture,
+      ...(platform.variant === undefined ? {} : { variant: platform.variant }),
+      config,
+      history,
+    };
+    return this.images.composer.create(document, snapshot);
+  }
+
+  tag(id: string, name: string): void {
+    this.images.tag(id, name);
+  }
+}
+
+function mountRecord(mount: StepMount): MountRecord {
+  const common = {
+    target: mount.target,
+    mode: "",
+    propagation: "rprivate",
+    recursive: false,
+    copyUp: false,
+  };
+  if (mount.kind === "tmpfs") {
+    const options = mount.size === undefined ? [] : [`size=${mount.size}`];
+    return { ...common, type: "tmpfs", source: "", readOnly: false, options };
+  }
+  const inside = mount.subpath.split("/").filter((part) => part !== "" && part !== ".");
+  const subpath = inside.length === 0 ? {} : { subpath: inside.join("/") };
+  if (mount.kind === "bind")
+    return { ...common, ...subpath, type: "bind", source: mount.source, readOnly: mount.readonly };
+  const { chain } = mount.snapshot;
+  return { ...common, ...subpath, type: "image", source: "build", chain, readOnly: true };
+}
+
+function hostConfigOf({ limits, work }: StepRun): HostConfig {
+  return {
+    NetworkMode: work.network === "default" ? limits.network : work.network,
+    Memory: limits.memory,
+    MemorySwap: limits.memorySwap,
+    CpuShares: limits.cpuShares,
+    CpuPeriod: limits.cpuPeriod,
+    CpuQuota: limits.cpuQuota,
+    CpusetCpus: limits.cpusetCpus,
+    CpusetMems: limits.cpusetMems,
+    CgroupParent: limits.cgroupParent,
+    ShmSize: limits.shmSize,
+    Ulimits: limits.ulimits.map((limit) => ({ ...limit })),
+    ExtraHosts: [...limits.extraHosts],
+    LogConfig: { Type: "none", Config: {} },
+  };
+}
+
+/** A RUN as the engine takes it. Throws a Fault "forbidden" for one that would be root on this host. */
+function stepOf(step: StepRun): BuildStep {
+  const { work, snapshot, output, signal } = step;
+  if (work.security === "insecure")
+    throw fault(
+      "forbidden",
+      "build-security",
+      "security.insecure is not allowed: RUN --security=insecure would be root on this host",
+    );
+  return {
+    chain: snapshot.chain,
+    args: work.args,
+    env: [...work.env, ...work.proxies, ...step.secretEnv],
+    user: work.user,
+    directory: work.directory,
+    hostConfig: hostConfigOf(step),
+    mounts: step.mounts.map(mountRecord),
+    output,
+    signal,
+  };
+}
+
+/** Builds of one daemon. */
+export class Builds implements BuildPort {
+  private readonly steps: BuildSteps;
+  private readonly underway = new Map<string, Promise<Done>>();
+
+  constructor(
+    private readonly deps: EngineDeps & { readonly images: ImageStore },
+    private readonly cache: BuildCache,
+    private readonly places: BuildPlaces,
+  ) {
+    this.steps = new BuildSteps(deps);
+    // What a daemon that was killed has left.
+    for (const path of [this.contexts, this.secrets])
+      rmSync(path, { recursive: true, force: true });
+  }
+
+  private get contexts(): string {
+    return `${this.places.dataRoot}/build/contexts`;
+  }
+
+  private get secrets(): string {
+    return `${this.places.execRoot}/build`;
+  }
+
+  async build(archive: AsyncIterable<Uint8Array>, options: BuildOptions): Promise<string> {
+    const { kernel, driver, images } = this.deps;
+    const { remote, dockerfile, signal: gone } = options;
+    const source: ContextSource =
+      remote === "" ? { kind: "archive", archive } : { kind: "remote", address: remote };
+    const context = await openContext(source, this.contexts, kernel, { dockerfile, signal: gone });
+    const mountsDirectory = `${this.places.dataRoot}/build/mounts`;
+    mkdirSync(mountsDirectory, { recursive: true, mode: 0o700 });
+    const deps: PerformerDeps = {
+      images: new Images(images, options.credentials),
+      files: {
+        kernel,
+        view: ({ chain }) => new ContainerView(kernel, driver.layerDirectories(chain), []),
+      },
+      runner: { run: async (step) => this.steps.run(stepOf(step)) },
+      cache: this.cache,
+      mountsDirectory,
+      secretsDirectory: this.secrets,
+      underway: this.underway,
+    };
+    const { target, args, platform, noCache, pull, limits, labels, secrets, tags, signal } =
+      options;
+    const request: BuildRequest = {
+      ...{ target, args, platform, noCache, pull, limits, labels, secrets, tags, signal },
+      dockerfile: context.dockerfile,
+      context: context.tree,
+      contextDirectory: context.directory,
+      scratch: context.scratch,
+      hostPlatform: hostPlatform(),
+      report: options.report,
+    };
+    try {
+      return await build(deps, request);
+    } finally {
+      context.close();
+    }
+  }
+}
