@@ -77,7 +77,7 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
       checkPlatform(name, image, platform);
       const inspect = inspectOf(image, driver.name, images.lastTagged(image.id));
       if (!manifests) return inspect;
-      const containers = imageUsers(registry).of(image.id);
+      const containers = imageUsers(deps).of(image.id);
       const ids = containers.map(({ id }) => id);
       return { ...inspect, Manifests: [images.manifestSummary(image, ids)] };
     },
