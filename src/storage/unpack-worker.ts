@@ -10,7 +10,7 @@ import { TarReader } from "../base/tar.ts";
 import { extractLayer, type Privileged } from "../tree/index.ts";
 import { type FromWorker, receiveError, sendError, type ToWorker } from "./unpack-job.ts";
 
-const CHUNK = 512 << 10;
+const CHUNK = 256 << 10;
 /** The daemon hears of so many bytes at once. */
 const TELL_EVERY = 64 << 20;
 const port = parentPort;

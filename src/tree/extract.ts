@@ -139,7 +139,8 @@ export class Extractor {
       if (name === OPAQUE) return this.opaque(spot);
       if (name.startsWith(WHITEOUT)) return this.whiteout(spot, entry);
     }
-    this.clear(entry, spot);
+    // A file finds out by itself whether something is in its place: there seldom is.
+    if (entry.type !== "file") this.clear(entry, spot);
     await this.make(entry, spot, reader);
   }
 
@@ -148,7 +149,7 @@ export class Extractor {
     const { uid, gid } = this.options.owner ?? entry;
     switch (entry.type) {
       case "file":
-        await this.file(entry, path, reader);
+        await this.file(entry, spot, reader);
         break;
       case "directory":
         this.directory(entry, spot);
@@ -177,9 +178,23 @@ export class Extractor {
     }
   }
 
-  private async file(entry: TarEntry, path: string, reader: TarReader): Promise<void> {
+  /** Makes a new file; gives its descriptor. */
+  private create(entry: TarEntry, spot: Spot): number {
+    const path = pathIn(spot.directory, spot.name);
+    const inTree = spot.parent === "" ? spot.name : `${spot.parent}/${spot.name}`;
+    if (!this.tree.isMounted(inTree))
+      try {
+        return openSync(path, NEW_FILE, 0o600);
+      } catch (error) {
+        if (errnoOf(error) !== "EEXIST") throw error;
+      }
+    this.clear(entry, spot);
+    return openSync(path, NEW_FILE, 0o600);
+  }
+
+  private async file(entry: TarEntry, spot: Spot, reader: TarReader): Promise<void> {
     const { uid, gid } = this.options.owner ?? entry;
-    const fd = openSync(path, NEW_FILE, 0o600);
+    const fd = this.create(entry, spot);
     try {
       const write = (piece: Uint8Array) => {
         for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
