@@ -71,3 +71,10 @@ test("a root whose attributes do not fit its place is refused", () => {
   expect(() => new ErofsWriter(fd).finish({ ...directory, xattrs }, () => [])).toThrow(/too large/);
   closeSync(fd);
 });
+
+test("what is larger than the format can say is refused", () => {
+  const fd = openSync(`${dir}/huge`, "w");
+  const image = new ErofsWriter(fd);
+  expect(() => image.file(2 ** 44)).toThrow(/larger than an image can be/);
+  closeSync(fd);
+});

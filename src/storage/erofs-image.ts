@@ -7,6 +7,8 @@ import { ftruncateSync, writeSync } from "node:fs";
 import { fault } from "../base/errors.ts";
 
 const BLOCK = 4096;
+/** Blocks have numbers of 32 bits. */
+const BLOCKS_MAX = 0xffffffff;
 const SLOT = 32;
 const INODE = 64;
 const SUPER_AT = 1024;
@@ -151,7 +153,8 @@ function directoryBytes(entries: readonly DirectoryEntry[]): Uint8Array {
 
 /** A file whose content comes in pieces. */
 export interface FileSink {
-  write(piece: Uint8Array): void;
+  /** `offset`: where it belongs, after a hole; else behind the last. */
+  write(piece: Uint8Array, offset?: number): void;
   /** Gives the inode's number, once everything has been written. */
   end(about: Attributes): number;
 }
@@ -172,11 +175,11 @@ export class ErofsWriter {
   file(size: number): FileSink {
     if (size <= INLINE_MAX) return this.smallFile(size);
     const first = this.take(size);
-    let at = first * BLOCK;
+    let at = 0;
     return {
-      write: (piece) => {
-        this.put(piece, at);
-        at += piece.length;
+      write: (piece, offset = at) => {
+        this.put(piece, first * BLOCK + offset);
+        at = offset + piece.length;
       },
       end: (about) => this.inode(about, { size, layout: PLAIN, place: first }),
     };
@@ -186,9 +189,9 @@ export class ErofsWriter {
     const whole = new Uint8Array(size);
     let have = 0;
     return {
-      write: (piece) => {
-        whole.set(piece, have);
-        have += piece.length;
+      write: (piece, offset = have) => {
+        whole.set(piece, offset);
+        have = offset + piece.length;
       },
       end: (about) => this.small(about, whole),
     };
@@ -312,6 +315,8 @@ export class ErofsWriter {
   private take(size: number): number {
     const first = this.next;
     this.next += Math.ceil(size / BLOCK);
+    if (this.next > BLOCKS_MAX)
+      throw fault("invalid", "archive-entry", "the layer is larger than an image can be: 16 TiB");
     return first;
   }
 

@@ -152,8 +152,9 @@ class LayerTree {
       parent.children.set(name, directory);
       return;
     }
-    const leaf = entry.type === "hardlink" ? this.linked(entry) : await this.leaf(entry, reader);
+    // What was there goes first: a link to itself is a link to nothing.
     this.forget(parent, name);
+    const leaf = entry.type === "hardlink" ? this.linked(entry) : await this.leaf(entry, reader);
     leaf.names++;
     if (leaf.names > 1) this.shared.add(leaf);
     parent.children.set(name, leaf);
@@ -180,7 +181,9 @@ class LayerTree {
   private async file(entry: TarEntry, about: Attributes, reader: TarReader): Promise<number> {
     const sink = this.image.file(entry.size);
     for (let piece = reader.ready(); piece !== undefined; piece = reader.ready()) sink.write(piece);
-    for await (const piece of reader.data()) sink.write(piece);
+    // Holes stay holes, in the image's file too: nobody fills a disk by naming a size.
+    if (entry.sparse === undefined) for await (const piece of reader.data()) sink.write(piece);
+    else for await (const { offset, piece } of reader.pieces()) sink.write(piece, offset);
     this.size += entry.size;
     return sink.end(about);
   }

@@ -3,7 +3,7 @@
  * an image: random archives, hostile ones among them.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
 import fc from "fast-check";
 import { archive, Bench, describeTree, type Entry } from "../kits/storage-suite.ts";
 
@@ -93,3 +93,26 @@ test("files and images agree", async () => {
   expect(refusals).toBeGreaterThan(10);
   expect(refusals).toBeLessThan(390);
 }, 120_000);
+
+test("files with holes agree, and holes take no room", async () => {
+  const made = Bun.spawnSync(
+    [
+      "sh",
+      "-ec",
+      "truncate -s 40M h; echo begin | dd of=h conv=notrunc status=none; echo middle | dd of=h bs=1M seek=20 conv=notrunc status=none; truncate -s 1000 small; tar -Scf - h small",
+    ],
+    { cwd: place.path },
+  );
+  expect([made.exitCode, made.stdout.length < 100_000]).toEqual([0, true]);
+  const tar = new Uint8Array(made.stdout);
+  const id = `sha256:${"f".repeat(64)}`;
+  for (const bench of [files, image]) await bench.apply([id], tar);
+  const trees = [files, image].map((bench) => bench.driver.layerDirectories([id])[0] ?? "");
+  const [fromFiles, fromImage] = trees.map(describeTree);
+  expect(fromImage).toEqual(fromFiles);
+  expect(fromImage?.[0]).toStartWith("h 100644 0:0 41943040 1 ");
+  const layer = statSync(`${image.root}/layers/${"f".repeat(64)}`);
+  expect(layer.size).toBeGreaterThan(40 << 20);
+  expect(layer.blocks * 512).toBeLessThan(1 << 20);
+  for (const bench of [files, image]) bench.driver.removeLayer(id);
+});
