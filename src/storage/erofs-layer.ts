@@ -171,6 +171,8 @@ class LayerTree {
     if (entry.type === "symlink") {
       if (entry.linkPath === "") throw refuse(entry, "it links to nothing");
       // The permissions of a link mean nothing, and are the same everywhere.
+      // As Docker counts: what a link says is its content.
+      this.size += Buffer.byteLength(entry.linkPath);
       const nid = this.image.link({ ...about, mode: kinds.symlink | 0o777 }, entry.linkPath);
       return { nid, mode, names: 0, target: entry.linkPath };
     }

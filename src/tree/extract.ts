@@ -156,6 +156,8 @@ export class Extractor {
         break;
       case "symlink":
         symlinkSync(entry.linkPath, path);
+        // As Docker counts: what a link says is its content.
+        this.size += Buffer.byteLength(entry.linkPath);
         lchownSync(path, uid, gid);
         lutimesSync(path, entry.mtime, entry.mtime);
         break;

@@ -127,6 +127,25 @@ async function images(api: Caller): Promise<void> {
   await api.call("ImageDelete", { path: { name: "nothing" }, status: 404 });
 }
 
+/** What an image was made from stays without its name, or goes with it. */
+async function parents(api: Caller): Promise<void> {
+  const make = async (Image: string, tag: string) => {
+    const container = await create(api, { Image });
+    const made = await api.call("ImageCommit", { query: { container, repo: "parents", tag } });
+    await remove(api, container);
+    return String(made.at("Id"));
+  };
+  const below = await make("busybox", "below");
+  await make("parents:below", "above");
+  const above = { name: "parents:above" };
+  expect((await api.call("ImageInspect", { path: above })).at("Parent")).toBe(below);
+  await api.call("ImageDelete", { path: { name: "parents:below" } });
+  const removed = await api.call("ImageDelete", { path: above, query: { noprune: true } });
+  const kept = await api.call("ImageInspect", { path: { name: below } });
+  removed.shows("query noprune", kept.at("Id"), below);
+  await api.call("ImageDelete", { path: { name: below } });
+}
+
 /** To a registry and back. */
 async function registries(api: Caller): Promise<void> {
   const password = await Bun.password.hash("secret", { algorithm: "bcrypt", cost: 4 });
@@ -252,5 +271,6 @@ export const imageScenarios: Scenarios = {
   images,
   "load, prune, pull": loadAndPrune,
   save: saved,
+  parents,
   "push and pull": registries,
 };

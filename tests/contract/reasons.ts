@@ -177,7 +177,6 @@ const single: readonly Reason[] = [
   },
   { operations: /^VolumeList$/, items: ["200 Warnings[]"], why: "there are none" },
   { operations: /^PluginList$/, items: ["query filters"], why: "there are no plugins" },
-  { operations: /^ImageDelete$/, items: ["query noprune"], why: "an image has no parents here" },
   {
     operations: /^ImageDelete$/,
     items: ["query platforms"],

@@ -1,6 +1,6 @@
 /** Images made from archives of files: from a file, standard input and an address, in every compression, with changes. */
 import { expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
 
 const daemon = daemonOfFile();
@@ -10,6 +10,7 @@ function archive(...flags: string[]): Uint8Array {
   mkdirSync(`${root}/bin`, { recursive: true });
   Bun.spawnSync(["cp", "/bin/busybox", `${root}/bin/busybox`]);
   writeFileSync(`${root}/word`, "imported\n");
+  Bun.spawnSync(["ln", "-sf", "word", `${root}/link`]);
   return new Uint8Array(Bun.spawnSync(["tar", "-C", root, "-c", ...flags, "."]).stdout);
 }
 
@@ -95,6 +96,9 @@ test("message, platform and changes are the image's; what is wrong is said as by
   expect((await daemon.berth("image", "inspect", "-f", format, "some")).out).toBe(
     'told linux/arm64/v8 [some:latest] ["A=1","B="] {"80/tcp":{}} {"a":"b"} ["NONE"] ["RUN x"]\n',
   );
+  // As dockerd counts: files, and what links say.
+  const size = await daemon.inspect("some", "{{.Size}}");
+  expect(Number(size)).toBe(statSync("/bin/busybox").size + "imported\n".length + "word".length);
   for (const args of [
     ["-c", "RUN x", path, "bad:1"],
     ["-c", "ENV a", path, "bad:1"],
@@ -103,7 +107,7 @@ test("message, platform and changes are the image's; what is wrong is said as by
     [path, "UPPER"],
     [path, `x@sha256:${"a".repeat(64)}`],
     ["--platform", "a/b/c/d", path, "bad:1"],
-    ["/nonexistent", "bad:1"],
+    ["/no-such-place", "bad:1"],
     [],
   ]) {
     const own = await daemon.berth("import", ...args);

@@ -158,8 +158,8 @@ test("what cannot be saved is refused in Docker's words, and no file is begun", 
   const refusals: [string[], string][] = [
     [["nothing", "-o", path], "Error response from daemon: No such image: nothing:latest\n"],
     [
-      ["-o", "/nonexistent/x.tar", "old"],
-      "failed to save image: invalid output path: stat /nonexistent: no such file or directory\n",
+      ["-o", "/no-such-place/x.tar", "old"],
+      "failed to save image: invalid output path: stat /no-such-place: no such file or directory\n",
     ],
     [["-o", "/tmp", "old"], "failed to save image: cannot write to a directory\n"],
     [["a b", "-o", path], "Error response from daemon: invalid reference format\n"],
