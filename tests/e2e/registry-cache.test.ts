@@ -1,6 +1,8 @@
 /** berth's registry as a cache before another one, which goes away, and which gives half of a blob. */
 import { afterAll, expect, test } from "bun:test";
 import { existsSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import {
   DistributionClient,
@@ -13,6 +15,8 @@ import {
 import { OwnRegistry } from "../kits/own-registry.ts";
 import { TestRegistry } from "../kits/registry.ts";
 
+/** Of a blob. */
+const HALF = 1_000_000;
 const before = takeCensus();
 const caches: OwnRegistry[] = [];
 afterAll(async () => {
@@ -91,44 +95,85 @@ test("a cache: one download for many, what is known is served when nobody answer
 test("a cache that is killed in the middle of a blob goes on where it was", async () => {
   const image = makeImage(`halves${"z".repeat(2_000_000)}`);
   const layer = digestOf(image.layer);
-  const ranges: (string | null)[] = [];
+  const ranges: (string | undefined)[] = [];
   let whole = false;
-  const behind = Bun.serve({
-    hostname: "127.0.0.1",
-    port: 0,
-    fetch(request) {
-      const { pathname } = new URL(request.url);
-      if (pathname.endsWith("/manifests/1"))
-        return new Response(image.manifest, { headers: { "Content-Type": types.manifest } });
-      if (!pathname.endsWith(layer)) return new Response("{}");
-      const range = request.headers.get("range");
+  const behind = createServer((request, response) => {
+    const path = request.url ?? "";
+    if (path.endsWith("/manifests/1")) {
+      response.writeHead(200, { "Content-Type": types.manifest }).end(image.manifest);
+    } else if (!path.endsWith(layer)) response.end("{}");
+    else {
+      const { range } = request.headers;
       ranges.push(range);
       const from = Number(/bytes=(\d+)-/.exec(range ?? "")?.[1] ?? 0);
       const size = image.layer.length;
-      const headers = { "Content-Range": `bytes ${from}-${size - 1}/${size}` };
-      if (whole) return new Response(image.layer.slice(from), { status: 206, headers });
-      // The second half never comes.
-      const half = new ReadableStream({
-        start: (to) => to.enqueue(image.layer.slice(0, 1_000_000)),
-      });
-      return new Response(half, { headers: { "Content-Length": String(size) } });
-    },
+      if (whole) {
+        const headers = { "Content-Range": `bytes ${from}-${size - 1}/${size}` };
+        response.writeHead(206, headers).end(image.layer.subarray(from));
+      } else {
+        // The second half never comes.
+        response.writeHead(200, { "Content-Length": size }).write(image.layer.subarray(0, HALF));
+      }
+    }
   });
-  const cache = await make(() => ["--proxy", `http://127.0.0.1:${behind.port}`]).start();
+  await new Promise<void>((resolve) => behind.listen(0, "127.0.0.1", resolve));
+  const { port } = behind.address() as AddressInfo;
+  const cache = await make(() => ["--proxy", `http://127.0.0.1:${port}`]).start();
   try {
     const client = new DistributionClient(`http://${cache.address}`, "halves");
     expect((await client.request("manifests/1")).status).toBe(200);
-    const first = client.request(`blobs/${layer}`).then((answer) => answer.arrayBuffer());
+    const first = client
+      .request(`blobs/${layer}`)
+      .then((answer) => answer.arrayBuffer())
+      .then(
+        () => "whole",
+        () => "broken off",
+      );
     const partial = `${cache.root}/content/ingest/${layer.slice(7)}.partial`;
-    while (!existsSync(partial) || statSync(partial).size < 1_000_000) await Bun.sleep(5);
+    while (!existsSync(partial) || statSync(partial).size === 0) await Bun.sleep(5);
     await cache.kill();
-    await expect(first).rejects.toThrow();
+    expect(await first).toBe("broken off");
+    const stored = statSync(partial).size;
     whole = true;
     await cache.start();
     const again = await client.request(`blobs/${layer}`);
     expect(digestOf(new Uint8Array(await again.arrayBuffer()))).toBe(layer);
-    expect(ranges).toEqual([null, "bytes=1000000-"]);
+    expect(ranges).toEqual([undefined, `bytes=${stored}-`]);
   } finally {
-    await behind.stop(true);
+    behind.close();
+    behind.closeAllConnections();
+  }
+});
+
+test("a cache before a registry with passwords reads as its user, and never says the password", async () => {
+  const hash = await Bun.password.hash("hushhush", { algorithm: "bcrypt", cost: 4 });
+  const behind = await new TestRegistry(`ann:${hash}\n`).start();
+  const cache = await make(() => ["--proxy", `http://${behind.address}`]).start({
+    REGISTRY_PROXY_USERNAME: "ann",
+    REGISTRY_PROXY_PASSWORD: "hushhush",
+  });
+  const stranger = await make(() => ["--proxy", `http://${behind.address}`]).start({
+    REGISTRY_PROXY_USERNAME: "ann",
+    REGISTRY_PROXY_PASSWORD: "hushwrong",
+  });
+  try {
+    const image = makeImage("guarded");
+    const Authorization = `Basic ${btoa("ann:hushhush")}`;
+    await new DistributionClient(`http://${behind.address}`, "own/app", {
+      Authorization,
+    }).pushImage(image, "1");
+    const read = (registry: OwnRegistry, path: string) =>
+      new DistributionClient(`http://${registry.address}`, "own/app").request(path, {
+        headers: { Accept: types.manifest },
+      });
+    expect(await (await read(cache, "manifests/1")).text()).toBe(image.manifest);
+    const blob = await read(cache, `blobs/${digestOf(image.layer)}`);
+    expect(digestOf(new Uint8Array(await blob.arrayBuffer()))).toBe(digestOf(image.layer));
+    const refused = await read(stranger, "manifests/1");
+    const text = await refused.clone().text();
+    expect(await refusal(refused)).toBe("403 DENIED");
+    for (const told of [text, cache.log, stranger.log]) expect(told).not.toContain("hush");
+  } finally {
+    await behind.stop();
   }
 });
