@@ -55,6 +55,11 @@ export class ImageDatabase {
     );
   }
 
+  /** Does all of something or nothing, whoever is killed meanwhile. */
+  atomically<T>(work: () => T): T {
+    return this.db.transaction(work)();
+  }
+
   /** Adds an image or keeps the one that is there. */
   add(image: NewImage): void {
     this.db.run("INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?, ?)", [

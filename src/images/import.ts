@@ -148,8 +148,10 @@ export async function importArchive(
         history: [{ created, comment: options.message ?? "Imported from -" }],
       };
       const id = await content.put(new TextEncoder().encode(JSON.stringify(document)));
-      data.add({ id, document, size, blobs: [id, spooled.digest] });
-      if (reference !== undefined) data.setTag(wholeTag(reference), id);
+      data.atomically(() => {
+        data.add({ id, document, size, blobs: [id, spooled.digest] });
+        if (reference !== undefined) data.setTag(wholeTag(reference), id);
+      });
       return id;
     } finally {
       await early?.end();

@@ -251,24 +251,27 @@ export class ImageStore {
       tell(true);
       for (const layer of image.layers)
         await this.content.commit({ ...layer, path: this.copyOf(layer) });
-      const id = await this.add(image, digests, size);
-      const replaced = names.flatMap((name) => {
-        const before = this.data.byReference(wholeTag(name));
-        this.data.setTag(wholeTag(name), id, 0);
-        return before === undefined || before === id
-          ? []
-          : [{ name: familiarReference(name), id: before }];
+      let replaced: LoadedImage["replaced"] = [];
+      const id = await this.add(image, digests, size, (added) => {
+        replaced = names.flatMap((name) => {
+          const before = this.data.byReference(wholeTag(name));
+          this.data.setTag(wholeTag(name), added, 0);
+          return before === undefined || before === added
+            ? []
+            : [{ name: familiarReference(name), id: before }];
+        });
       });
       this.resolved.clear();
       return { names: names.map(familiarReference), id, replaced };
     });
   }
 
-  /** Records an image whose layers are unpacked and whose layers' blobs are there. */
+  /** Records an image whose layers are unpacked and whose layers' blobs are there; `named` gives it its names, at once with it. */
   private async add(
     image: Pick<ArchivedImage, "configBytes" | "document" | "manifestBytes">,
     layers: readonly string[],
     size: number,
+    named: (id: string) => void,
   ): Promise<string> {
     const { document, configBytes, manifestBytes } = image;
     const documents = [configBytes, ...(manifestBytes === undefined ? [] : [manifestBytes])];
@@ -278,7 +281,10 @@ export class ImageStore {
       const manifest =
         manifestBytes === undefined ? undefined : await this.content.put(manifestBytes);
       const blobs = [id, ...layers, ...(manifest === undefined ? [] : [manifest])];
-      this.data.add({ id, document, size, manifest, blobs });
+      this.data.atomically(() => {
+        this.data.add({ id, document, size, manifest, blobs });
+        named(id);
+      });
       return id;
     });
   }
@@ -416,11 +422,12 @@ export class ImageStore {
       const isHere = (digest: string) => this.isHere(digest);
       const parts = { content, downloads, layers, isHere, source, report, signal };
       const size = await bringLayers(image, chain, parts);
-      const id = await this.add(image, digests, size);
-      this.data.expectNoMore(digests);
-      for (const digest of digests) this.data.addSource(digest, reference.domain, reference.path);
-      this.data.setDigest(wholeDigest(reference, image.digest), id);
-      if (reference.digest === undefined) this.data.setTag(wholeTag(reference), id, 0);
+      await this.add(image, digests, size, (id) => {
+        this.data.expectNoMore(digests);
+        for (const digest of digests) this.data.addSource(digest, reference.domain, reference.path);
+        this.data.setDigest(wholeDigest(reference, image.digest), id);
+        if (reference.digest === undefined) this.data.setTag(wholeTag(reference), id, 0);
+      });
       this.resolved.clear();
     });
   }
