@@ -204,7 +204,12 @@ test("hostile archives are contained, or refused with the entry's name; nothing 
     [`add('${"n".repeat(300)}', b'')`, "its name is too long"],
   ] as const) {
     const archive = dockerArchive([tar(script)], "bad:1");
-    await expect(store.load(stream(archive))).rejects.toThrow(message);
+    // Bun's own `rejects` waits in a loop of its own, in which threads are not heard.
+    const why = await store.load(stream(archive)).then(
+      () => "loaded",
+      (reason: Error) => reason.message,
+    );
+    expect(why).toContain(message);
   }
   expect(() => store.resolve("bad:1")).toThrow("No such image: bad:1");
   expect(readdirSync(`${dir}/overlay2/new`)).toEqual([]);

@@ -1,6 +1,5 @@
 /**
  * Threads that unpack layers, so that the daemon goes on answering: started when there is work, ended when there is none.
- * Nobody may call Bun.spawnSync meanwhile: messages of threads that come during it are lost (Bun 1.4).
  */
 import { closeSync } from "node:fs";
 import { availableParallelism } from "node:os";
