@@ -924,6 +924,7 @@ enum helper_code {
   HELPER_UNIX_DATAGRAM = 16,
   HELPER_SUBVOLUME = 17,
   HELPER_SUBVOLUME_DELETE = 18,
+  HELPER_SUBVOLUME_LIMIT = 19,
   HELPER_SECCOMP_RULE = 64,
   HELPER_OK = 128,
   HELPER_ERROR = 129,
@@ -1177,6 +1178,19 @@ static inline bool helper_subvolume_delete_read(struct helper_subvolume_delete *
   struct wire_reader r = {body, body + length, false};
   out->id = wire_get_u32(&r);
   out->path = wire_get_str(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → limit what a btrfs subvolume has for itself; the file system's quotas are switched on if they are not */
+struct helper_subvolume_limit {
+  uint32_t id;
+  const char *path;
+  uint64_t bytes;
+};
+static inline bool helper_subvolume_limit_read(struct helper_subvolume_limit *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->path = wire_get_str(&r);
+  out->bytes = wire_get_u64(&r);
   return !r.bad && r.at == r.end;
 }
 /* a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped */

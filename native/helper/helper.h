@@ -60,6 +60,7 @@ int handle_detached_mount(struct answer *out, const uint8_t *body, size_t length
 
 int handle_subvolume(struct answer *out, const uint8_t *body, size_t length);
 int handle_subvolume_delete(struct answer *out, const uint8_t *body, size_t length);
+int handle_subvolume_limit(struct answer *out, const uint8_t *body, size_t length);
 
 int handle_seccomp(struct answer *out, const uint8_t *body, size_t length);
 #endif

@@ -39,6 +39,7 @@ static const handler handlers[] = {
     [HELPER_UNIX_DATAGRAM] = handle_unix_datagram,
     [HELPER_SUBVOLUME] = handle_subvolume,
     [HELPER_SUBVOLUME_DELETE] = handle_subvolume_delete,
+    [HELPER_SUBVOLUME_LIMIT] = handle_subvolume_limit,
 };
 
 int fail(struct answer *out, int error, const char *format, ...) {

@@ -188,16 +188,28 @@ function checkLimits(deps: EngineDeps, hostConfig: HostConfig): void {
     );
 }
 
+const SIZE_UNITS = ["b", "k", "m", "g", "t", "p"];
+
+/** The bytes that --storage-opt size says; undefined without one. Throws a Fault "invalid" for what is no size. */
+export function sizeLimitOf({ StorageOpt = {} }: HostConfig): number | undefined {
+  const { size } = StorageOpt;
+  if (size === undefined) return undefined;
+  const [, count = "", unit = "b"] =
+    /^(\d+(?:\.\d+)?|\.\d+) ?(?:([bkmgtp])(?:i?b)?)?$/i.exec(size) ?? [];
+  if (count === "") throw fault("invalid", "storage-option", `invalid size: '${size}'`);
+  return Math.trunc(Number(count) * 1024 ** SIZE_UNITS.indexOf(unit.toLowerCase()));
+}
+
 /** A size that nothing would hold the container to is refused, not ignored. */
-function checkStorage({ StorageOpt = {} }: HostConfig): void {
-  for (const option of Object.keys(StorageOpt)) {
+function checkStorage({ driver }: Pick<EngineDeps, "driver">, hostConfig: HostConfig): void {
+  for (const option of Object.keys(hostConfig.StorageOpt ?? {}))
     if (option !== "size") throw fault("invalid", "storage-option", `Unknown option ${option}`);
-    throw fault(
-      "unsupported",
-      "storage-size",
-      "--storage-opt is supported only for overlay over xfs with 'pquota' mount option: berth does not limit the size of containers yet; leave it away, or put --data-root on a file system of that size",
-    );
-  }
+  if (sizeLimitOf(hostConfig) === undefined || driver.limitsSize) return;
+  throw fault(
+    "unsupported",
+    "storage-size",
+    `--storage-opt size is not supported by the storage driver ${driver.name}: use btrfs (berth system migrate), or put --data-root on a file system of that size`,
+  );
 }
 
 function checkRun(deps: EngineDeps, hostConfig: HostConfig): void {
@@ -244,7 +256,7 @@ export function checkHostConfig(
   checkNetwork(given, hostConfig);
   checkNames(hostConfig);
   checkNamespaces(deps, hostConfig);
-  checkStorage(hostConfig);
+  checkStorage(deps, hostConfig);
   checkRun(deps, hostConfig);
 }
 

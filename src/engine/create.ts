@@ -17,6 +17,7 @@ import {
   checkNetworking,
   logConfigOf,
   named,
+  sizeLimitOf,
   warningsOf,
 } from "./create-checks.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -202,6 +203,7 @@ export async function createFrom(
       id,
       chain: record.chain,
       volatile: record.hostConfig.AutoRemove === true,
+      size: sizeLimitOf(record.hostConfig),
     });
     // Preparing takes time: somebody else may have taken the name, or the image away.
     deps.registry.checkFree(name);

@@ -262,6 +262,10 @@ class HelperKernel implements Kernel {
     await this.channel.request({ name: "subvolume_delete", path });
   }
 
+  async limitSubvolume(path: string, bytes: number): Promise<void> {
+    await this.channel.request({ name: "subvolume_limit", path, bytes: BigInt(bytes) });
+  }
+
   async sendUnixDatagram(path: string, data: Uint8Array): Promise<void> {
     await this.channel.request({ name: "unix_datagram", path, data });
   }

@@ -97,6 +97,11 @@ export interface Kernel {
   makeSubvolume(path: string, source?: string): Promise<void>;
   /** Deletes a btrfs subvolume at once, whatever is in it; ENOTEMPTY when another subvolume is. */
   deleteSubvolume(path: string): Promise<void>;
+  /**
+   * Limits the bytes that a btrfs subvolume has for itself: beyond them writes fail with EDQUOT. Switches the file system's
+   * quotas on.
+   */
+  limitSubvolume(path: string, bytes: number): Promise<void>;
   /** Sends one datagram to a Unix socket; EAGAIN when the receiver has no room at the moment. */
   sendUnixDatagram(path: string, data: Uint8Array): Promise<void>;
   /** Attaches a program (struct bpf_insn[] of type CGROUP_DEVICE) to a version-2 cgroup, for as long as that lives. */

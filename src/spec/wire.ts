@@ -537,6 +537,11 @@ export const helperFrames = {
     id: "u32",
     path: "str",
   }),
+  subvolume_limit: kind(
+    19,
+    "→ limit what a btrfs subvolume has for itself; the file system's quotas are switched on if they are not",
+    { id: "u32", path: "str", bytes: "u64" },
+  ),
   seccomp_rule: kind(
     64,
     "a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped",

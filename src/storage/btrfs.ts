@@ -15,11 +15,16 @@ const SUBVOLUME_INODE = 256;
 export class BtrfsDriver extends WholeTreeDriver {
   readonly name = "btrfs";
   protected readonly same = sameInSnapshots;
+  override readonly limitsSize = true;
 
   protected async copy(from: string, to: string): Promise<void> {
     if (from !== `${this.root}/init`) return this.kernel.makeSubvolume(to, from);
     await this.kernel.makeSubvolume(to);
     await copyTree(`${from}/.`, to);
+  }
+
+  protected override limit(path: string, bytes: number): Promise<void> {
+    return this.kernel.limitSubvolume(path, bytes);
   }
 
   /** A subvolume goes at once. One with others in it, which a container may have made, is deleted file by file. */

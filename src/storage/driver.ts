@@ -17,6 +17,7 @@ export interface StorageKernel extends Privileged {
   close(handle: number): Promise<void>;
   makeSubvolume(path: string, source?: string): Promise<void>;
   deleteSubvolume(path: string): Promise<void>;
+  limitSubvolume(path: string, bytes: number): Promise<void>;
 }
 
 /** The drivers that there are. */
@@ -51,6 +52,8 @@ export interface ContainerLayer {
   readonly chain: readonly string[];
   /** Gives up crash safety of the writable layer for speed; for containers that are removed when they end. */
   readonly volatile: boolean;
+  /** What it may write, in bytes; only where the driver limits sizes. */
+  readonly size?: number | undefined;
 }
 
 /** A layer to unpack. */
@@ -98,6 +101,8 @@ export interface Movable {
 
 /** A snapshot driver. All paths are below its own directory, which nobody but root can enter. */
 export interface SnapshotDriver extends Movable {
+  /** Whether it can hold a container to a size. */
+  readonly limitsSize: boolean;
   readonly name: DriverName;
   /** True when a layer can be unpacked before the one below it is there. */
   readonly independent: boolean;

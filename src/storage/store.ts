@@ -60,6 +60,7 @@ export interface Comparison {
 
 /** What the drivers do alike. */
 export abstract class Store implements SnapshotDriver {
+  readonly limitsSize: boolean = false;
   abstract readonly name: DriverName;
   abstract readonly independent: boolean;
   private counter = 0;

@@ -16,6 +16,9 @@ export abstract class WholeTreeDriver extends Store {
   /** Copies a tree; `to` is not there yet, and what of it is there after a failure is thrown away by the caller. */
   protected abstract copy(from: string, to: string): Promise<void>;
 
+  /** Holds a copy to a size; bytes beyond what it was copied from. */
+  protected async limit(_path: string, _bytes: number): Promise<void> {}
+
   /** What tells that a copy has not changed. */
   protected abstract readonly same: Sameness;
 
@@ -33,6 +36,7 @@ export abstract class WholeTreeDriver extends Store {
     mkdirSync(scratch, { mode: 0o700 });
     try {
       await this.copy(this.base(container.chain.at(-1)), `${scratch}/root`);
+      if (container.size !== undefined) await this.limit(`${scratch}/root`, container.size);
       renameSync(scratch, this.container(container.id));
     } catch (error) {
       this.discard(scratch);

@@ -444,7 +444,9 @@ for (const [asked, words] of refused)
 
 test("a size of the container's layer, which nothing would hold it to, is refused", async () => {
   const limited = await create({ Cmd: ["true"], HostConfig: { StorageOpt: { size: "10G" } } });
-  expect(limited.body.message).toContain("--storage-opt is supported only for overlay over xfs");
+  expect(limited.body.message).toContain(
+    "--storage-opt size is not supported by the storage driver overlay2",
+  );
   expect(limited.status).toBe(501);
   const odd = await create({ Cmd: ["true"], HostConfig: { StorageOpt: { odd: "1" } } });
   expect([odd.status, odd.body.message]).toEqual([400, "Unknown option odd"]);

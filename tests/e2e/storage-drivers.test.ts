@@ -113,6 +113,32 @@ describe.each(daemons)("a daemon with %s on %s", (driver, kind) => {
     },
   );
 
+  run("a size that a container is held to, or its refusal", async () => {
+    const fill = "dd if=/dev/zero of=/big bs=1M count=40 conv=fsync 2>&1; wc -c < /big";
+    const limited = ["run", "--rm", "--storage-opt", "size=16m", "busybox", "sh", "-c", fill];
+    const done = await daemon.berth(...limited);
+    if (driver !== "btrfs") {
+      expect(done.status).toBe(125);
+      expect(done.err).toContain(`size is not supported by the storage driver ${driver}`);
+      return;
+    }
+    expect(done.out).toContain("Disk quota exceeded");
+    const written = Number(done.out.trim().split("\n").at(-1));
+    expect(written).toBeGreaterThan(10 << 20);
+    expect(written).toBeLessThanOrEqual(16 << 20);
+    const free = await berth("run", "--rm", "busybox", "sh", "-c", fill);
+    expect(free.trim().split("\n").at(-1)).toBe(String(40 << 20));
+    const wrong = await daemon.berth(
+      "run",
+      "--rm",
+      "--storage-opt",
+      "size=much",
+      "busybox",
+      "true",
+    );
+    expect(wrong.err).toContain("invalid size: 'much'");
+  });
+
   run(
     "a directory that is replaced, and volumes filled from layers that take things away",
     async () => {

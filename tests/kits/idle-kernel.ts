@@ -13,4 +13,5 @@ export const idleKernel: StorageKernel = {
   close: async () => {},
   makeSubvolume: async () => {},
   deleteSubvolume: async () => {},
+  limitSubvolume: async () => {},
 };
