@@ -32,6 +32,8 @@ interface Leaf {
   names: number;
   /** Where a symbolic link leads. */
   readonly target: string | undefined;
+  /** It takes away what is below. */
+  readonly whiteout?: boolean;
 }
 
 interface Directory {
@@ -148,6 +150,8 @@ class LayerTree {
       const before = parent.children.get(name);
       const directory = before !== undefined && isDirectory(before) ? before : newDirectory();
       if (directory !== before) this.forget(parent, name);
+      // A directory in the place of what this layer has taken away has nothing of what was below.
+      if (before !== undefined && !isDirectory(before) && before.whiteout) directory.opaque = true;
       directory.about = attributesOf(entry, S_IFDIR);
       parent.children.set(name, directory);
       return;
@@ -206,7 +210,7 @@ class LayerTree {
     this.forget(parent, name);
     const about = { mode: kinds.char, uid: 0, gid: 0, mtime: 0, xattrs: new Map() };
     const mark = { nid: this.image.node(about, 0, 0), mode: kinds.char, target: undefined };
-    parent.children.set(name, { ...mark, names: 1 });
+    parent.children.set(name, { ...mark, names: 1, whiteout: true });
   }
 
   /** Takes a name away, and everything below it. */

@@ -139,9 +139,15 @@ export class Extractor {
       if (name === OPAQUE) return this.opaque(spot);
       if (name.startsWith(WHITEOUT)) return this.whiteout(spot, entry);
     }
+    // A directory in the place of what this layer has taken away has nothing of what was below.
+    const hides =
+      entry.type === "directory" &&
+      this.options.whiteouts === "overlay" &&
+      placeIn(spot.directory, name)?.isWhiteout === true;
     // A file finds out by itself whether something is in its place: there seldom is.
     if (entry.type !== "file") this.clear(entry, spot);
     await this.make(entry, spot, reader);
+    if (hides) await this.markOpaque(parent === "" ? name : `${parent}/${name}`);
   }
 
   private async make(entry: TarEntry, spot: Spot, reader: TarReader): Promise<void> {
@@ -256,12 +262,14 @@ export class Extractor {
     this.tree.remove(parent, name);
   }
 
-  private async opaque({ parent, directory }: Spot): Promise<void> {
-    if (this.options.whiteouts === "overlay") {
-      const value = new TextEncoder().encode("y");
-      await this.kernel.setXattr(pathForOthers(directory, "."), "trusted.overlay.opaque", value);
-      return;
-    }
+  private markOpaque(path: string): Promise<void> {
+    const value = new TextEncoder().encode("y");
+    const place = pathForOthers(this.tree.directory(path), ".");
+    return this.kernel.setXattr(place, "trusted.overlay.opaque", value);
+  }
+
+  private async opaque({ parent }: Spot): Promise<void> {
+    if (this.options.whiteouts === "overlay") return this.markOpaque(parent);
     // What this layer itself has put there comes after its opaque mark by the specification's own advice.
     this.tree.empty(parent);
   }

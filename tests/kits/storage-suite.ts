@@ -86,6 +86,7 @@ const base = archive([
   { path: "directory/below", data: "b" },
   { path: "opaque/below", data: "b" },
   { path: "merged/below", data: "b" },
+  { path: "replaced/below", data: "b" },
   { path: "turned", data: "a file" },
   { path: "flat/inside", data: "in a directory" },
   { path: "usr/lib/", mode: 0o755 },
@@ -99,6 +100,9 @@ const second = archive([
   { path: "opaque/" },
   { path: "opaque/.wh..wh..opq" },
   { path: "opaque/above", data: "a" },
+  { path: ".wh.replaced" },
+  { path: "replaced/", mode: 0o755 },
+  { path: "replaced/above", data: "a" },
   { path: "merged/", mode: 0o700 },
   { path: "merged/above", data: "a" },
   { path: "turned/", mode: 0o711 },
@@ -306,6 +310,7 @@ function layers(bench: () => Bench): void {
     for (const path of ["bin/gone", "directory", "opaque/below", "flat/inside"])
       expect([path, existsSync(`${root}/${path}`)]).toEqual([path, false]);
     expect(readdirSync(`${root}/opaque`)).toEqual(["above"]);
+    expect(readdirSync(`${root}/replaced`)).toEqual(["above"]);
     expect(readdirSync(`${root}/merged`).sort()).toEqual(["above", "below"]);
     expect(line("merged")).toBe("merged 40700 0:0");
     expect(line("turned")).toBe("turned 40711 0:0");
