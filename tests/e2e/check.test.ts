@@ -217,11 +217,8 @@ test("rows without files: volumes are made anew, containers are named; nothing i
   await ok("commit", "own", "own:1");
   await ok("rm", "own");
   const before = blobs();
-  await ok(
-    "commit",
-    await ok("create", "--name", "second", "own:1", "touch", "/x").then((out) => out.trim()),
-    "own:2",
-  );
+  await ok("run", "--name", "second", "own:1", "touch", "/x");
+  await ok("commit", "second", "own:2");
   await ok("rm", "second");
   const mine = blobs().filter(
     (hex) => !before.includes(hex) && !readFileSync(blob(hex), "utf8").startsWith("{"),

@@ -15,7 +15,8 @@ async function play(runtime: string, script: string): Promise<{ said: string; st
   const child = Bun.spawn([runtime, join(clients, script)], {
     env: {
       PATH: process.env.PATH ?? "",
-      HOME: "/nonexistent",
+      // Bun makes a directory of its own in it.
+      HOME: daemon.directory,
       DOCKER_HOST: `unix://${daemon.socket}`,
       RYUK_CONTAINER_IMAGE: "reaper:1",
     },

