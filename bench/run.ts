@@ -8,6 +8,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { join } from "node:path";
+import { builds } from "./build.ts";
 import { images } from "./images.ts";
 import { Bench, root } from "./kit.ts";
 import { copy, exec, hundred, list } from "./life.ts";
@@ -15,7 +16,19 @@ import { logs } from "./logs.ts";
 import { memory } from "./memory.ts";
 import { many, parallel, starts } from "./starts.ts";
 
-const sections = { starts, memory, parallel, exec, list, hundred, copy, many, logs, images };
+const sections = {
+  starts,
+  memory,
+  parallel,
+  exec,
+  list,
+  hundred,
+  copy,
+  many,
+  logs,
+  images,
+  builds,
+};
 
 function results({ rows, rounds }: Bench): string {
   const cpu = cpus();

@@ -113,6 +113,8 @@ export interface BuildOptions {
   readonly noCache: boolean;
   readonly pull: boolean;
   readonly squash: boolean;
+  /** Makes an image of what there was before a step that fails. */
+  readonly keepFailed: boolean;
   /** By their ids. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   readonly limits: {

@@ -134,6 +134,7 @@ export class Performer {
     work: () => Promise<ByteStream>,
   ): Promise<Done> {
     const { images, cache } = this.deps;
+    this.request.report({ kind: "running", step: step.number });
     return images.during(step.snapshot, async () =>
       images.addLayer(step.snapshot, await work(), (snapshot) => {
         const created = this.now();
@@ -267,7 +268,6 @@ export class Performer {
   private async execute(step: StepInput, work: RunWork, mounts: StepMounts): Promise<ByteStream> {
     const { runner } = this.deps;
     const { request } = this;
-    request.report({ kind: "running", step: step.number });
     const prepared = await mounts.prepare();
     try {
       const outcome = await runner.run({

@@ -22,6 +22,8 @@ export interface BuildRequest {
   readonly hostPlatform: Platform;
   readonly noCache: boolean;
   readonly pull: boolean;
+  /** Makes an image of what there was before a step that fails. */
+  readonly keepFailed: boolean;
   readonly limits: StepLimits;
   readonly labels: Readonly<Record<string, string>>;
   /** By their ids. */

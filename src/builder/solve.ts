@@ -3,11 +3,13 @@
  * or done.
  */
 
-import { fault } from "../base/errors.ts";
+import { fault, messageOf } from "../base/errors.ts";
 import type { HistoryEntry } from "../images/index.ts";
+import { excerptOf } from "../spec/build-events.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
 import { type Platform, parsePlatform } from "../spec/platform.ts";
 import { evaluateStage, type Step, scratchConfig } from "./dockerfile/evaluate.ts";
+import type { Instruction } from "./dockerfile/instructions.ts";
 import { type BuildArguments, globalScope, unusedArguments } from "./dockerfile/scope.ts";
 import { mistake } from "./dockerfile/source.ts";
 import {
@@ -19,7 +21,7 @@ import {
 } from "./dockerfile/stages.ts";
 import { expandWord } from "./dockerfile/words.ts";
 import { Performer, type PerformerDeps, type StageFiles } from "./perform.ts";
-import type { BaseImage, Snapshot } from "./ports.ts";
+import type { BaseImage, BuiltImage, Snapshot } from "./ports.ts";
 import type { BuildRequest } from "./request.ts";
 
 /** A stage that was built. */
@@ -70,6 +72,31 @@ function withTimes(base: readonly HistoryEntry[], own: readonly HistoryEntry[]):
   });
 }
 
+/** A step that failed, and what it stood on. */
+interface FailedAt {
+  readonly step: number;
+  readonly instruction: Instruction;
+  readonly snapshot?: Snapshot;
+  readonly config?: ImageConfig;
+  readonly platform?: Platform;
+}
+
+/** An image of what a step would have changed, to look into; its command is a shell. */
+function stateBefore(at: FailedAt, snapshot: Snapshot): BuiltImage {
+  const created = new Date().toISOString();
+  const { Entrypoint: _, ...config } = at.config ?? {};
+  return {
+    config: { ...config, Cmd: ["/bin/sh"] },
+    created,
+    history: snapshot.diffIds.map(() => ({ created, comment: "the state before a failed step" })),
+    platform: at.platform ?? { os: "linux", architecture: "" },
+    snapshot,
+  };
+}
+
+/** Instructions that may change files. */
+const working: ReadonlySet<Instruction["kind"]> = new Set(["run", "copy", "add", "workdir"]);
+
 /** One build. */
 class Build {
   private readonly dockerfile: Dockerfile;
@@ -79,6 +106,7 @@ class Build {
   private readonly globals: ReadonlyMap<string, string>;
   private readonly stages = new Map<number, Promise<BuiltStage>>();
   private readonly performer: Performer;
+  private hasFailed = false;
 
   constructor(
     private readonly deps: PerformerDeps,
@@ -147,8 +175,36 @@ class Build {
   }
 
   private tell(stage: Stage, step: number, text: string): void {
-    const name = stage.name ?? String(stage.index);
-    this.request.report({ kind: "step", step, total: this.total, stage: name, text });
+    const first = this.firstStep(stage);
+    const works = stage.instructions.map(({ kind }) => working.has(kind));
+    const index = step - first;
+    const at = 1 + works.slice(0, index).filter(Boolean).length;
+    const place =
+      index === 0 || works[index - 1] ? { at, of: 1 + works.filter(Boolean).length } : undefined;
+    const alone = this.dockerfile.stages.length === 1 ? "" : `stage-${stage.index}`;
+    const name = stage.name ?? alone;
+    this.request.report({ kind: "step", step, total: this.total, stage: name, text, place });
+  }
+
+  /** Tells what failed, once, and where in the Dockerfile. */
+  private async failed(error: unknown, at: FailedAt): Promise<void> {
+    if (this.hasFailed || this.request.signal.aborted) return;
+    this.hasFailed = true;
+    const { request, deps } = this;
+    const { first, last } = at.instruction.raw.lines;
+    const before =
+      request.keepFailed && at.snapshot !== undefined && at.snapshot.chain.length > 0
+        ? await deps.images.create(stateBefore(at, at.snapshot))
+        : undefined;
+    request.report({
+      kind: "failed",
+      step: at.step,
+      message: messageOf(error),
+      exitStatus:
+        error instanceof Error && "exitStatus" in error ? Number(error.exitStatus) : undefined,
+      excerpt: excerptOf(request.dockerfile, [first, last]),
+      before,
+    });
   }
 
   private async base(stage: Stage, step: number): Promise<BaseImage> {
@@ -177,7 +233,10 @@ class Build {
 
   private async build(stage: Stage): Promise<BuiltStage> {
     const first = this.firstStep(stage);
-    const base = await this.base(stage, first);
+    const base = await this.base(stage, first).catch(async (error) => {
+      await this.failed(error, { step: first, instruction: stage.from });
+      throw error;
+    });
     this.request.report({ kind: "done", step: first, layer: base.snapshot.chain.at(-1) });
     const { steps, config, author } = evaluateStage({
       instructions: stage.instructions,
@@ -193,7 +252,14 @@ class Build {
     for (const [index, step] of steps.entries()) {
       const number = first + Math.max(0, index - triggers + 1);
       if (index >= triggers) this.tell(stage, number, step.instruction.raw.text);
-      const done = await this.step(stage, step, number, snapshot);
+      const on = snapshot;
+      const done = await this.step(stage, step, number, on).catch(async (error) => {
+        const { instruction, config: own } = step;
+        const { platform } = base;
+        const at = { step: number, instruction, snapshot: on, config: own, platform };
+        await this.failed(error, at);
+        throw error;
+      });
       own.push(done.history);
       snapshot = done.snapshot;
       this.request.report({ kind: "done", step: number, layer: done.layer });
@@ -240,7 +306,22 @@ class Build {
   }
 }
 
+/** Reads the Dockerfile; a mistake in it is told with its lines. */
+function begin(deps: PerformerDeps, request: BuildRequest): Build {
+  try {
+    return new Build(deps, request);
+  } catch (error) {
+    const message = messageOf(error);
+    const line = Number(/^dockerfile parse error on line (\d+)/.exec(message)?.[1]);
+    const excerpt = line > 0 ? excerptOf(request.dockerfile, [line, line]) : undefined;
+    const none = { exitStatus: undefined, before: undefined };
+    if (excerpt !== undefined)
+      request.report({ kind: "failed", step: 0, message, excerpt, ...none });
+    throw error;
+  }
+}
+
 /** Builds an image; gives its id. Rejects with Faults in Docker's words, and with the signal's reason. */
 export async function build(deps: PerformerDeps, request: BuildRequest): Promise<string> {
-  return new Build(deps, request).run();
+  return begin(deps, request).run();
 }

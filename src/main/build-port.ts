@@ -219,6 +219,7 @@ export class Builds implements BuildPort {
       options;
     const request: BuildRequest = {
       ...{ target, args, platform, noCache, pull, limits, labels, secrets, tags, signal },
+      keepFailed: options.keepFailed,
       dockerfile: context.dockerfile,
       context: context.tree,
       contextDirectory: context.directory,

@@ -8,9 +8,11 @@ export type BuildEvent =
       readonly kind: "step";
       readonly step: number;
       readonly total: number;
-      /** The stage's name or number. */
+      /** The stage's name; "" for the only one, "stage-N" for one of several without a name. */
       readonly stage: string;
       readonly text: string;
+      /** Its number among the instructions of its stage that make something, FROM being the first; undefined: it makes nothing. */
+      readonly place?: { readonly at: number; readonly of: number } | undefined;
     }
   | { readonly kind: "cached"; readonly step: number }
   | { readonly kind: "running"; readonly step: number }
@@ -21,5 +23,54 @@ export type BuildEvent =
       readonly bytes: Uint8Array;
     }
   | { readonly kind: "done"; readonly step: number; readonly layer: string | undefined }
+  | {
+      readonly kind: "failed";
+      readonly step: number;
+      readonly message: string;
+      /** Undefined: no command was what failed. */
+      readonly exitStatus: number | undefined;
+      /** Where in the Dockerfile. */
+      readonly excerpt: Excerpt | undefined;
+      /** An image of what there was before the step, if one was asked for. */
+      readonly before: string | undefined;
+    }
   | { readonly kind: "notice"; readonly step: number; readonly text: string }
   | { readonly kind: "warning"; readonly text: string };
+
+/** Lines of a Dockerfile, of which some are meant; counted from 1. */
+export interface Excerpt {
+  /** The number of the first of `lines`. */
+  readonly from: number;
+  readonly lines: readonly string[];
+  /** The first and the last that are meant. */
+  readonly marked: readonly [first: number, last: number];
+}
+
+/** An event as it is sent: text for bytes. */
+export type SentBuildEvent =
+  | Exclude<BuildEvent, { kind: "output" }>
+  | {
+      readonly kind: "output";
+      readonly step: number;
+      readonly stream: "stdout" | "stderr";
+      readonly text: string;
+    };
+
+/** A line of the answer to POST /build with berth-events=1. */
+export interface BuildLine {
+  readonly event?: SentBuildEvent;
+  /** When it happened; milliseconds since 1970. */
+  readonly time?: number;
+  readonly aux?: { readonly ID?: string };
+  readonly error?: string;
+  readonly errorDetail?: { readonly code?: number; readonly message?: string };
+}
+
+const AROUND = 2;
+
+/** Lines of a text, with some before and after them. */
+export function excerptOf(text: string, marked: Excerpt["marked"]): Excerpt {
+  const from = Math.max(1, marked[0] - AROUND);
+  const lines = text.split(/\r?\n/).slice(from - 1, marked[1] + AROUND);
+  return { from, lines, marked };
+}

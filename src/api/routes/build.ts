@@ -83,6 +83,7 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
     noCache: boolean(query, "nocache"),
     pull: boolean(query, "pull"),
     squash: boolean(query, "squash"),
+    keepFailed: boolean(query, "berth-keep-failed"),
     secrets: secretsOf(request.headers["x-berth-secrets"]),
     limits: {
       memory: integer(query, "memory", 0),
@@ -103,15 +104,33 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
   };
 }
 
-/** The lines of docker build before BuildKit, which clients of this endpoint read. */
-class ClassicStream {
-  private write: ((value: unknown) => void) | undefined;
+/** Characters may be cut anywhere. */
+class Texts {
   private readonly decoders = new Map<string, TextDecoder>();
 
-  constructor(
-    private readonly context: Context,
-    private readonly quiet: boolean,
-  ) {}
+  of(step: number, stream: string, bytes: Uint8Array): string {
+    const key = `${step}:${stream}`;
+    const decoder = this.decoders.get(key) ?? new TextDecoder();
+    this.decoders.set(key, decoder);
+    return decoder.decode(bytes, { stream: true });
+  }
+}
+
+/** What is told of a build, as lines of JSON. */
+interface BuildStream {
+  readonly begun: boolean;
+  line(value: object): void;
+  tell(event: BuildEvent): void;
+  /** The image is there. */
+  built(id: string): void;
+  tagged(tag: string): void;
+}
+
+/** Lines are begun with the first one: until then the answer may be an error's status. */
+class Lines {
+  private write: ((value: unknown) => void) | undefined;
+
+  constructor(private readonly context: Context) {}
 
   get begun(): boolean {
     return this.write !== undefined;
@@ -121,9 +140,45 @@ class ClassicStream {
     this.write ??= jsonLines(this.context);
     this.write(value);
   }
+}
 
-  text(text: string): void {
+/** An extension, for berth's own command line: every event as it is (spec/build-events.ts). */
+class EventStream extends Lines implements BuildStream {
+  private readonly texts = new Texts();
+
+  tell(event: BuildEvent): void {
+    const time = Date.now();
+    if (event.kind !== "output") return this.line({ event, time });
+    const { bytes, ...rest } = event;
+    this.line({ event: { ...rest, text: this.texts.of(event.step, event.stream, bytes) }, time });
+  }
+
+  built(): void {}
+
+  tagged(): void {}
+}
+
+/** The lines of docker build before BuildKit, which clients of this endpoint read. */
+class ClassicStream extends Lines implements BuildStream {
+  private readonly texts = new Texts();
+
+  constructor(
+    context: Context,
+    private readonly quiet: boolean,
+  ) {
+    super(context);
+  }
+
+  private text(text: string): void {
     if (!this.quiet) this.line({ stream: text });
+  }
+
+  built(id: string): void {
+    this.line({ stream: this.quiet ? `${id}\n` : `Successfully built ${id.slice(7, 19)}\n` });
+  }
+
+  tagged(tag: string): void {
+    this.text(`Successfully tagged ${tag.includes(":") ? tag : `${tag}:latest`}\n`);
   }
 
   tell(event: BuildEvent): void {
@@ -138,7 +193,7 @@ class ClassicStream {
         if (event.layer !== undefined) this.text(` ---> ${event.layer.slice(7, 19)}\n`);
         break;
       case "output":
-        this.text(this.decoded(`${event.step}:${event.stream}`, event.bytes));
+        this.text(this.texts.of(event.step, event.stream, event.bytes));
         break;
       case "notice":
         this.text(`${event.text}\n`);
@@ -147,32 +202,26 @@ class ClassicStream {
         this.text(`[Warning] ${event.text}\n`);
         break;
       case "running":
+      case "failed":
         break;
     }
-  }
-
-  /** Characters may be cut anywhere. */
-  private decoded(key: string, bytes: Uint8Array): string {
-    const decoder = this.decoders.get(key) ?? new TextDecoder();
-    this.decoders.set(key, decoder);
-    return decoder.decode(bytes, { stream: true });
   }
 }
 
 async function build(context: Context, { builds, events }: ApiPorts): Promise<undefined> {
   const options = optionsOf(context);
-  const stream = new ClassicStream(context, boolean(context.query, "q"));
+  const { query } = context;
+  const stream: BuildStream = boolean(query, "berth-events")
+    ? new EventStream(context)
+    : new ClassicStream(context, boolean(query, "q"));
   try {
     const body = context.request as unknown as Bytes;
     const id = await builds.build(body, { ...options, report: (event) => stream.tell(event) });
     stream.line({ aux: { ID: id } });
-    const { query } = context;
-    stream.line({
-      stream: boolean(query, "q") ? `${id}\n` : `Successfully built ${id.slice(7, 19)}\n`,
-    });
+    stream.built(id);
     for (const tag of options.tags) {
       events.emit("image", "tag", id, { name: tag });
-      stream.text(`Successfully tagged ${tag.includes(":") ? tag : `${tag}:latest`}\n`);
+      stream.tagged(tag);
     }
   } catch (error) {
     if (!stream.begun) throw error;

@@ -4,21 +4,19 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { ByteStream } from "../../base/compression.ts";
 import { tarEnd } from "../../base/tar-writer.ts";
+import type { ApiResponse } from "../../client/index.ts";
+import type { BuildLine } from "../../spec/build-events.ts";
 import { fileEntries, localContext } from "../build-context.ts";
-import { type Command, ExitError } from "../command.ts";
+import { type BuildDisplay, displayOf } from "../build-display.ts";
+import { failureLines } from "../build-steps.ts";
+import { type Command, type Context, ExitError } from "../command.ts";
 import { parseUlimit } from "../container-options/resources.ts";
 import { buildAuthHeaders } from "../docker-config.ts";
 import { parseBytes } from "../flag-values.ts";
 import { flag, type Parsed } from "../flags.ts";
-import { out } from "../output.ts";
+import { err, out } from "../output.ts";
 import { inputFrom } from "../streams.ts";
-
-interface Line {
-  readonly stream?: string;
-  readonly error?: string;
-  readonly errorDetail?: { readonly code?: number };
-  readonly aux?: { readonly ID?: string };
-}
+import { isTerminal } from "../terminal.ts";
 
 /** "NAME=VALUE", or a name whose value the environment has; a name without one is left out. */
 function pairs(items: readonly string[]): Record<string, string> {
@@ -129,7 +127,8 @@ function queryOf(parsed: Parsed, dockerfile: string, remote: string | undefined)
     platform: parsed.text("platform") || undefined,
     nocache: parsed.on("no-cache") || undefined,
     pull: parsed.on("pull") || undefined,
-    q: parsed.on("quiet") || undefined,
+    "berth-events": 1,
+    "berth-keep-failed": parsed.on("debug-on-failure") || undefined,
     squash: parsed.on("squash") || undefined,
     memory: bytes("memory"),
     memswap: bytes("memory-swap"),
@@ -146,6 +145,79 @@ function queryOf(parsed: Parsed, dockerfile: string, remote: string | undefined)
   };
 }
 
+function progressOf(parsed: Parsed): string {
+  const given = parsed.text("progress");
+  return given === "auto" ? process.env.BUILDKIT_PROGRESS || given : given;
+}
+
+/** Tells how much has been sent. */
+async function* counted(stream: ByteStream, display: BuildDisplay): ByteStream {
+  display.sent(0);
+  for await (const piece of stream) {
+    display.sent(piece.length);
+    yield piece;
+  }
+}
+
+/** Sends the context and what is wanted; gives the answer, which has only begun. */
+async function send(
+  { client }: Context,
+  parsed: Parsed,
+  where: string,
+  display: BuildDisplay,
+): Promise<ApiResponse> {
+  const { stream, dockerfile, remote } = {
+    remote: undefined,
+    ...(await contextOf(where, parsed.text("file"))),
+  };
+  const secrets = Object.fromEntries(parsed.all("secret").map(secretOf));
+  const headers = {
+    ...buildAuthHeaders(),
+    ...(Object.keys(secrets).length === 0
+      ? {}
+      : { "X-Berth-Secrets": Buffer.from(JSON.stringify(secrets)).toString("base64url") }),
+  };
+  const query = queryOf(parsed, dockerfile, remote);
+  return client.request("POST", "/build", {
+    query,
+    headers,
+    ...(stream === undefined ? {} : { stream: counted(stream, display) }),
+  });
+}
+
+/** Shows what the daemon tells, to the end; gives the image's id. Throws what the build failed with. */
+async function follow(answer: ApiResponse, display: BuildDisplay): Promise<string> {
+  let id = "";
+  for await (const line of answer.values<BuildLine>()) {
+    display.take(line);
+    if (line.error !== undefined) {
+      if (line.errorDetail?.code !== undefined)
+        throw new ExitError(line.errorDetail.code, line.error);
+      throw new Error(line.error);
+    }
+    if (line.aux?.ID !== undefined) id = line.aux.ID;
+  }
+  return id;
+}
+
+/** A shell in the state before the step that failed, which is then forgotten; without a terminal, how to have one. */
+async function lookInto({ client }: Context, image: string | undefined): Promise<void> {
+  if (image === undefined) return;
+  const short = image.replace("sha256:", "").slice(0, 12);
+  const argv = ["run", "--rm", "-it", short];
+  if (!isTerminal(0) || !isTerminal(1)) {
+    err(`The state before this step: berth ${argv.join(" ")} (forget it: berth rmi ${short})\n`);
+    return;
+  }
+  err("A shell in the state before this step; its end ends the build:\n");
+  const shell = Bun.spawn([process.execPath, ...argv], {
+    stdio: ["inherit", "inherit", "inherit"],
+    env: { ...process.env, BERTH_HOST: client.host.url },
+  });
+  await shell.exited;
+  await client.json("DELETE", `/images/${image}`);
+}
+
 /** The command. */
 export const command: Command = {
   usage: "[OPTIONS] PATH | URL | -",
@@ -160,6 +232,12 @@ export const command: Command = {
     flag("cpu-shares", "c", "int", "CPU shares (relative weight)"),
     flag("cpuset-cpus", "", "string", "CPUs in which to allow execution (0-3, 0,1)"),
     flag("cpuset-mems", "", "string", "MEMs in which to allow execution (0-3, 0,1)"),
+    flag(
+      "debug-on-failure",
+      "",
+      "bool",
+      "Open a shell in the state before the step that fails (without a terminal: keep it as an image)",
+    ),
     flag("file", "f", "string", 'Name of the Dockerfile (default: "PATH/Dockerfile")'),
     flag("force-rm", "", "bool", "Always remove intermediate containers"),
     flag("iidfile", "", "string", "Write the image ID to a file"),
@@ -179,7 +257,13 @@ export const command: Command = {
     ),
     flag("no-cache", "", "bool", "Do not use cache when building the image"),
     flag("platform", "", "string", "Set target platform for build"),
-    flag("progress", "", "string", "Set type of progress output (auto, plain, quiet)", "auto"),
+    flag(
+      "progress",
+      "",
+      "string",
+      "Set type of progress output (auto, plain, tty, quiet, rawjson)",
+      "auto",
+    ),
     flag("pull", "", "bool", "Always attempt to pull all referenced images"),
     flag("quiet", "q", "bool", "Suppress the build output and print image ID on success"),
     flag("rm", "", "bool", "Remove intermediate containers after a successful build", "true"),
@@ -195,39 +279,31 @@ export const command: Command = {
     flag("target", "", "string", "Set the target build stage to build"),
     flag("ulimit", "", "ulimit", "Ulimit options", "[]"),
   ],
-  async run({ client }, parsed) {
+  async run(context, parsed) {
     const [where = "."] = parsed.args;
-    const { stream, dockerfile, remote } = {
-      remote: undefined,
-      ...(await contextOf(where, parsed.text("file"))),
-    };
-    const secrets = Object.fromEntries(parsed.all("secret").map(secretOf));
-    const headers = {
-      ...buildAuthHeaders(),
-      ...(Object.keys(secrets).length === 0
-        ? {}
-        : { "X-Berth-Secrets": Buffer.from(JSON.stringify(secrets)).toString("base64url") }),
-    };
-    const query = queryOf(parsed, dockerfile, remote);
-    const response = await client.request("POST", "/build", {
-      query,
-      headers,
-      ...(stream === undefined ? {} : { stream }),
-    });
-    const quiet = parsed.on("quiet");
-    let id = "";
-    for await (const line of response.values<Line>()) {
-      if (line.error !== undefined) {
-        if (line.errorDetail?.code !== undefined)
-          throw new ExitError(line.errorDetail.code, line.error);
-        throw new Error(line.error);
-      }
-      if (line.aux?.ID !== undefined) id = line.aux.ID;
-      if (line.stream !== undefined) (quiet ? () => {} : out)(line.stream);
+    const display = displayOf(progressOf(parsed), parsed.on("quiet"));
+    try {
+      const answer = await send(context, parsed, where, display);
+      const id = await follow(answer, display);
+      display.built(id, parsed.all("tag"));
+      display.close();
+      if (parsed.on("quiet")) out(`${id}\n`);
+      const idFile = parsed.text("iidfile");
+      if (idFile !== "") writeFileSync(idFile, id);
+      return 0;
+    } catch (error) {
+      display.close();
+      const { failure } = display.steps;
+      if (failure === undefined) throw error;
+      const lines = failureLines(failure, parsed.text("file") || "Dockerfile");
+      err(`${lines.join("\n")}\n`);
+      if (parsed.on("debug-on-failure")) await lookInto(context, failure.before);
+      else if (error instanceof ExitError && isTerminal(2))
+        throw new ExitError(
+          error.status,
+          `${error.message}\nTo look into the state before this step: ${context.name} --debug-on-failure …`,
+        );
+      throw error;
     }
-    if (quiet) out(`${id}\n`);
-    const idFile = parsed.text("iidfile");
-    if (idFile !== "") writeFileSync(idFile, id);
-    return 0;
   },
 };
