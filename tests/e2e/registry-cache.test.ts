@@ -111,8 +111,11 @@ test("a cache that is killed in the middle of a blob goes on where it was", asyn
         const headers = { "Content-Range": `bytes ${from}-${size - 1}/${size}` };
         response.writeHead(206, headers).end(image.layer.subarray(from));
       } else {
-        // The second half never comes.
+        // The rest comes a byte at a time: a reader may hold back what it has while nothing comes at all.
         response.writeHead(200, { "Content-Length": size }).write(image.layer.subarray(0, HALF));
+        let at = HALF;
+        const drip = setInterval(() => response.write(image.layer.subarray(at, ++at)), 50);
+        response.on("close", () => clearInterval(drip));
       }
     }
   });
