@@ -32,6 +32,9 @@ export interface LayerOfBlob {
 
 /** The tables of images. References are stored whole ("docker.io/library/busybox:latest"). */
 export class ImageDatabase {
+  /** By image id. */
+  private readonly contents = new Map<string, Pick<ImageRecord, "document" | "chain">>();
+
   /** `others`: blobs of the same content store that are not images', and stay. */
   constructor(
     private readonly db: Database,
@@ -99,10 +102,35 @@ export class ImageDatabase {
 
   /** Every image, the newest creation last. */
   all(): ImageRecord[] {
-    return this.db
-      .query<Row, []>("SELECT * FROM images ORDER BY added")
-      .all()
-      .map((row) => this.record(row));
+    const rows = this.db.query<Row, []>("SELECT * FROM images ORDER BY added").all();
+    // One question for all images instead of one for each.
+    const named = (table: "tags" | "repo_digests") =>
+      Map.groupBy(
+        this.db
+          .query<{ reference: string; image: string }, []>(
+            `SELECT reference, image FROM ${table} ORDER BY reference`,
+          )
+          .all(),
+        ({ image }) => image,
+      );
+    const [tags, digests] = [named("tags"), named("repo_digests")];
+    const parents = new Map(
+      this.db
+        .query<{ image: string; parent: string }, []>(
+          "SELECT image, parent FROM image_parents JOIN images ON images.id = parent",
+        )
+        .all()
+        .map(({ image, parent }) => [image, parent]),
+    );
+    const namesIn = (all: typeof tags, id: string) =>
+      all.get(id)?.map(({ reference }) => reference) ?? [];
+    return rows.map((row) =>
+      this.record(row, {
+        tags: namesIn(tags, row.id),
+        digests: namesIn(digests, row.id),
+        parent: parents.get(row.id),
+      }),
+    );
   }
 
   count(): number {
@@ -290,6 +318,7 @@ export class ImageDatabase {
       this.db.run("DELETE FROM tags WHERE image = ?", [id]);
       this.db.run("DELETE FROM repo_digests WHERE image = ?", [id]);
       this.db.run("DELETE FROM images WHERE id = ?", [id]);
+      this.contents.delete(id);
       this.db.run("DELETE FROM image_parents WHERE image = ? OR parent = ?", [id, id]);
       const used = this.allBlobs();
       const gone = [...own, ...this.compressedForms(own)].filter((digest) => !used.has(digest));
@@ -376,23 +405,36 @@ export class ImageDatabase {
       .map(({ reference }) => reference);
   }
 
-  private record(row: Row): ImageRecord {
-    const document = JSON.parse(row.document) as ImageDocument;
-    const parent = this.parentOf(row.id);
+  private record(
+    row: Row,
+    names = {
+      tags: this.references(row.id),
+      digests: this.digests(row.id),
+      parent: this.parentOf(row.id),
+    },
+  ): ImageRecord {
+    const { document, chain } = this.contentOf(row);
+    const familiar = (reference: string) => familiarReference(parseReference(reference));
     return {
       id: row.id,
       document,
-      chain: chainIds(document.rootfs.diff_ids),
+      chain,
       size: row.size,
-      tags: this.references(row.id).map((reference) =>
-        familiarReference(parseReference(reference)),
-      ),
-      digests: this.digests(row.id).map((reference) =>
-        familiarReference(parseReference(reference)),
-      ),
+      tags: names.tags.map(familiar),
+      digests: names.digests.map(familiar),
       ...(row.manifest === null ? {} : { manifest: row.manifest }),
-      ...(parent === undefined ? {} : { parent }),
+      ...(names.parent === undefined ? {} : { parent: names.parent }),
       added: row.added,
     };
+  }
+
+  /** What an id stands for never changes: it is read once. */
+  private contentOf(row: Row): Pick<ImageRecord, "document" | "chain"> {
+    const known = this.contents.get(row.id);
+    if (known !== undefined) return known;
+    const document = JSON.parse(row.document) as ImageDocument;
+    const content = { document, chain: chainIds(document.rootfs.diff_ids) };
+    this.contents.set(row.id, content);
+    return content;
   }
 }
