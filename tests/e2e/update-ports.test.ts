@@ -110,7 +110,7 @@ test("all or nothing: a port that is taken, one that is not published, one that 
   });
   expect([odd.status, odd.text]).toEqual([400, expect.stringContaining("invalid IP address: ::1")]);
   const misspelt = await daemon.api("POST", "/containers/web/update", {
-    Berth: { Portbindings: {} },
+    Berth: { PortBinding: {} },
   });
   expect(misspelt.status).toBe(400);
   expect(await ask(free)).toBe("refused");
