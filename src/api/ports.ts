@@ -5,6 +5,7 @@ import type { Exposition } from "../base/metrics.ts";
 import type { Selection } from "../base/selection.ts";
 import type { Engine, EngineEvent, Events } from "../engine/index.ts";
 import type { BuildEvent } from "../spec/build-events.ts";
+import type { ContextAnswer } from "../spec/context-list.ts";
 import type {
   DistributionInspect,
   ImageDeleteResponseItem,
@@ -105,6 +106,8 @@ export interface BuildOptions {
   readonly dockerfile: string;
   /** A context that the daemon fetches; "" for one that is sent. */
   readonly remote: string;
+  /** A context of which only what has changed is sent. */
+  readonly kept: { readonly key: string; readonly generation: string } | undefined;
   readonly target: string;
   readonly args: ReadonlyMap<string, string>;
   readonly labels: Readonly<Record<string, string>>;
@@ -145,6 +148,8 @@ export interface BuildOptions {
 export interface BuildPort {
   /** Builds an image from an archive of its context; gives its id. */
   build(context: Bytes, options: BuildOptions): Promise<string>;
+  /** Which of a context's files, given as a list, are to be sent. */
+  compareContext(key: string, list: string): ContextAnswer;
 }
 
 /** Images. */

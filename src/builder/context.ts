@@ -11,6 +11,7 @@ import { ContainerView } from "../storage/index.ts";
 import { Extractor, openRoot, type Privileged, placeIn, TargetTree } from "../tree/index.ts";
 import { archiveIn } from "./copy/archive.ts";
 import type { SourceTree } from "./copy/source.ts";
+import type { KeptContext, KeptContexts, KeptName } from "./kept-contexts.ts";
 import { fetchFile, fetchRepository, gitSource, isHttp } from "./remote.ts";
 
 /** A context that is there until it is closed. */
@@ -65,6 +66,13 @@ export function withoutAttributes(kernel: Privileged): Privileged {
 /** What a context is made of: an archive that was sent, or an address. */
 export type ContextSource =
   | { readonly kind: "archive"; readonly archive: ByteStream }
+  /** An archive of what has changed since the build before. */
+  | {
+      readonly kind: "kept";
+      readonly contexts: KeptContexts;
+      readonly name: KeptName;
+      readonly archive: ByteStream;
+    }
   | { readonly kind: "remote"; readonly address: string };
 
 /** Puts the files of a context into a directory; gives the directory that is its root, and a Dockerfile's name if it is all. */
@@ -73,7 +81,11 @@ async function gather(
   directory: string,
   kernel: Privileged,
   signal: AbortSignal,
-): Promise<{ root: string; dockerfile?: string }> {
+): Promise<{ root: string; dockerfile?: string; kept?: KeptContext }> {
+  if (source.kind === "kept") {
+    const kept = await source.contexts.open(source.name, source.archive, kernel);
+    return { root: kept.root, kept };
+  }
   const files = `${directory}/files`;
   mkdirSync(files);
   if (source.kind === "archive") {
@@ -126,9 +138,15 @@ export async function openContext(
 ): Promise<BuildContext> {
   mkdirSync(parent, { recursive: true, mode: 0o700 });
   const scratch = mkdtempSync(`${parent}/`);
-  const close = () => rmSync(scratch, { recursive: true, force: true });
+  let kept: KeptContext | undefined;
+  const close = () => {
+    kept?.close();
+    rmSync(scratch, { recursive: true, force: true });
+  };
   try {
-    const { root, dockerfile: only } = await gather(source, scratch, kernel, options.signal);
+    const gathered = await gather(source, scratch, kernel, options.signal);
+    const { root, dockerfile: only } = gathered;
+    kept = gathered.kept;
     const view = new ContainerView(kernel, [root], []);
     const path = only ?? (options.dockerfile || "Dockerfile");
     const dockerfile = await textOf(view, path);
@@ -141,7 +159,7 @@ export async function openContext(
     const own = await textOf(view, `${path}.dockerignore`);
     const patterns = ignorePatterns(own ?? (await textOf(view, ".dockerignore")) ?? "");
     const ignore = patterns.length === 0 ? undefined : new IgnoreRules(patterns);
-    const tree = { view, kernel: withoutAttributes(kernel), ignore };
+    const tree = { view, kernel: withoutAttributes(kernel), ignore, digests: kept?.digests };
     return { directory: root, scratch, tree, dockerfile, close };
   } catch (error) {
     close();

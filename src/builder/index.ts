@@ -4,6 +4,7 @@
 export { BuildCache, type CacheEntry } from "./cache.ts";
 export { type BuildContext, type ContextSource, openContext } from "./context.ts";
 export { changeConfig } from "./dockerfile/changes.ts";
+export { KeptContexts } from "./kept-contexts.ts";
 export type { Done, PerformerDeps } from "./perform.ts";
 export type {
   BaseImage,

@@ -2,12 +2,21 @@
  * A directory of this machine as a build's context: everything that .dockerignore does not leave out, and what the build
  * needs in any case.
  */
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { isAbsolute, join, relative, resolve } from "node:path";
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
 import type { ByteStream } from "../base/compression.ts";
 import { IgnoreRules, ignorePatterns } from "../base/dockerignore.ts";
 import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
-import { closeAll, namesIn, openRoot, Packer, type Privileged, placeIn } from "../tree/index.ts";
+import { LIST_ENTRY, type ListedFile } from "../spec/context-list.ts";
+import {
+  closeAll,
+  namesIn,
+  openRoot,
+  Packer,
+  type Place,
+  type Privileged,
+  placeIn,
+} from "../tree/index.ts";
 
 /** No attributes: a context has none that count. */
 const plain: Privileged = {
@@ -20,9 +29,17 @@ const plain: Privileged = {
 export interface LocalContext {
   /** Where its Dockerfile is in the context. */
   readonly dockerfile: string;
-  /** The files that will be sent, for whoever wants to see them. */
-  paths(): string[];
   archive(): ByteStream;
+  /** Its files as a list, to send only some of them; undefined when it has to be sent whole. */
+  listed(): ContextList | undefined;
+}
+
+/** A context as a list. */
+export interface ContextList {
+  readonly key: string;
+  readonly files: readonly ListedFile[];
+  /** An archive of the list and some of its files, by their places in it. */
+  archive(wanted: readonly number[]): ByteStream;
 }
 
 /** A file that stands in the archive without being in the directory. */
@@ -50,14 +67,19 @@ export function* fileEntries({ path, content }: ExtraFile): Generator<Uint8Array
   yield tarPadding(content.length);
 }
 
+/** A file of a context, while the walk stands at it. */
+interface Visited {
+  readonly path: string;
+  readonly place: Place;
+}
+
 /** Walks what is not left out; a directory is told when something in it is sent or it is not left out itself. */
-async function* walk(
+function* walk(
   directory: string,
   rules: IgnoreRules,
   always: ReadonlySet<string>,
-  packer: Packer,
-): ByteStream {
-  async function* below(fd: number, prefix: string): ByteStream {
+): Generator<Visited> {
+  function* below(fd: number, prefix: string): Generator<Visited> {
     for (const name of namesIn([fd])) {
       const path = prefix === "" ? name : `${prefix}/${name}`;
       const place = placeIn(fd, name);
@@ -71,7 +93,7 @@ async function* walk(
         ![...always].some((one) => one.startsWith(`${path}/`))
       )
         continue;
-      if (kept || isDirectory) yield* packer.entry(path, place);
+      if (kept || isDirectory) yield { path, place };
       if (!isDirectory) continue;
       const inner = place.openDirectory();
       try {
@@ -86,6 +108,53 @@ async function* walk(
     yield* below(root, "");
   } finally {
     closeAll([root]);
+  }
+}
+
+/** A file that was changed so short a time ago may change again without its times telling. */
+const JUST_NOW_MS = 20;
+
+/** What there is, as a list; undefined when it has what a list cannot tell: files with several names, devices. */
+function listOf(files: Iterable<Visited>): ListedFile[] | undefined {
+  const listed: ListedFile[] = [];
+  const linked = new Set<string>();
+  const recent = Date.now() - JUST_NOW_MS;
+  for (const { path, place } of files) {
+    const { info } = place;
+    if (info.isSocket()) continue;
+    if (!info.isFile() && !info.isDirectory() && !info.isSymbolicLink()) return undefined;
+    const inode = `${info.dev}:${info.ino}`;
+    if (info.isFile() && info.nlink > 1) {
+      if (linked.has(inode)) return undefined;
+      linked.add(inode);
+    }
+    const stamp = info.ctimeMs > recent ? "" : `${inode}:${info.ctimeMs}`;
+    const link = info.isSymbolicLink() ? place.readLink() : "";
+    const size = info.isFile() ? info.size : 0;
+    listed.push([path, info.mode, size, info.mtimeMs, stamp, link]);
+  }
+  return listed;
+}
+
+/** The same context in the same place has the same key. */
+function keyOf(directory: string): string {
+  const machine = ["/etc/machine-id", "/etc/hostname"].find((path) => existsSync(path));
+  const { dev, ino } = statSync(directory);
+  const host = machine === undefined ? "" : readFileSync(machine, "utf8");
+  const parts = [host, realpathSync(directory), dev, ino, process.getuid?.()];
+  return new Bun.CryptoHasher("sha256").update(JSON.stringify(parts)).digest("hex");
+}
+
+/** Some files of a directory, by their paths. */
+async function* someFiles(directory: string, paths: readonly string[], packer: Packer): ByteStream {
+  for (const path of paths) {
+    const parent = openRoot(join(directory, dirname(path), "."));
+    try {
+      const place = placeIn(parent, basename(path));
+      if (place !== undefined) yield* packer.entry(path, place);
+    } finally {
+      closeAll([parent]);
+    }
   }
 }
 
@@ -123,15 +192,28 @@ export function localContext(directory: string, file: string): LocalContext {
   const { path, outside } = findDockerfile(directory, file);
   const rules = ignoreRules(directory, path, outside === undefined ? "" : file);
   const always = new Set([path, `${path}.dockerignore`, ".dockerignore"]);
-  const sent: string[] = [];
-  const packer = new Packer(plain, false, (entry) => {
-    if (entry.type !== "directory") sent.push(entry.path);
-    return { ...entry, uid: 0, gid: 0 };
-  });
+  const packer = () => new Packer(plain, false, (entry) => ({ ...entry, uid: 0, gid: 0 }));
   async function* archive(): ByteStream {
-    yield* walk(directory, rules, always, packer);
+    const whole = packer();
+    for (const { path: one, place } of walk(directory, rules, always))
+      yield* whole.entry(one, place);
     if (outside !== undefined) yield* fileEntries(outside);
     yield tarEnd();
   }
-  return { dockerfile: path, archive, paths: () => sent };
+  const listed = (): ContextList | undefined => {
+    const files = outside === undefined ? listOf(walk(directory, rules, always)) : undefined;
+    if (files === undefined) return undefined;
+    const content = new TextEncoder().encode(JSON.stringify(files));
+    return {
+      key: keyOf(directory),
+      files,
+      async *archive(wanted) {
+        yield* fileEntries({ path: LIST_ENTRY, content });
+        const paths = wanted.flatMap((index) => files[index]?.[0] ?? []);
+        yield* someFiles(directory, paths, packer());
+        yield tarEnd();
+      },
+    };
+  };
+  return { dockerfile: path, archive, listed };
 }

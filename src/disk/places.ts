@@ -88,7 +88,7 @@ export function placeOf(path: string, driver: string): DataPlace {
   if (/\.db(-wal|-shm|-journal)?$/.test(top) && first === undefined) return { kind: "database" };
   // A registry of its own has its usual root here; the daemon's has its blobs among all others.
   if (top === "registry") return { kind: "registry" };
-  // What builds keep between their runs: mounts of the type cache; and contexts, while one goes on.
+  // What builds keep between their runs: mounts of the type cache, and contexts.
   if (top === "build") return { kind: "builds" };
   if (top === "trash") return { kind: first === undefined ? "engine" : "deleting" };
   if (top === "volumes" && first !== undefined)

@@ -13,6 +13,7 @@ import {
   build,
   type ContextSource,
   type Done,
+  KeptContexts,
   openContext,
   type PerformerDeps,
   type StepMount,
@@ -174,6 +175,7 @@ function stepOf(step: StepRun): BuildStep {
 /** Builds of one daemon. */
 export class Builds implements BuildPort {
   private readonly steps: BuildSteps;
+  private readonly kept: KeptContexts;
   private readonly underway = new Map<string, Promise<Done>>();
 
   constructor(
@@ -182,6 +184,7 @@ export class Builds implements BuildPort {
     private readonly places: BuildPlaces,
   ) {
     this.steps = new BuildSteps(deps);
+    this.kept = new KeptContexts(`${places.dataRoot}/build/kept`);
     // What a daemon that was killed has left.
     for (const path of [this.contexts, this.secrets])
       rmSync(path, { recursive: true, force: true });
@@ -195,11 +198,21 @@ export class Builds implements BuildPort {
     return `${this.places.execRoot}/build`;
   }
 
+  private sourceOf(
+    archive: AsyncIterable<Uint8Array>,
+    { remote, kept }: BuildOptions,
+  ): ContextSource {
+    if (remote !== "") return { kind: "remote", address: remote };
+    if (kept === undefined) return { kind: "archive", archive };
+    return { kind: "kept", contexts: this.kept, name: kept, archive };
+  }
+
+  compareContext: BuildPort["compareContext"] = (key, list) => this.kept.compare(key, list);
+
   async build(archive: AsyncIterable<Uint8Array>, options: BuildOptions): Promise<string> {
     const { kernel, driver, images } = this.deps;
-    const { remote, dockerfile, signal: gone } = options;
-    const source: ContextSource =
-      remote === "" ? { kind: "archive", archive } : { kind: "remote", address: remote };
+    const { dockerfile, signal: gone } = options;
+    const source = this.sourceOf(archive, options);
     const context = await openContext(source, this.contexts, kernel, { dockerfile, signal: gone });
     const mountsDirectory = `${this.places.dataRoot}/build/mounts`;
     mkdirSync(mountsDirectory, { recursive: true, mode: 0o700 });

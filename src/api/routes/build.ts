@@ -3,11 +3,12 @@
  */
 import { fault } from "../../base/errors.ts";
 import type { BuildEvent } from "../../spec/build-events.ts";
+import { LIST_MAX } from "../../spec/context-list.ts";
 import { parseReference } from "../../spec/reference.ts";
 import { credentialsByHost } from "../credentials.ts";
 import type { ApiPorts, BuildOptions, Bytes } from "../ports.ts";
 import { boolean, integer, platformOf } from "../request.ts";
-import { type Context, jsonLines, type Route } from "../route.ts";
+import { type Context, jsonLines, ok, type Route } from "../route.ts";
 import { statusOf } from "../status.ts";
 
 /** A query value that is a JSON object of strings. */
@@ -62,6 +63,26 @@ function secretsOf(header: string | string[] | undefined): Map<string, Uint8Arra
   }
 }
 
+/** An extension: a context of which berth's command line sends only what has changed. */
+function keptOf(query: URLSearchParams): BuildOptions["kept"] {
+  const key = query.get("berth-context") ?? "";
+  return key === "" ? undefined : { key, generation: query.get("berth-generation") ?? "" };
+}
+
+/** Which files of a context are to be sent. */
+async function compareContext({ query, request }: Context, { builds }: ApiPorts) {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of request as unknown as Bytes) {
+    length += piece.length;
+    if (length > LIST_MAX)
+      throw fault("invalid", "build-context", `a context's list is larger than ${LIST_MAX} bytes`);
+    pieces.push(piece);
+  }
+  const list = Buffer.concat(pieces).toString("utf8");
+  return ok(builds.compareContext(query.get("key") ?? "", list));
+}
+
 /** The names to give, each checked before anything is done. */
 function tagsOf(query: URLSearchParams): string[] {
   const names = query.getAll("t").filter((name) => name !== "");
@@ -75,6 +96,7 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
   return {
     dockerfile: query.get("dockerfile") ?? "",
     remote: query.get("remote") ?? "",
+    kept: keptOf(query),
     target: query.get("target") ?? "",
     args: present(textMap(query, "buildargs")),
     labels: Object.fromEntries(present(textMap(query, "labels"))),
@@ -237,4 +259,7 @@ async function build(context: Context, { builds, events }: ApiPorts): Promise<un
 }
 
 /** The routes. */
-export const buildRoutes: readonly Route[] = [{ method: "POST", path: "/build", handle: build }];
+export const buildRoutes: readonly Route[] = [
+  { method: "POST", path: "/build", handle: build },
+  { method: "POST", path: "/berth/build-context", handle: compareContext },
+];

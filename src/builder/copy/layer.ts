@@ -12,7 +12,7 @@ import type { ContainerView } from "../../storage/index.ts";
 import { Packer, type Place, type Privileged } from "../../tree/index.ts";
 import type { CopyWork } from "../dockerfile/evaluate.ts";
 import { type ModeChange, parseMode } from "./modes.ts";
-import { entriesOf, type Selected, type SourceTree, select } from "./source.ts";
+import { entriesOf, type Selected, type SourceTree, select, versionOf } from "./source.ts";
 import { checkDirectory, directoriesTo, lookUp, newDirectory, type Target } from "./target.ts";
 
 /** Whom files are to belong to. */
@@ -140,9 +140,19 @@ export class CopyLayer {
       info.uid,
       info.gid,
       info.isSymbolicLink() ? place.readLink() : info.rdev,
-      info.isFile() ? await this.contentDigest(place) : "",
+      info.isFile() ? await this.knownDigest(tree, place) : "",
       own.map(([name, value]) => [name, Buffer.from(value).toString("base64")]),
     ];
+  }
+
+  private async knownDigest({ digests }: SourceTree, place: Place): Promise<string> {
+    if (digests === undefined) return this.contentDigest(place);
+    const version = versionOf(place);
+    const known = digests.get(version);
+    if (known !== undefined) return known;
+    const found = await this.contentDigest(place);
+    digests.set(version, found);
+    return found;
   }
 
   private async contentDigest(place: Place): Promise<string> {

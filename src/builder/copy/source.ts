@@ -13,6 +13,13 @@ export interface SourceTree {
   readonly kernel: Privileged;
   /** What is not to be seen; paths are from the tree's root. */
   readonly ignore?: IgnoreRules | undefined;
+  /** Digests of contents that are known; only of a tree whose files nobody but this daemon changes. */
+  readonly digests?: Map<string, string> | undefined;
+}
+
+/** What tells versions of a file apart. */
+export function versionOf({ info }: Place): string {
+  return `${info.ino}:${info.size}:${info.mtimeMs}:${info.ctimeMs}`;
 }
 
 /** How sources are meant. */

@@ -4,9 +4,10 @@
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { ByteStream } from "../../base/compression.ts";
 import { tarEnd } from "../../base/tar-writer.ts";
-import type { ApiResponse } from "../../client/index.ts";
+import { type ApiClient, ApiError, type ApiResponse, type Query } from "../../client/index.ts";
 import type { BuildLine } from "../../spec/build-events.ts";
-import { fileEntries, localContext } from "../build-context.ts";
+import type { ContextAnswer } from "../../spec/context-list.ts";
+import { fileEntries, type LocalContext, localContext } from "../build-context.ts";
 import { type BuildDisplay, displayOf } from "../build-display.ts";
 import { failureLines } from "../build-steps.ts";
 import { type Command, type Context, ExitError } from "../command.ts";
@@ -97,7 +98,7 @@ async function contextOf(where: string, file: string) {
   if (REMOTE.test(where)) return { stream: undefined, dockerfile: file, remote: where };
   if (file !== "-") {
     const context = localContext(where, file);
-    return { stream: context.archive(), dockerfile: context.dockerfile };
+    return { stream: context.archive(), dockerfile: context.dockerfile, context };
   }
   const text: Uint8Array[] = [];
   for await (const piece of inputFrom("-")) text.push(piece);
@@ -166,8 +167,8 @@ async function send(
   where: string,
   display: BuildDisplay,
 ): Promise<ApiResponse> {
-  const { stream, dockerfile, remote } = {
-    remote: undefined,
+  const { stream, dockerfile, remote, context } = {
+    ...{ remote: undefined, context: undefined },
     ...(await contextOf(where, parsed.text("file"))),
   };
   const secrets = Object.fromEntries(parsed.all("secret").map(secretOf));
@@ -178,11 +179,37 @@ async function send(
       : { "X-Berth-Secrets": Buffer.from(JSON.stringify(secrets)).toString("base64url") }),
   };
   const query = queryOf(parsed, dockerfile, remote);
-  return client.request("POST", "/build", {
-    query,
-    headers,
-    ...(stream === undefined ? {} : { stream: counted(stream, display) }),
-  });
+  const post = (body: ByteStream | undefined, more: Query = {}) =>
+    client.request("POST", "/build", {
+      query: { ...query, ...more },
+      headers,
+      ...(body === undefined ? {} : { stream: counted(body, display) }),
+    });
+  return (context && (await sendChanged(client, context, post))) ?? post(stream);
+}
+
+/** Sends what the daemon does not have from the build before; undefined when all has to be sent. */
+async function sendChanged(
+  client: ApiClient,
+  context: LocalContext,
+  post: (body: ByteStream, more: Query) => Promise<ApiResponse>,
+): Promise<ApiResponse | undefined> {
+  const list = context.listed();
+  if (list === undefined) return undefined;
+  const { key, files } = list;
+  try {
+    const { generation, wanted } = await client.json<ContextAnswer>(
+      "POST",
+      "/berth/build-context",
+      { query: { key }, body: files },
+    );
+    const more = { "berth-context": key, "berth-generation": generation };
+    return await post(list.archive(wanted), more);
+  } catch (error) {
+    // Another daemon, another build with this context, or files that are others by now.
+    if (error instanceof ApiError && [404, 409].includes(error.status)) return undefined;
+    throw error;
+  }
 }
 
 /** Shows what the daemon tells, to the end; gives the image's id. Throws what the build failed with. */
