@@ -4,6 +4,7 @@
 import { constants } from "node:os";
 import { Fault, fault } from "../base/errors.ts";
 import { after } from "../base/timers.ts";
+import { signalNumber } from "../spec/signals.ts";
 import { attributesOf } from "./attributes.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -13,7 +14,6 @@ import { startContainer } from "./launch.ts";
 import { checkName } from "./names.ts";
 import { cgroupPath } from "./places.ts";
 import { checkRoom } from "./room.ts";
-import { signalNumber } from "./signals.ts";
 
 const SIGKILL = constants.signals.SIGKILL;
 const DEFAULT_TIMEOUT_S = 10;

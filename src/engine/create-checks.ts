@@ -9,6 +9,7 @@ import { isMac } from "../network/index.ts";
 import { parseSeccompProfile } from "../runtime/index.ts";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
 import { type Platform, platformFits, platformText } from "../spec/platform.ts";
+import { signalNumber } from "../spec/signals.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { checkHealthConfig } from "./health.ts";
@@ -20,7 +21,6 @@ import { sysctlsOf } from "./oci-sysctls.ts";
 import { portWishes } from "./ports.ts";
 import { checkRestartPolicy } from "./restarts.ts";
 import { checkSecurityOptions, securityOption } from "./security-options.ts";
-import { signalNumber } from "./signals.ts";
 
 /** A container that a request speaks of. That there is none is a mistake in the request, and not what it asks for missing. */
 export function named(deps: EngineDeps, reference: string): Container {

@@ -190,6 +190,8 @@ export class CopyLayer {
     const { base, kernel, work, owner, time, latest } = this.input;
     const seen = new Set<string>();
     const { path, missing } = this.target;
+    // Patterns that mean nothing make nothing.
+    if (this.items.length + work.inline.length === 0) return yield tarEnd();
     if (!work.link) yield* directoriesTo(kernel, base, path, seen, latest);
     const directory = owner ?? { uid: 0, gid: 0 };
     for (const name of missing.filter((one) => one !== "" && !seen.has(one))) {
@@ -199,7 +201,8 @@ export class CopyLayer {
     const contents = this.items.some(
       ({ selected }) => selected.isDirectory && selected.name === "",
     );
-    if (this.intoDirectory && !contents && path !== "" && !seen.has(path)) {
+    // A new one is like no source, be it a directory whose contents are copied.
+    if ((this.intoDirectory || contents) && path !== "" && !seen.has(path)) {
       seen.add(path);
       yield tarHeader(newDirectory(path, directory, time));
     }
@@ -226,7 +229,7 @@ export class CopyLayer {
   }
 
   private async *item(item: Item, seen: Set<string>): ByteStream {
-    const { base, work, archiveIn, time } = this.input;
+    const { base, work, archiveIn } = this.input;
     const packer = new Packer(item.tree.kernel, false, (entry) => this.changed(entry));
     for await (const { target, place } of entriesOf(item.tree, item.selected, this.options)) {
       const path = this.place(item, target);
@@ -236,15 +239,7 @@ export class CopyLayer {
         yield* this.unpacked(archive, seen);
         continue;
       }
-      if (work.parents && target !== "") {
-        const between = posix.dirname(path).split("/");
-        for (const [index] of between.entries()) {
-          const one = between.slice(0, index + 1).join("/");
-          if (seen.has(one) || one === "." || one === "") continue;
-          seen.add(one);
-          yield tarHeader(newDirectory(one, this.input.owner ?? { uid: 0, gid: 0 }, time));
-        }
-      }
+      if (work.parents && target !== "") yield* this.parents(item, path, packer, seen);
       if (place.info.isDirectory()) {
         // The destination itself stays what it was.
         if (seen.has(path) || path === "") continue;
@@ -255,9 +250,39 @@ export class CopyLayer {
     }
   }
 
-  /** What --chown and --chmod make of an entry. */
-  private changed(entry: TarEntry): TarEntry {
-    const { owner, latest = Number.POSITIVE_INFINITY } = this.input;
+  /** The directories above an entry, as they are where it comes from; those that are there stay as they are. */
+  private async *parents(
+    { tree, selected }: Item,
+    path: string,
+    packer: Packer,
+    seen: Set<string>,
+  ): ByteStream {
+    const { base, kernel, work, latest, owner, time } = this.input;
+    const above = posix.dirname(path);
+    if (!work.link) yield* directoriesTo(kernel, base, above, seen, latest);
+    const root = selected.path.slice(0, Math.max(0, selected.path.length - selected.name.length));
+    const names = above.split("/");
+    for (const [index] of names.entries()) {
+      const one = names.slice(0, index + 1).join("/");
+      if (seen.has(one) || one === "." || one === "") continue;
+      seen.add(one);
+      const found = await tree.view.find(
+        posix.join("/", root, posix.relative(this.target.path, one)),
+        false,
+      );
+      try {
+        if (found?.place?.info.isDirectory()) yield* packer.entry(one, found.place);
+        else yield tarHeader(newDirectory(one, owner ?? { uid: 0, gid: 0 }, time));
+      } finally {
+        found?.close();
+      }
+    }
+  }
+
+  /** What --chown and --chmod make of an entry; only an archive's have owners of their own. */
+  private changed(entry: TarEntry, isPacked = false): TarEntry {
+    const { work, latest = Number.POSITIVE_INFINITY } = this.input;
+    const owner = isPacked && work.chown === undefined ? undefined : this.input.owner;
     const mtime = Math.min(entry.mtime, latest);
     const mode = this.mode?.(entry.mode, entry.type === "directory") ?? entry.mode;
     return {
@@ -281,7 +306,7 @@ export class CopyLayer {
       const path = inside(entry.path);
       if (path === at || path === "") continue;
       const linkPath = entry.type === "hardlink" ? inside(entry.linkPath) : entry.linkPath;
-      yield tarHeader(this.changed({ ...entry, path, linkPath }));
+      yield tarHeader(this.changed({ ...entry, path, linkPath }, true));
       if (entry.type !== "file") continue;
       yield* reader.data();
       yield tarPadding(entry.size);

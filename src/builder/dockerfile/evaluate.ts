@@ -5,6 +5,7 @@
 import { posix } from "node:path";
 import type { ImageConfig } from "../../spec/engine-api.ts";
 import { exposedPorts } from "../../spec/exposed-ports.ts";
+import { signalNumber } from "../../spec/signals.ts";
 import type { CommandLine, CopyInstruction, Instruction, RunInstruction } from "./instructions.ts";
 import { parseInstruction } from "./instructions.ts";
 import { parseRunMount, type RunMount } from "./run-mounts.ts";
@@ -300,6 +301,7 @@ class Evaluation {
         return `USER ${config.User}`;
       case "stopsignal":
         config.StopSignal = this.word(one.value);
+        signalNumber(config.StopSignal);
         return `STOPSIGNAL ${config.StopSignal}`;
       case "maintainer":
         this.author = one.value;
