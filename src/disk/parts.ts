@@ -15,6 +15,8 @@ export interface DiskParts {
   readonly registry: ContainerRegistry;
   readonly driver: SnapshotDriver;
   readonly events: Events;
+  /** Containers of builds that go on just now: no record names them. */
+  builds(): ReadonlySet<string>;
   /** Who uses images now, without some containers. */
   imageUsers(except?: ReadonlySet<string>): ImageUsers;
   /** Containers that a prune would take. */

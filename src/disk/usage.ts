@@ -48,7 +48,7 @@ export function explainer(parts: DiskParts): (place: DataPlace) => boolean {
       case "writable":
       case "container-files":
       case "logs":
-        return registry.find(owner) !== undefined;
+        return registry.find(owner) !== undefined || parts.builds().has(owner);
       case "volumes":
         return known.has(owner);
       default:

@@ -62,6 +62,11 @@ export class BuildSteps {
     }).deps;
   }
 
+  /** The containers that there are just now. */
+  containers(): ReadonlySet<string> {
+    return new Set(this.deps.registry.all().map(({ id }) => id));
+  }
+
   /** Runs a command to its end. Rejects with Faults, and with the signal's reason after its processes have ended. */
   async run(step: BuildStep): Promise<EndedStep> {
     const { deps } = this;

@@ -177,6 +177,8 @@ export class Builds implements BuildPort {
   private readonly steps: BuildSteps;
   private readonly kept: KeptContexts;
   private readonly underway = new Map<string, Promise<Done>>();
+  private readonly going = new Set<Promise<string>>();
+  private readonly ending = new AbortController();
 
   constructor(
     private readonly deps: EngineDeps & { readonly images: ImageStore },
@@ -209,7 +211,33 @@ export class Builds implements BuildPort {
 
   compareContext: BuildPort["compareContext"] = (key, list) => this.kept.compare(key, list);
 
+  /** Ends all builds, and resolves when nothing of them runs any more: nobody would know of it. */
+  async close(): Promise<void> {
+    this.ending.abort(fault("unavailable", "shutting-down", "the daemon is shutting down"));
+    await Promise.allSettled(this.going);
+  }
+
+  /** The containers that builds have just now. */
+  containers(): ReadonlySet<string> {
+    return this.steps.containers();
+  }
+
+  /** Builds an image; gives its id. */
   async build(archive: AsyncIterable<Uint8Array>, options: BuildOptions): Promise<string> {
+    const signal = AbortSignal.any([options.signal, this.ending.signal]);
+    const work = this.buildNow(archive, { ...options, signal });
+    this.going.add(work);
+    try {
+      return await work;
+    } finally {
+      this.going.delete(work);
+    }
+  }
+
+  private async buildNow(
+    archive: AsyncIterable<Uint8Array>,
+    options: BuildOptions,
+  ): Promise<string> {
     const { kernel, driver, images } = this.deps;
     const { dockerfile, signal: gone } = options;
     const source = this.sourceOf(archive, options);

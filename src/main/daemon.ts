@@ -242,7 +242,7 @@ async function serve(options: DaemonOptions, running: Running, bridgeName: strin
     volumes: volumesPort(deps),
     networks: networksPort(deps, bridgeName, new Date().toISOString()),
     system: systemPort(options, engine, deps, { id: daemonId(options.dataRoot), storage }),
-    disk: diskPort(engine, deps, options.dataRoot),
+    disk: diskPort(engine, deps, options.dataRoot, running.builds),
     registry: registryPort(options.registries),
     ownRegistry: ownRegistryPort(running.registry),
     events: deps.events,
@@ -324,7 +324,7 @@ function watchIdleness(options: DaemonOptions, running: Running, end: () => void
 
 async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const server of running.servers) server.http.close();
-  await running.registry.close(REGISTRY_PATIENCE_MS);
+  await Promise.all([running.registry.close(REGISTRY_PATIENCE_MS), running.builds.close()]);
   running.metrics?.close();
   running.deps.restarts.close();
   await running.deps.forwarding.close();

@@ -13,13 +13,20 @@ import {
 import { type Engine, type EngineDeps, prunable } from "../engine/index.ts";
 import { sharedSizes, summaryOf } from "../images/index.ts";
 import { usageOf } from "../storage/index.ts";
+import type { Builds } from "./build-port.ts";
 import { imageUsers, removeImage, volumeOf } from "./ports.ts";
 
 /** The port over the engine's parts. */
-export function diskPort(engine: Engine, deps: EngineDeps, dataRoot: string): DiskPort {
+export function diskPort(
+  engine: Engine,
+  deps: EngineDeps,
+  dataRoot: string,
+  builds: Pick<Builds, "containers">,
+): DiskPort {
   const { images, volumes, registry, driver, events } = deps;
   const parts: DiskParts = {
     ...{ dataRoot, images, volumes, registry, driver, events },
+    builds: () => builds.containers(),
     imageUsers: (except) => imageUsers(deps, except),
     prunableContainers: (selection) => prunable(registry, selection).map(({ id }) => id),
     removeImage: (name) => removeImage(deps, { name, force: false }),

@@ -36,6 +36,22 @@ function build(
   );
 }
 
+/** A build that has come to say "begun". */
+async function begunBuild(directory: string): Promise<Bun.Subprocess> {
+  const child = Bun.spawn([executable, "build", directory], {
+    env: { PATH: "/usr/bin:/bin", BERTH_HOST: `unix://${daemon.socket}` },
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const reader = child.stderr.getReader();
+  for (let seen = ""; !seen.includes("begun\n"); ) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`the build ended: ${seen}`);
+    seen += new TextDecoder().decode(value);
+  }
+  return child;
+}
+
 async function built(
   tag: string,
   dockerfile: string,
@@ -276,18 +292,10 @@ test("the stock command line builds through the classic endpoint", async () => {
 test("a client that goes away ends its build; the steps that were done are there next time", async () => {
   const dockerfile = "FROM busybox\nRUN echo quick > /q\nRUN echo begun; sleep 1000\n";
   await within({ Dockerfile: dockerfile }, async (directory) => {
-    const child = Bun.spawn([executable, "build", directory], {
-      env: { PATH: "/usr/bin:/bin", BERTH_HOST: `unix://${daemon.socket}` },
-      stdout: "ignore",
-      stderr: "pipe",
-    });
-    const reader = child.stderr.getReader();
-    let seen = "";
-    while (!seen.includes("begun\n")) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      seen += new TextDecoder().decode(value);
-    }
+    const child = await begunBuild(directory);
+    // What nobody but the build knows of is no orphan meanwhile.
+    const check = await daemon.berth("system", "check", "--repair");
+    expect(check.out).toBe("Everything is as it should be.\n");
     child.kill("SIGKILL");
     await child.exited;
     writeFileSync(join(directory, "Dockerfile"), dockerfile.replace("; sleep 1000", ""));
@@ -381,17 +389,7 @@ test("contexts and files by their addresses: archives, Dockerfiles, repositories
 test("a build that was killed with its daemon leaves nothing; its finished steps are there", async () => {
   const dockerfile = "FROM busybox\nRUN echo kept > /k\nRUN echo begun; sleep 1000\n";
   await within({ Dockerfile: dockerfile }, async (directory) => {
-    const child = Bun.spawn([executable, "build", directory], {
-      env: { PATH: "/usr/bin:/bin", BERTH_HOST: `unix://${daemon.socket}` },
-      stdout: "ignore",
-      stderr: "pipe",
-    });
-    const reader = child.stderr.getReader();
-    for (let seen = ""; !seen.includes("begun\n"); ) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      seen += new TextDecoder().decode(value);
-    }
+    const child = await begunBuild(directory);
     await daemon.kill();
     await child.exited;
     await daemon.start();
@@ -401,6 +399,16 @@ test("a build that was killed with its daemon leaves nothing; its finished steps
     expect(again.err.match(/ CACHED$/gm)?.length).toBe(1);
   });
   await daemon.berth("rmi", "survived");
+});
+
+test("a daemon that is stopped in the middle of a build ends it first", async () => {
+  await within({ Dockerfile: "FROM busybox\nRUN echo begun; sleep 1000\n" }, async (directory) => {
+    const child = await begunBuild(directory);
+    expect(await daemon.stop()).toBe(0);
+    expect(Bun.spawnSync(["pgrep", "-fx", "sleep 1000"]).stdout.toString()).toBe("");
+    expect(await child.exited).not.toBe(0);
+    await daemon.start();
+  });
 });
 
 test("the same inputs give the same image, wherever they are built", async () => {
