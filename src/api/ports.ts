@@ -224,6 +224,26 @@ export interface PruneWish extends Selection {
   readonly dryRun: boolean | "after-containers";
 }
 
+/** What of the builds' cache to remove; all that is said must hold. */
+export interface BuildCacheWish {
+  /** What images have, too. */
+  readonly all: boolean;
+  /** Only what was not used since; milliseconds since 1970. */
+  readonly unusedSince?: number | undefined;
+  /** Bytes that may stay; 0: none. */
+  readonly keep: number;
+  /** Bytes that are to be free on the disk; 0: it does not matter. */
+  readonly minFree: number;
+  /** Ids or beginnings of them. */
+  readonly ids?: readonly string[] | undefined;
+  readonly parents?: readonly string[] | undefined;
+  readonly types?: readonly string[] | undefined;
+  readonly descriptions?: readonly string[] | undefined;
+  readonly shared?: boolean | undefined;
+  readonly inUse?: boolean | undefined;
+  readonly dryRun: boolean;
+}
+
 /** What takes room. */
 export const diskKinds = ["image", "container", "volume", "build-cache"] as const;
 /** One of them. */
@@ -258,6 +278,10 @@ export interface DiskPort {
   }>;
   pruneVolumes(wish: PruneWish): Promise<{
     readonly VolumesDeleted: readonly string[];
+    readonly SpaceReclaimed: number;
+  }>;
+  pruneBuildCache(wish: BuildCacheWish): Promise<{
+    readonly CachesDeleted: readonly string[];
     readonly SpaceReclaimed: number;
   }>;
 }

@@ -49,6 +49,8 @@ export function cacheKey(parts: readonly unknown[]): string {
 
 /** The entries of one data root. */
 export class BuildCache {
+  private leftOut: ReadonlySet<string> = new Set();
+
   constructor(private readonly db: Database) {
     db.run(
       "CREATE TABLE IF NOT EXISTS build_cache (key TEXT PRIMARY KEY, snapshot TEXT, created TEXT, used_at INTEGER, uses INTEGER, description TEXT, size INTEGER)",
@@ -88,11 +90,22 @@ export class BuildCache {
     this.db.run("DELETE FROM build_cache WHERE key = ?", [key]);
   }
 
+  /** What work finds out as though some entries were gone. */
+  without<T>(keys: ReadonlySet<string>, work: () => T): T {
+    this.leftOut = keys;
+    try {
+      return work();
+    } finally {
+      this.leftOut = new Set();
+    }
+  }
+
   /** Blobs and layers that entries need, so that nobody else deletes them. */
   needed(): { readonly blobs: readonly string[]; readonly chains: readonly string[] } {
     const snapshots = this.db
-      .query<Pick<Row, "snapshot">, []>("SELECT snapshot FROM build_cache")
+      .query<Pick<Row, "key" | "snapshot">, []>("SELECT key, snapshot FROM build_cache")
       .all()
+      .filter(({ key }) => !this.leftOut.has(key))
       .map((row) => JSON.parse(row.snapshot) as Snapshot);
     return {
       blobs: snapshots.flatMap(({ blobs }) => blobs),

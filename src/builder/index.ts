@@ -2,6 +2,13 @@
  * builder: Dockerfiles to images. Knows neither the engine nor HTTP.
  */
 export { BuildCache, type CacheEntry } from "./cache.ts";
+export { CacheMounts, type KeptMount } from "./cache-mounts.ts";
+export {
+  type CacheRecord,
+  type CacheWish,
+  recordsToForget,
+  recordsToPrune,
+} from "./cache-policy.ts";
 export { type BuildContext, type ContextSource, openContext } from "./context.ts";
 export { changeConfig } from "./dockerfile/changes.ts";
 export { KeptContexts } from "./kept-contexts.ts";

@@ -8,6 +8,7 @@ import { tarEnd, tarHeader } from "../base/tar-writer.ts";
 import { resolveUser } from "../spec/users.ts";
 import { ContainerView } from "../storage/index.ts";
 import { type BuildCache, cacheKey } from "./cache.ts";
+import type { CacheMounts } from "./cache-mounts.ts";
 import { withoutAttributes } from "./context.ts";
 import { archiveIn } from "./copy/archive.ts";
 import { CopyLayer, type FetchedSource, type Owner } from "./copy/layer.ts";
@@ -26,7 +27,7 @@ export interface PerformerDeps {
   readonly runner: BuildRunner;
   readonly cache: BuildCache;
   /** Where RUN --mount=type=cache keeps its directories. */
-  readonly mountsDirectory: string;
+  readonly cacheMounts: CacheMounts;
   /** On a tmpfs: for secrets and scripts, while a step runs. */
   readonly secretsDirectory: string;
   /** Steps that are being done, by their keys: two builds that need the same do it once. */

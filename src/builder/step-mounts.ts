@@ -2,15 +2,7 @@
  * The mounts of a RUN: what they are looked up to be, what counts of them for the cache, and what is made for them while the
  * command runs.
  */
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { fault } from "../base/errors.ts";
 import { CopyLayer } from "./copy/layer.ts";
 import type { CopyWork, RunWork } from "./dockerfile/evaluate.ts";
@@ -34,47 +26,10 @@ export interface StepMounts {
   prepare(): Promise<PreparedMounts>;
 }
 
-type Deps = Pick<PerformerDeps, "files" | "mountsDirectory" | "secretsDirectory">;
+type Deps = Pick<PerformerDeps, "files" | "cacheMounts" | "secretsDirectory">;
 type Bind = Extract<RunMount, { type: "bind" }>;
 type Cache = Extract<RunMount, { type: "cache" }>;
 type Secret = Extract<RunMount, { type: "secret" | "ssh" }>;
-
-/** Directories of caches that are in use, each with the end of its last user. */
-const users = new Map<string, Promise<void>>();
-
-function hashOf(text: string): string {
-  return new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 32);
-}
-
-/** Waits for its turn where a cache is for one at a time; gives what ends the turn. */
-async function turn(directory: string): Promise<() => void> {
-  const before = users.get(directory);
-  const { promise, resolve } = Promise.withResolvers<void>();
-  users.set(directory, promise);
-  await before;
-  return () => {
-    if (users.get(directory) === promise) users.delete(directory);
-    resolve();
-  };
-}
-
-async function cacheDirectory(
-  deps: Deps,
-  mount: Cache,
-): Promise<{ path: string; end: () => void }> {
-  const whole = `${deps.mountsDirectory}/${hashOf(mount.id)}`;
-  let path = whole;
-  if (mount.sharing === "private")
-    for (let count = 1; users.has(path); count++) path = `${whole}-${count}`;
-  const end = mount.sharing === "shared" ? () => {} : await turn(path);
-  if (!existsSync(path)) {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    chownSync(path, mount.uid, mount.gid);
-    chmodSync(path, mount.mode);
-    writeFileSync(`${path}.id`, mount.id);
-  }
-  return { path, end };
-}
 
 /** What a bind's source is, and a digest of it. */
 async function bindOf(
@@ -193,7 +148,7 @@ class Preparation implements PreparedMounts {
   }
 
   async cache(mount: Cache): Promise<void> {
-    const { path, end } = await cacheDirectory(this.deps, mount);
+    const { path, end } = await this.deps.cacheMounts.take(mount);
     this.ends.push(end);
     const { target, readonly } = mount;
     this.mounts.push({ kind: "bind", source: path, subpath: mount.source, target, readonly });

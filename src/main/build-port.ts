@@ -1,9 +1,10 @@
 /**
  * The builder with what it needs: images and layers from the store, commands by the engine.
  */
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { BuildOptions, BuildPort } from "../api/index.ts";
-import { Fault, fault } from "../base/errors.ts";
+import { Fault, fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 import {
   type BaseImage,
   type BuildCache,
@@ -11,6 +12,7 @@ import {
   type BuildRequest,
   type BuiltImage,
   build,
+  CacheMounts,
   type ContextSource,
   type Done,
   KeptContexts,
@@ -19,6 +21,7 @@ import {
   type StepMount,
   type StepRun,
 } from "../builder/index.ts";
+import { type BuildCacheParts, forgetBuildCache } from "../disk/index.ts";
 import { type BuildStep, BuildSteps, type EngineDeps, type MountRecord } from "../engine/index.ts";
 import { checkPlatform, hostPlatform, type ImageRecord, type ImageStore } from "../images/index.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
@@ -174,19 +177,25 @@ function stepOf(step: StepRun): BuildStep {
 
 /** Builds of one daemon. */
 export class Builds implements BuildPort {
+  /** What builds keep for the next ones. */
+  readonly kept: BuildCacheParts;
   private readonly steps: BuildSteps;
-  private readonly kept: KeptContexts;
+  private readonly contextsKept: KeptContexts;
+  private tidying = false;
   private readonly underway = new Map<string, Promise<Done>>();
   private readonly going = new Set<Promise<string>>();
   private readonly ending = new AbortController();
 
   constructor(
     private readonly deps: EngineDeps & { readonly images: ImageStore },
-    private readonly cache: BuildCache,
+    cache: BuildCache,
     private readonly places: BuildPlaces,
   ) {
     this.steps = new BuildSteps(deps);
-    this.kept = new KeptContexts(`${places.dataRoot}/build/kept`);
+    this.contextsKept = new KeptContexts(`${places.dataRoot}/build/kept`);
+    const mounts = new CacheMounts(`${places.dataRoot}/build/mounts`);
+    mounts.sweep();
+    this.kept = { images: deps.images, cache, mounts };
     // What a daemon that was killed has left.
     for (const path of [this.contexts, this.secrets])
       rmSync(path, { recursive: true, force: true });
@@ -206,10 +215,10 @@ export class Builds implements BuildPort {
   ): ContextSource {
     if (remote !== "") return { kind: "remote", address: remote };
     if (kept === undefined) return { kind: "archive", archive };
-    return { kind: "kept", contexts: this.kept, name: kept, archive };
+    return { kind: "kept", contexts: this.contextsKept, name: kept, archive };
   }
 
-  compareContext: BuildPort["compareContext"] = (key, list) => this.kept.compare(key, list);
+  compareContext: BuildPort["compareContext"] = (key, list) => this.contextsKept.compare(key, list);
 
   /** Ends all builds, and resolves when nothing of them runs any more: nobody would know of it. */
   async close(): Promise<void> {
@@ -242,8 +251,6 @@ export class Builds implements BuildPort {
     const { dockerfile, signal: gone } = options;
     const source = this.sourceOf(archive, options);
     const context = await openContext(source, this.contexts, kernel, { dockerfile, signal: gone });
-    const mountsDirectory = `${this.places.dataRoot}/build/mounts`;
-    mkdirSync(mountsDirectory, { recursive: true, mode: 0o700 });
     const deps: PerformerDeps = {
       images: new Images(images, options.credentials),
       files: {
@@ -251,8 +258,8 @@ export class Builds implements BuildPort {
         view: ({ chain }) => new ContainerView(kernel, driver.layerDirectories(chain), []),
       },
       runner: { run: async (step) => this.steps.run(stepOf(step)) },
-      cache: this.cache,
-      mountsDirectory,
+      cache: this.kept.cache,
+      cacheMounts: this.kept.mounts,
       secretsDirectory: this.secrets,
       underway: this.underway,
     };
@@ -272,6 +279,18 @@ export class Builds implements BuildPort {
       return await build(deps, request);
     } finally {
       context.close();
+      this.tidy();
     }
+  }
+
+  /** Keeps the cache small; no build waits for it. */
+  private tidy(): void {
+    if (this.tidying) return;
+    this.tidying = true;
+    forgetBuildCache(this.kept)
+      .catch((error) => log.warn("keep the cache of builds small", { error: messageOf(error) }))
+      .finally(() => {
+        this.tidying = false;
+      });
   }
 }

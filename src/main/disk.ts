@@ -2,11 +2,14 @@
  * What takes room on the disk, and taking it back: images, containers and volumes together.
  */
 import type { DiskKind, DiskPort } from "../api/index.ts";
+import type { CacheRecord } from "../builder/index.ts";
 import {
+  buildCacheRecords,
   checkDataRoot,
   type DiskParts,
   dataRootUsage,
   findDuplicates,
+  pruneBuildCache,
   pruneImages,
   pruneVolumes,
 } from "../disk/index.ts";
@@ -16,14 +19,25 @@ import { usageOf } from "../storage/index.ts";
 import type { Builds } from "./build-port.ts";
 import { imageUsers, removeImage, volumeOf } from "./ports.ts";
 
+function cacheRow(record: CacheRecord): object {
+  const { id, parents, type, description, inUse, shared, size, createdAt, usedAt, uses } = record;
+  return {
+    ...{ ID: id, Parents: parents, Type: type, Description: description },
+    ...{ InUse: inUse, Shared: shared, Size: size, UsageCount: uses },
+    CreatedAt: new Date(createdAt).toISOString(),
+    LastUsedAt: new Date(usedAt).toISOString(),
+  };
+}
+
 /** The port over the engine's parts. */
 export function diskPort(
   engine: Engine,
   deps: EngineDeps,
   dataRoot: string,
-  builds: Pick<Builds, "containers">,
+  builds: Pick<Builds, "containers" | "kept">,
 ): DiskPort {
   const { images, volumes, registry, driver, events } = deps;
+  const { kept } = builds;
   const parts: DiskParts = {
     ...{ dataRoot, images, volumes, registry, driver, events },
     builds: () => builds.containers(),
@@ -40,7 +54,7 @@ export function diskPort(
       const all = images.list();
       const shared = sharedSizes(all, (layer) => images.layerSize(layer));
       const users = imageUsers(deps);
-      const answers: Readonly<Record<DiskKind, () => object>> = {
+      const answers: Readonly<Record<DiskKind, () => object | Promise<object>>> = {
         image: () => ({
           LayersSize: layersSize(),
           Images: all.map((image) => summaryOf(image, users.of(image.id).length, shared(image))),
@@ -57,7 +71,9 @@ export function diskPort(
             },
           })),
         }),
-        "build-cache": () => ({ BuildCache: [] }),
+        "build-cache": async () => ({
+          BuildCache: (await buildCacheRecords(kept)).map(cacheRow),
+        }),
       };
       const { disk, duplicates, signal } = extras;
       const more = {
@@ -65,10 +81,12 @@ export function diskPort(
         ...(duplicates ? { Duplicates: await findDuplicates(parts, signal) } : {}),
       };
       const extra = disk || duplicates ? { Berth: more } : {};
-      return Object.assign(extra, ...kinds.map((kind) => answers[kind]()));
+      const found = await Promise.all(kinds.map((kind) => answers[kind]()));
+      return Object.assign(extra, ...found);
     },
     check: (wish) => checkDataRoot(parts, wish),
     pruneImages: (wish) => pruneImages(parts, wish),
+    pruneBuildCache: (wish) => pruneBuildCache(parts, kept, wish),
     pruneVolumes: (wish) => pruneVolumes(parts, wish),
   };
 }

@@ -10,6 +10,8 @@ import {
 test("platforms as users write them", () => {
   expect(platformText(parsePlatform("linux/arm64/v8"))).toBe("linux/arm64/v8");
   expect(platformText(parsePlatform("Linux/x86_64"))).toBe("linux/amd64");
+  const here = process.arch === "x64" ? "amd64" : process.arch;
+  expect(parsePlatform("Linux")).toEqual({ os: "linux", architecture: here });
   expect(platformText(parsePlatform("aarch64"))).toBe("linux/arm64");
   for (const text of ["", "linux/", "nosuch", "a/b/c/d", "linux/a b"])
     expect(() => parsePlatform(text), text).toThrow("invalid argument");

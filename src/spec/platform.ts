@@ -35,7 +35,7 @@ function normal(os: string, architecture: string, variant: string | undefined): 
   };
 }
 
-/** Parses "OS/ARCH/VARIANT", "OS/ARCH" or "ARCH". Throws a Fault "invalid" in Docker's words. */
+/** Parses "OS/ARCH/VARIANT", "OS/ARCH", "OS" or "ARCH". Throws a Fault "invalid" in Docker's words. */
 export function parsePlatform(text: string): Platform {
   const parts = text.split("/");
   if (parts.some((part) => !/^[A-Za-z0-9_.-]+$/.test(part)))
@@ -43,6 +43,9 @@ export function parsePlatform(text: string): Platform {
   const [first = "", second, variant] = parts;
   if (parts.length > 3) throw bad(text, "cannot parse platform specifier");
   if (second !== undefined) return normal(first, second, variant);
+  // An operating system alone is that on what this machine is.
+  const here = process.arch === "x64" ? "amd64" : process.arch;
+  if (first.toLowerCase() === "linux") return normal("linux", here, undefined);
   const alone = normal("linux", first, undefined);
   if (!known.has(alone.architecture)) throw bad(text, "unknown operating system or architecture");
   return alone;

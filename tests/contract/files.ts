@@ -121,7 +121,6 @@ async function networks(api: Caller): Promise<void> {
   const pruned = await api.call("NetworkPrune", { query: { filters: { until: ["1h"] } } });
   expect(pruned.at("NetworksDeleted")).toEqual([]);
   await api.call("NetworkPrune", { query: { filters: { nonsense: ["x"] } }, status: 400 });
-  await api.call("BuildPrune");
   await remove(api, id);
   expect(await ended(api, await start(api, scripted("")))).toBe(0);
 }

@@ -6,6 +6,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { buildScenarios } from "../contract/builds.ts";
 import { Caller, Ledger } from "../contract/caller.ts";
 import { Contract, contractExists } from "../contract/contract.ts";
 import { createConfigScenarios } from "../contract/create-config.ts";
@@ -29,6 +30,7 @@ describe.skipIf(!contractExists)("the contract", () => {
   const daemon = daemonOfFile(["--label", "room=one"]);
   const api = new Caller(new Contract(), new Ledger(), daemon.socket);
   for (const [name, scenario] of Object.entries({
+    ...buildScenarios,
     ...systemScenarios,
     ...imageScenarios,
     ...registryScenarios,

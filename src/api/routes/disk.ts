@@ -4,8 +4,15 @@
 import { fault } from "../../base/errors.ts";
 import { filterBoolean } from "../../base/selection.ts";
 import { credentialsByHost } from "../credentials.ts";
-import { type ApiPorts, type DiskKind, diskKinds, type PruneWish } from "../ports.ts";
-import { boolean, checkFilters, filters, selectionOf } from "../request.ts";
+import {
+  type ApiPorts,
+  type BuildCacheWish,
+  type DiskKind,
+  diskKinds,
+  type PruneWish,
+  type QueryFilters,
+} from "../ports.ts";
+import { boolean, checkFilters, filters, integer, selectionOf, untilOf } from "../request.ts";
 import { beginJsonLines, type Context, jsonLine, ok, type Route, sendAll } from "../route.ts";
 import { statusOf } from "../status.ts";
 import { knownQuery } from "../versions.ts";
@@ -36,6 +43,32 @@ function volumeWish(query: URLSearchParams, version: number): PruneWish {
     onlyNameless: !all,
     dryRun: dryRunOf(query),
     ...selectionOf(wanted, ["all"]),
+  };
+}
+
+/** A filter that is there or not; undefined when it is not asked for. */
+function asked(wanted: QueryFilters, key: string): boolean | undefined {
+  const word = wanted[key]?.[0];
+  return word === undefined ? undefined : word === "" || filterBoolean(key, word);
+}
+
+function cacheWish(query: URLSearchParams): BuildCacheWish {
+  const wanted = filters(query);
+  const keys = ["until", "id", "parent", "type", "description", "inuse", "shared", "private"];
+  checkFilters(wanted, keys);
+  const amount = (name: string) => Math.max(0, integer(query, name, 0));
+  const reserved = Math.max(amount("reserved-space"), amount("keep-storage"));
+  const own = asked(wanted, "private");
+  return {
+    all: boolean(query, "all"),
+    unusedSince: untilOf(wanted),
+    keep: Math.max(reserved, amount("max-used-space")),
+    minFree: amount("min-free-space"),
+    ...{ ids: wanted.id, parents: wanted.parent, types: wanted.type },
+    descriptions: wanted.description,
+    shared: asked(wanted, "shared") ?? (own === undefined ? undefined : !own),
+    inUse: asked(wanted, "inuse"),
+    dryRun: boolean(query, "dry-run"),
   };
 }
 
@@ -99,7 +132,7 @@ export const diskRoutes: readonly Route[] = [
     handle: async ({ query, version }, { disk }) =>
       ok(await disk.pruneVolumes(volumeWish(query, version))),
   },
-  // The networks that are there are the engine's own, and there is no build cache yet.
+  // The networks that are there are the engine's own.
   {
     method: "POST",
     path: "/networks/prune",
@@ -113,6 +146,6 @@ export const diskRoutes: readonly Route[] = [
   {
     method: "POST",
     path: "/build/prune",
-    handle: () => ok({ CachesDeleted: [], SpaceReclaimed: 0 }),
+    handle: async ({ query }, { disk }) => ok(await disk.pruneBuildCache(cacheWish(query))),
   },
 ];

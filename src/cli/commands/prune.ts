@@ -5,6 +5,7 @@ import type { ApiClient } from "../../client/index.ts";
 import { type Command, ExitError } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { encodeFilters } from "../filters.ts";
+import { parseBytes } from "../flag-values.ts";
 import { type Flag, flag, type Parsed } from "../flags.ts";
 import { humanSize } from "../human.ts";
 import { out } from "../output.ts";
@@ -38,13 +39,20 @@ function lineOf(item: Item): string {
 /** What to ask for: the filters, and whether nothing is to go. */
 interface Wish {
   readonly filters: readonly string[];
+  /** More of the query. */
+  readonly query?: Readonly<Record<string, string | number | undefined>>;
   /** "after": only say what would go once the stopped containers have gone. */
   readonly dryRun: boolean | "after";
 }
 
 /** Asks for a prune and tells what went; gives the bytes. */
-async function prune(client: ApiClient, what: Prune, { filters, dryRun }: Wish): Promise<number> {
+async function prune(
+  client: ApiClient,
+  what: Prune,
+  { filters, dryRun, query: more }: Wish,
+): Promise<number> {
   const query = {
+    ...more,
     filters: encodeFilters(filters),
     "dry-run": dryRun === false ? undefined : dryRun === "after" ? "after-containers" : "1",
   };
@@ -82,6 +90,7 @@ interface Kind {
   /** What follows the warning, before the question. */
   readonly gap?: string;
   readonly more?: readonly Flag[];
+  readonly query?: (parsed: Parsed) => Readonly<Record<string, string | number | undefined>>;
 }
 
 function pruneCommand(what: Prune, kind: Kind): Command {
@@ -101,7 +110,8 @@ function pruneCommand(what: Prune, kind: Kind): Command {
         throw new ExitError(1, "conflicting options: cannot specify both --all and --filter all=1");
       if (!parsed.on("force") && !dryRun && !(await confirm(kind.warning(all), kind.gap))) return 0;
       const filters = [...given, ...(kind.allFilter?.(all) ?? [])];
-      const bytes = await prune(client, what, { filters, dryRun });
+      const query = kind.query?.(parsed) ?? {};
+      const bytes = await prune(client, what, { filters, dryRun, query });
       if (what !== networks) tellTotal(bytes, dryRun);
       return 0;
     },
@@ -151,7 +161,12 @@ const system: Command = {
     if (parsed.on("volumes"))
       bytes += await prune(client, volumes, { filters: labels, dryRun: after });
     bytes += await prune(client, images, { filters: [...filters, dangling], dryRun: after });
-    bytes += await prune(client, cache, { filters, dryRun });
+    // The cache has no labels: what they choose is not in it.
+    if (filters.length === 0 || until) {
+      const query = { all: parsed.on("all") ? "1" : undefined };
+      const ages = filters.filter((one) => one.startsWith("until="));
+      bytes += await prune(client, cache, { filters: ages, dryRun, query });
+    }
     tellTotal(bytes, dryRun);
     return 0;
   },
@@ -195,6 +210,20 @@ export const commands = {
     all: "Remove all unused build cache, not just dangling ones",
     warning: (all) => `WARNING! This will remove all ${all ? "" : "dangling "}build cache.`,
     gap: " ",
-    more: [flag("keep-storage", "", "bytes", "Amount of disk space to keep for cache")],
+    more: [
+      flag("keep-storage", "", "bytes", "Amount of disk space to keep for cache"),
+      flag("reserved-space", "", "bytes", "Amount of disk space always allowed to keep for cache"),
+      flag("max-used-space", "", "bytes", "Maximum amount of disk space allowed to keep for cache"),
+      flag("min-free-space", "", "bytes", "Target amount of free disk space after pruning"),
+    ],
+    query: (parsed) => ({
+      all: parsed.on("all") ? "1" : undefined,
+      ...Object.fromEntries(
+        ["keep-storage", "reserved-space", "max-used-space", "min-free-space"].map((name) => [
+          name,
+          parsed.text(name) === "" ? undefined : parseBytes(parsed.text(name)),
+        ]),
+      ),
+    }),
   }),
 };

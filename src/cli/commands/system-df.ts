@@ -12,12 +12,27 @@ import { out } from "../output.ts";
 import { listText, type Row, writeList } from "../table.ts";
 import { rowOf as containerRow } from "./ps.ts";
 
+/** A row of the builds' cache. */
+interface CacheRow {
+  readonly ID: string;
+  readonly Parents: readonly string[];
+  readonly Type: string;
+  readonly Description: string;
+  readonly InUse: boolean;
+  readonly Shared: boolean;
+  readonly Size: number;
+  readonly CreatedAt: string;
+  readonly LastUsedAt: string;
+  readonly UsageCount: number;
+}
+
 /** The API's answer, with what berth adds. */
 interface Usage {
   readonly LayersSize: number;
   readonly Images: readonly ImageSummary[] | null;
   readonly Containers: readonly ContainerSummary[] | null;
   readonly Volumes: readonly Volume[] | null;
+  readonly BuildCache?: readonly CacheRow[] | null;
   readonly Berth?: {
     readonly Duplicates?: {
       readonly Files: number;
@@ -51,10 +66,35 @@ function share(bytes: number, total: number): string {
   return total > 0 ? `${size(bytes)} (${Math.trunc((bytes * 100) / total)}%)` : size(bytes);
 }
 
+/** What images have, too, takes no room of its own. */
+const cacheSize = (rows: readonly CacheRow[]) =>
+  sum(rows.filter(({ Shared }) => !Shared).map(({ Size }) => Size));
+
+const since = (time: string) =>
+  `${humanDuration(Math.max(0, (Date.now() - Date.parse(time)) / 1000))} ago`;
+
+function cacheRows(rows: readonly CacheRow[], whole: boolean): Row[] {
+  return rows.map((one) => ({
+    ID: whole ? one.ID : one.ID.slice(0, 12),
+    Parent: one.Parents.join(", "),
+    CacheType: one.Type,
+    Description: one.Description,
+    Size: size(one.Size),
+    CreatedAt: one.CreatedAt,
+    CreatedSince: since(one.CreatedAt),
+    LastUsedAt: one.LastUsedAt,
+    LastUsedSince: since(one.LastUsedAt),
+    UsageCount: String(one.UsageCount),
+    InUse: String(one.InUse),
+    Shared: String(one.Shared),
+  }));
+}
+
 function summaryRows(usage: Usage): Row[] {
   const images = usage.Images ?? [];
   const containers = usage.Containers ?? [];
   const volumes = usage.Volumes ?? [];
+  const cached = usage.BuildCache ?? [];
   const used = images.filter(({ Containers }) => Containers !== 0);
   const inUse = sum(used.map(({ Size, SharedSize }) => Size - SharedSize));
   const alive = ["running", "paused", "restarting"];
@@ -89,7 +129,13 @@ function summaryRows(usage: Usage): Row[] {
       volumeSize(volumes),
       share(volumeSize(unused), volumeSize(volumes)),
     ),
-    row("Build Cache", 0, 0, 0, size(0)),
+    row(
+      "Build Cache",
+      cached.length,
+      cached.filter(({ InUse }) => InUse).length,
+      cacheSize(cached),
+      size(cacheSize(cached.filter(({ InUse }) => !InUse))),
+    ),
   ];
 }
 
@@ -132,6 +178,7 @@ const headings = {
   ...{ SharedSize: "SHARED SIZE", UniqueSize: "UNIQUE SIZE", Containers: "CONTAINERS" },
   ...{ Image: "IMAGE", Command: "COMMAND", LocalVolumes: "LOCAL VOLUMES", Size: "SIZE" },
   ...{ RunningFor: "CREATED", Status: "STATUS", Names: "NAMES", Name: "VOLUME NAME" },
+  ...{ CacheType: "CACHE TYPE", LastUsedSince: "LAST USED", UsageCount: "USAGE", Shared: "SHARED" },
   ...{ Wasted: "WASTED", Layer: "LAYER", Path: "PATH" },
   ...{ Links: "LINKS", Kind: "KIND", Count: "COUNT", Orphaned: "ORPHANED", ID: "CONTAINER ID" },
 };
@@ -203,7 +250,7 @@ function verboseRows(usage: Usage, whole: boolean) {
       containerRow({ ...one, SizeRootFs: 0 }, whole),
     ),
     Volumes: volumeRows(usage.Volumes ?? []),
-    BuildCache: [] as Row[],
+    BuildCache: cacheRows(usage.BuildCache ?? [], whole),
   };
 }
 
@@ -211,10 +258,13 @@ function writeVerbose(usage: Usage, format: string): void {
   if (format === "json") return out(JSON.stringify(verboseRows(usage, true)));
   if (format !== "" && format !== "table")
     return out(`${execute(parseTemplate(format), verboseRows(usage, true))}\n`);
-  const { Images, Containers, Volumes } = verboseRows(usage, false);
+  const { Images, Containers, Volumes, BuildCache } = verboseRows(usage, false);
   const imageFields = [
     ...["Repository", "Tag", "ID", "CreatedSince", "Size"],
     ...["SharedSize", "UniqueSize", "Containers"],
+  ];
+  const cacheFields = [
+    ...["ID", "CacheType", "Size", "CreatedSince", "LastUsedSince", "UsageCount", "Shared"],
   ];
   const containerFields = [
     ...["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"],
@@ -223,10 +273,7 @@ function writeVerbose(usage: Usage, format: string): void {
     `${section("Images space usage:", Images, imageFields, "IMAGE ID")}
 ${section("Containers space usage:", Containers, containerFields)}
 ${section("Local Volumes space usage:", Volumes, ["Name", "Links", "Size"])}
-Build cache usage: 0B
-
-CACHE ID   CACHE TYPE   SIZE      CREATED   LAST USED   USAGE     SHARED
-${dataRootSection(usage)}`,
+${section(`Build cache usage: ${size(cacheSize(usage.BuildCache ?? []))}`, BuildCache, cacheFields, "CACHE ID")}${dataRootSection(usage)}`,
   );
 }
 

@@ -1,0 +1,137 @@
+/**
+ * The directories of RUN --mount=type=cache: kept over builds, each known by its id.
+ */
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import type { RunMount } from "./dockerfile/run-mounts.ts";
+
+type CacheMount = Extract<RunMount, { type: "cache" }>;
+
+/** A directory that is being used. */
+export interface TakenMount {
+  readonly path: string;
+  end(): void;
+}
+
+/** What is known of a directory. */
+export interface KeptMount {
+  readonly id: string;
+  readonly path: string;
+  /** What RUN calls it. */
+  readonly name: string;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  readonly usedAt: number;
+  readonly inUse: boolean;
+}
+
+const NAME = /^[0-9a-f]{32}(-\d+)?$/;
+
+function hashOf(text: string): string {
+  return new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 32);
+}
+
+/** The directories of one data root. */
+export class CacheMounts {
+  /** Directories that are for one at a time, each with the end of its last user. */
+  private readonly turns = new Map<string, Promise<void>>();
+  private readonly users = new Map<string, number>();
+
+  constructor(private readonly directory: string) {}
+
+  /** Waits for its turn where a cache is for one at a time; makes the directory when it is not there. */
+  async take(mount: CacheMount): Promise<TakenMount> {
+    const whole = `${this.directory}/${hashOf(mount.id)}`;
+    let path = whole;
+    if (mount.sharing === "private")
+      for (let count = 1; this.users.has(path); count++) path = `${whole}-${count}`;
+    this.users.set(path, (this.users.get(path) ?? 0) + 1);
+    const leave = mount.sharing === "shared" ? () => {} : await this.turn(path);
+    const end = () => {
+      leave();
+      const left = (this.users.get(path) ?? 1) - 1;
+      if (left > 0) this.users.set(path, left);
+      else this.users.delete(path);
+    };
+    try {
+      this.make(path, mount);
+    } catch (error) {
+      end();
+      throw error;
+    }
+    return { path, end };
+  }
+
+  private make(path: string, mount: CacheMount): void {
+    const known = `${path}.id`;
+    if (!existsSync(path)) {
+      mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+      mkdirSync(path, { mode: 0o700 });
+      chownSync(path, mount.uid, mount.gid);
+      chmodSync(path, mount.mode);
+    }
+    // Its times are when the directory was made and last used.
+    if (existsSync(known)) utimesSync(known, new Date(), new Date());
+    else writeFileSync(known, mount.id);
+  }
+
+  private async turn(path: string): Promise<() => void> {
+    const before = this.turns.get(path);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.turns.set(path, promise);
+    await before;
+    return () => {
+      if (this.turns.get(path) === promise) this.turns.delete(path);
+      resolve();
+    };
+  }
+
+  /** All of them. */
+  all(): KeptMount[] {
+    if (!existsSync(this.directory)) return [];
+    return readdirSync(this.directory)
+      .filter((id) => NAME.test(id))
+      .map((id) => {
+        const path = `${this.directory}/${id}`;
+        const known = `${path}.id`;
+        const named = existsSync(known);
+        const { mtimeMs, birthtimeMs } = statSync(named ? known : path);
+        return {
+          ...{ id, path, createdAt: birthtimeMs, usedAt: mtimeMs, inUse: this.users.has(path) },
+          name: named ? readFileSync(known, "utf8") : id,
+        };
+      });
+  }
+
+  /** Takes one away with all that is in it; says whether it did: not while somebody uses it. */
+  remove(id: string): boolean {
+    const path = `${this.directory}/${id}`;
+    if (!NAME.test(id) || this.users.has(path) || !existsSync(path)) return false;
+    // At once, so that whoever wants it next begins with an empty one.
+    const gone = `${path}.gone`;
+    rmSync(gone, { recursive: true, force: true });
+    renameSync(path, gone);
+    rmSync(`${path}.id`, { force: true });
+    rmSync(gone, { recursive: true, force: true });
+    return true;
+  }
+
+  /** What a daemon that was killed has left half removed. */
+  sweep(): void {
+    if (!existsSync(this.directory)) return;
+    for (const name of readdirSync(this.directory))
+      if (name.endsWith(".gone"))
+        rmSync(`${this.directory}/${name}`, { recursive: true, force: true });
+  }
+}
