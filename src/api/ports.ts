@@ -116,6 +116,8 @@ export interface BuildOptions {
   readonly noCache: boolean;
   readonly pull: boolean;
   readonly squash: boolean;
+  /** Tells why steps are not taken from the cache. */
+  readonly explain: boolean;
   /** Makes an image of what there was before a step that fails. */
   readonly keepFailed: boolean;
   /** By their ids. */

@@ -117,3 +117,12 @@ test("many stars take no longer than few", () => {
   const rules = new IgnoreRules([`${"*a".repeat(200)}x`, `${"**/a".repeat(100)}x`]);
   expect(rules.ignores(`${"a".repeat(200)}/${"a/".repeat(20)}${"a".repeat(1000)}`)).toBe(false);
 });
+
+test("the line that leaves a path out is the last that holds", () => {
+  const rules = new IgnoreRules(ignorePatterns("# comment\n*.md\n !keep.md\ndir/\n**/x\n"));
+  expect(rules.reason("a.md")).toBe("*.md");
+  expect(rules.reason("keep.md")).toBeUndefined();
+  expect(rules.reason("dir/below/file")).toBe("dir/");
+  expect(rules.reason("dir/x")).toBe("**/x");
+  expect(rules.reason("other")).toBeUndefined();
+});

@@ -12,6 +12,8 @@ type Token =
   | { readonly kind: "class"; readonly matches: (char: string) => boolean };
 
 interface Pattern {
+  /** As it was given. */
+  readonly line: string;
   readonly text: string;
   readonly exception: boolean;
   matches(path: string): boolean;
@@ -121,9 +123,9 @@ function patternOf(line: string): Pattern | undefined {
   const tokens = tokensOf(text);
   if (tokens.every((token) => token.kind === "char")) {
     const exact = tokens.map((token) => (token.kind === "char" ? token.char : "")).join("");
-    return { text, exception, matches: (path) => path === exact };
+    return { line, text, exception, matches: (path) => path === exact };
   }
-  return { text, exception, matches: (path) => matchTokens(tokens, path) };
+  return { line, text, exception, matches: (path) => matchTokens(tokens, path) };
 }
 
 /** Whether paths are what a pattern says, "**" and all. Throws a Fault "invalid" for one that makes no sense. */
@@ -154,6 +156,14 @@ export class IgnoreRules {
     for (const [index, { exception }] of this.patterns.entries())
       if (holds[index] === 1) ignored = !exception;
     return ignored;
+  }
+
+  /** The pattern that leaves a path out, as its line is written; undefined when it is not left out. */
+  reason(path: string): string | undefined {
+    let found: Pattern | undefined;
+    const holds = this.holds(path);
+    for (const [index, pattern] of this.patterns.entries()) if (holds[index] === 1) found = pattern;
+    return found === undefined || found.exception ? undefined : found.line;
   }
 
   /** Whether everything below a directory that is left out is left out as well, so that it need not be walked. */

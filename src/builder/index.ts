@@ -11,6 +11,7 @@ export {
 } from "./cache-policy.ts";
 export { type BuildContext, type ContextSource, openContext } from "./context.ts";
 export { changeConfig } from "./dockerfile/changes.ts";
+export { StepRecords } from "./explain.ts";
 export { KeptContexts } from "./kept-contexts.ts";
 export type { Done, PerformerDeps } from "./perform.ts";
 export type {

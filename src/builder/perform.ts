@@ -15,6 +15,7 @@ import { CopyLayer, type FetchedSource, type Owner } from "./copy/layer.ts";
 import type { SourceTree } from "./copy/source.ts";
 import { directoriesTo, lookUp, newDirectory } from "./copy/target.ts";
 import type { CopyWork, DirectoryWork, RunWork, Work } from "./dockerfile/evaluate.ts";
+import { fingerprint, reasons, type StepInputs, type StepRecords } from "./explain.ts";
 import type { BuildFiles, BuildImages, BuildRunner, Snapshot } from "./ports.ts";
 import { checkChecksum, fetchFile, fetchRepository, gitSource, isHttp } from "./remote.ts";
 import type { BuildRequest } from "./request.ts";
@@ -26,6 +27,7 @@ export interface PerformerDeps {
   readonly files: BuildFiles;
   readonly runner: BuildRunner;
   readonly cache: BuildCache;
+  readonly records: StepRecords;
   /** Where RUN --mount=type=cache keeps its directories. */
   readonly cacheMounts: CacheMounts;
   /** On a tmpfs: for secrets and scripts, while a step runs. */
@@ -51,6 +53,8 @@ export interface StepInput {
   readonly snapshot: Snapshot;
   readonly stage: number;
   readonly number: number;
+  /** Its number among the instructions of its stage. */
+  readonly place: number;
   readonly description: string;
 }
 
@@ -66,6 +70,18 @@ async function readText(view: ContainerView, path: string): Promise<string> {
   } finally {
     found?.close();
   }
+}
+
+function valuesOf(values: Readonly<Record<string, unknown>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => [name, fingerprint(value ?? null)]),
+  );
+}
+
+function variablesOf(env: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    env.map((text) => [`the variable ${text.replace(/=[\s\S]*$/, "")}`, fingerprint(text)]),
+  );
 }
 
 /** Does the steps of one build. */
@@ -105,11 +121,13 @@ export class Performer {
   private async cached(
     step: StepInput,
     parts: readonly unknown[],
+    inputs: () => Pick<StepInputs, "values" | "files">,
     work: () => Promise<ByteStream>,
   ): Promise<Done> {
     const { cache, images, underway } = this.deps;
     const key = cacheKey([step.work.kind, step.snapshot.chain.at(-1) ?? "", this.epoch, ...parts]);
     const found = this.request.noCache ? undefined : cache.find(key);
+    this.explain(step, key, inputs, found !== undefined && images.has(found.snapshot));
     if (found !== undefined && images.has(found.snapshot)) {
       this.request.report({ kind: "cached", step: step.number });
       return { snapshot: found.snapshot, created: found.created };
@@ -127,6 +145,27 @@ export class Performer {
     } finally {
       if (underway.get(key) === doing) underway.delete(key);
     }
+  }
+
+  /** Notes what goes into a step, and tells what of it is another than last time, if somebody wants to know. */
+  private explain(
+    step: StepInput,
+    key: string,
+    inputs: () => Pick<StepInputs, "values" | "files">,
+    isCached: boolean,
+  ): void {
+    const { request, deps } = this;
+    const place = { project: request.project, stage: step.stage, number: step.place };
+    const { description: instruction, snapshot, number } = step;
+    const now = (): StepInputs => ({
+      ...{ instruction, parent: snapshot.chain.at(-1) ?? "" },
+      ...inputs(),
+    });
+    if (request.explain && !isCached) {
+      const why = request.noCache ? ["--no-cache"] : reasons(deps.records.find(place), now());
+      request.report({ kind: "explained", step: number, reasons: why });
+    }
+    deps.records.put(place, key, now);
   }
 
   private async doNow(
@@ -179,7 +218,8 @@ export class Performer {
         if (path !== "" && !seen.has(path)) yield tarHeader(newDirectory(path, owner, time));
       yield tarEnd();
     };
-    return this.cached(step, [target.path, owner], async () => make());
+    const inputs = () => ({ values: valuesOf({ "the owner": owner }), files: {} });
+    return this.cached(step, [target.path, owner], inputs, async () => make());
   }
 
   private async copy(step: StepInput, work: CopyWork): Promise<Done> {
@@ -200,7 +240,18 @@ export class Performer {
       latest: this.epoch,
       archiveIn: (place) => archiveIn(place),
     });
-    return this.cached(step, [await layer.digest()], async () => layer.archive());
+    const copied = new Map<string, unknown>();
+    const digest = await layer.digest((path, what) => copied.set(path, what));
+    const { chown, chmod, destination, inline } = local;
+    const values = valuesOf({
+      ...{ "the owner": [chown, owner], "the mode": chmod, "the destination": destination },
+      "the here-documents": inline,
+    });
+    const inputs = () => ({
+      values,
+      files: Object.fromEntries([...copied].map(([path, what]) => [path, fingerprint(what)])),
+    });
+    return this.cached(step, [digest], inputs, async () => layer.archive());
   }
 
   /** Fetches what ADD names by an address. */
@@ -262,7 +313,18 @@ export class Performer {
       work.script ?? null,
       mounts.digests,
     ];
-    return this.cached(step, parts, () => this.execute(step, work, mounts));
+    const inputs = () => ({
+      values: {
+        ...valuesOf({
+          ...{ "the command": work.args, "the user": work.user, "the network": work.network },
+          ...{ "the directory": work.directory, "the script": work.script ?? null },
+          ...{ "what is mounted": mounts.digests, "the time that was given": this.epoch },
+        }),
+        ...variablesOf(work.env),
+      },
+      files: {},
+    });
+    return this.cached(step, parts, inputs, () => this.execute(step, work, mounts));
   }
 
   /** Runs the command and gives what it changed; the container is there until that has been read. */

@@ -22,6 +22,10 @@ export interface BuildRequest {
   readonly hostPlatform: Platform;
   readonly noCache: boolean;
   readonly pull: boolean;
+  /** Which Dockerfile of which context this is, to compare with what was built of it before. */
+  readonly project: string;
+  /** Tells why steps are not taken from the cache. */
+  readonly explain: boolean;
   /** Makes an image of what there was before a step that fails. */
   readonly keepFailed: boolean;
   readonly limits: StepLimits;

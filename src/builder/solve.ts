@@ -253,13 +253,15 @@ class Build {
       const number = first + Math.max(0, index - triggers + 1);
       if (index >= triggers) this.tell(stage, number, step.instruction.raw.text);
       const on = snapshot;
-      const done = await this.step(stage, step, number, on).catch(async (error) => {
-        const { instruction, config: own } = step;
-        const { platform } = base;
-        const at = { step: number, instruction, snapshot: on, config: own, platform };
-        await this.failed(error, at);
-        throw error;
-      });
+      const done = await this.step(stage, step, { number, place: index }, on).catch(
+        async (error) => {
+          const { instruction, config: own } = step;
+          const { platform } = base;
+          const at = { step: number, instruction, snapshot: on, config: own, platform };
+          await this.failed(error, at);
+          throw error;
+        },
+      );
       own.push(done.history);
       snapshot = done.snapshot;
       this.request.report({ kind: "done", step: number, layer: done.layer });
@@ -273,7 +275,12 @@ class Build {
     };
   }
 
-  private async step(stage: Stage, step: Step, number: number, snapshot: Snapshot) {
+  private async step(
+    stage: Stage,
+    step: Step,
+    at: { readonly number: number; readonly place: number },
+    snapshot: Snapshot,
+  ) {
     this.request.signal.throwIfAborted();
     const { work, createdBy } = step;
     const entry = { created_by: createdBy, comment: COMMENT };
@@ -283,7 +290,7 @@ class Build {
       work,
       snapshot,
       stage: stage.index,
-      number,
+      ...at,
       description: step.instruction.raw.text,
     });
     if (done.snapshot.chain.length === snapshot.chain.length) return none;

@@ -30,8 +30,23 @@ export interface LocalContext {
   /** Where its Dockerfile is in the context. */
   readonly dockerfile: string;
   archive(): ByteStream;
+  /** What would be sent, and what not and why. */
+  show(): ShownContext;
   /** Its files as a list, to send only some of them; undefined when it has to be sent whole. */
   listed(): ContextList | undefined;
+}
+
+/** A context for somebody to look at. */
+export interface ShownContext {
+  readonly sent: readonly { readonly path: string; readonly size: number }[];
+  /** With the pattern and its line in the file of patterns; a directory ends with a slash. */
+  readonly leftOut: readonly {
+    readonly path: string;
+    readonly pattern: string;
+    readonly line: number;
+  }[];
+  /** The file of patterns, if there is one. */
+  readonly ignoreFile: string | undefined;
 }
 
 /** A context as a list. */
@@ -73,11 +88,15 @@ interface Visited {
   readonly place: Place;
 }
 
-/** Walks what is not left out; a directory is told when something in it is sent or it is not left out itself. */
+/**
+ * Walks what is not left out; a directory is told when something in it is sent or it is not left out itself. `leftOut` hears
+ * of the others, and of a directory with all that is in it at once.
+ */
 function* walk(
   directory: string,
   rules: IgnoreRules,
   always: ReadonlySet<string>,
+  leftOut: (visited: Visited, all: boolean) => void = () => {},
 ): Generator<Visited> {
   function* below(fd: number, prefix: string): Generator<Visited> {
     for (const name of namesIn([fd])) {
@@ -86,13 +105,13 @@ function* walk(
       if (place === undefined) continue;
       const kept = always.has(path) || !rules.ignores(path);
       const isDirectory = place.info.isDirectory();
-      if (
+      const all =
         isDirectory &&
         !kept &&
         rules.prunes(path) &&
-        ![...always].some((one) => one.startsWith(`${path}/`))
-      )
-        continue;
+        ![...always].some((one) => one.startsWith(`${path}/`));
+      if (all || (!kept && !isDirectory)) leftOut({ path, place }, isDirectory);
+      if (all) continue;
       if (kept || isDirectory) yield { path, place };
       if (!isDirectory) continue;
       const inner = place.openDirectory();
@@ -175,11 +194,31 @@ function findDockerfile(directory: string, file: string): { path: string; outsid
   return { path, outside: { path, content: readFileSync(whole) } };
 }
 
-function ignoreRules(directory: string, dockerfile: string, outside: string): IgnoreRules {
+function ignoreFile(directory: string, dockerfile: string, outside: string): string | undefined {
   const own =
     outside === "" ? join(directory, `${dockerfile}.dockerignore`) : `${outside}.dockerignore`;
-  const file = [own, join(directory, ".dockerignore")].find((path) => existsSync(path));
-  return new IgnoreRules(file === undefined ? [] : ignorePatterns(readFileSync(file, "utf8")));
+  return [own, join(directory, ".dockerignore")].find((path) => existsSync(path));
+}
+
+/** What a walk finds, for somebody to look at. */
+function showContext(
+  directory: string,
+  rules: IgnoreRules,
+  always: ReadonlySet<string>,
+  file: string | undefined,
+): ShownContext {
+  const lines = file === undefined ? [] : readFileSync(file, "utf8").split(/\r?\n/);
+  const leftOut: { path: string; pattern: string; line: number }[] = [];
+  const sent: { path: string; size: number }[] = [];
+  const left = ({ path }: Visited, all: boolean): void => {
+    const pattern = rules.reason(path) ?? "";
+    const line = lines.findLastIndex((one) => one.trim() === pattern) + 1;
+    leftOut.push({ path: all ? `${path}/` : path, pattern, line });
+  };
+  for (const { path, place } of walk(directory, rules, always, left))
+    if (!place.info.isDirectory())
+      sent.push({ path, size: place.info.isFile() ? place.info.size : 0 });
+  return { sent, leftOut, ignoreFile: file };
 }
 
 /** Finds a directory's context. Throws an Error in Docker's words. */
@@ -190,7 +229,9 @@ export function localContext(directory: string, file: string): LocalContext {
   if (!info.isDirectory())
     throw new Error(`unable to prepare context: context must be a directory: ${directory}`);
   const { path, outside } = findDockerfile(directory, file);
-  const rules = ignoreRules(directory, path, outside === undefined ? "" : file);
+  const patterns = ignoreFile(directory, path, outside === undefined ? "" : file);
+  const text = patterns === undefined ? "" : readFileSync(patterns, "utf8");
+  const rules = new IgnoreRules(ignorePatterns(text));
   const always = new Set([path, `${path}.dockerignore`, ".dockerignore"]);
   const packer = () => new Packer(plain, false, (entry) => ({ ...entry, uid: 0, gid: 0 }));
   async function* archive(): ByteStream {
@@ -215,5 +256,6 @@ export function localContext(directory: string, file: string): LocalContext {
       },
     };
   };
-  return { dockerfile: path, archive, listed };
+  const show = () => showContext(directory, rules, always, patterns);
+  return { dockerfile: path, archive, listed, show };
 }

@@ -14,6 +14,8 @@ export interface ShownStep {
   ended: number | undefined;
   /** The last lines that it wrote, each with its seconds since the beginning. */
   readonly tail: string[];
+  /** Why it was not taken from the cache, as far as that was asked for. */
+  reasons: readonly string[];
   /** Bytes that were sent, for the context. */
   bytes: number | undefined;
 }
@@ -64,7 +66,7 @@ export class BuildSteps {
     const number = this.all.length + 1;
     const step: ShownStep = {
       ...{ number, title, state: "running", began: time },
-      ...{ ended: undefined, tail: [], bytes: undefined },
+      ...{ ended: undefined, tail: [], reasons: [], bytes: undefined },
     };
     this.all.push(step);
     return step;
@@ -95,7 +97,8 @@ export class BuildSteps {
     const step = this.byNumber.get(event.step);
     if (event.kind === "failed") this.failure = { ...event, step };
     if (step === undefined) return;
-    if (event.kind === "cached") step.state = "cached";
+    if (event.kind === "explained") step.reasons = event.reasons;
+    else if (event.kind === "cached") step.state = "cached";
     else if (event.kind === "output") this.output(step, event.text, time);
     else if (event.kind === "notice") this.listener.line(step, event.text);
     else if (event.kind === "running") this.listener.begun(step);
@@ -125,6 +128,14 @@ export class BuildSteps {
     if (step.tail.length > TAIL_MAX) step.tail.shift();
     this.listener.line(step, line);
   }
+}
+
+/** For each step whether it was taken from the cache, and if not, why. */
+export function explanation(steps: readonly ShownStep[]): string[] {
+  return steps.flatMap(({ title, state, reasons }) => {
+    if (state === "cached") return `${title}: cached`;
+    return reasons.length === 0 ? [] : `${title}: not cached: ${reasons.join("; ")}`;
+  });
 }
 
 /** A Dockerfile's lines with those marked that are meant, as BuildKit shows them. */

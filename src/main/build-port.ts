@@ -19,6 +19,7 @@ import {
   openContext,
   type PerformerDeps,
   type StepMount,
+  type StepRecords,
   type StepRun,
 } from "../builder/index.ts";
 import { type BuildCacheParts, forgetBuildCache } from "../disk/index.ts";
@@ -175,6 +176,14 @@ function stepOf(step: StepRun): BuildStep {
   };
 }
 
+/** The same Dockerfile of the same context: by where it came from, or else by the name that it gives. */
+function projectOf({ kept, remote, dockerfile, tags, target }: BuildOptions): string {
+  return JSON.stringify([kept?.key ?? (remote || tags[0]) ?? "", dockerfile, target]);
+}
+
+/** How long what went into a step is remembered; milliseconds. */
+const REMEMBERED = 30 * 24 * 3600_000;
+
 /** Builds of one daemon. */
 export class Builds implements BuildPort {
   /** What builds keep for the next ones. */
@@ -189,9 +198,11 @@ export class Builds implements BuildPort {
   constructor(
     private readonly deps: EngineDeps & { readonly images: ImageStore },
     cache: BuildCache,
+    private readonly records: StepRecords,
     private readonly places: BuildPlaces,
   ) {
     this.steps = new BuildSteps(deps);
+    records.forget(Date.now() - REMEMBERED);
     this.contextsKept = new KeptContexts(`${places.dataRoot}/build/kept`);
     const mounts = new CacheMounts(`${places.dataRoot}/build/mounts`);
     mounts.sweep();
@@ -258,7 +269,7 @@ export class Builds implements BuildPort {
         view: ({ chain }) => new ContainerView(kernel, driver.layerDirectories(chain), []),
       },
       runner: { run: async (step) => this.steps.run(stepOf(step)) },
-      cache: this.kept.cache,
+      ...{ cache: this.kept.cache, records: this.records },
       cacheMounts: this.kept.mounts,
       secretsDirectory: this.secrets,
       underway: this.underway,
@@ -267,7 +278,8 @@ export class Builds implements BuildPort {
       options;
     const request: BuildRequest = {
       ...{ target, args, platform, noCache, pull, limits, labels, secrets, tags, signal },
-      keepFailed: options.keepFailed,
+      ...{ keepFailed: options.keepFailed, explain: options.explain },
+      project: projectOf(options),
       dockerfile: context.dockerfile,
       context: context.tree,
       contextDirectory: context.directory,

@@ -16,7 +16,7 @@ import { openDatabase } from "../base/database.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log, setLogLevel } from "../base/log.ts";
 import { Trash } from "../base/trash.ts";
-import { BuildCache, changeConfig } from "../builder/index.ts";
+import { BuildCache, changeConfig, StepRecords } from "../builder/index.ts";
 import {
   assembleEngine,
   ContainerDatabase,
@@ -155,7 +155,7 @@ async function construct(
   compiledFilter(deps, resolveSeccomp(defaultSeccompProfile, usual, features.seccomp)).catch(
     (error) => log.warn("compile the default seccomp filter", { error }),
   );
-  const builds = new Builds({ ...deps, images }, cache, options);
+  const builds = new Builds({ ...deps, images }, cache, new StepRecords(db), options);
   return { deps, engine, registry, storage, builds };
 }
 

@@ -15,6 +15,8 @@ export type BuildEvent =
       readonly place?: { readonly at: number; readonly of: number } | undefined;
     }
   | { readonly kind: "cached"; readonly step: number }
+  /** Why it is not taken from the cache; only if that was asked for. */
+  | { readonly kind: "explained"; readonly step: number; readonly reasons: readonly string[] }
   | { readonly kind: "running"; readonly step: number }
   | {
       readonly kind: "output";

@@ -1,6 +1,6 @@
 /** What a person sees of a build: lines, a terminal, JSON, a failed step and the state before it. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BuildLine } from "../../src/spec/build-events.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
@@ -160,5 +160,92 @@ test("--debug-on-failure: a shell in the state before the step, and nothing of i
     const [, id = ""] = /berth run --rm -it ([0-9a-f]{12}) /.exec(kept.err) ?? [];
     expect((await daemon.berth("run", "--rm", id, "cat", "/made")).out).toBe("before\n");
     await daemon.berth("rmi", id);
+  });
+});
+
+test("--show-context: what would be sent, with sizes, and which line leaves out what; nothing is built", async () => {
+  const files = {
+    ".dockerignore": "# notes\n*.md\n!keep.md\nleft\n",
+    "a.md": "a",
+    "keep.md": "keep",
+    "main.c": "12345",
+  };
+  await within(
+    "FROM nowhere.invalid/none\n",
+    async (directory) => {
+      mkdirSync(join(directory, "left/deep"), { recursive: true });
+      writeFileSync(join(directory, "left/deep/x"), "x");
+      const done = await daemon.berth("build", "--show-context", directory);
+      expect([done.status, done.err]).toEqual([0, ""]);
+      const [sent = "", left = ""] = done.out.split("\nLeft out by ");
+      expect(sent).toMatch(/^SIZE +PATH\n/);
+      expect(sent).toMatch(/^5B +main\.c$/m);
+      expect(sent).toMatch(/^4B +keep\.md$/m);
+      expect(sent).toMatch(/^4 files, 62B$/m);
+      expect(sent).not.toContain("left");
+      const rows = left
+        .trim()
+        .split("\n")
+        .map((line) => line.split(/ {2,}/));
+      expect(rows.slice(1)).toEqual([
+        ["LINE", "PATTERN", "PATH"],
+        ["2", "*.md", "a.md"],
+        ["4", "left", "left/"],
+      ]);
+    },
+    files,
+  );
+});
+
+test("--explain: which file, argument or earlier step kept each step from the cache", async () => {
+  const dockerfile = `FROM busybox
+ARG WHO
+COPY src /src
+RUN echo $WHO
+RUN echo last
+`;
+  await within(dockerfile, async (directory) => {
+    mkdirSync(join(directory, "src"));
+    for (const name of ["a", "b", "c"]) writeFileSync(join(directory, "src", name), name);
+    await Bun.sleep(50);
+    const why = async (...flags: string[]) => {
+      const done = await daemon.berth("build", "-q", "--explain", ...flags, directory);
+      expect(done.status).toBe(0);
+      return done.err
+        .trim()
+        .split("\n")
+        .map((line) => line.replace(/^\[\d\/4\] /, ""));
+    };
+    expect(await why("--build-arg", "WHO=me")).toEqual([
+      "COPY src /src: not cached: it was not built before in this place",
+      "RUN echo $WHO: not cached: it was not built before in this place",
+      "RUN echo last: not cached: it was not built before in this place",
+    ]);
+    expect(await why("--build-arg", "WHO=me")).toEqual([
+      "COPY src /src: cached",
+      "RUN echo $WHO: cached",
+      "RUN echo last: cached",
+    ]);
+    expect(await why("--build-arg", "WHO=you")).toEqual([
+      "COPY src /src: cached",
+      "RUN echo $WHO: not cached: the variable WHO has changed",
+      "RUN echo last: not cached: the variable WHO has changed",
+    ]);
+    writeFileSync(join(directory, "src/b"), "other");
+    writeFileSync(join(directory, "src/new"), "new");
+    rmSync(join(directory, "src/c"));
+    expect(await why("--build-arg", "WHO=you")).toEqual([
+      "COPY src /src: not cached: the file src/b has changed; the file src/c is gone; the file src/new is new",
+      "RUN echo $WHO: not cached: what it stands on has changed",
+      "RUN echo last: not cached: what it stands on has changed",
+    ]);
+    writeFileSync(
+      join(directory, "Dockerfile"),
+      dockerfile.replace("echo last", "echo other").replace("$WHO", "it"),
+    );
+    expect((await why("--build-arg", "WHO=you"))[2]).toBe(
+      "RUN echo other: not cached: the instruction is another: it was RUN echo last",
+    );
+    expect((await why("--no-cache"))[0]).toBe("COPY src /src: not cached: --no-cache");
   });
 });

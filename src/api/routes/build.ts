@@ -105,6 +105,7 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
     noCache: boolean(query, "nocache"),
     pull: boolean(query, "pull"),
     squash: boolean(query, "squash"),
+    explain: boolean(query, "berth-explain"),
     keepFailed: boolean(query, "berth-keep-failed"),
     secrets: secretsOf(request.headers["x-berth-secrets"]),
     limits: {
@@ -224,6 +225,7 @@ class ClassicStream extends Lines implements BuildStream {
         this.text(`[Warning] ${event.text}\n`);
         break;
       case "running":
+      case "explained":
       case "failed":
         break;
     }

@@ -107,8 +107,8 @@ export class CopyLayer {
     return new CopyLayer(input, items, target, into);
   }
 
-  /** What is copied, in a form that differs whenever the layer would; times do not count. */
-  async digest(): Promise<string> {
+  /** What is copied, in a form that differs whenever the layer would; times do not count. `tell` hears of each file. */
+  async digest(tell: (path: string, what: unknown) => void = () => {}): Promise<string> {
     const hash = new Bun.CryptoHasher("sha256");
     const { work, owner } = this.input;
     hash.update(
@@ -125,8 +125,20 @@ export class CopyLayer {
       hash.update(JSON.stringify(["inline", name, content]));
     for (const item of this.items)
       for await (const { target, place } of entriesOf(item.tree, item.selected, this.options))
-        hash.update(JSON.stringify(await this.describe(item, this.place(item, target), place)));
+        hash.update(JSON.stringify(await this.told(item, target, place, tell)));
     return hash.digest("hex");
+  }
+
+  private async told(
+    item: Item,
+    target: string,
+    place: Place,
+    tell: (path: string, what: unknown) => void,
+  ): Promise<unknown[]> {
+    const what = await this.describe(item, this.place(item, target), place);
+    const { path, isDirectory } = item.selected;
+    tell(isDirectory ? posix.join(path, target) : path, what);
+    return what;
   }
 
   private async describe({ tree }: Item, path: string, place: Place): Promise<unknown[]> {

@@ -7,16 +7,23 @@ import { tarEnd } from "../../base/tar-writer.ts";
 import { type ApiClient, ApiError, type ApiResponse, type Query } from "../../client/index.ts";
 import type { BuildLine } from "../../spec/build-events.ts";
 import type { ContextAnswer } from "../../spec/context-list.ts";
-import { fileEntries, type LocalContext, localContext } from "../build-context.ts";
+import {
+  fileEntries,
+  type LocalContext,
+  localContext,
+  type ShownContext,
+} from "../build-context.ts";
 import { type BuildDisplay, displayOf } from "../build-display.ts";
-import { failureLines } from "../build-steps.ts";
+import { explanation, failureLines } from "../build-steps.ts";
 import { type Command, type Context, ExitError } from "../command.ts";
 import { parseUlimit } from "../container-options/resources.ts";
 import { buildAuthHeaders } from "../docker-config.ts";
 import { parseBytes } from "../flag-values.ts";
 import { flag, type Parsed } from "../flags.ts";
+import { humanSize } from "../human.ts";
 import { err, out } from "../output.ts";
 import { inputFrom } from "../streams.ts";
+import { align } from "../table.ts";
 import { isTerminal } from "../terminal.ts";
 
 /** "NAME=VALUE", or a name whose value the environment has; a name without one is left out. */
@@ -129,6 +136,7 @@ function queryOf(parsed: Parsed, dockerfile: string, remote: string | undefined)
     nocache: parsed.on("no-cache") || undefined,
     pull: parsed.on("pull") || undefined,
     "berth-events": 1,
+    "berth-explain": parsed.on("explain") || undefined,
     "berth-keep-failed": parsed.on("debug-on-failure") || undefined,
     squash: parsed.on("squash") || undefined,
     memory: bytes("memory"),
@@ -144,6 +152,26 @@ function queryOf(parsed: Parsed, dockerfile: string, remote: string | undefined)
     extrahosts: parsed.all("add-host").join(",") || undefined,
     networkmode: parsed.text("network") || undefined,
   };
+}
+
+/** A context as a person reads it: sizes and names, then what is left out and by which line. */
+function contextText({ sent, leftOut, ignoreFile }: ShownContext): string {
+  const total = sent.reduce((sum, { size }) => sum + size, 0);
+  const files = sent.map(({ path, size }) => `${humanSize(size)}\t${path}`);
+  const parts = [
+    align(["SIZE\tPATH", ...files]),
+    `${sent.length} files, ${humanSize(total)}\n`,
+    ...(leftOut.length === 0
+      ? []
+      : [
+          `\nLeft out by ${ignoreFile}:\n`,
+          align([
+            "LINE\tPATTERN\tPATH",
+            ...leftOut.map(({ path, pattern, line }) => `${line}\t${pattern}\t${path}`),
+          ]),
+        ]),
+  ];
+  return parts.join("");
 }
 
 function progressOf(parsed: Parsed): string {
@@ -265,6 +293,12 @@ export const command: Command = {
       "bool",
       "Open a shell in the state before the step that fails (without a terminal: keep it as an image)",
     ),
+    flag(
+      "explain",
+      "",
+      "bool",
+      "Tell of each step whether it was cached, and if not, which input changed",
+    ),
     flag("file", "f", "string", 'Name of the Dockerfile (default: "PATH/Dockerfile")'),
     flag("force-rm", "", "bool", "Always remove intermediate containers"),
     flag("iidfile", "", "string", "Write the image ID to a file"),
@@ -301,6 +335,12 @@ export const command: Command = {
       'Secret to expose to the build (format: "id=mysecret[,src=/local/secret]")',
     ),
     flag("shm-size", "", "bytes", 'Shared memory size for "RUN" instructions'),
+    flag(
+      "show-context",
+      "",
+      "bool",
+      "Show the files that would be sent, and those that .dockerignore leaves out, instead of building",
+    ),
     flag("squash", "", "bool", "Squash newly built layers into a single new layer"),
     flag("tag", "t", "list", 'Name and optionally a tag (format: "name:tag")'),
     flag("target", "", "string", "Set the target build stage to build"),
@@ -308,12 +348,17 @@ export const command: Command = {
   ],
   async run(context, parsed) {
     const [where = "."] = parsed.args;
+    if (parsed.on("show-context")) {
+      out(contextText(localContext(where, parsed.text("file")).show()));
+      return 0;
+    }
     const display = displayOf(progressOf(parsed), parsed.on("quiet"));
     try {
       const answer = await send(context, parsed, where, display);
       const id = await follow(answer, display);
       display.built(id, parsed.all("tag"));
       display.close();
+      if (parsed.on("explain")) err(`${explanation(display.steps.all).join("\n")}\n`);
       if (parsed.on("quiet")) out(`${id}\n`);
       const idFile = parsed.text("iidfile");
       if (idFile !== "") writeFileSync(idFile, id);
