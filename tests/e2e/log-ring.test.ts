@@ -204,7 +204,14 @@ test("a ring that is smaller than what comes at once loses nothing unsaid, in or
 function writerOf(shim: number): number {
   const children = readFileSync(`/proc/${shim}/task/${shim}/children`, "utf8").trim().split(" ");
   return Number(
-    children.find((pid) => readFileSync(`/proc/${pid}/comm`, "utf8") === "berth-log\n"),
+    children.find((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/comm`, "utf8") === "berth-log\n";
+      } catch {
+        // It has ended since it was listed.
+        return false;
+      }
+    }),
   );
 }
 
