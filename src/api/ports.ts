@@ -115,7 +115,6 @@ export interface BuildOptions {
   readonly platform: Platform | undefined;
   readonly noCache: boolean;
   readonly pull: boolean;
-  readonly squash: boolean;
   /** Tells why steps are not taken from the cache. */
   readonly explain: boolean;
   /** Makes an image of what there was before a step that fails. */

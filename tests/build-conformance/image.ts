@@ -86,7 +86,7 @@ async function applyLayer(
       for (const one of tree.keys()) if (one.startsWith(inside)) tree.delete(one);
     } else if (name.startsWith(".wh.")) remove(posix.join(posix.dirname(path), name.slice(4)));
     else if (path !== "." && path !== "") {
-      if (entry.type !== "directory") remove(path);
+      if (entry.type !== "directory" && tree.has(path)) remove(path);
       tree.set(path, describe(entry, content));
       times.set(path, entry.mtime);
     }

@@ -93,6 +93,8 @@ function tagsOf(query: URLSearchParams): string[] {
 }
 
 function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "report"> {
+  if (boolean(query, "squash"))
+    throw fault("invalid", "build-option", "squash is only supported with experimental mode");
   return {
     dockerfile: query.get("dockerfile") ?? "",
     remote: query.get("remote") ?? "",
@@ -104,7 +106,6 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
     platform: platformOf(query.get("platform")),
     noCache: boolean(query, "nocache"),
     pull: boolean(query, "pull"),
-    squash: boolean(query, "squash"),
     explain: boolean(query, "berth-explain"),
     keepFailed: boolean(query, "berth-keep-failed"),
     secrets: secretsOf(request.headers["x-berth-secrets"]),
