@@ -118,8 +118,8 @@ test("max-file counts compressed files, over several runs", async () => {
   await until(() => filesOf(path).join() === whole.join());
   const out = (await daemon.docker("logs", "many")).out.trimEnd().split("\n");
   expect(out).toEqual(lines(3000 - out.length, 3000));
-  // Four whole files, and what the newest one has by then.
-  expect(out.length).toBeGreaterThan(700);
+  // A file may be short: two of four, and what the newest one has by then.
+  expect(out.length).toBeGreaterThan(500);
   await daemon.berth("rm", "many");
 });
 
