@@ -10,6 +10,7 @@ import {
   type StreamHandlers,
   toExecPlan,
 } from "../runtime/index.ts";
+import type { ResolvedUser } from "../spec/users.ts";
 import { planOps, wireConstants } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import { attributesOf } from "./attributes.ts";
@@ -58,10 +59,16 @@ export interface ExecState {
   /** Resolves with the exit code. */
   readonly exited: Promise<number>;
   readonly tellExit: (status: number) => void;
+  /** Its user, looked up when it was created: most are started at once, and then need not wait for it. */
+  readonly user: Promise<ResolvedUser>;
+  /** When that was asked for, as performance.now() has it. */
+  readonly userAskedAt: number;
 }
 
 /** How long the end of an exec's output waits for its exit; what closes its output may live on. */
 const EXIT_MS = 1000;
+/** How long what was looked up at the creation counts at the start. */
+const LOOKED_UP_MS = 100;
 /** How long an exec that has ended can be inspected. */
 const REMEMBERED_MS = 300_000;
 /** The statuses of shells for a command that cannot be run, and for one that is not there. */
@@ -116,8 +123,13 @@ export class Execs {
     this.counter = this.counter >= 0xffffffff ? 1 : this.counter + 1;
     const { promise: exited, resolve: tellExit } = Promise.withResolvers<number>();
     const { promise: begun, resolve: tellBegun } = Promise.withResolvers<void>();
+    const user = this.lookUpUser(container, config);
+    // Whoever starts it hears of what is wrong.
+    user.catch(() => {});
     const exec: ExecState = {
       id,
+      user,
+      userAskedAt: performance.now(),
       begun,
       tellBegun,
       exited,
@@ -199,11 +211,16 @@ export class Execs {
     }
   }
 
+  private lookUpUser(container: Container, config: ExecConfig): Promise<ResolvedUser> {
+    return userInRunning(this.deps, container, config.user || container.record.config.User || "");
+  }
+
   private async plan(exec: ExecState, size: readonly number[] | undefined): Promise<Uint8Array> {
     const { deps } = this;
     const { container, config } = exec;
     const { record } = container;
-    const user = await userInRunning(deps, container, config.user || record.config.User || "");
+    const fresh = performance.now() - exec.userAskedAt < LOOKED_UP_MS;
+    const user = await (fresh ? exec.user : this.lookUpUser(container, config));
     const env = environmentOf(
       { ...record.config, Env: [...(record.config.Env ?? []), ...config.env] },
       record.config.Hostname ?? "",
