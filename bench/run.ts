@@ -52,10 +52,18 @@ for (const name of wanted)
   if (!(name in sections))
     throw new Error(`no section ${name}; there are ${Object.keys(sections).join(", ")}`);
 const bench = new Bench();
+let failed = 0;
 try {
   await bench.ready();
   for (const [name, section] of Object.entries(sections))
-    if (wanted.length === 0 || wanted.includes(name)) await section(bench);
+    if (wanted.length === 0 || wanted.includes(name))
+      try {
+        await section(bench);
+      } catch (error) {
+        // What others have measured is not lost with it.
+        console.error(`section ${name}:`, error);
+        failed = 1;
+      }
   if (wanted.length === 0) {
     writeFileSync(join(root, "bench/RESULTS.md"), results(bench));
     console.log("\nwritten to bench/RESULTS.md");
@@ -63,3 +71,4 @@ try {
 } finally {
   await bench.close();
 }
+process.exitCode = failed;
