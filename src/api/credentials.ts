@@ -15,23 +15,28 @@ export function credentialsOrNobody(header: string | string[] | undefined): Regi
   }
 }
 
-/** Nobody in particular when there is no header. Throws a Fault "invalid" for one that cannot be read. */
-export function credentialsOf(header: string | string[] | undefined): RegistryCredentials {
+/** A header's object; undefined when there is no header. Throws a Fault "invalid" for one that cannot be read. */
+function decoded(name: string, header: string | string[] | undefined): object | undefined {
   const text = [header ?? ""].flat()[0] ?? "";
-  if (text === "") return nobody;
+  if (text === "") return undefined;
   let value: unknown;
   try {
     value = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
   } catch {
     value = undefined;
   }
-  if (typeof value !== "object" || value === null)
-    throw fault(
-      "invalid",
-      "registry-auth",
-      "invalid X-Registry-Auth header: it is no base64url of a JSON object",
-    );
-  return fieldsOf(value);
+  if (typeof value === "object" && value !== null) return value;
+  throw fault(
+    "invalid",
+    "registry-auth",
+    `invalid ${name} header: it is no base64url of a JSON object`,
+  );
+}
+
+/** Nobody in particular when there is no header. Throws a Fault "invalid" for one that cannot be read. */
+export function credentialsOf(header: string | string[] | undefined): RegistryCredentials {
+  const value = decoded("X-Registry-Auth", header);
+  return value === undefined ? nobody : fieldsOf(value);
 }
 
 function fieldsOf(value: object): RegistryCredentials {
@@ -54,20 +59,8 @@ function fieldsOf(value: object): RegistryCredentials {
 export function credentialsByHost(
   header: string | string[] | undefined,
 ): (domain: string) => RegistryCredentials {
-  const text = [header ?? ""].flat()[0] ?? "";
-  if (text === "") return () => nobody;
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.from(text, "base64url").toString("utf8"));
-  } catch {
-    value = undefined;
-  }
-  if (typeof value !== "object" || value === null)
-    throw fault(
-      "invalid",
-      "registry-auth",
-      "invalid X-Registry-Config header: it is no base64url of a JSON object",
-    );
+  const value = decoded("X-Registry-Config", header);
+  if (value === undefined) return () => nobody;
   const byHost = new Map(Object.entries(value));
   return (domain) => {
     const address = domain === "docker.io" ? "https://index.docker.io/v1/" : domain;

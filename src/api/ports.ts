@@ -3,6 +3,7 @@
  */
 import type { Exposition } from "../base/metrics.ts";
 import type { Selection } from "../base/selection.ts";
+import type { StepLimits } from "../builder/index.ts";
 import type { Engine, EngineEvent, Events } from "../engine/index.ts";
 import type { BuildEvent } from "../spec/build-events.ts";
 import type { ContextAnswer } from "../spec/context-list.ts";
@@ -121,24 +122,7 @@ export interface BuildOptions {
   readonly keepFailed: boolean;
   /** By their ids. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
-  readonly limits: {
-    readonly memory: number;
-    readonly memorySwap: number;
-    readonly cpuShares: number;
-    readonly cpuPeriod: number;
-    readonly cpuQuota: number;
-    readonly cpusetCpus: string;
-    readonly cpusetMems: string;
-    readonly cgroupParent: string;
-    readonly shmSize: number;
-    readonly ulimits: readonly {
-      readonly Name: string;
-      readonly Soft: number;
-      readonly Hard: number;
-    }[];
-    readonly extraHosts: readonly string[];
-    readonly network: string;
-  };
+  readonly limits: StepLimits;
   /** Who asks a registry for what is built on. */
   readonly credentials: (domain: string) => RegistryCredentials;
   readonly signal: AbortSignal;

@@ -1,6 +1,7 @@
 /**
  * The values that a flag may take, with the words of Docker (and Go) for a wrong one.
  */
+import { parseBytes } from "../base/sizes.ts";
 
 /** What a flag's value is, by the word that the usage text shows. */
 export type FlagType =
@@ -20,15 +21,6 @@ export type FlagType =
   | "ulimit"
   | "gpu-request"
   | "stringArray";
-
-const units = ["b", "k", "m", "g", "t", "p"];
-
-/** Bytes of a size such as `64m` or `1.5GiB` (powers of 1024), or undefined when it is none. */
-export function parseBytes(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?|\.\d+) ?(?:([bkmgtp])(?:i?b)?)?$/i.exec(text);
-  if (!match) return undefined;
-  return Math.trunc(Number(match[1]) * 1024 ** units.indexOf((match[2] ?? "b").toLowerCase()));
-}
 
 const nanos: Record<string, number> = {
   ns: 1,

@@ -2,11 +2,12 @@
  * Command lines as Docker reads them.
  */
 import { expect, test } from "bun:test";
+import { parseBytes } from "../base/sizes.ts";
 import { parseMount, parseVolumes } from "./container-options/mounts.ts";
 import { parsePorts } from "./container-options/ports.ts";
 import { parseRestart } from "./container-options/request.ts";
 import { parseDevice, parseUlimit } from "./container-options/resources.ts";
-import { parseBytes, parseDuration } from "./flag-values.ts";
+import { parseDuration } from "./flag-values.ts";
 import { flag, parseFlags } from "./flags.ts";
 
 const flags = [

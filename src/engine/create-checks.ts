@@ -3,6 +3,7 @@
  */
 import { isIP } from "node:net";
 import { fault } from "../base/errors.ts";
+import { parseBytes } from "../base/sizes.ts";
 import { hostPlatform, type ImageRecord } from "../images/index.ts";
 import { checkLogOptions, checkTag, type LogOptions } from "../logging/index.ts";
 import { isMac } from "../network/index.ts";
@@ -188,16 +189,13 @@ function checkLimits(deps: EngineDeps, hostConfig: HostConfig): void {
     );
 }
 
-const SIZE_UNITS = ["b", "k", "m", "g", "t", "p"];
-
 /** The bytes that --storage-opt size says; undefined without one. Throws a Fault "invalid" for what is no size. */
 export function sizeLimitOf({ StorageOpt = {} }: HostConfig): number | undefined {
   const { size } = StorageOpt;
   if (size === undefined) return undefined;
-  const [, count = "", unit = "b"] =
-    /^(\d+(?:\.\d+)?|\.\d+) ?(?:([bkmgtp])(?:i?b)?)?$/i.exec(size) ?? [];
-  if (count === "") throw fault("invalid", "storage-option", `invalid size: '${size}'`);
-  return Math.trunc(Number(count) * 1024 ** SIZE_UNITS.indexOf(unit.toLowerCase()));
+  const bytes = parseBytes(size);
+  if (bytes === undefined) throw fault("invalid", "storage-option", `invalid size: '${size}'`);
+  return bytes;
 }
 
 /** A size that nothing would hold the container to is refused, not ignored. */

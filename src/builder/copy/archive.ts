@@ -2,19 +2,12 @@
  * Whether a file is an archive that ADD unpacks: a tar, plain or compressed, whatever it is called.
  */
 import { closeSync, createReadStream, readSync } from "node:fs";
-import { type ByteStream, decompress } from "../../base/compression.ts";
+import { type ByteStream, compressionOf, decompress } from "../../base/compression.ts";
 import { Fault } from "../../base/errors.ts";
 import type { Place } from "../../tree/index.ts";
 
 const BLOCK = 512;
 const CHUNK = 256 * 1024;
-const COMPRESSED: readonly (readonly number[])[] = [
-  [0x1f, 0x8b],
-  [0x28, 0xb5, 0x2f, 0xfd],
-  [0x42, 0x5a, 0x68],
-  [0xfd, 0x37, 0x7a, 0x58, 0x5a],
-];
-
 /** Whether a block is a header: the sum that it carries is that of its bytes. */
 function isHeader(block: Uint8Array): boolean {
   if (block.length < BLOCK) return false;
@@ -29,8 +22,8 @@ export async function archiveIn(place: Place): Promise<ByteStream | undefined> {
   const fd = place.open();
   const head = new Uint8Array(BLOCK);
   const length = readSync(fd, head, 0, BLOCK, 0);
-  const compressed = COMPRESSED.some((magic) => magic.every((byte, at) => head[at] === byte));
-  if (!compressed && !isHeader(head.subarray(0, length))) {
+  const compressed = compressionOf(head.subarray(0, length));
+  if (compressed === undefined && !isHeader(head.subarray(0, length))) {
     closeSync(fd);
     return undefined;
   }

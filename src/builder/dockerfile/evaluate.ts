@@ -30,22 +30,10 @@ export interface RunWork {
   readonly script?: { readonly path: string; readonly content: string };
 }
 
-/** A COPY or ADD with everything substituted. */
-export interface CopyWork {
-  readonly kind: "copy" | "add";
-  readonly sources: readonly string[];
+/** A COPY or ADD with everything substituted. Its destination is absolute, and ends with a slash when it was said to be a directory. */
+export interface CopyWork extends Omit<CopyInstruction, "inline"> {
+  /** With their variables substituted. */
   readonly inline: readonly { readonly name: string; readonly content: string }[];
-  /** Absolute; ends with a slash when it was said to be a directory. */
-  readonly destination: string;
-  readonly from?: string | undefined;
-  readonly chown?: string | undefined;
-  readonly chmod?: string | undefined;
-  readonly link: boolean;
-  readonly parents: boolean;
-  readonly exclude: readonly string[];
-  readonly checksum?: string | undefined;
-  readonly keepGitDir: boolean;
-  readonly unpack?: boolean | undefined;
 }
 
 /** A directory that has to be there, owned by the user of the moment when it is made. */

@@ -3,6 +3,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { ByteStream } from "../../base/compression.ts";
+import { parseBytes } from "../../base/sizes.ts";
 import { tarEnd } from "../../base/tar-writer.ts";
 import { type ApiClient, ApiError, type ApiResponse, type Query } from "../../client/index.ts";
 import type { BuildLine } from "../../spec/build-events.ts";
@@ -18,7 +19,6 @@ import { explanation, failureLines } from "../build-steps.ts";
 import { type Command, type Context, ExitError } from "../command.ts";
 import { parseUlimit } from "../container-options/resources.ts";
 import { buildAuthHeaders } from "../docker-config.ts";
-import { parseBytes } from "../flag-values.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { humanSize } from "../human.ts";
 import { err, out } from "../output.ts";
@@ -58,13 +58,9 @@ function secretOf(text: string): [id: string, value: string] {
 
 async function isArchive(head: Uint8Array): Promise<boolean> {
   const text = Buffer.from(head.subarray(257, 262)).toString("latin1");
-  const compressed = [
-    [0x1f, 0x8b],
-    [0x28, 0xb5, 0x2f, 0xfd],
-    [0x42, 0x5a, 0x68],
-    [0xfd, 0x37, 0x7a, 0x58, 0x5a],
-  ].some((magic) => magic.every((byte, at) => head[at] === byte));
-  return text === "ustar" || compressed;
+  // Only who sends an archive by standard input needs it.
+  const { compressionOf } = await import("../../base/compression.ts");
+  return text === "ustar" || compressionOf(head) !== undefined;
 }
 
 /** Standard input: an archive, or a Dockerfile without a context. */

@@ -1,11 +1,12 @@
 /**
  * `berth container prune`, `image prune`, `volume prune`, `network prune`, `builder prune` and `system prune`.
  */
+
+import { parseBytes } from "../../base/sizes.ts";
 import type { ApiClient } from "../../client/index.ts";
 import { type Command, ExitError } from "../command.ts";
 import { confirm } from "../confirm.ts";
 import { encodeFilters } from "../filters.ts";
-import { parseBytes } from "../flag-values.ts";
 import { type Flag, flag, type Parsed } from "../flags.ts";
 import { humanSize } from "../human.ts";
 import { out } from "../output.ts";

@@ -1,13 +1,14 @@
 /**
  * `berth update`.
  */
+
+import { parseBytes } from "../../base/sizes.ts";
 import type { BerthState, ContainerChanges } from "../../spec/extensions.ts";
 import { type Command, forEachName } from "../command.ts";
 import { readEnvironment, readLabels } from "../container-options/environment.ts";
 import { parseMount, parseTmpfs, parseVolumes } from "../container-options/mounts.ts";
 import { parsePorts } from "../container-options/ports.ts";
 import { parseRestart } from "../container-options/request.ts";
-import { parseBytes } from "../flag-values.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { err, out } from "../output.ts";
 

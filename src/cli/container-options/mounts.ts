@@ -2,8 +2,8 @@
  * Mounts: `-v`, `--mount` and `--tmpfs`.
  */
 import { isAbsolute, resolve } from "node:path";
+import { parseBytes } from "../../base/sizes.ts";
 import type { Mount } from "../../spec/engine-api.ts";
-import { parseBytes } from "../flag-values.ts";
 
 /** Volumes as the API wants them: binds, and the anonymous ones by their place. */
 export function parseVolumes(specs: readonly string[]): {

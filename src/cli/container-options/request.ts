@@ -2,13 +2,14 @@
  * The flags of `run` and `create` as the body of POST /containers/create.
  */
 import { readFileSync } from "node:fs";
+import { parseBytes } from "../../base/sizes.ts";
 import type {
   ContainerConfig,
   EndpointSettings,
   HealthConfig,
   RestartPolicy,
 } from "../../spec/engine-api.ts";
-import { parseBytes, parseDuration } from "../flag-values.ts";
+import { parseDuration } from "../flag-values.ts";
 import type { Parsed } from "../flags.ts";
 import { pairs, readEnvironment, readLabels } from "./environment.ts";
 import { parseMount, parseTmpfs, parseVolumes, splitCsv } from "./mounts.ts";

@@ -1,13 +1,14 @@
 /**
  * Limits and devices: memory, processors, block I/O, ulimits, `--device`, `--gpus`.
  */
+
+import { parseBytes } from "../../base/sizes.ts";
 import type {
   DeviceMapping,
   DeviceRequest,
   Resources,
   ThrottleDevice,
 } from "../../spec/engine-api.ts";
-import { parseBytes } from "../flag-values.ts";
 import type { Parsed } from "../flags.ts";
 import { splitCsv } from "./mounts.ts";
 
