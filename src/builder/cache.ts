@@ -68,6 +68,14 @@ export class BuildCache {
     return entryOf(row);
   }
 
+  /** The layers that a key leads to; no use of them. */
+  layersOf(key: string): Snapshot | undefined {
+    const row = this.db
+      .query<Pick<Row, "snapshot">, [string]>("SELECT snapshot FROM build_cache WHERE key = ?")
+      .get(key);
+    return row === null ? undefined : (JSON.parse(row.snapshot) as Snapshot);
+  }
+
   /** Notes a result; the last one counts. */
   put(entry: Pick<CacheEntry, "key" | "snapshot" | "created" | "description" | "size">): void {
     this.db.run("INSERT OR REPLACE INTO build_cache VALUES (?, ?, ?, ?, 0, ?, ?)", [

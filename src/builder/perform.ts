@@ -175,14 +175,16 @@ export class Performer {
   ): Promise<Done> {
     const { images, cache } = this.deps;
     this.request.report({ kind: "running", step: step.number });
-    return images.during(step.snapshot, async () =>
+    const make = async () =>
       images.addLayer(step.snapshot, await work(), (snapshot) => {
         const created = this.now();
         const size = snapshot.size - step.snapshot.size;
         cache.put({ key, snapshot, created, description: step.description, size });
         return { snapshot, created };
-      }),
-    );
+      });
+    // What the key led to until now is held, so that it goes when its place has been taken.
+    const before = cache.layersOf(key) ?? step.snapshot;
+    return images.during(step.snapshot, () => images.during(before, make));
   }
 
   private async owner(view: ContainerView, text: string): Promise<Owner> {

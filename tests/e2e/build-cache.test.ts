@@ -131,6 +131,17 @@ test("what was pruned is done again; what stayed is not", async () => {
   expect((await builder.build({ dockerfile: two })).hits).toEqual([true, false]);
 });
 
+test("a result that takes another's place leaves nothing of that behind", async () => {
+  const text = `FROM busybox\nRUN ${mib("/other")}\n`;
+  for (const nocache of ["0", "1"]) {
+    const built = await builder.build({ dockerfile: text, query: { nocache } });
+    expect(built.error).toBeUndefined();
+    await daemon.berth("image", "prune", "-f");
+  }
+  const check = await daemon.berth("system", "check");
+  expect(check.out).toBe("Everything is as it should be.\n");
+});
+
 test("a directory that a build uses is not taken from under it", async () => {
   await prune({ all: "1" });
   const child = builder.build({
