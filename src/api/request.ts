@@ -79,7 +79,9 @@ export function readBody(request: IncomingMessage): Promise<Uint8Array> {
   });
   request.on("end", () => resolve(Buffer.concat(chunks)));
   request.on("error", reject);
-  request.on("close", () => reject(new Error("the client has gone")));
+  request.on("close", () => {
+    if (!request.readableEnded) reject(new Error("the client has gone"));
+  });
   // Of what is over already no event tells.
   if (request.readableEnded) resolve(new Uint8Array(0));
   else if (request.destroyed) reject(new Error("the client has gone"));

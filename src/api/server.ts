@@ -101,6 +101,29 @@ class Upgrade {
   }
 }
 
+/** Tells of the end of a connection by a signal, which is made when somebody asks for it: few do, and it costs. */
+class Closing {
+  private closed = false;
+  private abort: AbortController | undefined;
+
+  constructor(response: ServerResponse, socket: Duplex | undefined) {
+    const close = () => {
+      this.closed = true;
+      this.abort?.abort();
+    };
+    response.on("close", close);
+    socket?.on("close", close);
+  }
+
+  get signal(): AbortSignal {
+    if (this.abort === undefined) {
+      this.abort = new AbortController();
+      if (this.closed) this.abort.abort();
+    }
+    return this.abort.signal;
+  }
+}
+
 function send(response: ServerResponse, reply: Reply): void {
   if (response.headersSent) return;
   if (reply.json === undefined || reply.status === 204 || reply.status === 304) {
@@ -206,9 +229,7 @@ export class ApiServer {
     // dockerd answers it for every path, for browsers that ask before they send.
     if (request.method === "OPTIONS") return { status: 200 };
     if (found === null) throw fault("not-found", "no-such-page", "page not found");
-    const abort = new AbortController();
-    response.on("close", () => abort.abort());
-    upgrade?.socket.on("close", () => abort.abort());
+    const closing = new Closing(response, upgrade?.socket);
     const context: Context = {
       version: minor,
       params: decoded(found.params),
@@ -217,7 +238,9 @@ export class ApiServer {
       get response() {
         return upgrade?.answerWith(response) ?? response;
       },
-      signal: abort.signal,
+      get signal() {
+        return closing.signal;
+      },
       // Bun gives the body to the request even when the connection is to be taken over.
       body: () => readBody(request),
       json: (schema, options) => jsonBody(request, schema, options?.required ?? false),

@@ -178,14 +178,14 @@ export class Execs {
     if (!container.running) throw notRunning(container);
     exec.started = true;
     try {
-      const plan = await this.plan(exec, size);
+      const plan = this.plan(exec, size);
       exec.running = true;
       exec.beginning = true;
       const socket = shimSocket(this.deps.settings, container.id);
       const started = await execInShim(socket, exec.number, streamMask(config.streams), plan, {
         ...handlers,
         // Whoever has seen the end of the output asks for the exit code next: it is known by then.
-        end: () => void Promise.race([exec.exited, Bun.sleep(EXIT_MS)]).then(handlers.end),
+        end: () => afterExit(exec, handlers.end),
       });
       exec.pid = started.pid;
       this.deps.events.emit(
@@ -324,6 +324,12 @@ export class Execs {
     if (errno !== 0 && (exec.config.tty || !exec.running))
       throw fault("invalid", "no-terminal", `exec ${exec.id} has no terminal or does not run`);
   }
+}
+
+/** Calls back when the exec's exit is known, or has not become known for a while. */
+function afterExit(exec: ExecState, then: () => void): void {
+  if (exec.exitCode !== undefined) then();
+  else void Promise.race([exec.exited, Bun.sleep(EXIT_MS)]).then(then);
 }
 
 /** The event with the command, as dockerd writes it: of a lone word a blank follows. */

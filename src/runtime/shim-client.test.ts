@@ -374,7 +374,7 @@ test("an exec runs beside PID 1, reports its own status, and leaves the containe
   );
   const chunks: Uint8Array[] = [];
   const { promise: ended, resolve } = Promise.withResolvers<void>();
-  await execInShim(`${run.rundir}/shim.sock`, 5, 6, plan, {
+  await execInShim(`${run.rundir}/shim.sock`, 5, 6, Promise.resolve(plan), {
     data: (chunk) => chunks.push(chunk.slice()),
     end: resolve,
     drain: () => {},
@@ -389,7 +389,7 @@ test("an exec runs beside PID 1, reports its own status, and leaves the containe
     ...toExecPlan(processOf(["/nothing"]), { cgroupJoinFiles: [], stdin: false }),
   );
   const refused = await failure(
-    execInShim(`${run.rundir}/shim.sock`, 6, 6, missing, {
+    execInShim(`${run.rundir}/shim.sock`, 6, 6, Promise.resolve(missing), {
       data: () => {},
       end: () => {},
       drain: () => {},

@@ -307,22 +307,24 @@ interface OpenedStream {
   readonly first: ShimFrame;
 }
 
-/** Opens a connection, sends one frame, and turns raw after the first frame back. */
+/** Opens a connection, sends one frame once that is known, and turns raw after the first frame back. */
 async function openStream(
   path: string,
-  opening: ShimFrame,
+  opening: ShimFrame | Promise<ShimFrame>,
   handlers: StreamHandlers,
 ): Promise<OpenedStream> {
   const decoder = new RecordDecoder(shimFrames);
   const { promise, resolve, reject } = Promise.withResolvers<ShimFrame>();
+  // The other side may go before anybody waits for its answer.
+  promise.catch(() => {});
   let raw = false;
   let ended = false;
   let outbox: Outbox | undefined;
   const end = () => {
     if (ended) return;
     ended = true;
-    reject(shimGone());
     if (raw) handlers.end();
+    else reject(shimGone());
   };
   const socket = await Bun.connect({
     unix: path,
@@ -330,7 +332,6 @@ async function openStream(
     socket: {
       open: (opened) => {
         outbox = new Outbox(opened);
-        outbox.write(encodeRecords(shimFrames, opening));
       },
       data: (_socket, chunk) => {
         if (raw) {
@@ -358,6 +359,12 @@ async function openStream(
   }).catch(() => {
     throw shimGone();
   });
+  try {
+    outbox?.write(encodeRecords(shimFrames, await opening));
+  } catch (error) {
+    socket.terminate();
+    throw error;
+  }
   const first = await promise;
   const stream: AttachedStream = {
     write: (chunk) => outbox?.write(chunk) ?? true,
@@ -382,17 +389,21 @@ export async function attachShim(
 }
 
 /**
- * Runs a process in the container. `id` (above 0) is the caller's number for it, by which exec_exited names it later.
+ * Runs a process in the container. `id` (above 0) is the caller's number for it, by which exec_exited names it later. The
+ * connection is made while the plan is.
  * Rejects with a LaunchFailure when it could not be started.
  */
 export async function execInShim(
   path: string,
   id: number,
   streams: number,
-  plan: Uint8Array,
+  plan: Promise<Uint8Array>,
   handlers: StreamHandlers,
 ): Promise<{ stream: AttachedStream; pid: number }> {
-  const opened = await openStream(path, { name: "exec", id, streams, plan }, handlers);
+  const opening = plan.then((bytes): ShimFrame => ({ name: "exec", id, streams, plan: bytes }));
+  // Whoever waits for the connection first has not looked at it yet.
+  opening.catch(() => {});
+  const opened = await openStream(path, opening, handlers);
   if (opened.first.name === "failed") {
     opened.stream.close();
     throw failureOf(opened.first);

@@ -9,6 +9,32 @@ const decoder = new TextDecoder();
 
 type Family = Readonly<Record<string, RecordKind>>;
 
+/** A kind's fields in their order; listing them anew for each record would be most of the work. */
+const fieldsOf = (() => {
+  const known = new WeakMap<RecordKind, readonly (readonly [string, FieldType])[]>();
+  return (kind: RecordKind) => {
+    let fields = known.get(kind);
+    if (fields === undefined) {
+      fields = Object.entries(kind.fields);
+      known.set(kind, fields);
+    }
+    return fields;
+  };
+})();
+
+/** A family's names by their codes. */
+const namesOf = (() => {
+  const known = new WeakMap<Family, ReadonlyMap<number, string>>();
+  return (family: Family) => {
+    let names = known.get(family);
+    if (names === undefined) {
+      names = new Map(Object.entries(family).map(([name, { code }]) => [code, name]));
+      known.set(family, names);
+    }
+    return names;
+  };
+})();
+
 /** Appends integers, strings and lists to a buffer that grows. */
 class Writer {
   private buffer = new Uint8Array(4096);
@@ -87,8 +113,7 @@ function writeRecord(out: Writer, family: Family, record: { readonly name: strin
   out.u16(recordKind.code);
   out.u16(0);
   const values = record as unknown as Record<string, unknown>;
-  for (const [field, type] of Object.entries(recordKind.fields))
-    writeField(out, type, values[field]);
+  for (const [field, type] of fieldsOf(recordKind)) writeField(out, type, values[field]);
   out.patch(start, out.length - start - HEADER);
 }
 
@@ -148,12 +173,10 @@ class Reader {
 /** Splits a byte stream into the records of one family, however the bytes are cut. */
 export class RecordDecoder<F extends Family> {
   private pending = new Uint8Array(0);
-  private readonly byCode: Map<number, string>;
+  private readonly byCode: ReadonlyMap<number, string>;
 
   constructor(private readonly family: F) {
-    this.byCode = new Map(
-      Object.entries(family).map(([name, recordKind]) => [recordKind.code, name]),
-    );
+    this.byCode = namesOf(family);
   }
 
   /** Adds bytes and yields each whole record. `rest()` gives what follows the last one. */
@@ -189,8 +212,7 @@ export class RecordDecoder<F extends Family> {
     if (recordKind === undefined) throw new RangeError(`no record has the code ${code}`);
     const reader = new Reader(body);
     const record: Record<string, unknown> = { name };
-    for (const [field, type] of Object.entries(recordKind.fields))
-      record[field] = reader.field(type);
+    for (const [field, type] of fieldsOf(recordKind)) record[field] = reader.field(type);
     return record as NamedRecord<F>;
   }
 }
