@@ -49,6 +49,7 @@ export async function list(bench: Bench): Promise<void> {
 }
 
 const WARM = 100;
+const IN_A_ROW = 10;
 
 /** A client's three requests: made, run until its output ends, asked for its exit code. */
 async function execOnce(client: ApiClient): Promise<void> {
@@ -71,6 +72,12 @@ export async function exec(bench: Bench): Promise<void> {
     ({ socket }) => new ApiClient(parseHost(`unix://${socket}`, true), async () => false),
   );
   const runs = clients.map((client) => () => timed(() => execOnce(client)));
+  const rows = clients.map((client) => async () => {
+    const took = await timed(async () => {
+      for (let count = 0; count < IN_A_ROW; count++) await execOnce(client);
+    });
+    return took / IN_A_ROW;
+  });
   // A daemon in use: one that has just begun still learns its own code.
   for (const run of runs) for (let count = 0; count < WARM; count++) await run();
   const [ba = 0, da = 0] = await bench.alternate(runs, bench.rounds);
@@ -80,6 +87,8 @@ export async function exec(bench: Bench): Promise<void> {
     da,
     "dockerd",
   );
+  const [br = 0, dr = 0] = await bench.alternate(rows, bench.rounds);
+  bench.report(`the same, each of ${IN_A_ROW} in a row`, br, dr, "dockerd");
   for (const client of clients) client.close();
   const both = bench.sides.map((side) => side.cli("exec", "exec", "true"));
   const [b = 0, d = 0] = await bench.compare(both);

@@ -16,6 +16,7 @@ import {
 } from "../network/index.ts";
 import {
   attachShim,
+  compactFilter,
   connectShim,
   defaultSeccompProfile,
   deviceFilter,
@@ -98,9 +99,9 @@ export function compiledFilter(
   return compiled;
 }
 
-function compile(deps: Pick<EngineDeps, "kernel">, seccomp: OciSeccomp): Promise<Uint8Array> {
+async function compile(deps: Pick<EngineDeps, "kernel">, seccomp: OciSeccomp): Promise<Uint8Array> {
   const { defaultAction, architectures, rules } = seccompRules(seccomp);
-  return deps.kernel.compileSeccomp(defaultAction, architectures, rules);
+  return compactFilter(await deps.kernel.compileSeccomp(defaultAction, architectures, rules));
 }
 
 /** Writes the container's own hosts, hostname and resolv.conf; gives their paths, "" for those that are the host's. */

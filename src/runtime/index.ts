@@ -6,6 +6,7 @@ export { capabilityList, capabilityMask, capabilityNames } from "./capabilities.
 export type { CgroupLimit } from "./cgroup-resources.ts";
 export type { CgroupUsage, IoRow } from "./cgroup-stats.ts";
 export { type CgroupJoin, Cgroups } from "./cgroups.ts";
+export { compactFilter } from "./compact-filter.ts";
 export { deviceFilter } from "./device-filter.ts";
 export { type HostFeatures, probeFeatures } from "./features.ts";
 export { MadeCgroups } from "./made-cgroups.ts";
