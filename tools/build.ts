@@ -89,8 +89,9 @@ build(
     const deaf = ["--no-compile-autoload-bunfig", "--no-compile-autoload-dotenv"];
     // A short command ends before compiled code pays off; src/main/cli.ts sets the usual policy for what lasts.
     const patient = ["--compile-jit-policy=30"];
-    // A thread begins with a file of its own (src/storage/unpacker.ts knows its name in the executable).
-    const entry = ["src/main/cli.ts", "src/storage/unpack-worker.ts", "--outfile", out];
-    run([process.execPath, "build", ...shape, ...smaller, ...deaf, ...patient, ...entry]);
+    // A thread begins with a file of its own; who starts it knows its name in the executable.
+    const threads = ["src/storage/unpack-worker.ts", "src/builder/threads/worker.ts"];
+    const entries = ["src/main/cli.ts", ...threads, "--outfile", out];
+    run([process.execPath, "build", ...shape, ...smaller, ...deaf, ...patient, ...entries]);
   },
 );

@@ -108,7 +108,9 @@ export interface BuildOptions {
   /** A context that the daemon fetches; "" for one that is sent. */
   readonly remote: string;
   /** A context of which only what has changed is sent. */
-  readonly kept: { readonly key: string; readonly generation: string } | undefined;
+  readonly kept:
+    | { readonly key: string; readonly generation: string; readonly unchanged: boolean }
+    | undefined;
   readonly target: string;
   readonly args: ReadonlyMap<string, string>;
   readonly labels: Readonly<Record<string, string>>;
@@ -133,8 +135,8 @@ export interface BuildOptions {
 export interface BuildPort {
   /** Builds an image from an archive of its context; gives its id. */
   build(context: Bytes, options: BuildOptions): Promise<string>;
-  /** Which of a context's files, given as a list, are to be sent. */
-  compareContext(key: string, list: string): ContextAnswer;
+  /** Which of a context's files, given as a list or as the digest of one, are to be sent. */
+  compareContext(key: string, digest: string, list: Bytes): Promise<ContextAnswer>;
 }
 
 /** Images. */

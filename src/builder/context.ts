@@ -1,25 +1,26 @@
 /**
  * A build's context: an archive from a client, unpacked into a directory that nobody else has.
  */
-import { closeSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { closeSync, mkdirSync, mkdtempSync, renameSync } from "node:fs";
 import { posix } from "node:path";
-import { type ByteStream, decompress } from "../base/compression.ts";
+import type { ByteStream } from "../base/compression.ts";
 import { IgnoreRules, ignorePatterns } from "../base/dockerignore.ts";
 import { fault } from "../base/errors.ts";
-import { TarReader } from "../base/tar.ts";
 import { ContainerView } from "../storage/index.ts";
-import { Extractor, openRoot, type Privileged, placeIn, TargetTree } from "../tree/index.ts";
+import { openRoot, type Privileged, placeIn } from "../tree/index.ts";
 import { archiveIn } from "./copy/archive.ts";
-import type { SourceTree } from "./copy/source.ts";
+import type { TreeSpec } from "./copy/spec.ts";
 import type { KeptContext, KeptContexts, KeptName } from "./kept-contexts.ts";
 import { fetchFile, fetchRepository, gitSource, isHttp } from "./remote.ts";
+import type { BuildThreads } from "./threads/pool.ts";
 
 /** A context that is there until it is closed. */
 export interface BuildContext {
   readonly directory: string;
   /** For what the build fetches. */
   readonly scratch: string;
-  readonly tree: SourceTree;
+  readonly tree: TreeSpec;
+  readonly knownCopies: Map<string, string> | undefined;
   /** The Dockerfile's text. */
   readonly dockerfile: string;
   close(): void;
@@ -40,29 +41,6 @@ async function textOf(view: ContainerView, path: string): Promise<string | undef
   }
 }
 
-async function unpack(archive: ByteStream, directory: string, kernel: Privileged): Promise<void> {
-  const root = openRoot(directory);
-  const tree = new TargetTree(root);
-  try {
-    const reader = new TarReader(await decompress(archive));
-    const options = { whiteouts: "keep", owner: { uid: 0, gid: 0 } } as const;
-    await new Extractor(tree, kernel, options).extract(reader);
-    await reader.drain();
-  } finally {
-    tree.close();
-    closeSync(root);
-  }
-}
-
-/** For files from outside, which have no attributes that count. */
-export function withoutAttributes(kernel: Privileged): Privileged {
-  return {
-    mknod: (...node) => kernel.mknod(...node),
-    setXattr: (...attribute) => kernel.setXattr(...attribute),
-    xattrs: async () => new Map(),
-  };
-}
-
 /** What a context is made of: an archive that was sent, or an address. */
 export type ContextSource =
   | { readonly kind: "archive"; readonly archive: ByteStream }
@@ -75,21 +53,31 @@ export type ContextSource =
     }
   | { readonly kind: "remote"; readonly address: string };
 
+/** What contexts need of others. */
+export interface ContextDeps {
+  readonly kernel: Privileged;
+  readonly threads: BuildThreads;
+  /** Takes a tree away at once; its files go beside the event loop. */
+  readonly discard: (path: string) => void;
+}
+
 /** Puts the files of a context into a directory; gives the directory that is its root, and a Dockerfile's name if it is all. */
 async function gather(
   source: ContextSource,
   directory: string,
-  kernel: Privileged,
+  { kernel, threads }: ContextDeps,
   signal: AbortSignal,
 ): Promise<{ root: string; dockerfile?: string; kept?: KeptContext }> {
   if (source.kind === "kept") {
-    const kept = await source.contexts.open(source.name, source.archive, kernel);
+    const kept = await source.contexts.open(source.name, source.archive, signal);
     return { root: kept.root, kept };
   }
   const files = `${directory}/files`;
   mkdirSync(files);
+  const unpack = (body: ByteStream) =>
+    threads.run("unpack", { directory: files }, { body, signal });
   if (source.kind === "archive") {
-    await unpack(source.archive, files, kernel);
+    await unpack(source.archive);
     return { root: files };
   }
   const { address } = source;
@@ -116,7 +104,7 @@ async function gather(
     const place = placeIn(parent, posix.basename(path));
     const archive = place && (await archiveIn(place));
     if (archive !== undefined) {
-      await unpack(archive, files, kernel);
+      await unpack(archive);
       return { root: files };
     }
   } finally {
@@ -133,7 +121,7 @@ async function gather(
 export async function openContext(
   source: ContextSource,
   parent: string,
-  kernel: Privileged,
+  deps: ContextDeps,
   options: { readonly dockerfile: string; readonly signal: AbortSignal },
 ): Promise<BuildContext> {
   mkdirSync(parent, { recursive: true, mode: 0o700 });
@@ -141,13 +129,13 @@ export async function openContext(
   let kept: KeptContext | undefined;
   const close = () => {
     kept?.close();
-    rmSync(scratch, { recursive: true, force: true });
+    deps.discard(scratch);
   };
   try {
-    const gathered = await gather(source, scratch, kernel, options.signal);
+    const gathered = await gather(source, scratch, deps, options.signal);
     const { root, dockerfile: only } = gathered;
     kept = gathered.kept;
-    const view = new ContainerView(kernel, [root], []);
+    const view = new ContainerView(deps.kernel, [root], []);
     const path = only ?? (options.dockerfile || "Dockerfile");
     const dockerfile = await textOf(view, path);
     if (dockerfile === undefined)
@@ -157,10 +145,11 @@ export async function openContext(
         `failed to read dockerfile: open ${path}: no such file or directory`,
       );
     const own = await textOf(view, `${path}.dockerignore`);
-    const patterns = ignorePatterns(own ?? (await textOf(view, ".dockerignore")) ?? "");
-    const ignore = patterns.length === 0 ? undefined : new IgnoreRules(patterns);
-    const tree = { view, kernel: withoutAttributes(kernel), ignore, digests: kept?.digests };
-    return { directory: root, scratch, tree, dockerfile, close };
+    const ignore = ignorePatterns(own ?? (await textOf(view, ".dockerignore")) ?? "");
+    // What makes no sense is told of now.
+    new IgnoreRules(ignore);
+    const tree = { directories: [root], ignore, attributes: false, digests: kept?.digests };
+    return { directory: root, scratch, tree, knownCopies: kept?.copies, dockerfile, close };
   } catch (error) {
     close();
     throw error;

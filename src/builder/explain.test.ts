@@ -36,14 +36,14 @@ test("each difference is told by its name", () => {
   ]);
 });
 
-test("a place has what went into it last; what nobody builds any more is forgotten", () => {
+test("a place has what went into it last; what nobody builds any more is forgotten", async () => {
   const records = new StepRecords(new Database(":memory:"));
   const place = { project: "p", stage: 0, number: 2 };
   expect(records.find(place)).toBeUndefined();
-  records.put(place, "k1", () => inputs);
-  records.put(place, "k1", () => ({ ...inputs, parent: "not looked at" }));
+  await records.put(place, "k1", async () => inputs);
+  await records.put(place, "k1", async () => ({ ...inputs, parent: "not looked at" }));
   expect(records.find(place)).toEqual(inputs);
-  records.put(place, "k2", () => ({ ...inputs, parent: "other" }));
+  await records.put(place, "k2", async () => ({ ...inputs, parent: "other" }));
   expect(records.find(place)?.parent).toBe("other");
   expect(records.find({ ...place, project: "q" })).toBeUndefined();
   records.forget(Date.now() + 1000);

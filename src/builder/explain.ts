@@ -85,7 +85,11 @@ export class StepRecords {
   }
 
   /** Notes what goes into a step now. `key`: that of the cache, which is the same for the same inputs. */
-  put({ project, stage, number }: StepPlace, key: string, inputs: () => StepInputs): void {
+  async put(
+    { project, stage, number }: StepPlace,
+    key: string,
+    inputs: () => Promise<StepInputs>,
+  ): Promise<void> {
     const now = Date.now();
     const known = this.db
       .query<{ key: string }, [string, number, number]>(
@@ -100,7 +104,7 @@ export class StepRecords {
       return;
     }
     this.db.run("INSERT OR REPLACE INTO build_inputs VALUES (?, ?, ?, ?, ?, ?)", [
-      ...[project, stage, number, key, JSON.stringify(inputs()), now],
+      ...[project, stage, number, key, JSON.stringify(await inputs()), now],
     ]);
   }
 

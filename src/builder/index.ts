@@ -12,7 +12,7 @@ export {
 export { type BuildContext, type ContextSource, openContext } from "./context.ts";
 export { changeConfig } from "./dockerfile/changes.ts";
 export { StepRecords } from "./explain.ts";
-export { KeptContexts } from "./kept-contexts.ts";
+export { type KeptContextInfo, KeptContexts } from "./kept-contexts.ts";
 export type { Done, PerformerDeps } from "./perform.ts";
 export type {
   BaseImage,
@@ -26,3 +26,4 @@ export type {
 } from "./ports.ts";
 export type { BuildRequest } from "./request.ts";
 export { build } from "./solve.ts";
+export { BuildThreads } from "./threads/pool.ts";

@@ -6,13 +6,10 @@ import type { ByteStream } from "../base/compression.ts";
 import { type Fault, fault } from "../base/errors.ts";
 import { tarEnd, tarHeader } from "../base/tar-writer.ts";
 import { resolveUser } from "../spec/users.ts";
-import { ContainerView } from "../storage/index.ts";
+import type { ContainerView } from "../storage/index.ts";
 import { type BuildCache, cacheKey } from "./cache.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
-import { withoutAttributes } from "./context.ts";
-import { archiveIn } from "./copy/archive.ts";
-import { CopyLayer, type FetchedSource, type Owner } from "./copy/layer.ts";
-import type { SourceTree } from "./copy/source.ts";
+import type { CopySpec, FetchedSpec, Owner, TreeSpec } from "./copy/spec.ts";
 import { directoriesTo, lookUp, newDirectory } from "./copy/target.ts";
 import type { CopyWork, DirectoryWork, RunWork, Work } from "./dockerfile/evaluate.ts";
 import { fingerprint, reasons, type StepInputs, type StepRecords } from "./explain.ts";
@@ -20,11 +17,15 @@ import type { BuildFiles, BuildImages, BuildRunner, Snapshot } from "./ports.ts"
 import { checkChecksum, fetchFile, fetchRepository, gitSource, isHttp } from "./remote.ts";
 import type { BuildRequest } from "./request.ts";
 import { resolveMounts, type StepMounts } from "./step-mounts.ts";
+import type { BuildThreads } from "./threads/pool.ts";
+import type { CopyDigest } from "./threads/tasks.ts";
 
 /** The parts that a build works with; they are those of the daemon, and last. */
 export interface PerformerDeps {
   readonly images: BuildImages;
   readonly files: BuildFiles;
+  /** Where files are read and written. */
+  readonly threads: BuildThreads;
   readonly runner: BuildRunner;
   readonly cache: BuildCache;
   readonly records: StepRecords;
@@ -121,13 +122,13 @@ export class Performer {
   private async cached(
     step: StepInput,
     parts: readonly unknown[],
-    inputs: () => Pick<StepInputs, "values" | "files">,
+    inputs: () => Promise<Pick<StepInputs, "values" | "files">>,
     work: () => Promise<ByteStream>,
   ): Promise<Done> {
     const { cache, images, underway } = this.deps;
     const key = cacheKey([step.work.kind, step.snapshot.chain.at(-1) ?? "", this.epoch, ...parts]);
     const found = this.request.noCache ? undefined : cache.find(key);
-    this.explain(step, key, inputs, found !== undefined && images.has(found.snapshot));
+    await this.explain(step, key, inputs, found !== undefined && images.has(found.snapshot));
     if (found !== undefined && images.has(found.snapshot)) {
       this.request.report({ kind: "cached", step: step.number });
       return { snapshot: found.snapshot, created: found.created };
@@ -148,24 +149,24 @@ export class Performer {
   }
 
   /** Notes what goes into a step, and tells what of it is another than last time, if somebody wants to know. */
-  private explain(
+  private async explain(
     step: StepInput,
     key: string,
-    inputs: () => Pick<StepInputs, "values" | "files">,
+    inputs: () => Promise<Pick<StepInputs, "values" | "files">>,
     isCached: boolean,
-  ): void {
+  ): Promise<void> {
     const { request, deps } = this;
     const place = { project: request.project, stage: step.stage, number: step.place };
     const { description: instruction, snapshot, number } = step;
-    const now = (): StepInputs => ({
+    const now = async (): Promise<StepInputs> => ({
       ...{ instruction, parent: snapshot.chain.at(-1) ?? "" },
-      ...inputs(),
+      ...(await inputs()),
     });
     if (request.explain && !isCached) {
-      const why = request.noCache ? ["--no-cache"] : reasons(deps.records.find(place), now());
+      const why = request.noCache ? ["--no-cache"] : reasons(deps.records.find(place), await now());
       request.report({ kind: "explained", step: number, reasons: why });
     }
-    deps.records.put(place, key, now);
+    await deps.records.put(place, key, now);
   }
 
   private async doNow(
@@ -220,45 +221,59 @@ export class Performer {
         if (path !== "" && !seen.has(path)) yield tarHeader(newDirectory(path, owner, time));
       yield tarEnd();
     };
-    const inputs = () => ({ values: valuesOf({ "the owner": owner }), files: {} });
+    const inputs = async () => ({ values: valuesOf({ "the owner": owner }), files: {} });
     return this.cached(step, [target.path, owner], inputs, async () => make());
   }
 
   private async copy(step: StepInput, work: CopyWork): Promise<Done> {
-    const { files } = this.deps;
-    const base = files.view(step.snapshot);
+    const { files, threads } = this.deps;
     const tree = await this.tree(work.from, step.stage);
-    const chosen = work.chown === undefined ? undefined : await this.owner(base, work.chown);
+    const chosen =
+      work.chown === undefined
+        ? undefined
+        : await this.owner(files.view(step.snapshot), work.chown);
     const owner = chosen ?? (work.from === undefined ? { uid: 0, gid: 0 } : undefined);
     const { local, fetched } = await this.fetch(work);
-    const layer = await CopyLayer.plan({
-      work: local,
-      tree,
-      fetched,
-      base,
-      kernel: files.kernel,
-      owner,
-      time: this.epoch ?? 0,
-      latest: this.epoch,
-      archiveIn: (place) => archiveIn(place),
-    });
-    const copied = new Map<string, unknown>();
-    const digest = await layer.digest((path, what) => copied.set(path, what));
+    const base = files.directories(step.snapshot);
+    const time = this.epoch ?? 0;
+    const spec = { work: local, tree, fetched, base, owner, time, latest: this.epoch };
+    const digest = await this.digest(step, spec);
     const { chown, chmod, destination, inline } = local;
-    const values = valuesOf({
-      ...{ "the owner": [chown, owner], "the mode": chmod, "the destination": destination },
-      "the here-documents": inline,
+    const inputs = async () => ({
+      values: valuesOf({
+        ...{ "the owner": [chown, owner], "the mode": chmod, "the destination": destination },
+        "the here-documents": inline,
+      }),
+      files: JSON.parse((await digest.whole()).files) as StepInputs["files"],
     });
-    const inputs = () => ({
-      values,
-      files: Object.fromEntries([...copied].map(([path, what]) => [path, fingerprint(what)])),
-    });
-    return this.cached(step, [digest], inputs, async () => layer.archive());
+    const { signal } = this.request;
+    return this.cached(step, [digest.digest], inputs, async () =>
+      threads.stream("packCopy", spec, { signal }),
+    );
+  }
+
+  /** What a COPY would copy. From a context that has not changed since, what was found out then is good. */
+  private async digest(
+    step: StepInput,
+    spec: CopySpec,
+  ): Promise<{ readonly digest: string; whole(): Promise<CopyDigest> }> {
+    const { request, deps } = this;
+    const { signal } = request;
+    const whole = () => deps.threads.run("digestCopy", spec, { signal });
+    const isOfContext = spec.tree === request.context && spec.fetched.length === 0;
+    const known = isOfContext ? request.knownCopies : undefined;
+    const { work, owner, tree } = spec;
+    const question = cacheKey([work, owner, tree.ignore, step.snapshot.chain.at(-1)]);
+    const before = known?.get(question);
+    if (before !== undefined) return { digest: before, whole };
+    const found = await whole();
+    known?.set(question, found.digest);
+    return { digest: found.digest, whole: async () => found };
   }
 
   /** Fetches what ADD names by an address. */
-  private async fetch(work: CopyWork): Promise<{ local: CopyWork; fetched: FetchedSource[] }> {
-    const fetched: FetchedSource[] = [];
+  private async fetch(work: CopyWork): Promise<{ local: CopyWork; fetched: FetchedSpec[] }> {
+    const fetched: FetchedSpec[] = [];
     const { signal, scratch } = this.request;
     const isRemote = (source: string) => isHttp(source) || gitSource(source) !== undefined;
     const remote = work.kind === "add" ? work.sources.filter(isRemote) : [];
@@ -289,16 +304,14 @@ export class Performer {
     return { local: { ...work, sources }, fetched };
   }
 
-  private fetchedTree(directory: string): { readonly tree: SourceTree } {
-    const kernel = withoutAttributes(this.deps.files.kernel);
-    return { tree: { view: new ContainerView(kernel, [directory], []), kernel } };
+  private fetchedTree(directory: string): { readonly tree: TreeSpec } {
+    return { tree: { directories: [directory], attributes: false } };
   }
 
-  private async tree(from: string | undefined, stage: number): Promise<SourceTree> {
+  private async tree(from: string | undefined, stage: number): Promise<TreeSpec> {
     if (from === undefined) return this.request.context;
     const { snapshot } = await this.from(from, stage);
-    const { files } = this.deps;
-    return { view: files.view(snapshot), kernel: files.kernel };
+    return { directories: this.deps.files.directories(snapshot), attributes: true };
   }
 
   private async run(step: StepInput, work: RunWork): Promise<Done> {
@@ -315,7 +328,7 @@ export class Performer {
       work.script ?? null,
       mounts.digests,
     ];
-    const inputs = () => ({
+    const inputs = async () => ({
       values: {
         ...valuesOf({
           ...{ "the command": work.args, "the user": work.user, "the network": work.network },

@@ -71,6 +71,8 @@ export interface BuildFiles {
   readonly kernel: Privileged;
   /** The file system of a snapshot, to look into. */
   view(snapshot: Snapshot): ContainerView;
+  /** The directories that it is merged from, the uppermost first. */
+  directories(snapshot: Snapshot): readonly string[];
 }
 
 /** Something that is mounted for one RUN. */

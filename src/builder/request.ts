@@ -3,14 +3,19 @@
  */
 import type { BuildEvent } from "../spec/build-events.ts";
 import type { Platform } from "../spec/platform.ts";
-import type { SourceTree } from "./copy/source.ts";
+import type { TreeSpec } from "./copy/spec.ts";
 import type { StepLimits } from "./ports.ts";
 
 /** A build. */
 export interface BuildRequest {
   /** The Dockerfile's text. */
   readonly dockerfile: string;
-  readonly context: SourceTree;
+  readonly context: TreeSpec;
+  /**
+   * Digests of COPYs from the context, by what they ask for; good as long as the context is what it is, and added to. Undefined
+   * where nobody keeps them.
+   */
+  readonly knownCopies: Map<string, string> | undefined;
   /** Where the context's files are on the host, for RUN --mount. */
   readonly contextDirectory: string;
   /** A directory for what is fetched; whoever has asked for the build takes it away. */

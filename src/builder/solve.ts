@@ -106,12 +106,17 @@ class Build {
   private readonly globals: ReadonlyMap<string, string>;
   private readonly stages = new Map<number, Promise<BuiltStage>>();
   private readonly performer: Performer;
+  private readonly request: BuildRequest;
+  /** Ends what still goes on when the build has failed. */
+  private readonly ending = new AbortController();
   private hasFailed = false;
 
   constructor(
     private readonly deps: PerformerDeps,
-    private readonly request: BuildRequest,
+    asked: BuildRequest,
   ) {
+    const request = { ...asked, signal: AbortSignal.any([asked.signal, this.ending.signal]) };
+    this.request = request;
     this.dockerfile = parseDockerfile(request.dockerfile);
     this.target = targetStage(this.dockerfile, request.target);
     this.needed = neededStages(this.dockerfile, this.target);
@@ -136,7 +141,12 @@ class Build {
       });
     // All at once: who needs whom is waited for inside.
     const all = this.needed.map((stage) => this.stage(stage));
-    for (const one of all) one.catch(() => {});
+    await Promise.all(all).catch(async (error) => {
+      // The others work with files that go with the build.
+      this.ending.abort(error);
+      await Promise.allSettled(all);
+      throw error;
+    });
     const built = await this.stage(this.target);
     const config =
       Object.keys(request.labels).length === 0

@@ -4,7 +4,6 @@
  */
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { fault } from "../base/errors.ts";
-import { CopyLayer } from "./copy/layer.ts";
 import type { CopyWork, RunWork } from "./dockerfile/evaluate.ts";
 import type { RunMount } from "./dockerfile/run-mounts.ts";
 import type { PerformerDeps, StageFiles } from "./perform.ts";
@@ -26,13 +25,14 @@ export interface StepMounts {
   prepare(): Promise<PreparedMounts>;
 }
 
-type Deps = Pick<PerformerDeps, "files" | "cacheMounts" | "secretsDirectory">;
+type Deps = Pick<PerformerDeps, "threads" | "cacheMounts" | "secretsDirectory">;
 type Bind = Extract<RunMount, { type: "bind" }>;
 type Cache = Extract<RunMount, { type: "cache" }>;
 type Secret = Extract<RunMount, { type: "secret" | "ssh" }>;
 
 /** What a bind's source is, and a digest of it. */
 async function bindOf(
+  { threads }: Deps,
   request: BuildRequest,
   mount: Bind,
   from: (name: string) => Promise<StageFiles>,
@@ -49,7 +49,7 @@ async function bindOf(
     const digest = [snapshot.chain.at(-1) ?? "", source];
     return { mount: { kind: "snapshot", snapshot, subpath: source, target }, digest };
   }
-  const { context } = request;
+  const { context, signal } = request;
   const work: CopyWork = {
     kind: "copy",
     sources: [source],
@@ -60,20 +60,13 @@ async function bindOf(
     exclude: [],
     keepGitDir: false,
   };
-  const layer = await CopyLayer.plan({
-    work,
-    tree: context,
-    fetched: [],
-    base: context.view,
-    kernel: context.kernel,
-    owner: { uid: 0, gid: 0 },
-    time: 0,
-    archiveIn: async () => undefined,
-  });
+  const spec = { work, tree: context, fetched: [], base: context.directories };
+  const more = { owner: { uid: 0, gid: 0 }, time: 0 };
+  const { digest } = await threads.run("digestCopy", { ...spec, ...more }, { signal });
   const place = { source: request.contextDirectory, subpath: source };
   return {
     mount: { kind: "bind", ...place, target, readonly: true },
-    digest: await layer.digest(),
+    digest,
   };
 }
 
@@ -100,7 +93,7 @@ export async function resolveMounts(
   const makers: ((prepared: Preparation) => Promise<void>)[] = [];
   for (const mount of work.mounts) {
     if (mount.type === "bind") {
-      const bound = await bindOf(request, mount, from);
+      const bound = await bindOf(deps, request, mount, from);
       digests.push(["bind", mount.target, bound.digest]);
       makers.push(async (prepared) => void prepared.mounts.push(bound.mount));
     } else if (mount.type === "cache") {

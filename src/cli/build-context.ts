@@ -52,7 +52,10 @@ export interface ShownContext {
 /** A context as a list. */
 export interface ContextList {
   readonly key: string;
-  readonly files: readonly ListedFile[];
+  /** JSON of the files. */
+  readonly content: Uint8Array;
+  /** Its digest; undefined when some files may change without telling. */
+  readonly digest: string | undefined;
   /** An archive of the list and some of its files, by their places in it. */
   archive(wanted: readonly number[]): ByteStream;
 }
@@ -245,9 +248,11 @@ export function localContext(directory: string, file: string): LocalContext {
     const files = outside === undefined ? listOf(walk(directory, rules, always)) : undefined;
     if (files === undefined) return undefined;
     const content = new TextEncoder().encode(JSON.stringify(files));
+    const certain = files.every(([, , , , stamp]) => stamp !== "");
     return {
       key: keyOf(directory),
-      files,
+      content,
+      digest: certain ? new Bun.CryptoHasher("sha256").update(content).digest("hex") : undefined,
       async *archive(wanted) {
         yield* fileEntries({ path: LIST_ENTRY, content });
         const paths = wanted.flatMap((index) => files[index]?.[0] ?? []);

@@ -5,11 +5,13 @@ import { rmSync } from "node:fs";
 import type { BuildOptions, BuildPort } from "../api/index.ts";
 import { Fault, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { Trash } from "../base/trash.ts";
 import {
   type BaseImage,
   type BuildCache,
   type BuildImages,
   type BuildRequest,
+  BuildThreads,
   type BuiltImage,
   build,
   CacheMounts,
@@ -190,6 +192,8 @@ export class Builds implements BuildPort {
   readonly kept: BuildCacheParts;
   private readonly steps: BuildSteps;
   private readonly contextsKept: KeptContexts;
+  private readonly threads: BuildThreads;
+  private readonly trash: Trash;
   private tidying = false;
   private readonly underway = new Map<string, Promise<Done>>();
   private readonly going = new Set<Promise<string>>();
@@ -203,14 +207,20 @@ export class Builds implements BuildPort {
   ) {
     this.steps = new BuildSteps(deps);
     records.forget(Date.now() - REMEMBERED);
-    this.contextsKept = new KeptContexts(`${places.dataRoot}/build/kept`);
+    this.threads = new BuildThreads(deps.kernel);
+    this.trash = new Trash(`${places.dataRoot}/build/trash`);
+    this.trash.empty();
+    const { threads, discard } = this;
+    this.contextsKept = new KeptContexts(`${places.dataRoot}/build/kept`, { threads, discard });
     const mounts = new CacheMounts(`${places.dataRoot}/build/mounts`);
     mounts.sweep();
     this.kept = { images: deps.images, cache, mounts };
     // What a daemon that was killed has left.
-    for (const path of [this.contexts, this.secrets])
-      rmSync(path, { recursive: true, force: true });
+    this.discard(this.contexts);
+    rmSync(this.secrets, { recursive: true, force: true });
   }
+
+  private readonly discard = (path: string): void => this.trash.discard(path);
 
   private get contexts(): string {
     return `${this.places.dataRoot}/build/contexts`;
@@ -229,7 +239,8 @@ export class Builds implements BuildPort {
     return { kind: "kept", contexts: this.contextsKept, name: kept, archive };
   }
 
-  compareContext: BuildPort["compareContext"] = (key, list) => this.contextsKept.compare(key, list);
+  compareContext: BuildPort["compareContext"] = (key, digest, list) =>
+    this.contextsKept.compare(key, digest, list);
 
   /** Ends all builds, and resolves when nothing of them runs any more: nobody would know of it. */
   async close(): Promise<void> {
@@ -261,13 +272,21 @@ export class Builds implements BuildPort {
     const { kernel, driver, images } = this.deps;
     const { dockerfile, signal: gone } = options;
     const source = this.sourceOf(archive, options);
-    const context = await openContext(source, this.contexts, kernel, { dockerfile, signal: gone });
+    const { threads, discard } = this;
+    const context = await openContext(
+      source,
+      this.contexts,
+      { kernel, threads, discard },
+      { dockerfile, signal: gone },
+    );
     const deps: PerformerDeps = {
       images: new Images(images, options.credentials),
       files: {
         kernel,
         view: ({ chain }) => new ContainerView(kernel, driver.layerDirectories(chain), []),
+        directories: ({ chain }) => driver.layerDirectories(chain),
       },
+      threads,
       runner: { run: async (step) => this.steps.run(stepOf(step)) },
       ...{ cache: this.kept.cache, records: this.records },
       cacheMounts: this.kept.mounts,
@@ -282,6 +301,7 @@ export class Builds implements BuildPort {
       project: projectOf(options),
       dockerfile: context.dockerfile,
       context: context.tree,
+      knownCopies: context.knownCopies,
       contextDirectory: context.directory,
       scratch: context.scratch,
       hostPlatform: hostPlatform(),

@@ -19,6 +19,8 @@ export interface ContextAnswer {
   readonly generation: string;
   /** Places in the list. */
   readonly wanted: readonly number[];
+  /** Asked for a list by its digest: whether it is the very one that the daemon has. */
+  readonly unchanged?: boolean;
 }
 
 /** The entry of an archive that is the list itself; it comes first. */

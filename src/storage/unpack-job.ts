@@ -1,7 +1,7 @@
 /**
  * What the daemon and its unpacking threads say to each other: plain data, since a thread shares no objects.
  */
-import { Fault, type FaultKind, messageOf } from "../base/errors.ts";
+import type { SentError } from "../base/thread-errors.ts";
 
 /** What becomes of an archive's whiteouts. */
 export type Whiteouts = "overlay" | "apply";
@@ -52,31 +52,3 @@ export type FromWorker =
       readonly call: number;
       readonly arguments: readonly [path: string, name: string, value: Uint8Array];
     };
-
-/** An error as data. */
-export interface SentError {
-  readonly message: string;
-  readonly stack?: string | undefined;
-  /** A Fault's. */
-  readonly kind?: FaultKind;
-  /** A Fault's, or the errno's name. */
-  readonly code?: string;
-}
-
-/** Makes data of what was thrown. */
-export function sendError(error: unknown): SentError {
-  const message = messageOf(error);
-  if (error instanceof Fault) return { message, kind: error.kind, code: error.code };
-  const stack = error instanceof Error ? error.stack : undefined;
-  if (error instanceof Error && "code" in error && typeof error.code === "string")
-    return { message, stack, code: error.code };
-  return { message, stack };
-}
-
-/** Makes an error of it again. */
-export function receiveError({ message, stack, kind, code }: SentError): Error {
-  if (kind !== undefined && code !== undefined) return new Fault(kind, code, message);
-  const error = Object.assign(new Error(message), code === undefined ? {} : { code });
-  if (stack !== undefined) error.stack = stack;
-  return error;
-}

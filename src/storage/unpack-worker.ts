@@ -7,8 +7,9 @@ import { parentPort } from "node:worker_threads";
 import { ArrivingReader } from "../base/arriving-file.ts";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { TarReader } from "../base/tar.ts";
+import { receiveError, sendError } from "../base/thread-errors.ts";
 import { extractLayer, type Privileged } from "../tree/index.ts";
-import { type FromWorker, receiveError, sendError, type ToWorker } from "./unpack-job.ts";
+import type { FromWorker, ToWorker } from "./unpack-job.ts";
 
 const CHUNK = 256 << 10;
 /** The daemon hears of so many bytes at once. */

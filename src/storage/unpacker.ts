@@ -6,14 +6,9 @@ import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
 import type { ArrivingFile } from "../base/arriving-file.ts";
 import { fault, messageOf } from "../base/errors.ts";
+import { receiveError, sendError } from "../base/thread-errors.ts";
 import { openRoot, type Privileged } from "../tree/index.ts";
-import {
-  type FromWorker,
-  receiveError,
-  sendError,
-  type ToWorker,
-  type Whiteouts,
-} from "./unpack-job.ts";
+import type { FromWorker, ToWorker, Whiteouts } from "./unpack-job.ts";
 
 const WORKERS_MAX = Math.max(1, Math.min(availableParallelism(), 4));
 /** Archives that one thread has in hand: some may be waiting for the network. */

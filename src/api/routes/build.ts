@@ -3,7 +3,6 @@
  */
 import { fault } from "../../base/errors.ts";
 import type { BuildEvent } from "../../spec/build-events.ts";
-import { LIST_MAX } from "../../spec/context-list.ts";
 import { parseReference } from "../../spec/reference.ts";
 import { credentialsByHost } from "../credentials.ts";
 import type { ApiPorts, BuildOptions, Bytes } from "../ports.ts";
@@ -66,21 +65,15 @@ function secretsOf(header: string | string[] | undefined): Map<string, Uint8Arra
 /** An extension: a context of which berth's command line sends only what has changed. */
 function keptOf(query: URLSearchParams): BuildOptions["kept"] {
   const key = query.get("berth-context") ?? "";
-  return key === "" ? undefined : { key, generation: query.get("berth-generation") ?? "" };
+  if (key === "") return undefined;
+  const unchanged = boolean(query, "berth-unchanged");
+  return { key, generation: query.get("berth-generation") ?? "", unchanged };
 }
 
 /** Which files of a context are to be sent. */
 async function compareContext({ query, request }: Context, { builds }: ApiPorts) {
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  for await (const piece of request as unknown as Bytes) {
-    length += piece.length;
-    if (length > LIST_MAX)
-      throw fault("invalid", "build-context", `a context's list is larger than ${LIST_MAX} bytes`);
-    pieces.push(piece);
-  }
-  const list = Buffer.concat(pieces).toString("utf8");
-  return ok(builds.compareContext(query.get("key") ?? "", list));
+  const [key, digest] = [query.get("key") ?? "", query.get("list") ?? ""];
+  return ok(await builds.compareContext(key, digest, request as unknown as Bytes));
 }
 
 /** The names to give, each checked before anything is done. */

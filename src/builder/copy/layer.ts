@@ -11,15 +11,11 @@ import { tarEnd, tarHeader, tarPadding } from "../../base/tar-writer.ts";
 import type { ContainerView } from "../../storage/index.ts";
 import { Packer, type Place, type Privileged } from "../../tree/index.ts";
 import type { CopyWork } from "../dockerfile/evaluate.ts";
+import { fingerprint } from "../explain.ts";
 import { type ModeChange, parseMode } from "./modes.ts";
 import { entriesOf, type Selected, type SourceTree, select, versionOf } from "./source.ts";
+import type { Owner } from "./spec.ts";
 import { checkDirectory, directoriesTo, lookUp, newDirectory, type Target } from "./target.ts";
-
-/** Whom files are to belong to. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 /** A file or a directory that was fetched; no archive of these is unpacked unless that is asked for. */
 export interface FetchedSource {
@@ -47,6 +43,7 @@ export interface CopyInput {
   readonly latest?: number | undefined;
   /** The plain archive in a file, if it is one and to be unpacked: undefined for all other files. */
   readonly archiveIn: (place: Place) => Promise<ByteStream | undefined>;
+  readonly signal: AbortSignal;
 }
 
 const CHUNK = 1 << 20;
@@ -107,8 +104,11 @@ export class CopyLayer {
     return new CopyLayer(input, items, target, into);
   }
 
-  /** What is copied, in a form that differs whenever the layer would; times do not count. `tell` hears of each file. */
-  async digest(tell: (path: string, what: unknown) => void = () => {}): Promise<string> {
+  /**
+   * What is copied, in a form that differs whenever the layer would; times do not count. `tell` hears of each file, with a
+   * digest of what counts of it.
+   */
+  async digest(tell: (path: string, what: string) => void): Promise<string> {
     const hash = new Bun.CryptoHasher("sha256");
     const { work, owner } = this.input;
     hash.update(
@@ -125,7 +125,7 @@ export class CopyLayer {
       hash.update(JSON.stringify(["inline", name, content]));
     for (const item of this.items)
       for await (const { target, place } of entriesOf(item.tree, item.selected, this.options))
-        hash.update(JSON.stringify(await this.told(item, target, place, tell)));
+        hash.update(await this.told(item, target, place, tell));
     return hash.digest("hex");
   }
 
@@ -133,12 +133,12 @@ export class CopyLayer {
     item: Item,
     target: string,
     place: Place,
-    tell: (path: string, what: unknown) => void,
-  ): Promise<unknown[]> {
+    tell: (path: string, what: string) => void,
+  ): Promise<string> {
     const what = await this.describe(item, this.place(item, target), place);
     const { path, isDirectory } = item.selected;
-    tell(isDirectory ? posix.join(path, target) : path, what);
-    return what;
+    tell(isDirectory ? posix.join(path, target) : path, fingerprint(what));
+    return JSON.stringify(what);
   }
 
   private async describe({ tree }: Item, path: string, place: Place): Promise<unknown[]> {
@@ -160,10 +160,10 @@ export class CopyLayer {
   private async knownDigest({ digests }: SourceTree, place: Place): Promise<string> {
     if (digests === undefined) return this.contentDigest(place);
     const version = versionOf(place);
-    const known = digests.get(version);
+    const known = digests.known.get(version) ?? digests.learned.get(version);
     if (known !== undefined) return known;
     const found = await this.contentDigest(place);
-    digests.set(version, found);
+    digests.learned.set(version, found);
     return found;
   }
 
@@ -182,11 +182,12 @@ export class CopyLayer {
     return hash.digest("hex");
   }
 
-  /** Lets others have a turn now and then. */
+  /** Lets others have a turn now and then, and ends when nobody wants it any more: files may be without end. */
   private async turn(bytes: number): Promise<void> {
     this.spent += bytes;
     if (this.spent < TURN_BYTES) return;
     this.spent = 0;
+    this.input.signal.throwIfAborted();
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
 

@@ -13,8 +13,10 @@ export interface SourceTree {
   readonly kernel: Privileged;
   /** What is not to be seen; paths are from the tree's root. */
   readonly ignore?: IgnoreRules | undefined;
-  /** Digests of contents that are known; only of a tree whose files nobody but this daemon changes. */
-  readonly digests?: Map<string, string> | undefined;
+  /** Digests of contents that are known, and those that are found out; by what tells versions of files apart. */
+  readonly digests?:
+    | { readonly known: ReadonlyMap<string, string>; readonly learned: Map<string, string> }
+    | undefined;
 }
 
 /** What tells versions of a file apart. */

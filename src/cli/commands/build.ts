@@ -220,20 +220,31 @@ async function sendChanged(
 ): Promise<ApiResponse | undefined> {
   const list = context.listed();
   if (list === undefined) return undefined;
-  const { key, files } = list;
+  const { key, digest, content } = list;
+  const ask = (query: Query, stream?: ByteStream) =>
+    client.json<ContextAnswer>("POST", "/berth/build-context", {
+      query: { key, ...query },
+      ...(stream === undefined ? {} : { stream }),
+    });
+  const state = (generation: string) => ({ "berth-context": key, "berth-generation": generation });
   try {
-    const { generation, wanted } = await client.json<ContextAnswer>(
-      "POST",
-      "/berth/build-context",
-      { query: { key }, body: files },
-    );
-    const more = { "berth-context": key, "berth-generation": generation };
-    return await post(list.archive(wanted), more);
+    // Mostly nothing has changed: then the list need not be sent.
+    const known = digest === undefined ? undefined : await ask({ list: digest });
+    if (known?.unchanged === true)
+      return await post(noBytes(), { ...state(known.generation), "berth-unchanged": 1 });
+    const { generation, wanted } = await ask({}, oneOf(content));
+    return await post(list.archive(wanted), state(generation));
   } catch (error) {
     // Another daemon, another build with this context, or files that are others by now.
     if (error instanceof ApiError && [404, 409].includes(error.status)) return undefined;
     throw error;
   }
+}
+
+async function* noBytes(): ByteStream {}
+
+async function* oneOf(bytes: Uint8Array): ByteStream {
+  yield bytes;
 }
 
 /** Shows what the daemon tells, to the end; gives the image's id. Throws what the build failed with. */
