@@ -3,14 +3,12 @@
  * go out as they are kept, so that digests stay and nothing is computed. The same images give the same bytes each time.
  * What describes the archive stands before the layers, so that a reader can do with one pass.
  */
-import { open } from "node:fs/promises";
 import type { ByteStream } from "../base/compression.ts";
-import { fault } from "../base/errors.ts";
-import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
 import type { Platform } from "../spec/platform.ts";
 import { familiarName, isSha256, parseReference, type Reference } from "../spec/reference.ts";
 import type { ContentStore } from "./content.ts";
 import type { Holds } from "./holds.ts";
+import { blobName, layoutArchive } from "./layout.ts";
 import { type Kept, type KeptManifest, manifestOf } from "./manifest.ts";
 import { type Descriptor, type ImageRecord, MADE_MANIFEST } from "./model.ts";
 import { wholeTag } from "./names.ts";
@@ -28,14 +26,6 @@ interface Picked {
   /** The names that were asked for, with tags. */
   readonly names: Set<Reference>;
   readonly manifest: KeptManifest;
-}
-
-const INDEX = "application/vnd.oci.image.index.v1+json";
-const CHUNK = 1 << 20;
-const encoder = new TextEncoder();
-
-function blobName(digest: string): string {
-  return `blobs/sha256/${digest.slice(7)}`;
 }
 
 /** The whole names that a user's name stands for: a repository alone means all of its tags; an id or a digest none. */
@@ -142,49 +132,7 @@ function repositoriesOf(picked: readonly Picked[]): Record<string, Record<string
   return out;
 }
 
-function header(path: string, size: number, type: "file" | "directory" = "file"): Uint8Array {
-  return tarHeader({
-    path,
-    type,
-    mode: type === "file" ? 0o644 : 0o755,
-    uid: 0,
-    gid: 0,
-    size,
-    mtime: 0,
-    linkPath: "",
-    major: 0,
-    minor: 0,
-    xattrs: new Map(),
-  });
-}
-
-function member(path: string, bytes: Uint8Array): Uint8Array {
-  return Buffer.concat([header(path, bytes.length), bytes, tarPadding(bytes.length)]);
-}
-
-/** A blob's bytes in large pieces. Each has a buffer of its own: whoever takes it may keep it. */
-async function* blob(content: ContentStore, { digest, size }: Descriptor): ByteStream {
-  yield header(blobName(digest), size);
-  const file = await open(content.path(digest), "r");
-  try {
-    for (let left = size; left > 0; ) {
-      const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK, left));
-      const { bytesRead } = await file.read(buffer, 0, buffer.length);
-      if (bytesRead === 0)
-        throw fault("failed", "blob-short", `blob ${digest} is shorter than ${size} bytes`);
-      left -= bytesRead;
-      yield bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await file.close();
-  }
-  yield tarPadding(size);
-}
-
-async function* archive(content: ContentStore, picked: readonly Picked[]): ByteStream {
-  const json = (path: string, value: unknown) =>
-    member(path, encoder.encode(JSON.stringify(value)));
-  const manifests = picked.flatMap(indexEntries);
+function archive(content: ContentStore, picked: readonly Picked[]): ByteStream {
   const repositories = repositoriesOf(picked);
   const documents = new Map(
     picked.flatMap(({ manifest: { descriptor, bytes, config } }) => [
@@ -192,20 +140,17 @@ async function* archive(content: ContentStore, picked: readonly Picked[]): ByteS
       [config.digest, content.read(config.digest)] as const,
     ]),
   );
-  const layers = new Map(
-    picked.flatMap(({ manifest }) => manifest.layers.map((layer) => [layer.digest, layer])),
-  );
-  yield Buffer.concat([
-    json("oci-layout", { imageLayoutVersion: "1.0.0" }),
-    json("index.json", { schemaVersion: 2, mediaType: INDEX, manifests }),
-    json("manifest.json", picked.map(dockerEntry)),
-    ...(Object.keys(repositories).length === 0 ? [] : [json("repositories", repositories)]),
-    header("blobs", 0, "directory"),
-    header("blobs/sha256", 0, "directory"),
-    ...[...documents].map(([digest, bytes]) => member(blobName(digest), bytes)),
-  ]);
-  for (const layer of layers.values()) yield* blob(content, layer);
-  yield tarEnd();
+  return layoutArchive({
+    manifests: picked.flatMap(indexEntries),
+    beside: {
+      "manifest.json": picked.map(dockerEntry),
+      ...(Object.keys(repositories).length === 0 ? {} : { repositories }),
+    },
+    documents,
+    layers: picked.flatMap(({ manifest }) =>
+      manifest.layers.map(({ digest, size }) => ({ digest, size, path: content.path(digest) })),
+    ),
+  });
 }
 
 /** An archive, and the images in it. */
