@@ -2,6 +2,7 @@
  * The HTTP server: versions, routing, errors, and taking connections over.
  */
 import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import findMyWay from "find-my-way";
@@ -139,6 +140,18 @@ function send(response: ServerResponse, reply: Reply): void {
   response.end(text);
 }
 
+/** A certificate, its key, and whose clients are let in (undefined: everybody's); PEM. */
+export interface ServerTls {
+  readonly cert: string;
+  readonly key: string;
+  readonly clients: string | undefined;
+}
+
+function serverOptions({ cert, key, clients }: ServerTls) {
+  const checked = { ca: clients, requestCert: true, rejectUnauthorized: true };
+  return { cert, key, ...(clients === undefined ? {} : checked) };
+}
+
 /** The API over some ports. */
 export class ApiServer {
   private readonly router = findMyWay({ ignoreTrailingSlash: true, maxParamLength: 4096 });
@@ -151,6 +164,7 @@ export class ApiServer {
   constructor(
     private readonly ports: ApiPorts,
     version: string,
+    tls: ServerTls | undefined,
   ) {
     for (const route of [
       ...pingRoutes,
@@ -172,10 +186,12 @@ export class ApiServer {
       response.setHeader("Ostype", "linux");
       response.setHeader("Server", serverHeader);
     };
-    this.http = createServer((request, response) => {
+    const answer = (request: IncomingMessage, response: ServerResponse) => {
       prepare(response);
       void this.answer(request, response, undefined);
-    });
+    };
+    this.http =
+      tls === undefined ? createServer(answer) : createTlsServer(serverOptions(tls), answer);
     this.http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
       socket.on("error", () => {});
       const response = new ServerResponse(request);

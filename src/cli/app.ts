@@ -1,12 +1,13 @@
 /**
  * From the command line to an exit status: global flags, the command's route, its flags, its failure.
  */
-import { ApiClient, ApiError, resolveHost } from "../client/index.ts";
+import { ApiClient, ApiError, defaultHost, parseHost } from "../client/index.ts";
 import { type Command, ExitError, type MigrateHook, type RegistryHooks } from "./command.ts";
 import { describeError } from "./failure.ts";
 import { flag, type Parsed, parseFlags, UsageError } from "./flags.ts";
 import { err, out } from "./output.ts";
 import { groups, type Route, routes } from "./routes.ts";
+import { type TargetFlags, targetFlags, targetOf } from "./target.ts";
 
 /** What the executable gives to the command line. */
 export interface CliHooks {
@@ -20,6 +21,13 @@ export interface CliHooks {
 
 const globalFlags = [
   flag("host", "H", "list", "Daemon socket to connect to"),
+  flag("context", "c", "string", "Name of the context to use to connect to the daemon"),
+  flag("config", "", "string", "Location of client config files"),
+  flag("tls", "", "bool", "Use TLS; implied by --tlsverify"),
+  flag("tlscacert", "", "string", "Trust certs signed only by this CA"),
+  flag("tlscert", "", "string", "Path to TLS certificate file"),
+  flag("tlskey", "", "string", "Path to TLS key file"),
+  flag("tlsverify", "", "bool", "Use TLS and verify the remote"),
   flag("log-level", "l", "string", "Set the logging level", '"info"'),
   flag("debug", "D", "bool", "Enable debug mode"),
   flag("version", "v", "bool", "Print version information and quit"),
@@ -40,11 +48,12 @@ export async function runCli(argv: readonly string[], hooks: CliHooks): Promise<
     out(`berth version ${hooks.version}\n`);
     return 0;
   }
+  if (globals.has("config")) process.env.DOCKER_CONFIG = globals.text("config");
   const words = globals.args[0] === "help" ? [...globals.args.slice(1), "--help"] : globals.args;
   const inGroup = words[0] !== undefined && words[0] in groups;
   const path = words.slice(0, inGroup ? 2 : 1).join(" ");
   const route = routes.find((one) => one.path === path);
-  if (route) return runRoute(route, words.slice(inGroup ? 2 : 1), globals.text("host"), hooks);
+  if (route) return runRoute(route, words.slice(inGroup ? 2 : 1), targetFlags(globals), hooks);
   return withoutRoute(words, inGroup ? (words[0] ?? "") : "");
 }
 
@@ -62,6 +71,9 @@ async function withoutRoute(words: readonly string[], group: string): Promise<nu
   return 1;
 }
 
+/** For commands that ask no daemon. */
+const nobody = parseHost(defaultHost, true);
+
 function unreachable(host: string, error: unknown): Error {
   const text = describeError(error);
   if (/EACCES|permission denied/i.test(text))
@@ -73,7 +85,12 @@ function unreachable(host: string, error: unknown): Error {
   );
 }
 
-async function runRoute(route: Route, argv: readonly string[], hostFlag: string, hooks: CliHooks) {
+async function runRoute(
+  route: Route,
+  argv: readonly string[],
+  target: TargetFlags,
+  hooks: CliHooks,
+) {
   const { command } = await route.load();
   const name = `berth ${route.path}`;
   let parsed: Parsed;
@@ -92,13 +109,13 @@ async function runRoute(route: Route, argv: readonly string[], hostFlag: string,
     return counted ? 1 : 125;
   }
   try {
-    const host = resolveHost(hostFlag || undefined, process.env);
+    const host = command.local ? nobody : await targetOf(target, process.env);
     const client = new ApiClient(host, async (error) => {
       if (host.explicit) throw unreachable(host.url, error);
       await hooks.startDaemon();
       return true;
     });
-    const status = await command.run({ client, name, ...hooks }, parsed);
+    const status = await command.run({ client, name, target, ...hooks }, parsed);
     client.close();
     return status;
   } catch (error) {

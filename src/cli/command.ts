@@ -3,6 +3,7 @@
  */
 import type { ApiClient, Query } from "../client/index.ts";
 import type { Flag, Parsed } from "./flags.ts";
+import type { TargetFlags } from "./target.ts";
 
 /** Where a registry of one's own has its data; undefined: the usual place. */
 export interface RegistryPlace {
@@ -43,6 +44,8 @@ export interface Context {
   readonly client: ApiClient;
   /** The command as spelled in messages, such as `berth run`. */
   readonly name: string;
+  /** What was said before the command of the daemon to ask. */
+  readonly target: TargetFlags;
   /** This program's version. */
   readonly version: string;
   readonly registry: RegistryHooks;
@@ -61,6 +64,8 @@ export interface Command {
   readonly interspersed?: boolean;
   /** The status for a failure that is not the container's: 1, and 125 for run. */
   readonly failure?: number;
+  /** Asks no daemon, and works when there is none to be asked. */
+  readonly local?: boolean;
   /** Runs it, returns the exit status. Throws for a failure. */
   run(context: Context, parsed: Parsed): Promise<number>;
 }

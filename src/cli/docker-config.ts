@@ -19,6 +19,7 @@ interface DockerConfig {
   readonly auths?: unknown;
   readonly credsStore?: unknown;
   readonly credHelpers?: unknown;
+  readonly currentContext?: unknown;
 }
 
 /** Docker Hub goes by this address among credentials. */
@@ -172,6 +173,19 @@ function writeAuths(change: (auths: Record<string, unknown>) => void): void {
   change(auths);
   mkdirSync(dirname(configPath()), { recursive: true, mode: 0o700 });
   writeFileAtomic(configPath(), `${JSON.stringify({ ...config, auths }, null, "\t")}\n`);
+}
+
+/** The context in use, as the file says; "" for none. */
+export function currentContext(): string {
+  return text(readConfig().currentContext);
+}
+
+/** Notes the context in use; "" is none. */
+export function useContext(name: string): void {
+  const { currentContext: _, ...others } = readConfig();
+  const config = name === "" ? others : { ...others, currentContext: name };
+  mkdirSync(dirname(configPath()), { recursive: true, mode: 0o700 });
+  writeFileAtomic(configPath(), `${JSON.stringify({ auths: {}, ...config }, null, "\t")}\n`);
 }
 
 /** Keeps credentials. Gives the helper that has them, if one does. */

@@ -20,7 +20,8 @@ export type FlagType =
   | "mount"
   | "ulimit"
   | "gpu-request"
-  | "stringArray";
+  | "stringArray"
+  | "stringToString";
 
 const nanos: Record<string, number> = {
   ns: 1,
@@ -71,6 +72,10 @@ export function checkValue(type: FlagType, value: string): string | undefined {
       if (!/^[+-]?(\d+\.?\d*|\.\d+)$/.test(value))
         return `failed to parse ${value} as a rational number`;
       return /\.\d{10,}/.test(value) ? "value is too precise" : undefined;
+    case "stringToString": {
+      const odd = value.split(",").find((part) => !part.includes("="));
+      return odd === undefined ? undefined : `${odd} must be formatted as key=value`;
+    }
     case "filter":
       return value.includes("=") ? undefined : "bad format of filter (expected name=value)";
     default:

@@ -15,6 +15,7 @@ export interface Route {
 export const groups: Readonly<Record<string, string>> = {
   builder: "Manage builds",
   container: "Manage containers",
+  context: "Manage contexts",
   image: "Manage images",
   manifest: "Look at image manifests and manifest lists",
   network: "Manage networks",
@@ -25,6 +26,29 @@ export const groups: Readonly<Record<string, string>> = {
 
 function spellings(paths: string, short: string, load: Route["load"]): Route[] {
   return paths.split(", ").map((path) => ({ path, short, load }));
+}
+
+function contextRoutes(): Route[] {
+  const from = async (name: keyof typeof import("./commands/context.ts").commands) => ({
+    command: (await import("./commands/context.ts")).commands[name],
+  });
+  return [
+    ...spellings("context create", "Create a context", () => from("create")),
+    ...spellings(
+      "context export",
+      "Export a context to a tar archive FILE or a tar stream on STDOUT.",
+      () => from("export"),
+    ),
+    ...spellings("context import", "Import a context from a tar or zip file", () => from("import")),
+    ...spellings("context inspect", "Display detailed information on one or more contexts", () =>
+      from("inspect"),
+    ),
+    ...spellings("context ls, context list", "List contexts", () => from("list")),
+    ...spellings("context rm, context remove", "Remove one or more contexts", () => from("remove")),
+    ...spellings("context show", "Print the name of the current context", () => from("show")),
+    ...spellings("context update", "Update a context", () => from("update")),
+    ...spellings("context use", "Set the current docker context", () => from("use")),
+  ];
 }
 
 const single = (name: string) => `${name}, container ${name}`;
@@ -255,6 +279,8 @@ export const routes: readonly Route[] = [
     "Delete blobs that no manifest of a registry names",
     async () => ({ command: (await import("./commands/registry.ts")).commands.collect }),
   ),
+  ...contextRoutes(),
+  ...spellings("system dial-stdio", "", () => import("./commands/dial-stdio.ts")),
   ...spellings(
     "network ls, network list",
     "List networks",

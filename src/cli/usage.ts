@@ -28,7 +28,9 @@ export function commandUsage(name: string, command: Command, aliases: readonly s
 
 /** The text of `berth --help`, or of a group such as `berth container --help`. */
 export function overview(routes: readonly Route[], group: string): string {
-  const inGroup = routes.filter((route) =>
+  // What has no words is for programs.
+  const shown = routes.filter(({ short }) => short !== "");
+  const inGroup = shown.filter((route) =>
     group === "" ? !route.path.includes(" ") : route.path.startsWith(`${group} `),
   );
   const title =
@@ -40,6 +42,6 @@ export function overview(routes: readonly Route[], group: string): string {
   const foot = `\n\nRun 'berth ${group === "" ? "" : `${group} `}COMMAND --help' for more information on a command.\n`;
   if (group !== "") return `${head}\nCommands:\n${list(names)}${foot}`;
   const options =
-    '\n\nGlobal Options:\n  -H, --host string        Daemon socket to connect to\n  -l, --log-level string   Set the logging level ("debug", "info", "warn", "error", "fatal") (default "info")\n  -v, --version            Print version information and quit';
+    '\n\nGlobal Options:\n      --config string      Location of client config files\n  -c, --context string     Name of the context to use to connect to the daemon\n  -H, --host string        Daemon socket to connect to\n  -l, --log-level string   Set the logging level ("debug", "info", "warn", "error", "fatal") (default "info")\n      --tls                Use TLS; implied by --tlsverify\n      --tlscacert string   Trust certs signed only by this CA\n      --tlscert string     Path to TLS certificate file\n      --tlskey string      Path to TLS key file\n      --tlsverify          Use TLS and verify the remote\n  -v, --version            Print version information and quit';
   return `${head}\nManagement Commands:\n${list(Object.entries(groups))}\n\nCommands:\n${list(names)}${options}${foot}`;
 }

@@ -88,6 +88,11 @@ export class ApiClient {
     }
   }
 
+  /** A connection of its own, on which nothing has been said. */
+  connect(): Promise<Connection> {
+    return this.#open();
+  }
+
   /** Closes what is kept open. */
   close(): void {
     for (const connection of this.#idle.splice(0)) connection.close();

@@ -1,15 +1,77 @@
 /**
  * One socket to the daemon: reads as they come, writes that wait for room, half-close.
  */
-import type { Socket } from "bun";
-import type { Host } from "./host.ts";
+import type { Host, HostTls } from "./host.ts";
 
 /** Above this much unread input the socket is paused. */
 const readAhead = 1 << 20;
 
+/** What carries bytes: a socket, or a program's standard streams. */
+export interface Wire {
+  /** Takes as many bytes as there is room for; gives how many, or less than 0 when nobody takes any more. */
+  write(bytes: Uint8Array): number;
+  /** Says that no more will be written. */
+  shutdown(): void;
+  /** Ends both directions at once. */
+  terminate(): void;
+  pause(): void;
+  resume(): void;
+}
+
+/** What a wire tells. `end` comes once, at the last. */
+export interface WireHandlers {
+  /** The bytes are only lent. */
+  data(bytes: Uint8Array): void;
+  drain(): void;
+  end(error: Error | undefined): void;
+}
+
+function tlsOptions(hostname: string, { ca, cert, key, verify }: HostTls) {
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    serverName: hostname,
+    rejectUnauthorized: verify,
+  };
+}
+
+async function openWire({ target }: Host, handlers: WireHandlers): Promise<Wire> {
+  if ("ssh" in target) return (await import("./ssh.ts")).openSsh(target.ssh, handlers);
+  const { promise: secured, resolve, reject } = Promise.withResolvers<void>();
+  secured.catch(() => {});
+  const socket = {
+    binaryType: "uint8array" as const,
+    data: (_: unknown, bytes: Uint8Array) => handlers.data(bytes),
+    drain: () => handlers.drain(),
+    end: () => handlers.end(undefined),
+    close: () => {
+      reject(new Error("the daemon closed the connection"));
+      handlers.end(undefined);
+    },
+    error: (_: unknown, error: Error) => {
+      reject(error);
+      handlers.end(error);
+    },
+    handshake: (_: unknown, ok: boolean, error: Error | null) =>
+      ok ? resolve() : reject(error ?? new Error("the TLS handshake failed")),
+  };
+  if ("unix" in target)
+    return await Bun.connect<undefined>({ unix: target.unix, socket, allowHalfOpen: true });
+  const { hostname, port, tls } = target;
+  if (tls === undefined)
+    return await Bun.connect<undefined>({ hostname, port, socket, allowHalfOpen: true });
+  const opened = await Bun.connect<undefined>({
+    ...{ hostname, port, socket },
+    tls: tlsOptions(hostname, tls),
+  });
+  await secured;
+  return opened;
+}
+
 /** A byte duplex. After `end` the other direction stays open. */
 export class Connection {
-  #socket: Socket<undefined> | undefined;
+  #socket: Wire | undefined;
   #queue: Uint8Array[] = [];
   #queued = 0;
   #paused = false;
@@ -21,18 +83,11 @@ export class Connection {
   /** Connects; rejects with the system's error (code ENOENT, ECONNREFUSED, …). */
   static async open(host: Host): Promise<Connection> {
     const self = new Connection();
-    const socket = {
-      binaryType: "uint8array" as const,
-      data: (_: unknown, bytes: Uint8Array) => self.#take(bytes),
+    self.#socket = await openWire(host, {
+      data: (bytes) => self.#take(bytes),
       drain: () => self.#wakeWriter?.(),
-      end: () => self.#finish(undefined),
-      close: () => self.#finish(undefined),
-      error: (_: unknown, error: Error) => self.#finish(error),
-    };
-    self.#socket =
-      "unix" in host.target
-        ? await Bun.connect<undefined>({ unix: host.target.unix, socket, allowHalfOpen: true })
-        : await Bun.connect<undefined>({ ...host.target, socket, allowHalfOpen: true });
+      end: (error) => self.#finish(error),
+    });
     return self;
   }
 

@@ -5,30 +5,86 @@
 /** The socket of a daemon that nobody chose explicitly. */
 export const defaultHost = "unix:///run/berth/berth.sock";
 
+/** What a connection by TLS needs; PEM. */
+export interface HostTls {
+  /** The authorities to trust; without them, the system's. */
+  readonly ca?: string | undefined;
+  readonly cert?: string | undefined;
+  readonly key?: string | undefined;
+  /** Whether the server's certificate must be good. */
+  readonly verify: boolean;
+}
+
+/** A host that is reached with ssh. */
+export interface SshTarget {
+  readonly host: string;
+  readonly user?: string | undefined;
+  readonly port?: string | undefined;
+  /** The daemon's socket there; without it, the default. */
+  readonly socket?: string | undefined;
+}
+
+/** Where a connection goes. */
+export type HostTarget =
+  | { readonly unix: string }
+  | { readonly hostname: string; readonly port: number; readonly tls?: HostTls | undefined }
+  | { readonly ssh: SshTarget };
+
 /** A daemon's address. */
 export interface Host {
   /** As the user wrote it, for messages. */
   readonly url: string;
   /** True when a flag or the environment named it; only the default may be started on demand. */
   readonly explicit: boolean;
-  readonly target: { readonly unix: string } | { readonly hostname: string; readonly port: number };
+  readonly target: HostTarget;
 }
 
-/** Reads a `unix://` or `tcp://` address. Throws an Error in Docker's words for anything else. */
-export function parseHost(url: string, explicit: boolean): Host {
+const [PLAIN_PORT, TLS_PORT] = [2375, 2376];
+
+function sshTarget(url: string): SshTarget {
+  const bad = (why: string) => new Error(`unable to parse docker host \`${url}\`: ${why}`);
+  const match =
+    /^ssh:\/\/(?:([^@/:]*)(?::[^@/]*)?@)?(\[[^\]]*\]|[^:/?#]*)(?::(\d+))?(\/[^?#]*)?(\?.*)?(#.*)?$/.exec(
+      url,
+    );
+  if (match === null) throw bad("it is no ssh://[USER@]HOST[:PORT]");
+  const [, user, host = "", port, path, query, fragment] = match;
+  if (/^ssh:\/\/[^@/]*:[^@/]*@/.test(url)) throw bad("plain-text password is not supported");
+  if (host === "") throw bad("no host specified");
+  if (query !== undefined)
+    throw bad(`extra query after the host: ${JSON.stringify(query.slice(1))}`);
+  if (fragment !== undefined)
+    throw bad(`extra fragment after the host: ${JSON.stringify(fragment.slice(1))}`);
+  // They become arguments of ssh, which must not take them for options.
+  for (const word of [user ?? "", host])
+    if (word.startsWith("-")) throw bad(`${word} is no name of a host or user`);
+  return {
+    host: host.replace(/^\[|\]$/g, ""),
+    user: user || undefined,
+    port,
+    socket: path === "/" ? undefined : path,
+  };
+}
+
+/** Reads a `unix://`, `tcp://` or `ssh://` address. Throws an Error in Docker's words for anything else. */
+export function parseHost(url: string, explicit: boolean, tls?: HostTls): Host {
   const unix = /^unix:\/\/(.*)$/.exec(url);
   if (unix) return { url, explicit, target: { unix: unix[1] || "/run/berth/berth.sock" } };
-  const tcp = /^(?:tcp|http):\/\/(\[[^\]]+\]|[^:/]*)(?::(\d+))?\/?$/.exec(url);
+  if (url.startsWith("ssh://")) return { url, explicit, target: { ssh: sshTarget(url) } };
+  const tcp = /^(?:tcp|https?):\/\/(\[[^\]]+\]|[^:/]*)(?::(\d+))?\/?$/.exec(url);
   if (!tcp) throw new Error(`unable to parse docker host \`${url}\``);
   const hostname = (tcp[1] || "127.0.0.1").replace(/^\[|\]$/g, "");
-  return { url, explicit, target: { hostname, port: Number(tcp[2] ?? 2375) } };
+  const port = Number(tcp[2] ?? (tls === undefined ? PLAIN_PORT : TLS_PORT));
+  const secure = tls ?? (url.startsWith("https:") ? { verify: true } : undefined);
+  return { url, explicit, target: { hostname, port, tls: secure } };
 }
 
 /** `-H` beats BERTH_HOST beats DOCKER_HOST beats the default socket. */
 export function resolveHost(
   flag: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
+  tls?: HostTls,
 ): Host {
   const chosen = flag || env.BERTH_HOST || env.DOCKER_HOST;
-  return chosen ? parseHost(chosen, true) : parseHost(defaultHost, false);
+  return chosen ? parseHost(chosen, true, tls) : parseHost(defaultHost, false);
 }

@@ -185,7 +185,7 @@ async function answers(path: string): Promise<boolean> {
 async function listenOn(
   api: ApiServer,
   host: string,
-  group: string | undefined,
+  { group, tls }: Pick<DaemonOptions, "group" | "tls">,
 ): Promise<string | undefined> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   api.http.once("error", reject);
@@ -208,9 +208,11 @@ async function listenOn(
       "daemon-option",
       `invalid host ${host}: use unix:///PATH or tcp://ADDRESS:PORT`,
     );
-  log.warn("the API is served without TLS: whoever reaches this port is root on this host", {
-    host,
-  });
+  if (tls?.clients === undefined)
+    log.warn(
+      `the API is served without ${tls === undefined ? "TLS" : "--tlsverify"}: whoever reaches this port is root on this host`,
+      { host },
+    );
   api.http.listen(Number(tcp[2]), (tcp[1] ?? "127.0.0.1").replace(/^\[|\]$/g, ""), resolve);
   await promise;
   return undefined;
@@ -250,8 +252,8 @@ async function serve(options: DaemonOptions, running: Running, bridgeName: strin
   if (options.metricsAddress !== undefined)
     running.metrics = await serveMetrics(options.metricsAddress, ports.system.metrics);
   for (const host of options.hosts) {
-    const api = new ApiServer(ports, VERSION);
-    const socket = await listenOn(api, host, options.group);
+    const api = new ApiServer(ports, VERSION, host.startsWith("tcp:") ? options.tls : undefined);
+    const socket = await listenOn(api, host, options);
     running.servers.push(api);
     if (socket !== undefined) running.sockets.push(socket);
     log.info("API listen", { on: host });

@@ -12,6 +12,7 @@ import type { RegistrySettings } from "../registry/index.ts";
 import { type DriverName, driverNamed } from "../storage/index.ts";
 import type { Proxies } from "./proxies.ts";
 import { registrySettings } from "./registries.ts";
+import { type ServerTls, serverTls } from "./tls.ts";
 
 /** A TCP address; port 0: any that is free. */
 export interface Address {
@@ -24,6 +25,8 @@ export interface DaemonOptions {
   readonly hosts: readonly string[];
   readonly dataRoot: string;
   readonly execRoot: string;
+  /** For the TCP addresses; undefined: whoever reaches them is let in. */
+  readonly tls: ServerTls | undefined;
   readonly pidfile: string;
   readonly bip: string | undefined;
   readonly bridge: string | undefined;
@@ -87,6 +90,11 @@ const flags = {
   registry: { type: "string" },
   "registry-config": { type: "string" },
   label: { type: "string", multiple: true },
+  tls: { type: "boolean" },
+  tlsverify: { type: "boolean" },
+  tlscacert: { type: "string" },
+  tlscert: { type: "string" },
+  tlskey: { type: "string" },
   "live-restore": { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -128,6 +136,8 @@ Options:
       --registry string        ADDRESS[:PORT] to serve a registry on, from the daemon's own content store
       --registry-config string config.yml for it
       --label list             Labels of the engine, KEY=VALUE, that info shows
+      --tls                    Serve TCP addresses by TLS; with --tlsverify, only clients whose certificate is of the
+                               authority (--tlscacert, --tlscert, --tlskey: files, default ~/.docker/{ca,cert,key}.pem)
       --live-restore           Accepted: containers always outlive the daemon
 `;
 
@@ -329,6 +339,17 @@ function labelsOf(settings: Settings): string[] {
   return labels;
 }
 
+function tlsOf(settings: Settings): ServerTls | undefined {
+  const flagsOfTls = {
+    on: settings.on("tls"),
+    verify: settings.on("tlsverify"),
+    ca: settings.text("tlscacert"),
+    cert: settings.text("tlscert"),
+    key: settings.text("tlskey"),
+  };
+  return serverTls(flagsOfTls, process.env);
+}
+
 /** Parses arguments and the configuration file. Undefined when only help was asked for. Throws Faults "invalid". */
 export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | undefined {
   const settings = readSettings(argv);
@@ -342,6 +363,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
   checkPaths(dataRoot, execRoot, settings.text("bridge"));
   return {
     hosts: hosts.length > 0 ? hosts : ["unix:///run/berth/berth.sock"],
+    tls: tlsOf(settings),
     dataRoot,
     execRoot,
     pidfile: settings.text("pidfile") ?? `${execRoot}/berth.pid`,

@@ -97,7 +97,10 @@ function forwards(): boolean {
 }
 
 /** What is missing, in the words that `docker info` shows. */
-function warningsOf(limits: ReturnType<typeof limitsOf>, hosts: readonly string[]): string[] {
+function warningsOf(
+  limits: ReturnType<typeof limitsOf>,
+  { hosts, tls }: Pick<DaemonOptions, "hosts" | "tls">,
+): string[] {
   const missing: readonly [there: boolean, what: string][] = [
     [limits.MemoryLimit, "No memory limit support"],
     [limits.SwapLimit, "No swap limit support"],
@@ -109,11 +112,13 @@ function warningsOf(limits: ReturnType<typeof limitsOf>, hosts: readonly string[
     [limits.IPv4Forwarding, "IPv4 forwarding is disabled"],
   ];
   const open = hosts
-    .filter((host) => host.startsWith("tcp://"))
-    .map(
-      (host) =>
-        `[DEPRECATION NOTICE]: API is accessible on ${host.replace("tcp", "http")} without encryption.`,
-    );
+    .filter((host) => host.startsWith("tcp://") && tls?.clients === undefined)
+    .map((host) =>
+      tls === undefined
+        ? `${host.replace("tcp", "http")} without encryption.`
+        : `${host.replace("tcp", "https")} without TLS client verification.`,
+    )
+    .map((where) => `[DEPRECATION NOTICE]: API is accessible on ${where}`);
   return [...missing.flatMap(([there, what]) => (there ? [] : [`WARNING: ${what}`])), ...open];
 }
 
@@ -197,6 +202,6 @@ function infoOf(
     SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
     FirewallBackend: { Driver: "nftables", Info: [["Table", deps.bridge.name]] },
     CDISpecDirs: [],
-    Warnings: [...storage.warnings, ...warningsOf(limits, options.hosts)],
+    Warnings: [...storage.warnings, ...warningsOf(limits, options)],
   };
 }

@@ -1,0 +1,102 @@
+/**
+ * Which daemon a command is for: --host or --context, the environment, the context in use, the default socket; and what TLS
+ * needs.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { defaultHost, type Host, type HostTls, parseHost, resolveHost } from "../client/index.ts";
+import { configPath, currentContext } from "./docker-config.ts";
+import type { Parsed } from "./flags.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The flags before the command that say which daemon. */
+export interface TargetFlags {
+  readonly host: string;
+  readonly context: string;
+  readonly tls: boolean;
+  readonly tlsverify: boolean;
+  readonly tlscacert: string;
+  readonly tlscert: string;
+  readonly tlskey: string;
+}
+
+/** Reads those flags. */
+export function targetFlags(globals: Parsed): TargetFlags {
+  return {
+    host: globals.text("host"),
+    context: globals.text("context"),
+    tls: globals.on("tls"),
+    tlsverify: globals.on("tlsverify"),
+    tlscacert: globals.text("tlscacert"),
+    tlscert: globals.text("tlscert"),
+    tlskey: globals.text("tlskey"),
+  };
+}
+
+/** The variable that overrides the context in use, if one does. */
+export function overridingVariable(env: Environment): string | undefined {
+  return ["BERTH_HOST", "DOCKER_HOST"].find((name) => env[name]);
+}
+
+/** The name of the context that counts; "default" for flags, variables and the default socket. */
+export function contextName({ host, context }: TargetFlags, env: Environment): string {
+  if (context !== "") return context;
+  if (host !== "" || overridingVariable(env) !== undefined) return "default";
+  return env.BERTH_CONTEXT || env.DOCKER_CONTEXT || currentContext() || "default";
+}
+
+/** What --tls and its like say, and the environment. */
+function tlsOfFlags(flags: TargetFlags, env: Environment): HostTls | undefined {
+  const verify = flags.tlsverify || Boolean(env.DOCKER_TLS_VERIFY);
+  if (!verify && !flags.tls && !env.DOCKER_TLS) return undefined;
+  const directory = env.DOCKER_CERT_PATH || dirname(configPath());
+  const file = (given: string, name: string) => {
+    const path = given || `${directory}/${name}.pem`;
+    return given !== "" || existsSync(path) ? readFileSync(path, "utf8") : undefined;
+  };
+  const ca = file(flags.tlscacert, "ca");
+  const cert = file(flags.tlscert, "cert");
+  return { verify, ca, cert, key: file(flags.tlskey, "key") };
+}
+
+async function hostOfContext(name: string): Promise<Host> {
+  const { findContext, noSuchContext, tlsOf } = await import("./contexts.ts");
+  const found = findContext(name);
+  if (found === undefined)
+    throw new Error(
+      `Failed to initialize: unable to resolve docker endpoint: ${noSuchContext(name).message}`,
+    );
+  const { Host: url, SkipTLSVerify } = found.Endpoints.docker ?? {};
+  if (typeof url !== "string" || url === "")
+    throw new Error(
+      `Failed to initialize: unable to resolve docker endpoint: context ${JSON.stringify(name)} has no docker endpoint`,
+    );
+  const files = tlsOf(name);
+  const text = (file: string) => {
+    const bytes = files.get(file);
+    return bytes && new TextDecoder().decode(bytes);
+  };
+  if (files.size === 0 && SkipTLSVerify !== true) return parseHost(url, true);
+  return parseHost(url, true, {
+    ca: text("ca.pem"),
+    cert: text("cert.pem"),
+    key: text("key.pem"),
+    verify: SkipTLSVerify !== true,
+  });
+}
+
+/** The daemon to talk to. Rejects in docker's words for a context that is not there, and for an address that is none. */
+export async function targetOf(flags: TargetFlags, env: Environment): Promise<Host> {
+  if (flags.host !== "" && flags.context !== "")
+    throw new Error("conflicting options: cannot specify both --host and --context");
+  const name = contextName(flags, env);
+  if (name !== "default") return hostOfContext(name);
+  return resolveHost(flags.host || undefined, env, tlsOfFlags(flags, env));
+}
+
+/** The address of the default context: of a variable, or the default socket. */
+export function defaultAddress(env: Environment): string {
+  const variable = overridingVariable(env);
+  return (variable && env[variable]) || defaultHost;
+}
