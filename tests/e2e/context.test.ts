@@ -339,13 +339,7 @@ test("a zip of a context is read, too", async () => {
   );
   expect(made.exitCode).toBe(0);
   expect((await berth("context", "import", "zipped", "c.zip")).out).toBe("zipped\n");
-  const shown = await docker(
-    "context",
-    "inspect",
-    "-f",
-    "{{json .TLSMaterial}}",
-    "zipped",
-  );
+  const shown = await docker("context", "inspect", "-f", "{{json .TLSMaterial}}", "zipped");
   expect(shown.out).toBe('{"docker":["ca.pem"]}\n');
   expect(statSync(`${home}/config/contexts`).isDirectory()).toBe(true);
 });
