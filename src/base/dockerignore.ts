@@ -151,6 +151,7 @@ export class IgnoreRules {
 
   /** Whether a path (relative, without "./", with "/") is left out. The last pattern that holds decides. */
   ignores(path: string): boolean {
+    if (this.empty) return false;
     let ignored = false;
     const holds = this.holds(path);
     for (const [index, { exception }] of this.patterns.entries())

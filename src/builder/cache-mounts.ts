@@ -8,7 +8,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  renameSync,
   rmSync,
   statSync,
   utimesSync,
@@ -48,7 +47,11 @@ export class CacheMounts {
   private readonly turns = new Map<string, Promise<void>>();
   private readonly users = new Map<string, number>();
 
-  constructor(private readonly directory: string) {}
+  /** `discard` takes a tree away at once; its files go beside the event loop. */
+  constructor(
+    private readonly directory: string,
+    private readonly discard: (path: string) => void,
+  ) {}
 
   /** Waits for its turn where a cache is for one at a time; makes the directory when it is not there. */
   async take(mount: CacheMount): Promise<TakenMount> {
@@ -118,20 +121,9 @@ export class CacheMounts {
   remove(id: string): boolean {
     const path = `${this.directory}/${id}`;
     if (!NAME.test(id) || this.users.has(path) || !existsSync(path)) return false;
-    // At once, so that whoever wants it next begins with an empty one.
-    const gone = `${path}.gone`;
-    rmSync(gone, { recursive: true, force: true });
-    renameSync(path, gone);
+    // Whoever wants it next begins with an empty one.
+    this.discard(path);
     rmSync(`${path}.id`, { force: true });
-    rmSync(gone, { recursive: true, force: true });
     return true;
-  }
-
-  /** What a daemon that was killed has left half removed. */
-  sweep(): void {
-    if (!existsSync(this.directory)) return;
-    for (const name of readdirSync(this.directory))
-      if (name.endsWith(".gone"))
-        rmSync(`${this.directory}/${name}`, { recursive: true, force: true });
   }
 }

@@ -2,11 +2,11 @@
  * What of the cache goes: when somebody asks for it, and by itself. Pure.
  */
 
-/** Something that the cache keeps: a step's layer, or a directory of RUN --mount=type=cache. */
+/** Something that the cache keeps: a step's layer, a directory of RUN --mount=type=cache, or a context's files. */
 export interface CacheRecord {
   readonly id: string;
   readonly parents: readonly string[];
-  readonly type: "regular" | "exec.cachemount";
+  readonly type: "regular" | "exec.cachemount" | "source.local";
   readonly description: string;
   /** A build works with it just now. */
   readonly inUse: boolean;

@@ -14,11 +14,11 @@ import {
   renameSync,
   rmSync,
   statSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
-import { fault } from "../base/errors.ts";
+import { fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
 import type { ContextAnswer } from "../spec/context-list.ts";
 import type { BuildThreads } from "./threads/pool.ts";
 
@@ -50,6 +50,7 @@ export interface KeptContextInfo {
   /** Milliseconds since 1970. */
   readonly createdAt: number;
   readonly usedAt: number;
+  readonly uses: number;
   readonly inUse: boolean;
 }
 
@@ -60,6 +61,8 @@ interface State {
   readonly list: string | undefined;
   readonly bytes: number;
   readonly createdAt: number;
+  /** By how many builds. */
+  readonly uses: number;
   readonly copies: Readonly<Record<string, string>>;
 }
 
@@ -169,11 +172,14 @@ export class KeptContexts {
 
   private opened(key: string, state: State): KeptContext {
     const copies = new Map(Object.entries(state.copies));
-    const known = copies.size;
     const close = () => {
-      if (copies.size !== known) this.write(key, { ...state, copies: Object.fromEntries(copies) });
-      // The time of the state is when it was last used.
-      else utimesSync(this.path(key, "state.json"), new Date(), new Date());
+      try {
+        const uses = state.uses + 1;
+        this.write(key, { ...state, uses, copies: Object.fromEntries(copies) });
+      } catch (error) {
+        // On a full disk, say; what it says now is true, too.
+        log.debug("note the use of a context", { key, error: messageOf(error) });
+      }
       this.busy.delete(key);
       this.sweep();
     };
@@ -193,7 +199,8 @@ export class KeptContexts {
     const before = this.listOf(key, state);
     const generation = crypto.randomUUID();
     const { boot } = this;
-    const next = { boot, generation, createdAt: state?.createdAt ?? Date.now(), copies: {} };
+    const { createdAt = Date.now(), uses = 0 } = state ?? {};
+    const next = { boot, generation, createdAt, uses, copies: {} };
     const made = await this.deps.threads.run(
       "updateContext",
       {
@@ -219,6 +226,7 @@ export class KeptContexts {
         return {
           ...{ id, path: `${this.root}/${id}`, inUse: this.busy.has(id), usedAt: mtimeMs },
           ...{ size: state?.bytes ?? 0, createdAt: state?.createdAt ?? 0 },
+          uses: state?.uses ?? 0,
         };
       });
   }

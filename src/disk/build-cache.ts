@@ -8,6 +8,7 @@ import {
   type CacheMounts,
   type CacheRecord,
   type CacheWish,
+  type KeptContexts,
   recordsToForget,
   recordsToPrune,
 } from "../builder/index.ts";
@@ -20,6 +21,9 @@ export interface BuildCacheParts {
   readonly images: ImageStore;
   readonly cache: BuildCache;
   readonly mounts: CacheMounts;
+  readonly contexts: KeptContexts;
+  /** Resolves when the files of what was taken away have gone. */
+  settled(): Promise<void>;
 }
 
 /** What to prune, and how much room is wanted. */
@@ -74,18 +78,25 @@ async function mountRecords({ mounts }: BuildCacheParts): Promise<Kept[]> {
   return found;
 }
 
+function contextRecords({ contexts }: BuildCacheParts): Kept[] {
+  return contexts.all().map(({ id, size, createdAt, usedAt, uses, inUse }) => ({
+    ...{ id, size, createdAt, usedAt, uses, inUse, parents: [], shared: false },
+    ...{ type: "source.local" as const, description: "local source for context" },
+  }));
+}
+
 /** Everything that builds keep. */
 export async function buildCacheRecords(parts: BuildCacheParts): Promise<Kept[]> {
-  return [...stepRecords(parts), ...(await mountRecords(parts))];
+  return [...stepRecords(parts), ...(await mountRecords(parts)), ...contextRecords(parts)];
 }
 
 /** Takes records away, and the layers that then nothing needs; gives the ids of those that went. */
 async function remove(parts: BuildCacheParts, records: readonly Kept[]): Promise<string[]> {
-  const { images, cache, mounts } = parts;
+  const { images, cache, mounts, contexts } = parts;
   const gone: string[] = [];
   for (const { id, entry } of records) {
     if (entry === undefined) {
-      if (mounts.remove(id)) gone.push(id);
+      if (mounts.remove(id) || contexts.remove(id)) gone.push(id);
       continue;
     }
     cache.remove(id);
@@ -99,7 +110,7 @@ async function remove(parts: BuildCacheParts, records: readonly Kept[]): Promise
 
 /** The files that nothing needs any more once records are gone. */
 function filesOf(disk: DiskParts, parts: BuildCacheParts, records: readonly Kept[]): string[] {
-  const { images, cache, mounts } = parts;
+  const { images, cache, mounts, contexts } = parts;
   const going = new Set(records.map(({ id }) => id));
   const snapshots = records.flatMap(({ entry }) => entry?.snapshot ?? []);
   const needed = cache.without(
@@ -117,7 +128,9 @@ function filesOf(disk: DiskParts, parts: BuildCacheParts, records: readonly Kept
   return [
     ...[...layers].map((chainId) => layerPath(disk, chainId)),
     ...[...blobs].flatMap((digest) => images.upkeep.filesOf(digest)),
-    ...mounts.all().flatMap(({ id, path }) => (going.has(id) ? [path] : [])),
+    ...[...mounts.all(), ...contexts.all()].flatMap(({ id, path }) =>
+      going.has(id) ? [path] : [],
+    ),
   ];
 }
 
@@ -147,6 +160,7 @@ export async function pruneBuildCache(
   const SpaceReclaimed = await diskBytes(filesOf(disk, parts, chosen));
   if (choice.dryRun) return { CachesDeleted: chosen.map(({ id }) => id), SpaceReclaimed };
   const CachesDeleted = await remove(parts, chosen);
+  await parts.settled();
   disk.events.emit("builder", "prune", "", { reclaimed: String(SpaceReclaimed) });
   return { CachesDeleted, SpaceReclaimed };
 }

@@ -15,7 +15,6 @@ import {
 import { open } from "node:fs/promises";
 import { basename } from "node:path";
 import { ArrivingFile } from "../base/arriving-file.ts";
-import { syncDirectory } from "../base/atomic-file.ts";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
 import { FileSink } from "../base/file-sink.ts";
@@ -28,6 +27,15 @@ export interface Ingested {
   readonly path: string;
   readonly digest: string;
   readonly size: number;
+}
+
+async function syncPath(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Blobs of one data root. */
@@ -95,14 +103,10 @@ export class ContentStore {
       rmSync(file.path, { force: true });
       return;
     }
-    const handle = await open(file.path, "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await syncPath(file.path);
     renameSync(file.path, target);
-    syncDirectory(`${this.root}/blobs/sha256`);
+    // Beside the event loop: behind much data it takes as long as all of that.
+    await syncPath(`${this.root}/blobs/sha256`);
   }
 
   /** Stores bytes and gives their digest. */

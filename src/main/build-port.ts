@@ -212,9 +212,9 @@ export class Builds implements BuildPort {
     this.trash.empty();
     const { threads, discard } = this;
     this.contextsKept = new KeptContexts(`${places.dataRoot}/build/kept`, { threads, discard });
-    const mounts = new CacheMounts(`${places.dataRoot}/build/mounts`);
-    mounts.sweep();
-    this.kept = { images: deps.images, cache, mounts };
+    const mounts = new CacheMounts(`${places.dataRoot}/build/mounts`, discard);
+    const settled = () => this.trash.settled();
+    this.kept = { images: deps.images, cache, mounts, contexts: this.contextsKept, settled };
     // What a daemon that was killed has left.
     this.discard(this.contexts);
     rmSync(this.secrets, { recursive: true, force: true });

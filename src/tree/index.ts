@@ -19,6 +19,7 @@ export {
   Place,
   type Privileged,
   placeIn,
+  sortNames,
   type TreeEntry,
   type WalkMounts,
   walkMerged,

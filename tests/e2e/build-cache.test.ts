@@ -1,6 +1,6 @@
 /** The cache of builds: what it takes, and taking it back. */
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { Builder } from "../build-conformance/builders.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
 
@@ -155,4 +155,49 @@ test("a directory that a build uses is not taken from under it", async () => {
   expect((await prune({ all: "1" })).CachesDeleted).toEqual([]);
   await Bun.write(`${mounts}/${begun()}/go`, "");
   expect((await child).error).toBeUndefined();
+});
+
+test("a context that is kept is a row, goes when it is pruned, and not while a build has it", async () => {
+  await prune({ all: "1" });
+  const directory = mkdtempSync("/tmp/context-");
+  const kept = () => readdirSync(`${daemon.directory}/data/build/kept`);
+  const context = async () => (await rows()).filter(({ Type }) => Type === "source.local");
+  try {
+    mkdirSync(`${directory}/many`);
+    for (let at = 0; at < 50; at++)
+      writeFileSync(`${directory}/many/${at}`, new Uint8Array(50_000).fill(at));
+    writeFileSync(`${directory}/Dockerfile`, "FROM scratch\nCOPY many /many\n");
+    expect((await daemon.berth("build", directory)).status).toBe(0);
+    const [row, ...more] = await context();
+    expect([row?.Description, more]).toEqual(["local source for context", []]);
+    expect(row?.Size).toBeGreaterThan(50 * 50_000);
+    expect(row?.Size).toBeLessThan(50 * 60_000);
+    expect((await daemon.docker("system", "df", "-v")).out).toContain("source.local");
+    const before = bytes();
+    const only = { filters: JSON.stringify({ type: ["source.local"] }) };
+    expect((await prune({ ...only, "dry-run": "1" })).CachesDeleted).toEqual(kept());
+    const done = await prune(only);
+    expect(done.CachesDeleted).toEqual([row?.ID ?? ""]);
+    expect(Math.abs(before - bytes() - done.SpaceReclaimed)).toBeLessThan(64 * 1024);
+    expect([await context(), kept()]).toEqual([[], []]);
+    const go = "while [ ! -e /c/go ]; do sleep 0.05; done";
+    writeFileSync(
+      `${directory}/Dockerfile`,
+      `FROM busybox\nRUN --mount=type=cache,target=/c touch /c/begun; ${go}\nCOPY many /many\n`,
+    );
+    const building = daemon.berth("build", "-t", "held", directory);
+    const mounts = `${daemon.directory}/data/build/mounts`;
+    const begun = () => readdirSync(mounts).find((name) => existsSync(`${mounts}/${name}/begun`));
+    while (begun() === undefined) await Bun.sleep(10);
+    expect((await context()).map(({ InUse }) => InUse)).toEqual([true]);
+    expect((await prune({ ...only, all: "1" })).CachesDeleted).toEqual([]);
+    writeFileSync(`${mounts}/${begun()}/go`, "");
+    expect((await building).status).toBe(0);
+    expect((await daemon.berth("run", "--rm", "held", "ls", "/many")).out.split("\n").length).toBe(
+      51,
+    );
+  } finally {
+    rmSync(directory, { recursive: true });
+    await daemon.berth("rmi", "held");
+  }
 });

@@ -9,7 +9,7 @@ import { fault, messageOf } from "../../base/errors.ts";
 import { Inflow, Outflow } from "../../base/piece-flow.ts";
 import { receiveError, sendError } from "../../base/thread-errors.ts";
 import type { Privileged } from "../../tree/index.ts";
-import type { FromThread, KernelCall, ToThread } from "./protocol.ts";
+import type { FoundAttributes, FromThread, KernelCall, ToThread } from "./protocol.ts";
 import type { Tasks } from "./tasks.ts";
 
 const THREADS_MAX = Math.max(1, Math.min(availableParallelism(), 4));
@@ -35,6 +35,15 @@ interface Job {
   readonly written: Inflow;
 }
 
+async function attributesOf(kernel: Privileged, path: string): Promise<FoundAttributes> {
+  try {
+    const found = await kernel.xattrs(path);
+    return found.size === 0 ? undefined : found;
+  } catch (error) {
+    return { error: sendError(error) };
+  }
+}
+
 async function call(kernel: Privileged, what: KernelCall): Promise<unknown> {
   switch (what.name) {
     case "mknod":
@@ -42,7 +51,7 @@ async function call(kernel: Privileged, what: KernelCall): Promise<unknown> {
     case "setXattr":
       return kernel.setXattr(...what.arguments);
     case "xattrs":
-      return kernel.xattrs(...what.arguments);
+      return Promise.all(what.paths.map((path) => attributesOf(kernel, path)));
   }
 }
 

@@ -5,12 +5,17 @@ import type { SentError } from "../../base/thread-errors.ts";
 import type { Privileged } from "../../tree/index.ts";
 
 /** Calls that only the daemon can make. */
-export type KernelCall = {
-  readonly [Name in keyof Privileged]: {
-    readonly name: Name;
-    readonly arguments: Parameters<Privileged[Name]>;
-  };
-}[keyof Privileged];
+export type KernelCall =
+  | { readonly name: "mknod"; readonly arguments: Parameters<Privileged["mknod"]> }
+  | { readonly name: "setXattr"; readonly arguments: Parameters<Privileged["setXattr"]> }
+  /** Of several files, since a question for each would cost more than its answer. */
+  | { readonly name: "xattrs"; readonly paths: readonly string[] };
+
+/** A file's attributes; undefined where it has none, and an error where there is no such file. */
+export type FoundAttributes =
+  | ReadonlyMap<string, Uint8Array>
+  | { readonly error: SentError }
+  | undefined;
 
 /** To a thread. */
 export type ToThread =

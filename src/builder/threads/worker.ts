@@ -5,6 +5,7 @@ import { parentPort } from "node:worker_threads";
 import { Inflow, Outflow } from "../../base/piece-flow.ts";
 import { receiveError, sendError } from "../../base/thread-errors.ts";
 import type { Privileged } from "../../tree/index.ts";
+import { AttributesAhead } from "./attributes.ts";
 import type { FromThread, KernelCall, ToThread } from "./protocol.ts";
 import { type TaskContext, tasks } from "./tasks.ts";
 
@@ -31,10 +32,11 @@ function ask<T>(what: KernelCall): Promise<T> {
   return answer.promise as Promise<T>;
 }
 
+const attributes = new AttributesAhead((paths) => ask({ name: "xattrs", paths }));
 const kernel: Privileged = {
   mknod: (...all) => ask({ name: "mknod", arguments: all }),
   setXattr: (...all) => ask({ name: "setXattr", arguments: all }),
-  xattrs: (...all) => ask({ name: "xattrs", arguments: all }),
+  xattrs: (path) => attributes.of(path),
 };
 
 function begin({ job, task, input }: Extract<ToThread, { kind: "begin" }>): void {
