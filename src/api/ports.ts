@@ -18,6 +18,7 @@ import type {
   SystemVersion,
   Volume,
 } from "../spec/engine-api.ts";
+import type { NamedContextSource } from "../spec/named-contexts.ts";
 import type { Platform } from "../spec/platform.ts";
 
 /** Bytes that come in or go out. */
@@ -111,6 +112,8 @@ export interface BuildOptions {
   readonly kept:
     | { readonly key: string; readonly generation: string; readonly unchanged: boolean }
     | undefined;
+  /** What FROM and --from may mean beside stages and images; with any, the body is several archives (base/parts.ts). */
+  readonly named: readonly NamedContextSource[];
   readonly target: string;
   readonly args: ReadonlyMap<string, string>;
   readonly labels: Readonly<Record<string, string>>;

@@ -61,13 +61,21 @@ export interface ContextDeps {
   readonly discard: (path: string) => void;
 }
 
-/** Puts the files of a context into a directory; gives the directory that is its root, and a Dockerfile's name if it is all. */
+/** A context's files, where they are. */
+interface Gathered {
+  readonly root: string;
+  /** The name of the only file, when an address was that of one and not of an archive. */
+  readonly single?: string;
+  readonly kept?: KeptContext;
+}
+
+/** Puts the files of a context into a directory. */
 async function gather(
   source: ContextSource,
   directory: string,
   { kernel, threads }: ContextDeps,
   signal: AbortSignal,
-): Promise<{ root: string; dockerfile?: string; kept?: KeptContext }> {
+): Promise<Gathered> {
   if (source.kind === "kept") {
     const kept = await source.contexts.open(source.name, source.archive, signal);
     return { root: kept.root, kept };
@@ -98,7 +106,7 @@ async function gather(
       "build-fetch",
       `${address} is no address of a context: http, https or git`,
     );
-  const { path } = await fetchFile(address, directory, signal);
+  const { path, name } = await fetchFile(address, directory, signal);
   const parent = openRoot(directory);
   try {
     const place = placeIn(parent, posix.basename(path));
@@ -110,20 +118,34 @@ async function gather(
   } finally {
     closeSync(parent);
   }
-  renameSync(path, `${files}/Dockerfile`);
-  return { root: files, dockerfile: "Dockerfile" };
+  renameSync(path, `${files}/${name}`);
+  return { root: files, single: name };
 }
 
-/**
- * Gets a context into a directory of its own below `parent`, and reads its Dockerfile and what goes with that. Rejects with
- * Faults in Docker's words; nothing is left then.
- */
-export async function openContext(
+async function treeOf(
+  { root, kept }: Gathered,
+  view: ContainerView,
+  ignoreFiles: readonly string[],
+): Promise<TreeSpec> {
+  let text: string | undefined;
+  for (const file of ignoreFiles) text ??= await textOf(view, file);
+  const ignore = ignorePatterns(text ?? "");
+  // What makes no sense is told of now.
+  new IgnoreRules(ignore);
+  return { directories: [root], ignore, attributes: false, digests: kept?.digests };
+}
+
+/** Files of a context that are there until it is closed. */
+export type FileContext = Omit<BuildContext, "dockerfile">;
+
+/** Gathers a context into a directory of its own below `parent`, and opens it; nothing is left when that rejects. */
+async function openIn<T>(
   source: ContextSource,
   parent: string,
   deps: ContextDeps,
-  options: { readonly dockerfile: string; readonly signal: AbortSignal },
-): Promise<BuildContext> {
+  signal: AbortSignal,
+  open: (gathered: Gathered, common: Omit<FileContext, "tree">) => Promise<T>,
+): Promise<T> {
   mkdirSync(parent, { recursive: true, mode: 0o700 });
   const scratch = mkdtempSync(`${parent}/`);
   let kept: KeptContext | undefined;
@@ -132,11 +154,42 @@ export async function openContext(
     deps.discard(scratch);
   };
   try {
-    const gathered = await gather(source, scratch, deps, options.signal);
-    const { root, dockerfile: only } = gathered;
+    const gathered = await gather(source, scratch, deps, signal);
     kept = gathered.kept;
-    const view = new ContainerView(deps.kernel, [root], []);
-    const path = only ?? (options.dockerfile || "Dockerfile");
+    const common = { directory: gathered.root, scratch, knownCopies: kept?.copies, close };
+    return await open(gathered, common);
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** Gets the files of a named context, which has no Dockerfile. Rejects with Faults; nothing is left then. */
+export function openFiles(
+  source: ContextSource,
+  parent: string,
+  deps: ContextDeps,
+  signal: AbortSignal,
+): Promise<FileContext> {
+  return openIn(source, parent, deps, signal, async (gathered, common) => {
+    const view = new ContainerView(deps.kernel, [gathered.root], []);
+    return { ...common, tree: await treeOf(gathered, view, [".dockerignore"]) };
+  });
+}
+
+/**
+ * Gets a context into a directory of its own below `parent`, and reads its Dockerfile and what goes with that. Rejects with
+ * Faults in Docker's words; nothing is left then.
+ */
+export function openContext(
+  source: ContextSource,
+  parent: string,
+  deps: ContextDeps,
+  options: { readonly dockerfile: string; readonly signal: AbortSignal },
+): Promise<BuildContext> {
+  return openIn(source, parent, deps, options.signal, async (gathered, common) => {
+    const view = new ContainerView(deps.kernel, [gathered.root], []);
+    const path = gathered.single ?? (options.dockerfile || "Dockerfile");
     const dockerfile = await textOf(view, path);
     if (dockerfile === undefined)
       throw fault(
@@ -144,14 +197,7 @@ export async function openContext(
         "no-dockerfile",
         `failed to read dockerfile: open ${path}: no such file or directory`,
       );
-    const own = await textOf(view, `${path}.dockerignore`);
-    const ignore = ignorePatterns(own ?? (await textOf(view, ".dockerignore")) ?? "");
-    // What makes no sense is told of now.
-    new IgnoreRules(ignore);
-    const tree = { directories: [root], ignore, attributes: false, digests: kept?.digests };
-    return { directory: root, scratch, tree, knownCopies: kept?.copies, dockerfile, close };
-  } catch (error) {
-    close();
-    throw error;
-  }
+    const tree = await treeOf(gathered, view, [`${path}.dockerignore`, ".dockerignore"]);
+    return { ...common, tree, dockerfile };
+  });
 }

@@ -13,6 +13,7 @@ export { type BuildContext, type ContextSource, openContext } from "./context.ts
 export { changeConfig } from "./dockerfile/changes.ts";
 export { StepRecords } from "./explain.ts";
 export { type KeptContextInfo, KeptContexts } from "./kept-contexts.ts";
+export { NamedContexts } from "./named-contexts.ts";
 export type { Done, PerformerDeps } from "./perform.ts";
 export type {
   BaseImage,

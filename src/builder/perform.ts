@@ -13,6 +13,7 @@ import type { CopySpec, FetchedSpec, Owner, TreeSpec } from "./copy/spec.ts";
 import { directoriesTo, lookUp, newDirectory } from "./copy/target.ts";
 import type { CopyWork, DirectoryWork, RunWork, Work } from "./dockerfile/evaluate.ts";
 import { fingerprint, reasons, type StepInputs, type StepRecords } from "./explain.ts";
+import type { NamedTree } from "./named-contexts.ts";
 import type { BuildFiles, BuildImages, BuildRunner, Snapshot } from "./ports.ts";
 import { checkChecksum, fetchFile, fetchRepository, gitSource, isHttp } from "./remote.ts";
 import type { BuildRequest } from "./request.ts";
@@ -37,10 +38,8 @@ export interface PerformerDeps {
   readonly underway: Map<string, Promise<Done>>;
 }
 
-/** Files of a stage or an image. */
-export interface StageFiles {
-  readonly snapshot: Snapshot;
-}
+/** Files of a stage or an image, or of a named context. */
+export type StageFiles = { readonly snapshot: Snapshot } | NamedTree;
 
 /** What came of a step. */
 export interface Done {
@@ -310,8 +309,9 @@ export class Performer {
 
   private async tree(from: string | undefined, stage: number): Promise<TreeSpec> {
     if (from === undefined) return this.request.context;
-    const { snapshot } = await this.from(from, stage);
-    return { directories: this.deps.files.directories(snapshot), attributes: true };
+    const found = await this.from(from, stage);
+    if ("tree" in found) return found.tree;
+    return { directories: this.deps.files.directories(found.snapshot), attributes: true };
   }
 
   private async run(step: StepInput, work: RunWork): Promise<Done> {

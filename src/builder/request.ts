@@ -4,6 +4,7 @@
 import type { BuildEvent } from "../spec/build-events.ts";
 import type { Platform } from "../spec/platform.ts";
 import type { TreeSpec } from "./copy/spec.ts";
+import type { NamedContexts } from "./named-contexts.ts";
 import type { StepLimits } from "./ports.ts";
 
 /** A build. */
@@ -18,6 +19,8 @@ export interface BuildRequest {
   readonly knownCopies: Map<string, string> | undefined;
   /** Where the context's files are on the host, for RUN --mount. */
   readonly contextDirectory: string;
+  /** What --build-context names. */
+  readonly named: NamedContexts;
   /** A directory for what is fetched; whoever has asked for the build takes it away. */
   readonly scratch: string;
   readonly target: string;

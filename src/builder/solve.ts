@@ -8,7 +8,7 @@ import type { HistoryEntry } from "../images/index.ts";
 import { excerptOf } from "../spec/build-events.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
 import { type Platform, parsePlatform } from "../spec/platform.ts";
-import { evaluateStage, type Step, scratchConfig } from "./dockerfile/evaluate.ts";
+import { type CopyWork, evaluateStage, type Step, scratchConfig } from "./dockerfile/evaluate.ts";
 import type { Instruction } from "./dockerfile/instructions.ts";
 import { type BuildArguments, globalScope, unusedArguments } from "./dockerfile/scope.ts";
 import { mistake } from "./dockerfile/source.ts";
@@ -16,6 +16,7 @@ import {
   type Dockerfile,
   findStage,
   parseDockerfile,
+  replaceStages,
   type Stage,
   targetStage,
 } from "./dockerfile/stages.ts";
@@ -94,6 +95,20 @@ function stateBefore(at: FailedAt, snapshot: Snapshot): BuiltImage {
   };
 }
 
+/** Copies all files of a named context. */
+function everythingOf(name: string): CopyWork {
+  const none = { parents: false, exclude: [], keepGitDir: false };
+  return {
+    kind: "copy",
+    sources: ["/"],
+    inline: [],
+    destination: "/",
+    from: name,
+    link: false,
+    ...none,
+  };
+}
+
 /** Instructions that may change files. */
 const working: ReadonlySet<Instruction["kind"]> = new Set(["run", "copy", "add", "workdir"]);
 
@@ -117,7 +132,8 @@ class Build {
   ) {
     const request = { ...asked, signal: AbortSignal.any([asked.signal, this.ending.signal]) };
     this.request = request;
-    this.dockerfile = parseDockerfile(request.dockerfile);
+    const { named } = request;
+    this.dockerfile = replaceStages(parseDockerfile(request.dockerfile), (one) => named.has(one));
     this.target = targetStage(this.dockerfile, request.target);
     this.needed = neededStages(this.dockerfile, this.target);
     this.arguments = {
@@ -232,7 +248,29 @@ class Build {
       const own = platform ?? this.request.hostPlatform;
       return { config: scratchConfig, history: [], platform: own, snapshot: EMPTY };
     }
-    return this.image(name, platform, step);
+    return this.named(name, platform, { stage: stage.index, step });
+  }
+
+  /** What a name means that is no stage's: a named context, or else an image. */
+  private async named(
+    name: string,
+    platform: Platform | undefined,
+    at: { readonly stage: number; readonly step: number },
+  ): Promise<BaseImage> {
+    const context = await this.request.named.find(name);
+    if (context === undefined) return this.image(name, platform, at.step);
+    if (context.kind === "image") return this.image(context.reference, platform, at.step);
+    const { snapshot, created } = await this.performer.perform({
+      work: everythingOf(name),
+      snapshot: EMPTY,
+      ...{ stage: at.stage, number: at.step, place: -1 },
+      description: `the context ${name}`,
+    });
+    const entry = { created, created_by: `COPY / / # context ${name}`, comment: COMMENT };
+    const isEmpty = snapshot.chain.length === 0;
+    const history = [isEmpty ? { ...entry, empty_layer: true } : entry];
+    const own = platform ?? this.request.platform ?? this.request.hostPlatform;
+    return { config: scratchConfig, history, platform: own, snapshot };
   }
 
   private image(name: string, platform: Platform | undefined, step: number): Promise<BaseImage> {
@@ -312,6 +350,11 @@ class Build {
   private async files(name: string, before: number): Promise<StageFiles> {
     const stage = findStage(this.dockerfile, name, before);
     if (stage !== undefined) return this.stage(stage);
+    const context = await this.request.named.find(name);
+    if (context !== undefined)
+      return context.kind === "tree"
+        ? context
+        : this.image(context.reference, this.request.platform, 0);
     const later = findStage(this.dockerfile, name);
     if (later !== undefined)
       throw fault(

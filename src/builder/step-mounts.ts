@@ -44,12 +44,16 @@ async function bindOf(
       "run-mount",
       "a bind of RUN --mount is read-only here; copy the files, or use type=cache",
     );
-  if (mount.from !== undefined) {
-    const { snapshot } = await from(mount.from);
+  const files =
+    mount.from === undefined
+      ? { tree: request.context, directory: request.contextDirectory }
+      : await from(mount.from);
+  if ("snapshot" in files) {
+    const { snapshot } = files;
     const digest = [snapshot.chain.at(-1) ?? "", source];
     return { mount: { kind: "snapshot", snapshot, subpath: source, target }, digest };
   }
-  const { context, signal } = request;
+  const { signal } = request;
   const work: CopyWork = {
     kind: "copy",
     sources: [source],
@@ -60,10 +64,11 @@ async function bindOf(
     exclude: [],
     keepGitDir: false,
   };
-  const spec = { work, tree: context, fetched: [], base: context.directories };
+  const { tree, directory } = files;
+  const spec = { work, tree, fetched: [], base: tree.directories };
   const more = { owner: { uid: 0, gid: 0 }, time: 0 };
   const { digest } = await threads.run("digestCopy", { ...spec, ...more }, { signal });
-  const place = { source: request.contextDirectory, subpath: source };
+  const place = { source: directory, subpath: source };
   return {
     mount: { kind: "bind", ...place, target, readonly: true },
     digest,

@@ -158,12 +158,19 @@ function listOf(files: Iterable<Visited>): ListedFile[] | undefined {
   return listed;
 }
 
-/** The same context in the same place has the same key. */
-function keyOf(directory: string): string {
+/** The same context in the same place has the same key; a named one has other rules, and is another. */
+function keyOf(directory: string, named: boolean): string {
   const machine = ["/etc/machine-id", "/etc/hostname"].find((path) => existsSync(path));
   const { dev, ino } = statSync(directory);
   const host = machine === undefined ? "" : readFileSync(machine, "utf8");
-  const parts = [host, realpathSync(directory), dev, ino, process.getuid?.()];
+  const parts = [
+    host,
+    realpathSync(directory),
+    dev,
+    ino,
+    process.getuid?.(),
+    ...(named ? ["named"] : []),
+  ];
   return new Bun.CryptoHasher("sha256").update(JSON.stringify(parts)).digest("hex");
 }
 
@@ -224,21 +231,27 @@ function showContext(
   return { sent, leftOut, ignoreFile: file };
 }
 
-/** Finds a directory's context. Throws an Error in Docker's words. */
-export function localContext(directory: string, file: string): LocalContext {
+/** Packs files as a context has them: root's, without attributes. */
+export function contextPacker(): Packer {
+  return new Packer(plain, false, (entry) => ({ ...entry, uid: 0, gid: 0 }));
+}
+
+/** Finds a directory's context; one with a name has no Dockerfile. Throws an Error in Docker's words. */
+export function localContext(directory: string, file: string, named = false): LocalContext {
   const info = statSync(directory, { throwIfNoEntry: false });
   if (info === undefined)
     throw new Error(`unable to prepare context: path ${JSON.stringify(directory)} not found`);
   if (!info.isDirectory())
     throw new Error(`unable to prepare context: context must be a directory: ${directory}`);
-  const { path, outside } = findDockerfile(directory, file);
+  const { path, outside } = named
+    ? { path: "", outside: undefined }
+    : findDockerfile(directory, file);
   const patterns = ignoreFile(directory, path, outside === undefined ? "" : file);
   const text = patterns === undefined ? "" : readFileSync(patterns, "utf8");
   const rules = new IgnoreRules(ignorePatterns(text));
   const always = new Set([path, `${path}.dockerignore`, ".dockerignore"]);
-  const packer = () => new Packer(plain, false, (entry) => ({ ...entry, uid: 0, gid: 0 }));
   async function* archive(): ByteStream {
-    const whole = packer();
+    const whole = contextPacker();
     for (const { path: one, place } of walk(directory, rules, always))
       yield* whole.entry(one, place);
     if (outside !== undefined) yield* fileEntries(outside);
@@ -250,13 +263,13 @@ export function localContext(directory: string, file: string): LocalContext {
     const content = new TextEncoder().encode(JSON.stringify(files));
     const certain = files.every(([, , , , stamp]) => stamp !== "");
     return {
-      key: keyOf(directory),
+      key: keyOf(directory, named),
       content,
       digest: certain ? new Bun.CryptoHasher("sha256").update(content).digest("hex") : undefined,
       async *archive(wanted) {
         yield* fileEntries({ path: LIST_ENTRY, content });
         const paths = wanted.flatMap((index) => files[index]?.[0] ?? []);
-        yield* someFiles(directory, paths, packer());
+        yield* someFiles(directory, paths, contextPacker());
         yield tarEnd();
       },
     };

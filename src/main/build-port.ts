@@ -5,6 +5,7 @@ import { rmSync } from "node:fs";
 import type { BuildOptions, BuildPort } from "../api/index.ts";
 import { Fault, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { PartsReader } from "../base/parts.ts";
 import { Trash } from "../base/trash.ts";
 import {
   type BaseImage,
@@ -18,6 +19,7 @@ import {
   type ContextSource,
   type Done,
   KeptContexts,
+  NamedContexts,
   openContext,
   type PerformerDeps,
   type StepMount,
@@ -271,14 +273,17 @@ export class Builds implements BuildPort {
   ): Promise<string> {
     const { kernel, driver, images } = this.deps;
     const { dockerfile, signal: gone } = options;
-    const source = this.sourceOf(archive, options);
     const { threads, discard } = this;
-    const context = await openContext(
-      source,
-      this.contexts,
-      { kernel, threads, discard },
-      { dockerfile, signal: gone },
-    );
+    // With named contexts the body is several, the build's own first.
+    const parts = options.named.length === 0 ? undefined : new PartsReader(archive);
+    const source = this.sourceOf((await parts?.next()) ?? archive, options);
+    const contexts = { kernel, threads, discard };
+    const given = { dockerfile, signal: gone };
+    const context = await openContext(source, this.contexts, contexts, given);
+    const named = await this.namedContexts(parts, { ...options, signal: gone }).catch((error) => {
+      context.close();
+      throw error;
+    });
     const deps: PerformerDeps = {
       images: new Images(images, options.credentials),
       files: {
@@ -303,6 +308,7 @@ export class Builds implements BuildPort {
       context: context.tree,
       knownCopies: context.knownCopies,
       contextDirectory: context.directory,
+      named,
       scratch: context.scratch,
       hostPlatform: hostPlatform(),
       report: options.report,
@@ -310,9 +316,27 @@ export class Builds implements BuildPort {
     try {
       return await build(deps, request);
     } finally {
+      named.close();
       context.close();
       this.tidy();
     }
+  }
+
+  private namedContexts(
+    parts: PartsReader | undefined,
+    { named, platform, signal }: BuildOptions,
+  ): Promise<NamedContexts> {
+    const { kernel, images } = this.deps;
+    const load = async (archive: AsyncIterable<Uint8Array>) => {
+      const [image] = await images.load(archive, { platform });
+      if (image === undefined)
+        throw fault("invalid", "build-parts", "the layout of a named context has no image");
+      return image.id;
+    };
+    const { threads, discard } = this;
+    const places = { parent: this.contexts, kept: this.contextsKept };
+    const deps = { ...places, kernel, threads, discard, load, signal };
+    return NamedContexts.open(named, parts, deps);
   }
 
   /** Keeps the cache small; no build waits for it. */

@@ -3,6 +3,7 @@
  */
 import { fault } from "../../base/errors.ts";
 import type { BuildEvent } from "../../spec/build-events.ts";
+import { parseNamedContexts } from "../../spec/named-contexts.ts";
 import { parseReference } from "../../spec/reference.ts";
 import { credentialsByHost } from "../credentials.ts";
 import type { ApiPorts, BuildOptions, Bytes } from "../ports.ts";
@@ -92,6 +93,7 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
     dockerfile: query.get("dockerfile") ?? "",
     remote: query.get("remote") ?? "",
     kept: keptOf(query),
+    named: parseNamedContexts(query.get("berth-contexts") || "[]"),
     target: query.get("target") ?? "",
     args: present(textMap(query, "buildargs")),
     labels: Object.fromEntries(present(textMap(query, "labels"))),

@@ -62,3 +62,16 @@ export function targetStage(dockerfile: Dockerfile, target: string): Stage {
     `target stage ${JSON.stringify(target)} could not be found`,
   );
 }
+
+/** A Dockerfile whose stages of certain names are nothing but what these names mean outside of it. */
+export function replaceStages(
+  dockerfile: Dockerfile,
+  isNamed: (name: string) => boolean,
+): Dockerfile {
+  const stages = dockerfile.stages.map((stage) => {
+    const { name, from } = stage;
+    if (name === undefined || !isNamed(name)) return stage;
+    return { ...stage, from: { ...from, image: name, platform: undefined }, instructions: [] };
+  });
+  return { ...dockerfile, stages };
+}

@@ -3,11 +3,13 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { ByteStream } from "../../base/compression.ts";
+import { joinParts } from "../../base/parts.ts";
 import { parseBytes } from "../../base/sizes.ts";
 import { tarEnd } from "../../base/tar-writer.ts";
 import { type ApiClient, ApiError, type ApiResponse, type Query } from "../../client/index.ts";
 import type { BuildLine } from "../../spec/build-events.ts";
 import type { ContextAnswer } from "../../spec/context-list.ts";
+import type { KeptState } from "../../spec/named-contexts.ts";
 import {
   fileEntries,
   type LocalContext,
@@ -21,6 +23,7 @@ import { parseUlimit } from "../container-options/resources.ts";
 import { buildAuthHeaders } from "../docker-config.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { humanSize } from "../human.ts";
+import { type NamedContext, namedContext, REMOTE } from "../named-contexts.ts";
 import { err, out } from "../output.ts";
 import { inputFrom } from "../streams.ts";
 import { align } from "../table.ts";
@@ -88,8 +91,6 @@ async function* onlyDockerfile(content: Uint8Array): ByteStream {
   yield* fileEntries({ path: "Dockerfile", content });
   yield tarEnd();
 }
-
-const REMOTE = /^(https?:\/\/|git:\/\/|ssh:\/\/|git@|github\.com\/)/;
 
 async function contextOf(where: string, file: string) {
   if (where === "-") {
@@ -203,21 +204,38 @@ async function send(
       : { "X-Berth-Secrets": Buffer.from(JSON.stringify(secrets)).toString("base64url") }),
   };
   const query = queryOf(parsed, dockerfile, remote);
-  const post = (body: ByteStream | undefined, more: Query = {}) =>
-    client.request("POST", "/build", {
-      query: { ...query, ...more },
+  const named = parsed.all("build-context").map(namedContext);
+  const post: Post = ({ main, contexts, more = {} }) => {
+    const sent = [main ?? noBytes(), ...contexts.flatMap(({ archive }) => archive?.() ?? [])];
+    const sources = contexts.map(({ source }) => source);
+    const body = contexts.length === 0 ? main : joinParts(sent);
+    return client.request("POST", "/build", {
+      query: {
+        ...{ ...query, ...more },
+        "berth-contexts": contexts.length === 0 ? undefined : JSON.stringify(sources),
+      },
       headers,
       ...(body === undefined ? {} : { stream: counted(body, display) }),
     });
-  return (context && (await sendChanged(client, context, post))) ?? post(stream);
+  };
+  return (
+    (context && (await sendChanged(client, context, named, post))) ??
+    post({ main: stream, contexts: named })
+  );
 }
 
-/** Sends what the daemon does not have from the build before; undefined when all has to be sent. */
-async function sendChanged(
+/** Sends a context and the named ones. */
+type Post = (what: {
+  readonly main: ByteStream | undefined;
+  readonly contexts: readonly NamedContext[];
+  readonly more?: Query;
+}) => Promise<ApiResponse>;
+
+/** What of a context the daemon has to get; undefined when it has to be sent whole. */
+async function compared(
   client: ApiClient,
   context: LocalContext,
-  post: (body: ByteStream, more: Query) => Promise<ApiResponse>,
-): Promise<ApiResponse | undefined> {
+): Promise<{ kept: KeptState; archive: () => ByteStream } | undefined> {
   const list = context.listed();
   if (list === undefined) return undefined;
   const { key, digest, content } = list;
@@ -226,14 +244,44 @@ async function sendChanged(
       query: { key, ...query },
       ...(stream === undefined ? {} : { stream }),
     });
-  const state = (generation: string) => ({ "berth-context": key, "berth-generation": generation });
+  // Mostly nothing has changed: then the list need not be sent.
+  const known = digest === undefined ? undefined : await ask({ list: digest });
+  if (known?.unchanged === true) {
+    const { generation } = known;
+    return { kept: { key, generation, unchanged: true }, archive: noBytes };
+  }
+  const { generation, wanted } = await ask({}, oneOf(content));
+  const kept = { key, generation, unchanged: false };
+  return { kept, archive: () => list.archive(wanted) };
+}
+
+/** Sends what the daemon does not have from the build before; undefined when all has to be sent. */
+async function sendChanged(
+  client: ApiClient,
+  context: LocalContext,
+  named: readonly NamedContext[],
+  post: Post,
+): Promise<ApiResponse | undefined> {
   try {
-    // Mostly nothing has changed: then the list need not be sent.
-    const known = digest === undefined ? undefined : await ask({ list: digest });
-    if (known?.unchanged === true)
-      return await post(noBytes(), { ...state(known.generation), "berth-unchanged": 1 });
-    const { generation, wanted } = await ask({}, oneOf(content));
-    return await post(list.archive(wanted), state(generation));
+    const main = await compared(client, context);
+    if (main === undefined) return undefined;
+    const contexts: NamedContext[] = [];
+    for (const one of named) {
+      const own = one.directory && (await compared(client, one.directory));
+      const { name } = one.source;
+      contexts.push(
+        own === undefined
+          ? one
+          : { source: { name, kind: "directory", kept: own.kept }, archive: own.archive },
+      );
+    }
+    const { key, generation, unchanged } = main.kept;
+    const more = {
+      "berth-context": key,
+      "berth-generation": generation,
+      "berth-unchanged": unchanged || undefined,
+    };
+    return await post({ main: main.archive(), contexts, more });
   } catch (error) {
     // Another daemon, another build with this context, or files that are others by now.
     if (error instanceof ApiError && [404, 409].includes(error.status)) return undefined;
@@ -288,6 +336,12 @@ export const command: Command = {
   flags: [
     flag("add-host", "", "list", 'Add a custom host-to-IP mapping (format: "host:ip")'),
     flag("build-arg", "", "list", "Set build-time variables"),
+    flag(
+      "build-context",
+      "",
+      "stringArray",
+      'Additional build contexts (e.g., "name=path", "name=docker-image://image")',
+    ),
     flag("cgroup-parent", "", "string", 'Set the parent cgroup for the "RUN" instructions'),
     flag("cpu-period", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) period"),
     flag("cpu-quota", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) quota"),
