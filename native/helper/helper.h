@@ -62,5 +62,8 @@ int handle_subvolume(struct answer *out, const uint8_t *body, size_t length);
 int handle_subvolume_delete(struct answer *out, const uint8_t *body, size_t length);
 int handle_subvolume_limit(struct answer *out, const uint8_t *body, size_t length);
 
+/* The commands that are one mount each: the exit status, or -1 for another command. */
+int run_once(int argc, char **argv);
+
 int handle_seccomp(struct answer *out, const uint8_t *body, size_t length);
 #endif

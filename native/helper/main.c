@@ -168,8 +168,10 @@ static void raise_file_limit(void) {
 }
 
 int main(int argc, char **argv) {
+  int once = run_once(argc, argv);
+  if (once >= 0) return once;
   if (argc != 4 || strcmp(argv[1], "serve") != 0) {
-    fprintf(stderr, "usage: berth-helper serve SOCKET SHIM\n");
+    fprintf(stderr, "usage: berth-helper serve SOCKET SHIM | mount … | bind … | unmount …\n");
     return 2;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -182,15 +182,17 @@ export interface ImagesPort {
 
 /** Volumes. */
 export interface VolumesPort {
-  list(filters: QueryFilters): Volume[];
-  get(name: string): Volume;
+  list(filters: QueryFilters): Promise<Volume[]>;
+  get(name: string): Promise<Volume>;
+  /** Makes a volume, or gives the existing one of that name. */
   create(input: {
     readonly name?: string | undefined;
     readonly driver?: string | undefined;
     readonly labels?: Record<string, string> | undefined;
     readonly options?: Record<string, string> | undefined;
-  }): Volume;
-  remove(name: string, force: boolean): void;
+  }): Promise<{ readonly volume: Volume; readonly isNew: boolean }>;
+  /** Gives its driver. */
+  remove(name: string, force: boolean): Promise<string>;
 }
 
 /** Networks: to look at. */

@@ -21,6 +21,8 @@ export interface DiskParts {
   imageUsers(except?: ReadonlySet<string>): ImageUsers;
   /** Containers that a prune would take. */
   prunableContainers(selection: Selection): readonly string[];
+  /** Removes a volume that nobody uses. */
+  removeVolume(name: string): Promise<void>;
   /** Removes a name or an image, and tells of it by events. */
   removeImage(name: string): RemovalStep[];
 }

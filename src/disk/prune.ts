@@ -81,6 +81,8 @@ export async function pruneVolumes(
   const VolumesDeleted: string[] = [];
   let SpaceReclaimed = 0;
   for (const volume of volumes.list()) {
+    // Docker prunes what is on this host and its own.
+    if (volume.driver !== "local") continue;
     if (choice.onlyNameless && !(ANONYMOUS in volume.labels)) continue;
     if (!isSelected(choice, volume.labels, volume.created)) continue;
     if (inUse(volume.name)) continue;
@@ -88,8 +90,8 @@ export async function pruneVolumes(
     if (choice.dryRun === false) {
       // A container may have come for it while it was measured.
       if (inUse(volume.name)) continue;
-      volumes.remove(volume.name, true);
-      events.emit("volume", "destroy", volume.name, { driver: "local" });
+      await parts.removeVolume(volume.name);
+      events.emit("volume", "destroy", volume.name, { driver: volume.driver });
     }
     VolumesDeleted.push(volume.name);
     SpaceReclaimed += bytes;

@@ -3,6 +3,7 @@
  */
 import { lstatSync } from "node:fs";
 import { DiskMeter, visitTree } from "../tree/index.ts";
+import { mountPoints } from "../volumes/index.ts";
 import type { DiskParts } from "./parts.ts";
 import { type DataKind, type DataPlace, dataKinds, placeOf } from "./places.ts";
 
@@ -73,7 +74,10 @@ export async function dataRootUsage(parts: DiskParts): Promise<DataRootUsage> {
     if (!isExplained(place)) sum.Orphaned += bytes;
   };
   add("content", meter.bytesOf(lstatSync(parts.dataRoot)));
+  const mounted = new Set(mountPoints());
   await visitTree(parts.dataRoot, (path, { info }) => {
+    // What is mounted below is on no disk of ours, or elsewhere on it.
+    if (mounted.has(`${parts.dataRoot}/${path}`)) return false;
     add(path, meter.bytesOf(info));
     return true;
   });

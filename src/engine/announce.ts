@@ -16,10 +16,10 @@ function network(deps: EngineDeps, record: ContainerRecord, action: "connect" | 
 
 /** The volumes and the network that a container has from its start on. */
 export function announceUse(deps: EngineDeps, record: ContainerRecord): void {
-  for (const { volume, target, readOnly, propagation } of record.mounts)
+  for (const { volume, driver = "local", target, readOnly, propagation } of record.mounts)
     if (volume !== undefined)
       deps.events.emit("volume", "mount", volume, {
-        driver: "local",
+        driver,
         container: record.id,
         destination: target,
         "read/write": String(!readOnly),
@@ -31,7 +31,7 @@ export function announceUse(deps: EngineDeps, record: ContainerRecord): void {
 /** The same at its end. */
 export function announceRelease(deps: EngineDeps, record: ContainerRecord): void {
   network(deps, record, "disconnect");
-  for (const { volume } of record.mounts)
+  for (const { volume, driver = "local" } of record.mounts)
     if (volume !== undefined)
-      deps.events.emit("volume", "unmount", volume, { driver: "local", container: record.id });
+      deps.events.emit("volume", "unmount", volume, { driver, container: record.id });
 }

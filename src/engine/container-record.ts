@@ -58,6 +58,8 @@ export interface MountRecord {
   readonly readOnly: boolean;
   /** The volume's name. */
   readonly volume?: string;
+  /** The volume's driver, unless it is the local one. */
+  readonly driver?: string;
   /** Words behind the second colon of a bind, as Docker shows them. */
   readonly mode: string;
   readonly propagation: string;

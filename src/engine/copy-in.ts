@@ -16,6 +16,7 @@ import type { EngineDeps } from "./deps.ts";
 import { userInImage, userInRunning } from "./host.ts";
 import { layerOf } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
+import { holdVolumes } from "./volume-mounts.ts";
 
 /** What the engine mounts over files of every container: they are not to be replaced. */
 const ownFiles = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
@@ -168,7 +169,8 @@ async function copyOnce(
   return container.exclusively(async () => {
     await container.cleaned;
     if (container.running || container.removed) return false;
-    await withStopped(deps, container, (root) => into(root, false));
+    const letGo = await holdVolumes(deps, container);
+    await withStopped(deps, container, (root) => into(root, false)).finally(letGo);
     return true;
   });
 }

@@ -9,6 +9,7 @@ import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { layerOf } from "./places.ts";
+import { holdVolumes } from "./volume-mounts.ts";
 
 /** What is at a path, as the header X-Docker-Container-Path-Stat has it. */
 export interface PathStat {
@@ -103,12 +104,17 @@ export async function statPath(
   path: string,
   asked: string,
 ): Promise<PathStat> {
-  const view = viewOf(deps, container);
-  const found = await findOrThrow(view, path, asked);
+  const letGo = await holdVolumes(deps, container);
   try {
-    return await statOf(view, found, path);
+    const view = viewOf(deps, container);
+    const found = await findOrThrow(view, path, asked);
+    try {
+      return await statOf(view, found, path);
+    } finally {
+      found.close();
+    }
   } finally {
-    found.close();
+    await letGo();
   }
 }
 
@@ -119,15 +125,22 @@ export async function copyOut(
   path: string,
   asked: string,
 ): Promise<{ stat: PathStat; archive: ByteStream }> {
-  const view = viewOf(deps, container);
-  const found = await findOrThrow(view, path, asked);
+  const letGo = await holdVolumes(deps, container);
+  let found: Found | undefined;
+  const close = async () => {
+    found?.close();
+    await letGo();
+  };
   try {
-    const stat = await statOf(view, found, path);
+    const view = viewOf(deps, container);
+    const what = await findOrThrow(view, path, asked);
+    found = what;
+    const stat = await statOf(view, what, path);
     const archive = async function* () {
       try {
-        yield* deps.driver.packFound(found, baseOf(path));
+        yield* deps.driver.packFound(what, baseOf(path));
       } finally {
-        found.close();
+        await close();
       }
       const more = { path };
       deps.events.emit(
@@ -139,7 +152,7 @@ export async function copyOut(
     };
     return { stat, archive: archive() };
   } catch (error) {
-    found.close();
+    await close();
     throw error;
   }
 }

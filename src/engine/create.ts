@@ -191,7 +191,7 @@ export async function createFrom(
       : checkName(input.name);
   const directory = `${deps.settings.containersDirectory}/${id}`;
   try {
-    const mounts = makeMounts(wanted, deps, id);
+    const mounts = await makeMounts(wanted, deps, id);
     const record = {
       ...recordOf(deps, id, name, image, config, input, mounts),
       links,
@@ -216,7 +216,8 @@ export async function createFrom(
       name,
     });
   } catch (error) {
-    deps.volumes.releaseAll(id);
+    for (const volume of deps.volumes.releaseAll(id))
+      if (deps.volumes.isAnonymous(volume)) deps.volumes.forget(volume);
     deps.driver.remove(id);
     rmSync(directory, { recursive: true, force: true });
     throw error;

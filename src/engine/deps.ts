@@ -9,7 +9,7 @@ import type { LogOptions } from "../logging/index.ts";
 import type { Bridge, Resolver } from "../network/index.ts";
 import type { Cgroups, HostFeatures } from "../runtime/index.ts";
 import type { SnapshotDriver } from "../storage/index.ts";
-import type { VolumeStore } from "../volumes/index.ts";
+import type { VolumeDrivers, VolumeStore } from "../volumes/index.ts";
 import type { ContainerDatabase } from "./database.ts";
 import type { Events } from "./events.ts";
 import type { HealthMonitor } from "./health.ts";
@@ -54,6 +54,7 @@ export interface EngineDeps {
   readonly driver: SnapshotDriver;
   readonly images: ImageStore;
   readonly volumes: VolumeStore;
+  readonly volumeDrivers: VolumeDrivers;
   readonly bridge: Bridge;
   readonly resolver: Resolver;
   /** For containers' files that are to be deleted. */

@@ -16,6 +16,7 @@ import { configuredOf } from "./pending.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
 import { policyHolds } from "./restarts.ts";
+import { releaseVolumes } from "./volume-mounts.ts";
 
 const CGROUP_TRIES = 200;
 
@@ -45,7 +46,11 @@ async function releaseHost(deps: EngineDeps, record: ContainerRecord): Promise<v
 
 /** Gives back everything that a run holds: network, cgroup, the shim's directory. Fine when they are gone. */
 export async function releaseResources(deps: EngineDeps, { record }: Container): Promise<void> {
-  await Promise.all([releaseNetwork(deps, record), releaseHost(deps, record)]);
+  await Promise.all([
+    releaseNetwork(deps, record),
+    releaseHost(deps, record),
+    releaseVolumes(deps, record),
+  ]);
 }
 
 /** Notes that a container runs from now on. */
@@ -132,6 +137,7 @@ async function afterExit(deps: EngineDeps, container: Container): Promise<void> 
     if (container.record.hostConfig.AutoRemove && container.restartsUnderWay === 0) {
       try {
         await releaseNetwork(deps, container.record);
+        await releaseVolumes(deps, container.record);
         announceRelease(deps, container.record);
         await removeContainer(deps, container, { volumes: true });
       } finally {
@@ -151,7 +157,7 @@ async function afterExit(deps: EngineDeps, container: Container): Promise<void> 
 }
 
 /** What cannot be written now is found at the next start: a use by a container that is no more. */
-function releaseVolumes(deps: EngineDeps, id: string): string[] {
+function forgetVolumes(deps: EngineDeps, id: string): string[] {
   try {
     return deps.volumes.releaseAll(id);
   } catch (error) {
@@ -187,11 +193,11 @@ async function removeNow(
     throw error;
   }
   deps.driver.remove(record.id);
-  const released = releaseVolumes(deps, record.id);
+  const released = forgetVolumes(deps, record.id);
   if (options.volumes) {
     for (const name of released.filter((volume) => deps.volumes.isAnonymous(volume))) {
       try {
-        if (deps.volumes.users(name).length === 0) deps.volumes.remove(name);
+        if (deps.volumes.users(name).length === 0) await deps.volumeDrivers.remove(name);
       } catch (error) {
         log.warn("remove an anonymous volume", { name, error: messageOf(error) });
       }

@@ -1,6 +1,7 @@
 /**
  * Further processes in a running container.
  */
+import { errnoText } from "../base/errno-text.ts";
 import { fault } from "../base/errors.ts";
 import {
   type AttachedStream,
@@ -18,7 +19,7 @@ import { type Container, endedMeanwhile, notRunning } from "./container.ts";
 import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInRunning } from "./host.ts";
-import { compiledFilter, errnoText, profileOf, reasonFor } from "./launch.ts";
+import { compiledFilter, profileOf, reasonFor } from "./launch.ts";
 import { linkEnvironment } from "./links.ts";
 import { newId } from "./names.ts";
 import { environmentOf, processOf } from "./oci.ts";

@@ -3,6 +3,7 @@
  * not start has no network, cgroup or run directory.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
+import { errnoText } from "../base/errno-text.ts";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle } from "../kernel/index.ts";
@@ -58,6 +59,7 @@ import { readHostResolvConf } from "./resolv-conf.ts";
 import { runcPlan } from "./runc.ts";
 import { securityOption } from "./security-options.ts";
 import { followShim } from "./supervision.ts";
+import { mountVolumes } from "./volume-mounts.ts";
 
 const FIRST_HANDLE = 10;
 
@@ -215,9 +217,8 @@ async function prepare(
   checkPropagation(record.mounts);
   const user = await userInImage(deps, container);
   const layer = layerOf(record);
-  for (const mount of record.mounts)
-    if (mount.copyUp && mount.volume !== undefined && deps.volumes.isEmpty(mount.volume))
-      await copyUp(deps, layer, mount);
+  await mountVolumes(deps, record);
+  await copyUp(deps, layer, record.mounts);
   const network =
     namespaces.network === "own"
       ? await deps.timings.network.time("allocate", () => networkOf(deps, record))
@@ -317,23 +318,6 @@ function explain(error: LaunchFailure, reason: string): { error: Error; exitCode
     error: fault("failed", "launch", `${prefix}${op}: ${detail}: ${errnoText(error.error)}`, error),
     exitCode: 128,
   };
-}
-
-/** An error of the kernel in the words of Go's programs. */
-export function errnoText(errno: number): string {
-  const texts: Record<number, string> = {
-    1: "operation not permitted",
-    2: "no such file or directory",
-    13: "permission denied",
-    16: "device or resource busy",
-    17: "file exists",
-    20: "not a directory",
-    21: "is a directory",
-    22: "invalid argument",
-    28: "no space left on device",
-    40: "too many levels of symbolic links",
-  };
-  return texts[errno] ?? `errno ${errno}`;
 }
 
 /** Joins the streams that have been asked for until now. */

@@ -13,7 +13,7 @@ function bad(message: string): Error {
 }
 
 /** A mount before its volume has been made or its image been found. */
-export type WantedMount = Omit<MountRecord, "source" | "volume"> & {
+export type WantedMount = Omit<MountRecord, "source" | "volume" | "driver"> & {
   readonly source: string;
   /** undefined for what is no volume; empty for an anonymous one. */
   readonly volumeName?: string;
@@ -252,7 +252,7 @@ export function inheritedMounts(
     if (!["", "ro", "rw", "z", "Z"].includes(mode)) throw bad(`invalid mode: ${mode}`);
     return mountsOf(reference)
       .filter(({ type }) => type !== "tmpfs")
-      .map(({ volume, ...mount }) => ({
+      .map(({ volume, driver: _driver, ...mount }) => ({
         ...mount,
         ...(volume === undefined ? {} : { volumeName: volume }),
         readOnly: mount.readOnly || mode === "ro",

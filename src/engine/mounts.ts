@@ -1,35 +1,44 @@
 /**
  * A container's mounts: what they need on the host is made, and the image's content copied into new volumes.
  */
-import { closeSync, existsSync, fchmodSync, fchownSync, futimesSync, mkdirSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fchownSync,
+  futimesSync,
+  mkdirSync,
+  readdirSync,
+} from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import type { ImageStore } from "../images/index.ts";
 import type { ContainerLayer } from "../storage/index.ts";
-import { Extractor, openRoot, TargetTree } from "../tree/index.ts";
-import type { VolumeStore } from "../volumes/index.ts";
+import { Extractor, fileTime, openRoot, TargetTree } from "../tree/index.ts";
+import { isOwnDirectory, type VolumeDrivers } from "../volumes/index.ts";
 import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import type { WantedMount } from "./mount-wishes.ts";
 import { mountsOf } from "./pending.ts";
 
 /** Makes what the mounts need on the host and gives their records; notes the container as user of its volumes. */
-export function makeMounts(
+export async function makeMounts(
   wanted: readonly WantedMount[],
-  stores: { readonly volumes: VolumeStore; readonly images: ImageStore },
+  stores: { readonly volumeDrivers: VolumeDrivers; readonly images: ImageStore },
   container: string,
-): MountRecord[] {
-  return wanted.map((wish): MountRecord => {
+): Promise<MountRecord[]> {
+  const make = async (wish: WantedMount): Promise<MountRecord> => {
     const { volumeName, volumeDriver, volumeOptions, makeSource, labels, image, ...mount } = wish;
     if (mount.type === "volume") {
-      const volume = stores.volumes.create({
+      const volume = await stores.volumeDrivers.create({
         name: volumeName,
         driver: volumeDriver,
         options: volumeOptions,
         labels,
         user: container,
       });
-      return { ...mount, source: volume.mountpoint, volume: volume.name };
+      const driver = volume.driver === "local" ? {} : { driver: volume.driver };
+      return { ...mount, source: volume.mountpoint, volume: volume.name, ...driver };
     }
     if (image !== undefined) {
       const { id, chain } = stores.images.resolve(image);
@@ -38,7 +47,10 @@ export function makeMounts(
     if (mount.type === "bind" && makeSource && !existsSync(mount.source))
       mkdirSync(mount.source, { recursive: true });
     return mount;
-  });
+  };
+  const made: MountRecord[] = [];
+  for (const wish of wanted) made.push(await make(wish));
+  return made;
 }
 
 /** The layers that a container stands on and mounts: they are needed while it exists. */
@@ -62,26 +74,55 @@ export function volumesOf(record: ContainerRecord): ReadonlySet<string> {
   return new Set(mountsOf(record).flatMap(({ volume }) => volume ?? []));
 }
 
-/** Copies what the container has at a volume's target into the volume, while that is empty; owners and all. */
+/** Copies what the container has at its volumes' targets into those that are empty; owners and all. */
 export async function copyUp(
+  deps: EngineDeps,
+  layer: ContainerLayer,
+  mounts: readonly MountRecord[],
+): Promise<void> {
+  for (const mount of mounts) {
+    const { volume, copyUp: isWanted, source } = mount;
+    if (!isWanted || volume === undefined) continue;
+    // Whoever starts with the same volume meanwhile waits for all of it.
+    await deps.volumeDrivers.inTurn(volume, async () => {
+      const record = deps.volumes.get(volume);
+      if (!isOwnDirectory(record)) {
+        if (readdirSync(source).length === 0) await fill(deps, layer, mount, () => source);
+        return;
+      }
+      const filling = deps.volumes.filling(volume);
+      if (!deps.volumes.isEmpty(volume)) return;
+      try {
+        if (await fill(deps, layer, mount, () => filling.begin())) filling.commit();
+      } finally {
+        filling.abandon();
+      }
+    });
+  }
+}
+
+/** Copies what is at a mount's target into a directory, which is asked for then; false when nothing is there. */
+async function fill(
   { driver, kernel }: Pick<EngineDeps, "driver" | "kernel">,
   layer: ContainerLayer,
   mount: MountRecord,
-): Promise<void> {
+  into: () => string,
+): Promise<boolean> {
   const found = await driver.view(layer, []).find(mount.target, true);
   if (found?.place === undefined || found.directories.length === 0) {
     found?.close();
-    return;
+    return false;
   }
   const { info } = found.place;
-  const root = openRoot(mount.source);
+  const root = openRoot(into());
   const tree = new TargetTree(root);
   try {
     const reader = new TarReader(driver.packFound(found, "."));
     await new Extractor(tree, kernel, { whiteouts: "keep" }).extract(reader);
     fchownSync(root, info.uid, info.gid);
     fchmodSync(root, info.mode & 0o7777);
-    futimesSync(root, info.atime, info.mtime);
+    futimesSync(root, fileTime(info.atimeMs / 1000), fileTime(info.mtimeMs / 1000));
+    return true;
   } catch (error) {
     throw fault(
       "failed",

@@ -218,6 +218,9 @@ export async function recover(
   await sweepOutside(deps);
   deps.driver.sweep();
   deps.trash.empty();
+  await deps.volumeDrivers.recover(
+    new Set(deps.registry.all().flatMap(({ id, running }) => (running ? [id] : []))),
+  );
   deps.volumes.sweep(
     new Map(deps.registry.all().map(({ id, record }) => [id, volumesOf(record)] as const)),
   );

@@ -208,7 +208,7 @@ async function updateNow(deps: EngineDeps, container: Container, input: UpdateIn
     volumeName === "" || deps.volumes.find(volumeName) ? [] : [volumeName],
   );
   try {
-    const made = makeMounts(wanted, deps, record.id);
+    const made = await makeMounts(wanted, deps, record.id);
     const next = { ...kept, mounts: [...kept.mounts, ...made] };
     if (container.running) await changeRunning(deps, container, next, input.limits);
     else changeStopped(deps, container, next);

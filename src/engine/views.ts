@@ -70,7 +70,7 @@ function mountPoint(mount: MountRecord): MountPoint {
     ...(mount.volume === undefined ? {} : { Name: mount.volume }),
     Source: mount.source,
     Destination: mount.target,
-    ...(mount.type === "volume" ? { Driver: "local" } : {}),
+    ...(mount.type === "volume" ? { Driver: mount.driver ?? "local" } : {}),
     Mode: mount.mode || (mount.type === "volume" ? "z" : ""),
     RW: !mount.readOnly,
     Propagation: mount.propagation,

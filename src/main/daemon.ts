@@ -31,7 +31,7 @@ import {
   recover,
 } from "../engine/index.ts";
 import { ImageStore, type OpenRepository } from "../images/index.ts";
-import { type Kernel, startKernel } from "../kernel/index.ts";
+import { type HostMounts, hostMounts, type Kernel, startKernel } from "../kernel/index.ts";
 import { Bridge, Resolver } from "../network/index.ts";
 import { Repository } from "../registry/index.ts";
 import { Registry, RegistryDatabase } from "../registry-server/index.ts";
@@ -43,7 +43,7 @@ import {
   probeFeatures,
   resolveSeccomp,
 } from "../runtime/index.ts";
-import { VolumeStore } from "../volumes/index.ts";
+import { VolumeDrivers, VolumePlugins, VolumeStore } from "../volumes/index.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { Builds } from "./build-port.ts";
 import { diskPort } from "./disk.ts";
@@ -98,6 +98,7 @@ function makeSettings(options: DaemonOptions, cgroup: string): EngineSettings {
 async function construct(
   options: DaemonOptions,
   kernel: Kernel,
+  host: HostMounts,
   names: { bridge: string; cgroup: string },
 ): Promise<Pick<Running, "deps" | "engine" | "registry" | "storage" | "builds">> {
   const settings = makeSettings(options, names.cgroup);
@@ -141,6 +142,7 @@ async function construct(
     driver,
     images,
     volumes,
+    volumeDrivers: new VolumeDrivers(volumes, new VolumePlugins(), host),
     bridge,
     resolver: new Resolver(),
     trash: new Trash(`${options.dataRoot}/trash`),
@@ -364,7 +366,7 @@ async function run(options: DaemonOptions): Promise<number> {
   writeFileSync(options.pidfile, String(process.pid));
   let running: Running | undefined;
   try {
-    const parts = await construct(options, kernel, names);
+    const parts = await construct(options, kernel, hostMounts(programs.helper), names);
     running = { ...parts, servers: [], sockets: [], metrics: undefined };
     await serveRegistry(options, running);
     await serve(options, running, names.bridge);

@@ -16,6 +16,7 @@ import {
 import { type Engine, type EngineDeps, prunable } from "../engine/index.ts";
 import { sharedSizes, summaryOf } from "../images/index.ts";
 import { usageOf } from "../storage/index.ts";
+import { isOwnDirectory } from "../volumes/index.ts";
 import type { Builds } from "./build-port.ts";
 import { imageUsers, removeImage, volumeOf } from "./ports.ts";
 
@@ -44,6 +45,7 @@ export function diskPort(
     imageUsers: (except) => imageUsers(deps, except),
     prunableContainers: (selection) => prunable(registry, selection).map(({ id }) => id),
     removeImage: (name) => removeImage(deps, { name, force: false }),
+    removeVolume: (name) => deps.volumeDrivers.remove(name, true),
   };
   const layersSize = () => {
     const layers = new Set(images.list().flatMap(({ chain }) => chain));
@@ -62,11 +64,12 @@ export function diskPort(
         container: () => ({
           Containers: engine.list({ all: true, limit: 0, filters: {}, size: true }),
         }),
-        volume: () => ({
-          Volumes: volumes.list().map((volume) => ({
+        volume: async () => ({
+          Volumes: (await deps.volumeDrivers.list()).map((volume) => ({
             ...volumeOf(volume),
             UsageData: {
-              Size: usageOf(volume.mountpoint).bytes,
+              // What a server or a plugin has is not on this disk.
+              Size: isOwnDirectory(volume) ? usageOf(volume.mountpoint).bytes : -1,
               RefCount: volumes.users(volume.name).length,
             },
           })),

@@ -18,7 +18,7 @@ import {
 } from "../images/index.ts";
 import type { Network, Volume } from "../spec/engine-api.ts";
 import { familiarName, familiarReference, parseReference } from "../spec/reference.ts";
-import type { VolumeRecord } from "../volumes/index.ts";
+import type { VolumeDetails } from "../volumes/index.ts";
 
 /** Which containers, but some, use which image. */
 export function imageUsers(
@@ -116,25 +116,26 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
 }
 
 /** A volume as the API shows it. */
-export function volumeOf(record: VolumeRecord): Volume {
+export function volumeOf(record: VolumeDetails): Volume {
   return {
     Name: record.name,
-    Driver: "local",
+    Driver: record.driver,
     Mountpoint: record.mountpoint,
-    CreatedAt: new Date(record.created).toISOString(),
+    ...(record.created === 0 ? {} : { CreatedAt: new Date(record.created).toISOString() }),
     Labels: { ...record.labels },
     Options: { ...record.options },
-    Scope: "local",
+    Scope: record.scope,
+    ...(record.status ? { Status: record.status as NonNullable<Volume["Status"]> } : {}),
   };
 }
 
 /** Volumes. */
-export function volumesPort({ volumes }: EngineDeps): VolumesPort {
+export function volumesPort({ volumes, volumeDrivers: drivers }: EngineDeps): VolumesPort {
   return {
-    list(filters) {
-      const tests: Readonly<Record<string, (volume: VolumeRecord, value: string) => boolean>> = {
+    async list(filters) {
+      const tests: Readonly<Record<string, (volume: VolumeDetails, value: string) => boolean>> = {
         name: (volume, value) => volume.name.includes(value),
-        driver: (_volume, value) => value === "local",
+        driver: (volume, value) => value === volume.driver,
         dangling: (volume, value) =>
           filterBoolean("dangling", value) === (volumes.users(volume.name).length === 0),
         label: (volume, value) => labelHolds(volume.labels, value),
@@ -142,8 +143,7 @@ export function volumesPort({ volumes }: EngineDeps): VolumesPort {
       for (const key of Object.keys(filters))
         if (tests[key] === undefined) throw fault("invalid", "filter", `invalid filter '${key}'`);
       for (const value of filters.dangling ?? []) filterBoolean("dangling", value);
-      return volumes
-        .list()
+      return (await drivers.list())
         .filter((volume) =>
           Object.entries(filters).every(([key, values]) =>
             key === "label"
@@ -153,9 +153,17 @@ export function volumesPort({ volumes }: EngineDeps): VolumesPort {
         )
         .map(volumeOf);
     },
-    get: (name) => volumeOf(volumes.get(name)),
-    create: (input) => volumeOf(volumes.create(input)),
-    remove: (name, force) => volumes.remove(name, force),
+    get: async (name) => volumeOf(await drivers.get(name)),
+    async create(input) {
+      const isNew = input.name === undefined || volumes.find(input.name) === undefined;
+      const { name } = await drivers.create(input);
+      return { volume: volumeOf(await drivers.get(name)), isNew };
+    },
+    async remove(name, force) {
+      const driver = volumes.find(name)?.driver ?? "local";
+      await drivers.remove(name, force);
+      return driver;
+    },
   };
 }
 

@@ -5,10 +5,11 @@
  * The order matters: host paths (namespaces, cgroups) come before the root is left; mounts that need rights come before
  * those are dropped; a seccomp filter is loaded before the rights go unless no_new_privs allows it afterwards.
  */
+
+import { parseMountOptions } from "../spec/mount-options.ts";
 import type { OciMount, OciNamespaceType, OciProcess, OciSpec } from "../spec/oci-runtime.ts";
 import { type PlanOp, wireConstants } from "../spec/wire.ts";
 import { capabilityMask } from "./capabilities.ts";
-import { parseMountOptions } from "./mount-options.ts";
 import { rlimitNumber } from "./rlimits.ts";
 
 /** How the container's root file system is mounted. */

@@ -52,6 +52,11 @@ function refuse(entry: TarEntry, why: string): Error {
   );
 }
 
+/** Seconds as futimes and its like take them: a number before 1970 would become the present. */
+export function fileTime(seconds: number): number | Date {
+  return seconds < 0 ? new Date(seconds * 1000) : seconds;
+}
+
 /** Writes what there is of a file with holes. */
 async function writeSparse(fd: number, size: number, reader: TarReader): Promise<void> {
   ftruncateSync(fd, size);
@@ -106,7 +111,8 @@ export class Extractor {
 
   private setTime(path: string, mtime: number): void {
     try {
-      futimesSync(this.tree.directory(path), mtime, mtime);
+      const time = fileTime(mtime);
+      futimesSync(this.tree.directory(path), time, time);
     } catch (error) {
       // A later entry, or the container that is unpacked into, has replaced it.
       if (!["ENOENT", "ENOTDIR", "ELOOP"].includes(errnoOf(error) ?? "")) throw error;
@@ -153,6 +159,7 @@ export class Extractor {
   private async make(entry: TarEntry, spot: Spot, reader: TarReader): Promise<void> {
     const path = pathIn(spot.directory, spot.name);
     const { uid, gid } = this.options.owner ?? entry;
+    const time = fileTime(entry.mtime);
     switch (entry.type) {
       case "file":
         await this.file(entry, spot, reader);
@@ -165,7 +172,7 @@ export class Extractor {
         // As Docker counts: what a link says is its content.
         this.size += Buffer.byteLength(entry.linkPath);
         lchownSync(path, uid, gid);
-        lutimesSync(path, entry.mtime, entry.mtime);
+        lutimesSync(path, time, time);
         break;
       case "hardlink":
         this.hardlink(entry, spot);
@@ -176,7 +183,7 @@ export class Extractor {
         const node = pathForOthers(spot.directory, spot.name);
         await this.kernel.mknod(node, mode, entry.major, entry.minor);
         lchownSync(path, uid, gid);
-        lutimesSync(path, entry.mtime, entry.mtime);
+        lutimesSync(path, time, time);
       }
     }
     for (const [name, value] of entry.xattrs) {
@@ -202,6 +209,7 @@ export class Extractor {
 
   private async file(entry: TarEntry, spot: Spot, reader: TarReader): Promise<void> {
     const { uid, gid } = this.options.owner ?? entry;
+    const time = fileTime(entry.mtime);
     const fd = this.create(entry, spot);
     try {
       const write = (piece: Uint8Array) => {
@@ -212,7 +220,7 @@ export class Extractor {
       else await writeSparse(fd, entry.size, reader);
       fchownSync(fd, uid, gid);
       fchmodSync(fd, entry.mode);
-      futimesSync(fd, entry.mtime, entry.mtime);
+      futimesSync(fd, time, time);
     } finally {
       closeSync(fd);
     }

@@ -2,7 +2,7 @@
  * tree: directory trees, walked, packed and unpacked from descriptor to descriptor, so that nobody who changes them meanwhile
  * leads anybody out of them.
  */
-export { type ExtractOptions, Extractor, extractLayer } from "./extract.ts";
+export { type ExtractOptions, Extractor, extractLayer, fileTime } from "./extract.ts";
 export { ArchiveFiles } from "./files.ts";
 export { contentDigest, DiskMeter, diskBytes, visitTree } from "./measure.ts";
 export { Packer, packTree } from "./pack.ts";

@@ -1,23 +1,39 @@
 /**
- * The local volume driver: a directory a volume, its record in SQLite, and who uses it.
+ * The records of volumes in SQLite, who uses them, and the directories of the local driver.
  */
 import type { Database } from "bun:sqlite";
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { fault } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { Filling } from "./filling.ts";
+import { mountPoints } from "./mount-points.ts";
+import { checkLocalOptions } from "./options.ts";
+
+/** A volume to be. */
+export interface NewVolume {
+  readonly name?: string | undefined;
+  readonly driver?: string | undefined;
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly options?: Readonly<Record<string, string>> | undefined;
+  /** A container that uses it from the first moment on. */
+  readonly user?: string | undefined;
+}
 
 /** A volume's record. Times in milliseconds since 1970. */
 export interface VolumeRecord {
   readonly name: string;
+  /** "local", or a plugin. */
+  readonly driver: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, string>>;
   readonly created: number;
-  /** Where its content lies on the host. */
+  /** Where its content lies on the host; empty for a plugin's, which says so when it is mounted. */
   readonly mountpoint: string;
 }
 
 interface Row {
   readonly name: string;
+  readonly driver: string;
   readonly labels: string;
   readonly options: string;
   readonly created: number;
@@ -25,7 +41,24 @@ interface Row {
 
 /** What the directory of a volume that is being removed is called, before its name. */
 const GRAVE = ".removed-";
+const ANONYMOUS = "com.docker.volume.anonymous";
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
+
+/** Throws a Fault "invalid" in Docker's words. */
+function checkName(name: string): void {
+  if (name.length === 1)
+    throw fault(
+      "invalid",
+      "volume-name",
+      `create ${name}: volume name is too short, names should be at least two alphanumeric characters`,
+    );
+  if (!NAME.test(name) || name.length > 255)
+    throw fault(
+      "invalid",
+      "volume-name",
+      `create ${name}: "${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
+    );
+}
 
 /** The volumes of one data root. */
 export class VolumeStore {
@@ -40,57 +73,40 @@ export class VolumeStore {
     db.run(
       "CREATE TABLE IF NOT EXISTS volume_users (volume TEXT, container TEXT, PRIMARY KEY (volume, container))",
     );
+    db.run(
+      "CREATE TABLE IF NOT EXISTS volume_mounts (volume TEXT, user TEXT, PRIMARY KEY (volume, user))",
+    );
+    const columns = db.query<{ name: string }, []>("PRAGMA table_info(volumes)").all();
+    if (!columns.some(({ name }) => name === "driver"))
+      db.run("ALTER TABLE volumes ADD COLUMN driver TEXT NOT NULL DEFAULT 'local'");
+  }
+
+  /** The name that a volume gets, and its labels. Throws a Fault "invalid" in Docker's words. */
+  checked(input: NewVolume): { name: string; labels: Readonly<Record<string, string>> } {
+    const { labels = {} } = input;
+    const anonymous = !input.name;
+    const name = input.name || anonymousName();
+    checkName(name);
+    if ((input.driver || "local") === "local") checkLocalOptions(name, input.options ?? {});
+    return { name, labels: anonymous ? { [ANONYMOUS]: "", ...labels } : labels };
   }
 
   /** Makes a volume, or gives the existing one of that name. Throws Faults in Docker's words. */
-  create(input: {
-    readonly name?: string | undefined;
-    readonly driver?: string | undefined;
-    readonly labels?: Readonly<Record<string, string>> | undefined;
-    readonly options?: Readonly<Record<string, string>> | undefined;
-    /** A container that uses it from the first moment on. */
-    readonly user?: string | undefined;
-  }): VolumeRecord {
-    if (input.driver && input.driver !== "local")
-      throw fault(
-        "not-found",
-        "volume-driver",
-        `create ${input.name ?? ""}: error looking up volume plugin ${input.driver}: plugin "${input.driver}" not found`,
-      );
-    const anonymous = !input.name;
-    const name = input.name || anonymousName();
-    if (name.length === 1)
-      throw fault(
-        "invalid",
-        "volume-name",
-        `create ${name}: volume name is too short, names should be at least two alphanumeric characters`,
-      );
-    if (!NAME.test(name) || name.length > 255)
-      throw fault(
-        "invalid",
-        "volume-name",
-        `create ${name}: "${name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`,
-      );
-    const options = Object.keys(input.options ?? {});
-    if (options.length > 0)
-      throw fault("invalid", "volume-option", `create ${name}: invalid option: "${options[0]}"`);
-    const existing = this.find(name);
-    if (existing !== undefined) {
+  create(input: NewVolume): VolumeRecord {
+    const { name, labels } = this.checked(input);
+    if (this.find(name) !== undefined) {
       if (input.user !== undefined) this.acquire(name, input.user);
-      return existing;
+      return this.get(name);
     }
-    const labels = anonymous
-      ? { "com.docker.volume.anonymous": "", ...input.labels }
-      : (input.labels ?? {});
-    mkdirSync(`${this.root}/${name}/_data`, { recursive: true, mode: 0o755 });
+    const driver = input.driver || "local";
+    if (driver === "local")
+      mkdirSync(`${this.root}/${name}/_data`, { recursive: true, mode: 0o755 });
     // Together: a daemon that is killed in between leaves no volume that nobody can explain.
     this.db.transaction(() => {
-      this.db.run("INSERT INTO volumes VALUES (?, ?, ?, ?)", [
-        name,
-        JSON.stringify(labels),
-        "{}",
-        Date.now(),
-      ]);
+      this.db.run(
+        "INSERT INTO volumes (name, driver, labels, options, created) VALUES (?, ?, ?, ?, ?)",
+        [name, driver, JSON.stringify(labels), JSON.stringify(input.options ?? {}), Date.now()],
+      );
       if (input.user !== undefined) this.acquire(name, input.user);
     })();
     return this.get(name);
@@ -158,6 +174,43 @@ export class VolumeStore {
     }
   }
 
+  /** Notes that somebody has a volume mounted, or is about to. */
+  noteMount(name: string, user: string): void {
+    this.db.run("INSERT OR IGNORE INTO volume_mounts VALUES (?, ?)", [name, user]);
+  }
+
+  /** Forgets it. */
+  forgetMount(name: string, user: string): void {
+    this.db.run("DELETE FROM volume_mounts WHERE volume = ? AND user = ?", [name, user]);
+  }
+
+  /** Who has a volume mounted. */
+  mountUsers(name: string): string[] {
+    const query = "SELECT user FROM volume_mounts WHERE volume = ?";
+    return this.db
+      .query<{ user: string }, [string]>(query)
+      .all(name)
+      .map(({ user }) => user);
+  }
+
+  /** What somebody has mounted. */
+  mountsOf(user: string): string[] {
+    const query = "SELECT volume FROM volume_mounts WHERE user = ?";
+    return this.db
+      .query<{ volume: string }, [string]>(query)
+      .all(user)
+      .map(({ volume }) => volume);
+  }
+
+  /** Everybody who has something mounted. */
+  allMountUsers(): string[] {
+    const query = "SELECT DISTINCT user FROM volume_mounts";
+    return this.db
+      .query<{ user: string }, []>(query)
+      .all()
+      .map(({ user }) => user);
+  }
+
   /** Removes a volume that nobody uses and nothing has been put into; leaves any other. */
   forget(name: string): void {
     if (this.find(name) !== undefined && this.users(name).length === 0 && this.isEmpty(name))
@@ -166,7 +219,18 @@ export class VolumeStore {
 
   /** True for a volume that was made for a container without a name. */
   isAnonymous(name: string): boolean {
-    return this.find(name)?.labels["com.docker.volume.anonymous"] !== undefined;
+    return this.find(name)?.labels[ANONYMOUS] !== undefined;
+  }
+
+  /** Throws a Fault "conflict" while a container uses it, or anybody has it mounted. */
+  checkUnused(name: string): void {
+    const users = [...new Set([...this.users(name), ...this.mountUsers(name)])];
+    if (users.length > 0)
+      throw fault(
+        "conflict",
+        "volume-in-use",
+        `remove ${name}: volume is in use - [${users.join(", ")}]`,
+      );
   }
 
   /** Removes a volume and its content. Throws a Fault "conflict" while a container uses it. */
@@ -175,15 +239,14 @@ export class VolumeStore {
       if (force) return;
       throw fault("not-found", "no-such-volume", `get ${name}: no such volume`);
     }
-    const users = this.users(name);
-    if (users.length > 0)
-      throw fault(
-        "conflict",
-        "volume-in-use",
-        `remove ${name}: volume is in use - [${users.join(", ")}]`,
-      );
+    this.checkUnused(name);
+    const directory = `${this.root}/${name}`;
+    // Whatever has been mounted there is not the volume's to delete.
+    const mounted = mountPoints().find((path) => path.startsWith(`${directory}/`));
+    if (mounted !== undefined)
+      throw fault("conflict", "volume-in-use", `remove ${name}: ${mounted} is mounted`);
     const grave = `${this.root}/${GRAVE}${name}`;
-    if (existsSync(`${this.root}/${name}`)) renameSync(`${this.root}/${name}`, grave);
+    if (existsSync(directory)) renameSync(directory, grave);
     this.db.run("DELETE FROM volumes WHERE name = ?", [name]);
     rmSync(grave, { recursive: true, force: true });
   }
@@ -205,6 +268,7 @@ export class VolumeStore {
         if (this.isAnonymous(name) && this.users(name).length === 0) this.remove(name);
     }
     const known = new Set(this.list().map((volume) => volume.name));
+    for (const name of known) this.filling(name).finish();
     for (const entry of readdirSync(this.root)) {
       if (known.has(entry)) continue;
       // What nobody has put anything into is the rest of a creation. Anything else may be all that is left of somebody's data.
@@ -222,6 +286,7 @@ export class VolumeStore {
     for (const entry of readdirSync(this.root)) {
       if (!entry.startsWith(GRAVE)) continue;
       const name = entry.slice(GRAVE.length);
+      if (mountPoints().some((path) => path.startsWith(`${this.root}/${entry}/`))) continue;
       // The daemon died between the renaming and the row's end.
       if (!existsSync(`${this.root}/${name}`))
         this.db.run("DELETE FROM volumes WHERE name = ?", [name]);
@@ -231,28 +296,36 @@ export class VolumeStore {
 
   /** Makes a volume's directory where it is missing; false if it was there. What it held is lost. */
   restoreDirectory(name: string): boolean {
-    const { mountpoint } = this.get(name);
-    if (existsSync(mountpoint)) return false;
+    const { mountpoint, driver } = this.get(name);
+    if (driver !== "local" || existsSync(mountpoint)) return false;
     mkdirSync(mountpoint, { recursive: true, mode: 0o755 });
     return true;
   }
 
   /** True when nothing has been put into it yet. */
   isEmpty(name: string): boolean {
-    const { mountpoint } = this.get(name);
+    const { mountpoint, driver } = this.get(name);
+    // Only a plugin knows what is in its volumes.
+    if (driver !== "local") return false;
     return (
       lstatSync(mountpoint, { throwIfNoEntry: false }) === undefined ||
       readdirSync(mountpoint).length === 0
     );
   }
 
+  /** The volume's being filled with what an image has in its place. */
+  filling(name: string): Filling {
+    return new Filling(`${this.root}/${name}`);
+  }
+
   private record(row: Row): VolumeRecord {
     return {
       name: row.name,
+      driver: row.driver,
       labels: JSON.parse(row.labels) as Record<string, string>,
       options: JSON.parse(row.options) as Record<string, string>,
       created: row.created,
-      mountpoint: `${this.root}/${row.name}/_data`,
+      mountpoint: row.driver === "local" ? `${this.root}/${row.name}/_data` : "",
     };
   }
 }

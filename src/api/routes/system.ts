@@ -154,34 +154,35 @@ export const systemRoutes: readonly Route[] = [
   {
     method: "GET",
     path: "/volumes",
-    handle: ({ query }, { volumes }) => ok({ Volumes: volumes.list(filters(query)), Warnings: [] }),
+    handle: async ({ query }, { volumes }) =>
+      ok({ Volumes: await volumes.list(filters(query)), Warnings: [] }),
   },
   {
     method: "POST",
     path: "/volumes/create",
     async handle(context, { volumes, events: bus }) {
       const body = await context.json(volumeBody);
-      const volume = volumes.create({
+      const { volume, isNew } = await volumes.create({
         name: body.Name || undefined,
         driver: body.Driver,
         labels: body.Labels,
         options: body.DriverOpts,
       });
-      bus.emit("volume", "create", volume.Name, { driver: volume.Driver });
+      if (isNew) bus.emit("volume", "create", volume.Name, { driver: volume.Driver });
       return { status: 201, json: volume };
     },
   },
   {
     method: "GET",
     path: "/volumes/:name",
-    handle: ({ params }, { volumes }) => ok(volumes.get(params.name ?? "")),
+    handle: async ({ params }, { volumes }) => ok(await volumes.get(params.name ?? "")),
   },
   {
     method: "DELETE",
     path: "/volumes/:name",
-    handle({ params, query }, { volumes, events: bus }) {
-      volumes.remove(params.name ?? "", boolean(query, "force"));
-      bus.emit("volume", "destroy", params.name ?? "", { driver: "local" });
+    async handle({ params, query }, { volumes, events: bus }) {
+      const driver = await volumes.remove(params.name ?? "", boolean(query, "force"));
+      bus.emit("volume", "destroy", params.name ?? "", { driver });
       return noContent;
     },
   },
