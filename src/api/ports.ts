@@ -3,7 +3,7 @@
  */
 import type { Exposition } from "../base/metrics.ts";
 import type { Selection } from "../base/selection.ts";
-import type { StepLimits } from "../builder/index.ts";
+import type { Entitlement, StepLimits } from "../builder/index.ts";
 import type { Engine, EngineEvent, Events } from "../engine/index.ts";
 import type { BuildEvent } from "../spec/build-events.ts";
 import type { ContextAnswer } from "../spec/context-list.ts";
@@ -125,6 +125,8 @@ export interface BuildOptions {
   readonly explain: boolean;
   /** Makes an image of what there was before a step that fails. */
   readonly keepFailed: boolean;
+  /** What of the host RUN may have. */
+  readonly allowed: ReadonlySet<Entitlement>;
   /** By their ids. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   readonly limits: StepLimits;

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   utimesSync,
@@ -21,6 +22,13 @@ type CacheMount = Extract<RunMount, { type: "cache" }>;
 export interface TakenMount {
   readonly path: string;
   end(): void;
+}
+
+/** What a directory begins with. */
+export interface CacheBase {
+  /** Another for other files. */
+  readonly key: string;
+  fill(directory: string): Promise<void>;
 }
 
 /** What is known of a directory. */
@@ -46,6 +54,8 @@ export class CacheMounts {
   /** Directories that are for one at a time, each with the end of its last user. */
   private readonly turns = new Map<string, Promise<void>>();
   private readonly users = new Map<string, number>();
+  /** Directories that get what they begin with. */
+  private readonly filling = new Map<string, Promise<void>>();
 
   /** `discard` takes a tree away at once; its files go beside the event loop. */
   constructor(
@@ -54,8 +64,9 @@ export class CacheMounts {
   ) {}
 
   /** Waits for its turn where a cache is for one at a time; makes the directory when it is not there. */
-  async take(mount: CacheMount): Promise<TakenMount> {
-    const whole = `${this.directory}/${hashOf(mount.id)}`;
+  async take(mount: CacheMount, base?: CacheBase): Promise<TakenMount> {
+    const own = base === undefined ? mount.id : JSON.stringify([mount.id, base.key]);
+    const whole = `${this.directory}/${hashOf(own)}`;
     let path = whole;
     if (mount.sharing === "private")
       for (let count = 1; this.users.has(path); count++) path = `${whole}-${count}`;
@@ -68,7 +79,9 @@ export class CacheMounts {
       else this.users.delete(path);
     };
     try {
-      this.make(path, mount);
+      if (base === undefined) this.make(path, mount);
+      else await this.filled(path, base);
+      this.note(path, mount.id);
     } catch (error) {
       end();
       throw error;
@@ -77,16 +90,42 @@ export class CacheMounts {
   }
 
   private make(path: string, mount: CacheMount): void {
-    const known = `${path}.id`;
-    if (!existsSync(path)) {
-      mkdirSync(this.directory, { recursive: true, mode: 0o700 });
-      mkdirSync(path, { mode: 0o700 });
-      chownSync(path, mount.uid, mount.gid);
-      chmodSync(path, mount.mode);
+    if (existsSync(path)) return;
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    mkdirSync(path, { mode: 0o700 });
+    chownSync(path, mount.uid, mount.gid);
+    chmodSync(path, mount.mode);
+  }
+
+  /** Makes a directory with what it begins with, once; it appears whole. */
+  private async filled(path: string, base: CacheBase): Promise<void> {
+    const fill = async () => {
+      if (existsSync(path)) return;
+      const fresh = `${path}.new`;
+      try {
+        mkdirSync(fresh, { recursive: true, mode: 0o755 });
+        await base.fill(fresh);
+        renameSync(fresh, path);
+      } finally {
+        rmSync(fresh, { recursive: true, force: true });
+      }
+    };
+    // Whoever gives up says nothing about the others.
+    while (this.filling.has(path)) await this.filling.get(path)?.catch(() => {});
+    const filling = fill();
+    this.filling.set(path, filling);
+    try {
+      await filling;
+    } finally {
+      this.filling.delete(path);
     }
-    // Its times are when the directory was made and last used.
+  }
+
+  /** Its times are when the directory was made and last used. */
+  private note(path: string, id: string): void {
+    const known = `${path}.id`;
     if (existsSync(known)) utimesSync(known, new Date(), new Date());
-    else writeFileSync(known, mount.id);
+    else writeFileSync(known, id);
   }
 
   private async turn(path: string): Promise<() => void> {

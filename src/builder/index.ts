@@ -25,6 +25,6 @@ export type {
   StepMount,
   StepRun,
 } from "./ports.ts";
-export type { BuildRequest } from "./request.ts";
+export type { BuildRequest, Entitlement } from "./request.ts";
 export { build } from "./solve.ts";
 export { BuildThreads } from "./threads/pool.ts";

@@ -82,6 +82,8 @@ export type StepMount =
       readonly snapshot: Snapshot;
       readonly subpath: string;
       readonly target: string;
+      /** Where what is written goes, in "upper" and "work"; read-only without it. */
+      readonly writes?: string | undefined;
     }
   | {
       readonly kind: "bind";
@@ -91,6 +93,8 @@ export type StepMount =
       readonly subpath: string;
       readonly target: string;
       readonly readonly: boolean;
+      /** Where what is written goes instead, in "upper" and "work". */
+      readonly writes?: string | undefined;
     }
   | { readonly kind: "tmpfs"; readonly target: string; readonly size?: number | undefined };
 

@@ -7,6 +7,9 @@ import type { TreeSpec } from "./copy/spec.ts";
 import type { NamedContexts } from "./named-contexts.ts";
 import type { StepLimits } from "./ports.ts";
 
+/** Something of the host that a RUN has only if whoever builds allows it. */
+export type Entitlement = "network.host" | "security.insecure";
+
 /** A build. */
 export interface BuildRequest {
   /** The Dockerfile's text. */
@@ -36,6 +39,8 @@ export interface BuildRequest {
   readonly explain: boolean;
   /** Makes an image of what there was before a step that fails. */
   readonly keepFailed: boolean;
+  /** What of the host RUN may have. */
+  readonly allowed: ReadonlySet<Entitlement>;
   readonly limits: StepLimits;
   readonly labels: Readonly<Record<string, string>>;
   /** By their ids. */

@@ -23,7 +23,7 @@ import {
 import { expandWord } from "./dockerfile/words.ts";
 import { Performer, type PerformerDeps, type StageFiles } from "./perform.ts";
 import type { BaseImage, BuiltImage, Snapshot } from "./ports.ts";
-import type { BuildRequest } from "./request.ts";
+import type { BuildRequest, Entitlement } from "./request.ts";
 
 /** A stage that was built. */
 interface BuiltStage {
@@ -93,6 +93,20 @@ function stateBefore(at: FailedAt, snapshot: Snapshot): BuiltImage {
     platform: at.platform ?? { os: "linux", architecture: "" },
     snapshot,
   };
+}
+
+/** Throws a Fault "forbidden" for a RUN that wants more of the host than the build may have. */
+function checkAllowed(steps: readonly Step[], allowed: ReadonlySet<Entitlement>): void {
+  for (const { work } of steps) {
+    if (work?.kind !== "run") continue;
+    const wanted: Entitlement[] = [
+      ...(work.network === "host" ? (["network.host"] as const) : []),
+      ...(work.security === "insecure" ? (["security.insecure"] as const) : []),
+    ];
+    for (const one of wanted)
+      if (!allowed.has(one))
+        throw fault("forbidden", "build-entitlement", `${one} is not allowed: --allow ${one} does`);
+  }
 }
 
 /** Copies all files of a named context. */
@@ -293,6 +307,7 @@ class Build {
       build: this.arguments,
       globals: this.globals,
     });
+    checkAllowed(steps, this.request.allowed);
     let { snapshot } = base;
     const own: HistoryEntry[] = [];
     // What the base wants to be done has no number of its own.

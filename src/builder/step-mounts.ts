@@ -2,8 +2,19 @@
  * The mounts of a RUN: what they are looked up to be, what counts of them for the cache, and what is made for them while the
  * command runs.
  */
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { rm } from "node:fs/promises";
 import { fault } from "../base/errors.ts";
+import type { CacheBase } from "./cache-mounts.ts";
+import type { CopySpec, TreeSpec } from "./copy/spec.ts";
 import type { CopyWork, RunWork } from "./dockerfile/evaluate.ts";
 import type { RunMount } from "./dockerfile/run-mounts.ts";
 import type { PerformerDeps, StageFiles } from "./perform.ts";
@@ -25,54 +36,76 @@ export interface StepMounts {
   prepare(): Promise<PreparedMounts>;
 }
 
-type Deps = Pick<PerformerDeps, "threads" | "cacheMounts" | "secretsDirectory">;
+type Deps = Pick<PerformerDeps, "files" | "threads" | "cacheMounts" | "secretsDirectory">;
+type Bound = Extract<StepMount, { kind: "snapshot" | "bind" }>;
 type Bind = Extract<RunMount, { type: "bind" }>;
 type Cache = Extract<RunMount, { type: "cache" }>;
 type Secret = Extract<RunMount, { type: "secret" | "ssh" }>;
 
-/** What a bind's source is, and a digest of it. */
+/** Copies one thing of a tree to the root, as it is. */
+function copyOf(source: string): CopyWork {
+  const plain = { inline: [], link: true, parents: false, exclude: [], keepGitDir: false };
+  return { kind: "copy", sources: [source], destination: "/", ...plain };
+}
+
+/** What a copy of a tree comes to. */
+function specOf(tree: TreeSpec, source: string, owner: CopySpec["owner"]): CopySpec {
+  const none = { fetched: [], time: 0 };
+  return { work: copyOf(source), tree, base: tree.directories, owner, ...none };
+}
+
+const ROOT = { uid: 0, gid: 0 };
+
+/** What a bind's source is, a digest of it, and the directory that its root is. */
 async function bindOf(
-  { threads }: Deps,
+  { threads, files }: Deps,
   request: BuildRequest,
   mount: Bind,
   from: (name: string) => Promise<StageFiles>,
-): Promise<{ mount: StepMount; digest: unknown }> {
+): Promise<{ mount: Bound; digest: unknown; root: string | undefined }> {
   const { target, source } = mount;
-  if (!mount.readonly)
-    throw fault(
-      "unsupported",
-      "run-mount",
-      "a bind of RUN --mount is read-only here; copy the files, or use type=cache",
-    );
-  const files =
+  const place =
     mount.from === undefined
       ? { tree: request.context, directory: request.contextDirectory }
       : await from(mount.from);
-  if ("snapshot" in files) {
-    const { snapshot } = files;
+  if ("snapshot" in place) {
+    const { snapshot } = place;
     const digest = [snapshot.chain.at(-1) ?? "", source];
-    return { mount: { kind: "snapshot", snapshot, subpath: source, target }, digest };
+    const [root] = files.directories(snapshot);
+    return { mount: { kind: "snapshot", snapshot, subpath: source, target }, digest, root };
   }
   const { signal } = request;
-  const work: CopyWork = {
-    kind: "copy",
-    sources: [source],
-    inline: [],
-    destination: "/",
-    link: true,
-    parents: false,
-    exclude: [],
-    keepGitDir: false,
+  const { tree, directory } = place;
+  const { digest } = await threads.run("digestCopy", specOf(tree, source, ROOT), { signal });
+  const bound = {
+    kind: "bind",
+    source: directory,
+    subpath: source,
+    target,
+    readonly: true,
+  } as const;
+  return { mount: bound, digest, root: directory };
+}
+
+/** What the directory of a cache begins with. */
+async function cacheBase(
+  { threads, files }: Deps,
+  { signal }: BuildRequest,
+  place: StageFiles,
+): Promise<CacheBase> {
+  const isSnapshot = "snapshot" in place;
+  const tree = isSnapshot
+    ? { directories: files.directories(place.snapshot), attributes: true }
+    : place.tree;
+  const spec = specOf(tree, "/", isSnapshot ? undefined : ROOT);
+  const key = isSnapshot
+    ? (place.snapshot.chain.at(-1) ?? "")
+    : (await threads.run("digestCopy", spec, { signal })).digest;
+  const fill = (directory: string) => {
+    const body = threads.stream("packCopy", spec, { signal });
+    return threads.run("unpack", { directory, keepOwners: true }, { body, signal });
   };
-  const { tree, directory } = files;
-  const spec = { work, tree, fetched: [], base: tree.directories };
-  const more = { owner: { uid: 0, gid: 0 }, time: 0 };
-  const { digest } = await threads.run("digestCopy", { ...spec, ...more }, { signal });
-  const place = { source: directory, subpath: source };
-  return {
-    mount: { kind: "bind", ...place, target, readonly: true },
-    digest,
-  };
+  return { key, fill };
 }
 
 function secretOf(request: BuildRequest, mount: Secret): Uint8Array | undefined {
@@ -99,11 +132,17 @@ export async function resolveMounts(
   for (const mount of work.mounts) {
     if (mount.type === "bind") {
       const bound = await bindOf(deps, request, mount, from);
-      digests.push(["bind", mount.target, bound.digest]);
-      makers.push(async (prepared) => void prepared.mounts.push(bound.mount));
+      const writable = mount.readonly ? [] : ["rw"];
+      digests.push(["bind", mount.target, bound.digest, ...writable]);
+      makers.push(async (prepared) => prepared.bind(bound.mount, mount.readonly, bound.root));
     } else if (mount.type === "cache") {
-      digests.push(["cache", mount.target, mount.id]);
-      makers.push((prepared) => prepared.cache(mount));
+      const base =
+        mount.from === undefined
+          ? undefined
+          : await cacheBase(deps, request, await from(mount.from));
+      const begins = base === undefined ? [] : [base.key, mount.source];
+      digests.push(["cache", mount.target, mount.id, ...begins]);
+      makers.push((prepared) => prepared.cache(mount, base));
     } else if (mount.type === "tmpfs") {
       digests.push(["tmpfs", mount.target]);
       const { target, size } = mount;
@@ -119,23 +158,27 @@ export async function resolveMounts(
     makers.push(async (prepared) =>
       prepared.file(script.path, new TextEncoder().encode(script.content), { mode: 0o755 }),
     );
-  return { digests, prepare: () => Preparation.make(deps, makers) };
+  return { digests, prepare: () => Preparation.make(deps, request.scratch, makers) };
 }
 
 /** What is being made for one command. */
 class Preparation implements PreparedMounts {
   readonly mounts: StepMount[] = [];
   readonly env: string[] = [];
-  private readonly ends: (() => void)[] = [];
+  private readonly ends: (() => void | Promise<void>)[] = [];
   private directory: string | undefined;
 
-  private constructor(private readonly deps: Deps) {}
+  private constructor(
+    private readonly deps: Deps,
+    private readonly scratch: string,
+  ) {}
 
   static async make(
     deps: Deps,
+    scratch: string,
     makers: readonly ((prepared: Preparation) => Promise<void>)[],
   ): Promise<Preparation> {
-    const prepared = new Preparation(deps);
+    const prepared = new Preparation(deps, scratch);
     try {
       for (const make of makers) await make(prepared);
       return prepared;
@@ -145,8 +188,25 @@ class Preparation implements PreparedMounts {
     }
   }
 
-  async cache(mount: Cache): Promise<void> {
-    const { path, end } = await this.deps.cacheMounts.take(mount);
+  /** Binds what is there; what a command writes goes elsewhere, and away with its end. */
+  bind(mount: Bound, readonly: boolean, root: string | undefined): void {
+    this.mounts.push(readonly ? mount : { ...mount, writes: this.place(root) });
+  }
+
+  /** A place for what is written upon a directory; it looks as that one does. */
+  private place(root: string | undefined): string {
+    const directory = mkdtempSync(`${this.scratch}/writes-`);
+    this.ends.push(() => rm(directory, { recursive: true, force: true }));
+    const upper = `${directory}/upper`;
+    for (const path of [upper, `${directory}/work`]) mkdirSync(path);
+    const { mode, uid, gid } = root === undefined ? { mode: 0o755, ...ROOT } : statSync(root);
+    chownSync(upper, uid, gid);
+    chmodSync(upper, mode & 0o7777);
+    return directory;
+  }
+
+  async cache(mount: Cache, base: CacheBase | undefined): Promise<void> {
+    const { path, end } = await this.deps.cacheMounts.take(mount, base);
     this.ends.push(end);
     const { target, readonly } = mount;
     this.mounts.push({ kind: "bind", source: path, subpath: mount.source, target, readonly });
@@ -173,7 +233,7 @@ class Preparation implements PreparedMounts {
   }
 
   async release(): Promise<void> {
-    for (const end of this.ends.splice(0)) end();
+    for (const end of this.ends.splice(0)) await end();
     if (this.directory !== undefined) rmSync(this.directory, { recursive: true, force: true });
     this.directory = undefined;
   }

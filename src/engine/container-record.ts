@@ -68,6 +68,10 @@ export interface MountRecord {
   readonly readOnlyOnTop?: boolean;
   /** An image's layers, the lowest first. */
   readonly chain?: readonly string[];
+  /** Directories in place of an image's layers, the uppermost first. */
+  readonly directories?: readonly string[];
+  /** A directory with "upper" and "work", where what is written to an image's file system goes. */
+  readonly writes?: string;
   /** tmpfs: mount options. */
   readonly options?: readonly string[];
   /** Copy the image's content into the volume when it is empty. */

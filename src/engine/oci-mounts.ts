@@ -45,23 +45,36 @@ function sharedMemory({ record, namespaces }: SpecInput): OciMount[] {
   return [{ destination, type: "bind", source, options: ["rbind", "rprivate"] }];
 }
 
-/** An image's file system, which nobody can write to. */
+const escaped = (path: string): string => path.replace(/[\\:,]/g, "\\$&");
+
+/** An image's file system that can be written to: into a directory beside it. */
+function writableMount(destination: string, layers: readonly string[], writes: string): OciMount {
+  const upper = `${writes}/upper`;
+  if (layers.length === 0)
+    return { destination, type: "bind", source: upper, options: ["bind", "rprivate", "rw"] };
+  const places = [`upperdir=${escaped(upper)}`, `workdir=${escaped(`${writes}/work`)}`];
+  const options = [`lowerdir=${layers.map(escaped).join(":")}`, ...places, "index=off"];
+  return { destination, type: "overlay", source: "overlay", options };
+}
+
+/** An image's file system. */
 function imageMount(mount: MountRecord, layers: readonly string[]): OciMount {
-  const { target: destination } = mount;
+  const { target: destination, writes } = mount;
+  if (writes !== undefined) return writableMount(destination, layers, writes);
   const [only] = layers;
   if (only === undefined)
     return { destination, type: "tmpfs", source: "tmpfs", options: ["ro", "mode=755"] };
   // Without a writable directory the overlay wants two layers at least.
   if (layers.length === 1)
     return { destination, type: "bind", source: only, options: ["bind", "rprivate", "ro"] };
-  const escaped = layers.map((path) => path.replace(/[\\:,]/g, "\\$&"));
-  const options = ["ro", `lowerdir=${escaped.join(":")}`];
+  const options = ["ro", `lowerdir=${layers.map(escaped).join(":")}`];
   return { destination, type: "overlay", source: "overlay", options };
 }
 
 function userMount(mount: MountRecord, { imageLayers }: SpecInput): OciMount {
   const { target: destination, readOnly } = mount;
-  if (mount.type === "image") return imageMount(mount, imageLayers(mount.chain ?? []));
+  if (mount.type === "image")
+    return imageMount(mount, mount.directories ?? imageLayers(mount.chain ?? []));
   if (mount.type === "tmpfs") {
     const own = mount.options ?? [];
     const options = ["nosuid", "nodev", "noexec", ...own, ...(readOnly ? ["ro"] : [])];

@@ -134,14 +134,18 @@ function mountRecord(mount: StepMount): MountRecord {
   }
   const inside = mount.subpath.split("/").filter((part) => part !== "" && part !== ".");
   const subpath = inside.length === 0 ? {} : { subpath: inside.join("/") };
-  if (mount.kind === "bind")
+  const { writes } = mount;
+  if (mount.kind === "bind" && writes === undefined)
     return { ...common, ...subpath, type: "bind", source: mount.source, readOnly: mount.readonly };
-  const { chain } = mount.snapshot;
-  return { ...common, ...subpath, type: "image", source: "build", chain, readOnly: true };
+  const layers =
+    mount.kind === "bind" ? { directories: [mount.source] } : { chain: mount.snapshot.chain };
+  const written = writes === undefined ? { readOnly: true } : { readOnly: false, writes };
+  return { ...common, ...subpath, type: "image", source: "build", ...layers, ...written };
 }
 
 function hostConfigOf({ limits, work }: StepRun): HostConfig {
   return {
+    Privileged: work.security === "insecure",
     NetworkMode: work.network === "default" ? limits.network : work.network,
     Memory: limits.memory,
     MemorySwap: limits.memorySwap,
@@ -158,15 +162,9 @@ function hostConfigOf({ limits, work }: StepRun): HostConfig {
   };
 }
 
-/** A RUN as the engine takes it. Throws a Fault "forbidden" for one that would be root on this host. */
+/** A RUN as the engine takes it. */
 function stepOf(step: StepRun): BuildStep {
   const { work, snapshot, output, signal } = step;
-  if (work.security === "insecure")
-    throw fault(
-      "forbidden",
-      "build-security",
-      "security.insecure is not allowed: RUN --security=insecure would be root on this host",
-    );
   return {
     chain: snapshot.chain,
     args: work.args,
@@ -302,7 +300,7 @@ export class Builds implements BuildPort {
       options;
     const request: BuildRequest = {
       ...{ target, args, platform, noCache, pull, limits, labels, secrets, tags, signal },
-      ...{ keepFailed: options.keepFailed, explain: options.explain },
+      ...{ keepFailed: options.keepFailed, explain: options.explain, allowed: options.allowed },
       project: projectOf(options),
       dockerfile: context.dockerfile,
       context: context.tree,

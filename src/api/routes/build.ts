@@ -86,6 +86,19 @@ function tagsOf(query: URLSearchParams): string[] {
   return names;
 }
 
+/** An extension: what of the host RUN may have. A build in the host's network has it anyway. */
+function allowedOf(query: URLSearchParams): BuildOptions["allowed"] {
+  const words = (query.get("berth-allow") ?? "").split(",").filter(Boolean);
+  const own = words.map((word) => {
+    if (word === "network.host" || word === "security.insecure") return word;
+    throw fault("invalid", "build-option", `invalid entitlement: ${word.slice(0, 200)}`);
+  });
+  return new Set([
+    ...own,
+    ...(query.get("networkmode") === "host" ? ["network.host" as const] : []),
+  ]);
+}
+
 function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "report"> {
   if (boolean(query, "squash"))
     throw fault("invalid", "build-option", "squash is only supported with experimental mode");
@@ -103,6 +116,7 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
     pull: boolean(query, "pull"),
     explain: boolean(query, "berth-explain"),
     keepFailed: boolean(query, "berth-keep-failed"),
+    allowed: allowedOf(query),
     secrets: secretsOf(request.headers["x-berth-secrets"]),
     limits: {
       memory: integer(query, "memory", 0),

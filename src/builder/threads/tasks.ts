@@ -45,16 +45,17 @@ async function* until(signal: AbortSignal, source: ByteStream): ByteStream {
   }
 }
 
-/** Unpacks an archive, plain or compressed, into a directory; everything is root's. */
+/** Unpacks an archive, plain or compressed, into a directory; everything is root's, unless owners are to be kept. */
 async function unpack(
-  { directory }: { readonly directory: string },
+  { directory, keepOwners = false }: { readonly directory: string; readonly keepOwners?: boolean },
   { body, kernel, signal }: TaskContext,
 ): Promise<void> {
   const root = openRoot(directory);
   const tree = new TargetTree(root);
   try {
     const reader = new TarReader(until(signal, await decompress(body)));
-    const options = { whiteouts: "keep", owner: { uid: 0, gid: 0 } } as const;
+    const owner = keepOwners ? undefined : { uid: 0, gid: 0 };
+    const options = { whiteouts: "keep", owner } as const;
     await new Extractor(tree, kernel, options).extract(reader);
     await reader.drain();
   } finally {

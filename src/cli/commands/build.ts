@@ -132,6 +132,7 @@ function queryOf(parsed: Parsed, dockerfile: string, remote: string | undefined)
     platform: parsed.text("platform") || undefined,
     nocache: parsed.on("no-cache") || undefined,
     pull: parsed.on("pull") || undefined,
+    "berth-allow": parsed.all("allow").join(",") || undefined,
     "berth-events": 1,
     "berth-explain": parsed.on("explain") || undefined,
     "berth-keep-failed": parsed.on("debug-on-failure") || undefined,
@@ -335,6 +336,12 @@ export const command: Command = {
   args: [1, 1],
   flags: [
     flag("add-host", "", "list", 'Add a custom host-to-IP mapping (format: "host:ip")'),
+    flag(
+      "allow",
+      "",
+      "stringArray",
+      'Allow extra privileged entitlement (e.g., "network.host", "security.insecure")',
+    ),
     flag("build-arg", "", "list", "Set build-time variables"),
     flag(
       "build-context",
