@@ -19,7 +19,8 @@ export interface CliHooks {
   readonly migrate: MigrateHook;
 }
 
-const globalFlags = [
+/** Flags before the command. */
+export const globalFlags = [
   flag("host", "H", "list", "Daemon socket to connect to"),
   flag("context", "c", "string", "Name of the context to use to connect to the daemon"),
   flag("config", "", "string", "Location of client config files"),
@@ -65,8 +66,13 @@ async function withoutRoute(words: readonly string[], group: string): Promise<nu
     return 0;
   }
   const parent = group === "" ? "berth" : `berth ${group}`;
+  const { meantCommand } = await import("./suggest.ts");
+  const known = routes
+    .filter(({ path, short }) => short !== "" && (group === "" || path.startsWith(`${group} `)))
+    .map(({ path }) => path.split(" ")[group === "" ? 0 : 1] ?? "");
+  const meant = meantCommand(unknown, known);
   err(
-    `berth: unknown command: ${parent} ${unknown}\n\nRun '${parent} --help' for more information\n`,
+    `berth: unknown command: ${parent} ${unknown}\n${meant}\nRun '${parent} --help' for more information\n`,
   );
   return 1;
 }
@@ -103,14 +109,17 @@ async function runRoute(
     const counted = error.message.startsWith("berth:");
     // Docker's own texts differ in this word.
     const see = counted && error.message.includes(" at least ") ? "See" : "Run";
+    const { meantFlag } = await import("./suggest.ts");
+    const names = command.flags.filter(({ hidden }) => !hidden).map((one) => one.name);
     err(
-      `${error.message}\n\nUsage:  ${name} ${command.usage}\n\n${see} '${name} --help' for more information\n`,
+      `${error.message}\n${meantFlag(error.message, names)}\nUsage:  ${name} ${command.usage}\n\n${see} '${name} --help' for more information\n`,
     );
     return counted ? 1 : 125;
   }
+  let client: ApiClient | undefined;
   try {
     const host = command.local ? nobody : await targetOf(target, process.env);
-    const client = new ApiClient(host, async (error) => {
+    client = new ApiClient(host, async (error) => {
       if (host.explicit) throw unreachable(host.url, error);
       await hooks.startDaemon();
       return true;
@@ -119,7 +128,11 @@ async function runRoute(
     client.close();
     return status;
   } catch (error) {
-    return report(name, command, error);
+    const status = report(name, command, error);
+    if (client !== undefined && error instanceof ApiError)
+      err(await (await import("./suggest.ts")).meantObject(client, error));
+    client?.close();
+    return status;
   }
 }
 

@@ -80,10 +80,11 @@ export class ExitError extends Error {
   }
 }
 
-/** Does something to each name; prints each failure, and returns 1 when there was one. */
+/** Does something to each name; prints each failure, and returns 1 when there was one. With a client, names are suggested. */
 export async function forEachName(
   names: readonly string[],
   act: (name: string) => Promise<void>,
+  client?: ApiClient,
 ): Promise<number> {
   const { err } = await import("./output.ts");
   const { describeError } = await import("./failure.ts");
@@ -94,6 +95,8 @@ export async function forEachName(
     } catch (error) {
       status = 1;
       err(`${describeError(error)}\n`);
+      if (client !== undefined)
+        err(await (await import("./suggest.ts")).meantObject(client, error));
     }
   }
   return status;
@@ -106,9 +109,13 @@ export function actOnEach(
   action: string,
   query: Query = {},
 ): Promise<number> {
-  return forEachName(names, async (name) => {
-    const { out } = await import("./output.ts");
-    await client.json("POST", `/containers/${encodeURIComponent(name)}/${action}`, { query });
-    out(`${name}\n`);
-  });
+  return forEachName(
+    names,
+    async (name) => {
+      const { out } = await import("./output.ts");
+      await client.json("POST", `/containers/${encodeURIComponent(name)}/${action}`, { query });
+      out(`${name}\n`);
+    },
+    client,
+  );
 }

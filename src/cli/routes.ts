@@ -14,6 +14,7 @@ export interface Route {
 /** The groups, with what they manage. */
 export const groups: Readonly<Record<string, string>> = {
   builder: "Manage builds",
+  buildx: "Manage builds, by the name of docker's plugin",
   container: "Manage containers",
   context: "Manage contexts",
   image: "Manage images",
@@ -280,6 +281,12 @@ export const routes: readonly Route[] = [
     async () => ({ command: (await import("./commands/registry.ts")).commands.collect }),
   ),
   ...contextRoutes(),
+  ...spellings(
+    "completion",
+    "Print a shell's completion script",
+    () => import("./commands/completion.ts"),
+  ),
+  ...spellings("__complete", "", () => import("./commands/complete.ts")),
   ...spellings("system dial-stdio", "", () => import("./commands/dial-stdio.ts")),
   ...spellings(
     "network ls, network list",

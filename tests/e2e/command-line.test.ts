@@ -175,3 +175,22 @@ test("volumes as JSON and by templates have the fields of docker's command line"
   }
   expect((await daemon.berth("volume", "rm", "listed")).status).toBe(0);
 });
+
+test("a person is told what may have been meant; a script gets docker's words", async () => {
+  await daemon.berth("create", "--name", "webserver", "busybox", "true");
+  for (const [words, meant] of [
+    [["satrt", "x"], "Did you mean start?"],
+    [["container", "inspetc"], "Did you mean inspect?"],
+    [["run", "--detatch", "busybox"], "Did you mean --detach?"],
+    [["rm", "websever"], "Did you mean webserver?"],
+    [["logs", "webservr"], "Did you mean webserver?"],
+    [["run", "--rm", "busybx"], ""],
+  ] as const) {
+    const session = daemon.onTerminal(...words);
+    if (meant !== "") await session.see(meant);
+    expect(await session.ended()).not.toBe(0);
+    const script = await daemon.berth(...words);
+    expect(script.out + script.err).not.toContain("Did you mean");
+  }
+  await daemon.berth("rm", "webserver");
+});

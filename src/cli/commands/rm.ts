@@ -21,12 +21,16 @@ export const command: Command = {
       link: parsed.on("link") || undefined,
       v: parsed.on("volumes") || undefined,
     };
-    return forEachName(parsed.args, async (name) => {
-      // docker rm /name means the same as docker rm name.
-      const plain = name.replace(/^\/+/, "");
-      if (plain === "") throw new Error("Container name cannot be empty");
-      await client.json("DELETE", `/containers/${encodeURIComponent(plain)}`, { query });
-      out(`${name}\n`);
-    });
+    return forEachName(
+      parsed.args,
+      async (name) => {
+        // docker rm /name means the same as docker rm name.
+        const plain = name.replace(/^\/+/, "");
+        if (plain === "") throw new Error("Container name cannot be empty");
+        await client.json("DELETE", `/containers/${encodeURIComponent(plain)}`, { query });
+        out(`${name}\n`);
+      },
+      client,
+    );
   },
 };

@@ -21,10 +21,14 @@ export const command: Command = {
     const start = (name: string) =>
       client.json<void>("POST", `/containers/${encodeURIComponent(name)}/start`);
     if (!parsed.on("attach") && !parsed.on("interactive"))
-      return forEachName(parsed.args, async (name) => {
-        await start(name);
-        out(`${name}\n`);
-      });
+      return forEachName(
+        parsed.args,
+        async (name) => {
+          await start(name);
+          out(`${name}\n`);
+        },
+        client,
+      );
     if (parsed.args.length > 1)
       throw new Error("you cannot start and attach multiple containers at once");
     const path = `/containers/${encodeURIComponent(parsed.args[0] ?? "")}/json`;

@@ -163,16 +163,20 @@ export const command: Command = {
       RestartPolicy: restart === "" ? undefined : parseRestart(restart),
       Berth: changesOf(parsed),
     };
-    return forEachName(parsed.args, async (name) => {
-      const { Warnings, Berth } = await client.json<Answer>(
-        "POST",
-        `/containers/${encodeURIComponent(name)}/update`,
-        { body },
-      );
-      out(`${name}\n`);
-      for (const warning of Warnings ?? []) err(`${warning}\n`);
-      if (body.Berth !== undefined && Berth !== undefined)
-        err(`${name}: at the next start: ${Berth.RestartPending.join(", ")}\n`);
-    });
+    return forEachName(
+      parsed.args,
+      async (name) => {
+        const { Warnings, Berth } = await client.json<Answer>(
+          "POST",
+          `/containers/${encodeURIComponent(name)}/update`,
+          { body },
+        );
+        out(`${name}\n`);
+        for (const warning of Warnings ?? []) err(`${warning}\n`);
+        if (body.Berth !== undefined && Berth !== undefined)
+          err(`${name}: at the next start: ${Berth.RestartPending.join(", ")}\n`);
+      },
+      client,
+    );
   },
 };

@@ -90,12 +90,16 @@ const remove: Command = {
   args: [1, Number.POSITIVE_INFINITY],
   flags: [flag("force", "f", "bool", "Force the removal of one or more volumes")],
   run: ({ client }, parsed) =>
-    forEachName(parsed.args, async (name) => {
-      await client.json("DELETE", `/volumes/${name}`, {
-        query: { force: parsed.on("force") || undefined },
-      });
-      out(`${name}\n`);
-    }),
+    forEachName(
+      parsed.args,
+      async (name) => {
+        await client.json("DELETE", `/volumes/${name}`, {
+          query: { force: parsed.on("force") || undefined },
+        });
+        out(`${name}\n`);
+      },
+      client,
+    ),
 };
 
 /** The commands by what follows `volume`. */

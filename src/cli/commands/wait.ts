@@ -11,10 +11,14 @@ export const command: Command = {
   args: [1, Number.POSITIVE_INFINITY],
   flags: [],
   run({ client }, parsed) {
-    return forEachName(parsed.args, async (name) => {
-      const path = `/containers/${encodeURIComponent(name)}/wait`;
-      const result = await client.json<{ StatusCode: number }>("POST", path);
-      out(`${result.StatusCode}\n`);
-    });
+    return forEachName(
+      parsed.args,
+      async (name) => {
+        const path = `/containers/${encodeURIComponent(name)}/wait`;
+        const result = await client.json<{ StatusCode: number }>("POST", path);
+        out(`${result.StatusCode}\n`);
+      },
+      client,
+    );
   },
 };

@@ -1,0 +1,103 @@
+/**
+ * What somebody may have meant, for a person at a terminal; scripts get docker's words and nothing else.
+ */
+import { isatty } from "node:tty";
+import { type ApiClient, ApiError } from "../client/index.ts";
+
+/** As many letters may be wrong for each so many that there are. */
+const LETTERS_A_MISTAKE = 3;
+
+/** How many letters must be added, taken away, changed or swapped with their neighbours to make one word of the other. */
+export function distance(a: string, b: string): number {
+  let [before, last]: [number[], number[]] = [
+    [],
+    Array.from({ length: b.length + 1 }, (_, at) => at),
+  ];
+  for (let row = 1; row <= a.length; row++) {
+    const now = [row];
+    for (let column = 1; column <= b.length; column++) {
+      const same = a[row - 1] === b[column - 1];
+      let least = Math.min(
+        (last[column] ?? 0) + 1,
+        (now[column - 1] ?? 0) + 1,
+        (last[column - 1] ?? 0) + (same ? 0 : 1),
+      );
+      const swapped = a[row - 1] === b[column - 2] && a[row - 2] === b[column - 1];
+      if (row > 1 && column > 1 && swapped) least = Math.min(least, (before[column - 2] ?? 0) + 1);
+      now.push(least);
+    }
+    [before, last] = [last, now];
+  }
+  return last[b.length] ?? 0;
+}
+
+/** The word that is near enough to have been meant. */
+export function nearest(word: string, words: readonly string[]): string | undefined {
+  const most = Math.max(1, Math.floor(word.length / LETTERS_A_MISTAKE));
+  const [best] = words
+    .map((one) => ({ one, far: distance(word.toLowerCase(), one.toLowerCase()) }))
+    .filter(({ one, far }) => far <= most && one !== word)
+    .toSorted((x, y) => x.far - y.far || (x.one < y.one ? -1 : 1));
+  return best?.one;
+}
+
+function hint(word: string, words: readonly string[], more = ""): string {
+  if (!isatty(2)) return "";
+  const meant = nearest(word, words);
+  return meant === undefined ? "" : `Did you mean ${more}${meant}?\n`;
+}
+
+/** For a command that there is not. */
+export function meantCommand(word: string, words: readonly string[]): string {
+  return hint(word, words);
+}
+
+/** For a flag that there is not, by pflag's message. */
+export function meantFlag(message: string, names: readonly string[]): string {
+  const word = /^unknown flag: --(.+)$/.exec(message)?.[1];
+  return word === undefined ? "" : hint(word, names, "--");
+}
+
+/** For an object that the daemon does not have, by its message; asks for those that there are. */
+export async function meantObject(client: ApiClient, error: unknown): Promise<string> {
+  if (!isatty(2) || !(error instanceof ApiError) || error.status !== 404) return "";
+  const match =
+    /^(?:No such (container|image): |get (\S+): no such volume|network (\S+) not found)(.*)/i.exec(
+      error.message,
+    );
+  if (match === null) return "";
+  const [, kind, volume, network, rest = ""] = match;
+  const word = volume ?? network ?? rest.trim();
+  try {
+    return hint(
+      word,
+      await namesLike(client, volume ? "volume" : network ? "network" : (kind ?? "")),
+    );
+  } catch {
+    // The first error is the one to tell of.
+    return "";
+  }
+}
+
+async function namesLike(client: ApiClient, kind: string): Promise<string[]> {
+  switch (kind.toLowerCase()) {
+    case "container": {
+      const query = { all: true };
+      const all = await client.json<{ Names: string[] }[]>("GET", "/containers/json", { query });
+      return all.flatMap(({ Names }) => Names.map((name) => name.replace(/^\//, "")));
+    }
+    case "image": {
+      const all = await client.json<{ RepoTags: string[] | null }[]>("GET", "/images/json");
+      return all.flatMap(({ RepoTags }) => RepoTags ?? []);
+    }
+    case "volume": {
+      const { Volumes } = await client.json<{ Volumes: { Name: string }[] | null }>(
+        "GET",
+        "/volumes",
+      );
+      return (Volumes ?? []).map(({ Name }) => Name);
+    }
+    default:
+      return (await client.json<{ Name: string }[]>("GET", "/networks")).map(({ Name }) => Name);
+  }
+}
