@@ -184,10 +184,9 @@ test("a person is told what may have been meant; a script gets docker's words", 
     [["run", "--detatch", "busybox"], "Did you mean --detach?"],
     [["rm", "websever"], "Did you mean webserver?"],
     [["logs", "webservr"], "Did you mean webserver?"],
-    [["run", "--rm", "busybx"], ""],
   ] as const) {
     const session = daemon.onTerminal(...words);
-    if (meant !== "") await session.see(meant);
+    await session.see(meant);
     expect(await session.ended()).not.toBe(0);
     const script = await daemon.berth(...words);
     expect(script.out + script.err).not.toContain("Did you mean");
