@@ -286,6 +286,11 @@ export const routes: readonly Route[] = [
     "Print a shell's completion script",
     () => import("./commands/completion.ts"),
   ),
+  ...spellings(
+    "doctor",
+    "Check what this host has for containers, and say what is missing",
+    () => import("./commands/doctor.ts"),
+  ),
   ...spellings("__complete", "", () => import("./commands/complete.ts")),
   ...spellings("system dial-stdio", "", () => import("./commands/dial-stdio.ts")),
   ...spellings(

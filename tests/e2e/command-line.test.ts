@@ -193,3 +193,18 @@ test("a person is told what may have been meant; a script gets docker's words", 
   }
   await daemon.berth("rm", "webserver");
 });
+
+test("doctor looks at this host, with a daemon and without one", async () => {
+  const done = await daemon.berth("doctor", "--data-root", `${daemon.directory}/data`);
+  expect([done.status, done.err]).toEqual([0, ""]);
+  expect(done.out).toMatch(/^ok {4}Kernel: Linux \d/);
+  expect(done.out).toContain("Daemon: version ");
+  const env = { BERTH_HOST: "unix:///nonexistent/s" };
+  const alone = await daemon.berthWith({ env }, "doctor", "--format", "json");
+  const lines = alone.out
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { Check: string });
+  expect(lines.map(({ Check }) => Check)).toContain("Control groups");
+  expect(alone.out).toContain("none answers");
+});

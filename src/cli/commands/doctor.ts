@@ -1,0 +1,64 @@
+/**
+ * `berth doctor`: whether this host has what containers need.
+ */
+import { ApiClient } from "../../client/index.ts";
+import type { Command } from "../command.ts";
+import { checksFor, type Finding } from "../doctor/checks.ts";
+import { thisHost } from "../doctor/host.ts";
+import { flag } from "../flags.ts";
+import { out } from "../output.ts";
+import { type TargetFlags, targetOf } from "../target.ts";
+
+const marks = { ok: "ok  ", warn: "WARN", fail: "FAIL" } as const;
+
+function askDaemon(target: TargetFlags) {
+  return async () => {
+    try {
+      const client = new ApiClient(await targetOf(target, process.env), async () => false);
+      const info = await client.json<{ ServerVersion?: string; Warnings?: string[] | null }>(
+        "GET",
+        "/info",
+      );
+      client.close();
+      return { version: info.ServerVersion ?? "", warnings: info.Warnings ?? [] };
+    } catch {
+      return undefined;
+    }
+  };
+}
+
+function shown(name: string, { grade, found, means, advice }: Finding): string {
+  const more = [
+    ...(means === undefined ? [] : [`      what it means: ${means}\n`]),
+    ...(advice === undefined ? [] : [`      what to do: ${advice}\n`]),
+  ];
+  return `${marks[grade]}  ${name}: ${found}\n${more.join("")}`;
+}
+
+/** The command. */
+export const command: Command = {
+  usage: "[OPTIONS]",
+  short: "Check what this host has for containers, and say what is missing",
+  args: [0, 0],
+  local: true,
+  flags: [
+    flag("data-root", "", "string", "The daemon's data root", '"/var/lib/berth"'),
+    flag("format", "", "string", 'Format output ("json": a line for each check)'),
+  ],
+  async run({ target }, parsed) {
+    const host = thisHost(askDaemon(target));
+    const isJson = parsed.text("format") === "json";
+    let failed = 0;
+    for (const { name, run } of checksFor(parsed.text("data-root", "/var/lib/berth"))) {
+      const finding = await run(host);
+      if (finding.grade === "fail") failed++;
+      const { grade, found, means, advice } = finding;
+      if (isJson)
+        out(
+          `${JSON.stringify({ Check: name, Grade: grade, Found: found, Means: means, Do: advice })}\n`,
+        );
+      else out(shown(name, finding));
+    }
+    return failed > 0 ? 1 : 0;
+  },
+};

@@ -1,0 +1,99 @@
+import { expect, test } from "bun:test";
+import { checksFor, type Finding } from "./checks.ts";
+import type { HostView } from "./host.ts";
+
+const healthy: Readonly<Record<string, string>> = {
+  "/proc/filesystems": "nodev\tproc\nnodev\toverlay\n\text4\n",
+  "/sys/fs/cgroup/cgroup.controllers": "cpuset cpu io memory pids\n",
+  "/proc/sys/net/ipv4/ip_forward": "1\n",
+  "/proc/sys/user/max_user_namespaces": "65536\n",
+  "/proc/self/status": "Name:\tx\nSeccomp:\t0\nSeccomp_filters:\t0\n",
+  "/proc/sys/fs/inotify/max_user_instances": "1024\n",
+  "/lib/modules/6.1.0/modules.dep": "kernel/net/bridge/bridge.ko: \nkernel/drivers/net/veth.ko:\n",
+  "/lib/modules/6.1.0/modules.builtin": "kernel/net/netfilter/nf_tables.ko\n",
+  ...Object.fromEntries(
+    ["mnt", "pid", "net", "ipc", "uts", "user"].map((name) => [`/proc/self/ns/${name}`, ""]),
+  ),
+};
+
+/** A host with files over or without (undefined) those of a healthy one. */
+function hostWith(
+  files: Readonly<Record<string, string | undefined>> = {},
+  more: Partial<HostView> = {},
+): HostView {
+  const all: Readonly<Record<string, string | undefined>> = { ...healthy, ...files };
+  return {
+    read: (path) => all[path],
+    exists: (path) => all[path] !== undefined,
+    writable: () => true,
+    fileSystem: () => ({ magic: 0xef53, freeBytes: 100 * (1 << 30) }),
+    program: () => undefined,
+    kernel: "6.1.0",
+    uid: 0,
+    environment: {},
+    daemon: async () => undefined,
+    ...more,
+  };
+}
+
+async function findings(host: HostView): Promise<Record<string, Finding>> {
+  const all = await Promise.all(
+    checksFor("/var/lib/berth").map(async ({ name, run }) => [name, await run(host)] as const),
+  );
+  return Object.fromEntries(all);
+}
+
+async function notWell(host: HostView): Promise<string[]> {
+  return Object.entries(await findings(host))
+    .filter(([, { grade }]) => grade !== "ok")
+    .map(([name, { grade }]) => `${name} ${grade}`);
+}
+
+test("a healthy host has nothing to be told of", async () => {
+  expect(await notWell(hostWith())).toEqual([]);
+});
+
+test("each thing that is missing is found by itself, with what to do", async () => {
+  const mountinfo = ["cpu,cpuacct", "cpuset", "memory", "pids", "devices"]
+    .map((name) => `30 20 0:30 / /sys/fs/cgroup/${name} rw - cgroup cgroup rw,${name}`)
+    .join("\n");
+  const v1 = { "/sys/fs/cgroup/cgroup.controllers": undefined };
+  const cases: [HostView, string[]][] = [
+    [hostWith({}, { kernel: "4.19.0" }), ["Kernel fail", "Network fail"]],
+    [hostWith({ "/proc/self/ns/net": undefined }), ["Namespaces fail"]],
+    [hostWith({ "/proc/sys/user/max_user_namespaces": "0\n" }), ["Namespaces warn"]],
+    [hostWith({ "/sys/fs/cgroup/cgroup.controllers": "cpu pids" }), ["Control groups warn"]],
+    [hostWith(v1), ["Control groups fail"]],
+    [hostWith({ ...v1, "/proc/self/mountinfo": mountinfo }), []],
+    [
+      hostWith({ ...v1, "/proc/self/mountinfo": mountinfo.replaceAll("memory", "misc") }),
+      ["Control groups warn"],
+    ],
+    [hostWith({ "/proc/filesystems": "ext4\n" }), ["Storage warn"]],
+    [hostWith({}, { fileSystem: () => ({ magic: 0x6969, freeBytes: 2 ** 40 }) }), ["Storage warn"]],
+    [hostWith({}, { fileSystem: () => ({ magic: 0xef53, freeBytes: 2 ** 31 }) }), ["Room warn"]],
+    [hostWith({}, { fileSystem: () => ({ magic: 0xef53, freeBytes: 1000 }) }), ["Room fail"]],
+    [hostWith({ "/lib/modules/6.1.0/modules.dep": "" }), ["Network fail"]],
+    [
+      hostWith({
+        "/lib/modules/6.1.0/modules.dep": "",
+        "/proc/kallsyms": "0 t br_add_if\n0 t veth_xmit\n",
+      }),
+      [],
+    ],
+    [hostWith({ "/proc/sys/net/ipv4/ip_forward": "0\n" }), ["IP forwarding warn"]],
+    [hostWith({ "/var/run/docker.pid": "1" }), ["Others here warn"]],
+    [hostWith({ "/proc/self/status": "" }), ["Seccomp warn"]],
+    [hostWith({ "/proc/sys/fs/inotify/max_user_instances": "128\n" }), ["Kernel limits warn"]],
+    [hostWith({}, { uid: 1000, writable: () => false }), ["Rights fail"]],
+    [
+      hostWith({}, { daemon: async () => ({ version: "1", warnings: ["WARNING: No swap"] }) }),
+      ["Daemon warn"],
+    ],
+  ];
+  for (const [host, expected] of cases) {
+    expect(await notWell(host)).toEqual(expected);
+    for (const { grade, means = "", advice = "" } of Object.values(await findings(host)))
+      expect(grade === "ok" || (means.length > 5 && advice.length > 5)).toBe(true);
+  }
+});

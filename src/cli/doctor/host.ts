@@ -1,0 +1,68 @@
+/**
+ * What the checks see of a host: files, file systems, programs. Tests give hosts of their own.
+ */
+import { accessSync, constants, readFileSync, statfsSync } from "node:fs";
+import { release } from "node:os";
+
+/** A host, read-only. */
+export interface HostView {
+  /** A file's text, or undefined when it cannot be read. */
+  read(path: string): string | undefined;
+  exists(path: string): boolean;
+  /** Whether this process may write there. */
+  writable(path: string): boolean;
+  /** The file system below a path that may not be there yet. */
+  fileSystem(path: string): { readonly magic: number; readonly freeBytes: number } | undefined;
+  /** Where a program is. */
+  program(name: string): string | undefined;
+  /** Such as "6.18.5-amd64". */
+  readonly kernel: string;
+  readonly uid: number;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What a daemon says at a socket; undefined when nobody answers. */
+  daemon(): Promise<{ readonly version: string; readonly warnings: readonly string[] } | undefined>;
+}
+
+function nearestThere(path: string): string {
+  for (let at = path; at !== "/" && at !== ""; at = at.slice(0, at.lastIndexOf("/")))
+    if (isThere(at, constants.F_OK)) return at;
+  return "/";
+}
+
+function isThere(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** This host. */
+export function thisHost(daemon: HostView["daemon"]): HostView {
+  return {
+    read(path) {
+      try {
+        return readFileSync(path, "utf8");
+      } catch {
+        return undefined;
+      }
+    },
+    exists: (path) => isThere(path, constants.F_OK),
+    writable: (path) => isThere(nearestThere(path), constants.W_OK),
+    fileSystem(path) {
+      try {
+        const { type, bavail, bsize } = statfsSync(nearestThere(path));
+        return { magic: type, freeBytes: bavail * bsize };
+      } catch {
+        return undefined;
+      }
+    },
+    program: (name) =>
+      Bun.which(name, { PATH: `${process.env.PATH}:/usr/sbin:/sbin` }) ?? undefined,
+    kernel: release(),
+    uid: process.getuid?.() ?? 0,
+    environment: process.env,
+    daemon,
+  };
+}
