@@ -13,7 +13,9 @@ import type {
   ImageHistoryResponseItem,
   ImageInspect,
   ImageSummary,
+  IPAMConfig,
   Network,
+  NetworkCreateResponse,
   SystemInfo,
   SystemVersion,
   Volume,
@@ -62,6 +64,8 @@ export type ContainersPort = Pick<
   | "copyOut"
   | "copyIn"
   | "removeLink"
+  | "connect"
+  | "disconnect"
 >;
 
 /** Who asks a registry. Everything empty: nobody in particular. */
@@ -197,9 +201,37 @@ export interface VolumesPort {
   remove(name: string, force: boolean): Promise<string>;
 }
 
-/** Networks: to look at. */
+/** What a network is to be, in the API's own names. */
+export interface NetworkWish {
+  readonly Name?: string | undefined;
+  readonly Driver?: string | undefined;
+  readonly Scope?: string | undefined;
+  readonly Internal?: boolean | undefined;
+  readonly Attachable?: boolean | undefined;
+  readonly Ingress?: boolean | undefined;
+  readonly ConfigOnly?: boolean | undefined;
+  readonly ConfigFrom?: { readonly Network?: string | undefined } | undefined;
+  readonly EnableIPv4?: boolean | undefined;
+  readonly EnableIPv6?: boolean | undefined;
+  readonly IPAM?:
+    | {
+        readonly Driver?: string | undefined;
+        readonly Options?: Readonly<Record<string, string>> | undefined;
+        readonly Config?: readonly IPAMConfig[] | undefined;
+      }
+    | undefined;
+  readonly Options?: Readonly<Record<string, string>> | undefined;
+  readonly Labels?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Networks. References are names, ids and the beginnings of those. */
 export interface NetworksPort {
   list(filters: QueryFilters): Network[];
+  get(reference: string): Network;
+  create(wish: NetworkWish): Promise<NetworkCreateResponse>;
+  remove(reference: string): Promise<void>;
+  /** `dryRun`: only says which. */
+  prune(selection: Selection, dryRun: boolean): Promise<{ readonly NetworksDeleted: string[] }>;
 }
 
 /** The daemon itself. */

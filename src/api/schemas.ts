@@ -2,7 +2,12 @@
  * The bodies of requests: which fields matter and of which type they must be. Everything else is ignored.
  */
 import { z } from "zod";
-import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
+import type {
+  ContainerConfig,
+  EndpointSettings,
+  HostConfig,
+  NetworkingConfig,
+} from "../spec/engine-api.ts";
 import type { ContainerChanges } from "../spec/extensions.ts";
 
 /** No system call takes a NUL byte: it is refused here for all fields. */
@@ -174,6 +179,8 @@ const endpoint = z.looseObject({
   MacAddress: name.optional(),
   Aliases: strings.optional(),
   Links: strings.optional(),
+  DriverOpts: textMap.optional(),
+  GwPriority: int.optional(),
   IPAMConfig: options({ IPv4Address: name, IPv6Address: name, LinkLocalIPs: strings }),
 });
 
@@ -257,3 +264,34 @@ export const authBody = z
 export const volumeBody = z
   .object({ Name: name, Driver: name, DriverOpts: textMap, Labels: textMap })
   .partial();
+
+const subnet = z
+  .object({ Subnet: name, IPRange: name, Gateway: name, AuxiliaryAddresses: textMap })
+  .partial();
+
+/** The body of /networks/create. */
+export const networkBody = z
+  .object({
+    Name: name,
+    Driver: name,
+    Scope: name,
+    Internal: flag,
+    Attachable: flag,
+    Ingress: flag,
+    ConfigOnly: flag,
+    ConfigFrom: z.object({ Network: name }).partial(),
+    IPAM: z.object({ Driver: name, Config: z.array(subnet).max(64), Options: textMap }).partial(),
+    EnableIPv4: flag,
+    EnableIPv6: flag,
+    Options: textMap,
+    Labels: textMap,
+  })
+  .partial();
+
+/** The body of /networks/{id}/connect. */
+export const connectBody = z
+  .object({ Container: name, EndpointConfig: endpoint })
+  .partial() as unknown as z.ZodType<{ Container?: string; EndpointConfig?: EndpointSettings }>;
+
+/** The body of /networks/{id}/disconnect. */
+export const disconnectBody = z.object({ Container: name, Force: flag }).partial();

@@ -16,6 +16,7 @@ import { containerRoutes } from "./routes/containers.ts";
 import { diskRoutes } from "./routes/disk.ts";
 import { imageRoutes } from "./routes/images.ts";
 import { laterRoutes } from "./routes/later.ts";
+import { networkRoutes } from "./routes/networks.ts";
 import { ownRegistryRoutes } from "./routes/own-registry.ts";
 import { registryRoutes } from "./routes/registry.ts";
 import { streamRoutes } from "./routes/streams.ts";
@@ -172,6 +173,7 @@ export class ApiServer {
       ...streamRoutes,
       ...imageRoutes,
       ...systemRoutes,
+      ...networkRoutes,
       ...swarmRoutes,
       ...buildRoutes,
       ...laterRoutes,

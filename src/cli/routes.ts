@@ -293,9 +293,19 @@ export const routes: readonly Route[] = [
   ),
   ...spellings("__complete", "", () => import("./commands/complete.ts")),
   ...spellings("system dial-stdio", "", () => import("./commands/dial-stdio.ts")),
-  ...spellings(
-    "network ls, network list",
-    "List networks",
-    () => import("./commands/network-list.ts"),
-  ),
+  ...spellings("network create", "Create a network", async () => ({
+    command: (await import("./commands/network.ts")).commands.create,
+  })),
+  ...spellings("network ls, network list", "List networks", async () => ({
+    command: (await import("./commands/network.ts")).commands.list,
+  })),
+  ...spellings("network rm, network remove", "Remove one or more networks", async () => ({
+    command: (await import("./commands/network.ts")).commands.remove,
+  })),
+  ...spellings("network connect", "Connect a container to a network", async () => ({
+    command: (await import("./commands/network.ts")).commands.connect,
+  })),
+  ...spellings("network disconnect", "Disconnect a container from a network", async () => ({
+    command: (await import("./commands/network.ts")).commands.disconnect,
+  })),
 ];

@@ -1,20 +1,37 @@
 /**
  * What a container's start and end mean for volumes and networks, told as their events.
  */
-import type { ContainerRecord } from "./container-record.ts";
+import { attachmentsOf } from "./attachments.ts";
+import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
-import { networkId } from "./views.ts";
+import { networkId } from "./network-ids.ts";
 
-const drivers: Readonly<Record<string, string>> = { none: "null", host: "host", bridge: "bridge" };
+const drivers: Readonly<Record<string, string>> = { none: "null", host: "host" };
 
-function network(deps: EngineDeps, record: ContainerRecord, action: "connect" | "disconnect") {
-  const name = record.hostConfig.NetworkMode ?? "bridge";
+/** That a container is on a network now, or no longer. */
+export function announceNetwork(
+  { events }: Pick<EngineDeps, "events">,
+  { id }: ContainerRecord,
+  { network, name }: AttachmentRecord,
+  action: "connect" | "disconnect",
+): void {
+  const actor = network === "" ? networkId(name) : network;
+  events.emit("network", action, actor, { container: id, name, type: "bridge" });
+}
+
+function announceNetworks(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  action: "connect" | "disconnect",
+) {
+  const name = record.hostConfig.NetworkMode ?? "";
   const type = drivers[name];
   if (type !== undefined)
     deps.events.emit("network", action, networkId(name), { container: record.id, name, type });
+  for (const attachment of attachmentsOf(record)) announceNetwork(deps, record, attachment, action);
 }
 
-/** The volumes and the network that a container has from its start on. */
+/** The volumes and the networks that a container has from its start on. */
 export function announceUse(deps: EngineDeps, record: ContainerRecord): void {
   for (const { volume, driver = "local", target, readOnly, propagation } of record.mounts)
     if (volume !== undefined)
@@ -25,12 +42,12 @@ export function announceUse(deps: EngineDeps, record: ContainerRecord): void {
         "read/write": String(!readOnly),
         propagation,
       });
-  network(deps, record, "connect");
+  announceNetworks(deps, record, "connect");
 }
 
 /** The same at its end. */
 export function announceRelease(deps: EngineDeps, record: ContainerRecord): void {
-  network(deps, record, "disconnect");
+  announceNetworks(deps, record, "disconnect");
   for (const { volume, driver = "local" } of record.mounts)
     if (volume !== undefined)
       deps.events.emit("volume", "unmount", volume, { driver, container: record.id });

@@ -47,6 +47,26 @@ export interface LinkRecord {
   readonly alias: string;
 }
 
+/** A network that a container is to be on whenever it runs. */
+export interface AttachmentRecord {
+  /** The network's id; empty: the default bridge. */
+  readonly network: string;
+  readonly name: string;
+  /** What the interface is called in the container, at every start. */
+  readonly interface: string;
+  /** Names by which others on the network find it, besides its own. */
+  readonly aliases: readonly string[];
+  /** Names that others have for this container alone. */
+  readonly links?: readonly LinkRecord[] | undefined;
+  readonly address?: string | undefined;
+  readonly address6?: string | undefined;
+  readonly linkLocal?: readonly string[] | undefined;
+  readonly mac?: string | undefined;
+  readonly driverOptions?: Readonly<Record<string, string>> | undefined;
+  /** Of several networks the one with the highest leads out. */
+  readonly gatewayPriority?: number | undefined;
+}
+
 /** A mount, resolved at creation. */
 export interface MountRecord {
   readonly type: "bind" | "volume" | "tmpfs" | "image";
@@ -153,16 +173,20 @@ export interface ContainerRecord {
   startOrder?: StartOrderRecord | undefined;
   /** Other containers that it knows by aliases (--link). */
   links?: readonly LinkRecord[] | undefined;
+  /** The networks that it is to be on; undefined: what its network mode says. */
+  attachments?: readonly AttachmentRecord[] | undefined;
   readonly state: StateRecord;
-  /** Present from just before the network is attached until it has been detached. */
+  /** By which it leads out and publishes ports, or the only one. Present from just before the network is attached until it has been detached. */
   endpoint?: EndpointRecord | undefined;
+  /** Its ends on other networks, present as long. */
+  moreEndpoints?: readonly EndpointRecord[] | undefined;
   /** What its shim understands (SHIM_VERSION), from its start on; undefined: 1. */
   shimVersion?: number;
   /** A change of the ports of the running container has begun, and perhaps not been finished. */
   changing?: true | undefined;
   /** Where its cgroup was made at its last start, when that is outside of berth's own group. */
   cgroup?: string | undefined;
-  /** The MAC address that was asked for. */
+  /** The MAC address that was asked for, of a container from before it had attachments. */
   readonly macAddress?: string | undefined;
   restartCount: number;
   /** A user has stopped it since its last start: "unless-stopped" then leaves it alone. */

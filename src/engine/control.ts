@@ -284,10 +284,12 @@ export async function renameContainer(
     );
   const name = allocated(deps, newName);
   deps.registry.rename(container, name);
+  deps.names.changed();
   try {
     deps.database.insist(container.record);
   } catch (error) {
     deps.registry.rename(container, oldName);
+    deps.names.changed();
     throw error;
   }
   deps.events.emit(

@@ -75,8 +75,6 @@ function conflicting(what: string): Error {
   return fault("invalid", "conflicting-options", `conflicting options: ${what}`);
 }
 
-const networkModes = /^(|default|bridge|none|host|container:.+)$/;
-
 /** What a network namespace that is shared with others excludes. `config`: what the user gave, without the image's. */
 export function checkNetwork(config: ContainerConfig, hostConfig: HostConfig): void {
   const { NetworkMode = "", UTSMode, PortBindings = {}, PublishAllPorts } = hostConfig;
@@ -84,8 +82,6 @@ export function checkNetwork(config: ContainerConfig, hostConfig: HostConfig): v
   if (UTSMode === "host" && config.Domainname) throw conflicting("domainname and the UTS mode");
   if (NetworkMode === "container:")
     throw fault("invalid", "network-mode", "invalid container format container:<name|id>");
-  if (!networkModes.test(NetworkMode))
-    throw fault("invalid", "no-such-network", `network ${NetworkMode} not found`);
   const ofContainer = NetworkMode.startsWith("container:");
   if ((ofContainer || NetworkMode === "host") && config.MacAddress)
     throw conflicting("mac-address and the network mode");
@@ -111,38 +107,21 @@ function checkNames({ Dns = [], ExtraHosts = [] }: HostConfig): void {
   }
 }
 
-/** Endpoints of a container that is to be. Throws a Fault "invalid" in Docker's words. */
-export function checkNetworking(
-  config: ContainerConfig,
+/** Addresses of Ethernet that a container is to have. Throws Faults "invalid" in Docker's words. */
+export function checkMacs(
+  { MacAddress }: ContainerConfig,
   { NetworkMode }: HostConfig,
   { EndpointsConfig = {} }: NetworkingConfig,
 ): void {
-  const mode = !NetworkMode || NetworkMode === "default" ? "bridge" : NetworkMode;
-  const refuse = (network: string, reason: string) =>
-    fault(
+  if (MacAddress && !isMac(MacAddress))
+    throw fault("invalid", "mac-address", `invalid MAC address: ${MacAddress}`);
+  const main = EndpointsConfig[NetworkMode || "default"] ?? EndpointsConfig.bridge;
+  if (MacAddress && main?.MacAddress && main.MacAddress !== MacAddress)
+    throw fault(
       "invalid",
-      "endpoint-settings",
-      `invalid config for network ${network}: invalid endpoint settings:\n${reason}`,
+      "mac-address",
+      "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
     );
-  for (const [network, endpoint] of Object.entries(EndpointsConfig)) {
-    if ((network === "default" ? "bridge" : network) !== mode)
-      throw fault("invalid", "no-such-network", `network ${network} not found`);
-    const { IPAMConfig: addresses, Aliases = [], MacAddress } = endpoint ?? {};
-    if (addresses?.IPv4Address || addresses?.IPv6Address)
-      throw refuse(network, "user specified IP address is supported on user defined networks only");
-    if (Aliases.length > 0)
-      throw refuse(network, "network-scoped aliases are only supported for user-defined networks");
-    if (MacAddress && config.MacAddress && MacAddress !== config.MacAddress)
-      throw fault(
-        "invalid",
-        "mac-address",
-        "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty",
-      );
-    for (const mac of [MacAddress, config.MacAddress])
-      if (mac && !isMac(mac)) throw fault("invalid", "mac-address", `invalid MAC address: ${mac}`);
-  }
-  if (config.MacAddress && !isMac(config.MacAddress))
-    throw fault("invalid", "mac-address", `invalid MAC address: ${config.MacAddress}`);
 }
 
 const namespaceModes: readonly (readonly [keyof HostConfig, RegExp, string])[] = [

@@ -9,12 +9,13 @@ import { fault } from "../base/errors.ts";
 import { checkPlatform, type ImageRecord } from "../images/index.ts";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
+import { attachmentsFor } from "./attachments.ts";
 import { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import {
   checkConfig,
   checkHostConfig,
-  checkNetworking,
+  checkMacs,
   logConfigOf,
   named,
   sizeLimitOf,
@@ -119,7 +120,6 @@ function recordOf(
   input: CreateInput,
   mounts: ContainerRecord["mounts"],
 ): ContainerRecord {
-  const endpoint = Object.values(input.networking.EndpointsConfig ?? {})[0];
   const shared = input.hostConfig.NetworkMode === "host" || input.hostConfig.UTSMode === "host";
   const hostname = config.Hostname || (shared ? hostHostname() : id.slice(0, 12));
   return {
@@ -140,7 +140,6 @@ function recordOf(
       startedAt: "",
       finishedAt: "",
     },
-    macAddress: config.MacAddress || endpoint?.MacAddress || undefined,
     restartCount: 0,
     hasBeenStarted: false,
   };
@@ -172,7 +171,8 @@ export async function createFrom(
   const config = mergeConfig(input.config, image);
   checkConfig(config);
   checkHostConfig(deps, input.config, config, input.hostConfig);
-  checkNetworking(input.config, input.hostConfig, input.networking);
+  checkMacs(input.config, input.hostConfig, input.networking);
+  const attachments = attachmentsFor(deps, input.config, input.hostConfig, input.networking);
   const wishes = labelWishes(input.config.Labels ?? {});
   const links = linksFor(deps.registry, input.hostConfig);
   const inherited = inheritedMounts(
@@ -195,6 +195,7 @@ export async function createFrom(
     const record = {
       ...recordOf(deps, id, name, image, config, input, mounts),
       links,
+      attachments,
       ...wishes,
     };
     checkAttributes(record);

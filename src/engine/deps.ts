@@ -6,7 +6,7 @@ import type { Trash } from "../base/trash.ts";
 import type { ImageStore } from "../images/index.ts";
 import type { Kernel } from "../kernel/index.ts";
 import type { LogOptions } from "../logging/index.ts";
-import type { Bridge, Resolver } from "../network/index.ts";
+import type { Networks, Resolver } from "../network/index.ts";
 import type { Cgroups, HostFeatures } from "../runtime/index.ts";
 import type { SnapshotDriver } from "../storage/index.ts";
 import type { VolumeDrivers, VolumeStore } from "../volumes/index.ts";
@@ -15,6 +15,7 @@ import type { Events } from "./events.ts";
 import type { HealthMonitor } from "./health.ts";
 import type { LogCompression } from "./log-compression.ts";
 import type { LogForwarding } from "./log-forwarding.ts";
+import type { NameLookup } from "./name-lookup.ts";
 import type { ContainerRegistry } from "./registry.ts";
 import type { Restarts } from "./restarts.ts";
 import type { Sampler } from "./stats.ts";
@@ -55,8 +56,9 @@ export interface EngineDeps {
   readonly images: ImageStore;
   readonly volumes: VolumeStore;
   readonly volumeDrivers: VolumeDrivers;
-  readonly bridge: Bridge;
+  readonly networks: Networks;
   readonly resolver: Resolver;
+  readonly names: NameLookup;
   /** For containers' files that are to be deleted. */
   readonly trash: Trash;
   readonly database: ContainerDatabase;

@@ -12,6 +12,7 @@ import type { EngineDeps } from "./deps.ts";
 import type { ExitRecord } from "./exit-record.ts";
 import { recordsLost } from "./log-losses.ts";
 import { volumesOf } from "./mounts.ts";
+import { detach } from "./networking.ts";
 import { configuredOf } from "./pending.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
@@ -31,11 +32,10 @@ async function releaseCgroup(deps: EngineDeps, path: string): Promise<void> {
 }
 
 async function releaseNetwork(deps: EngineDeps, record: ContainerRecord): Promise<void> {
-  const { endpoint } = record;
-  if (endpoint !== undefined)
-    await deps.timings.network.time("release", () => deps.bridge.detach(endpoint));
-  record.endpoint = undefined;
+  if (record.endpoint !== undefined)
+    await deps.timings.network.time("release", () => detach(deps, record));
   record.changing = undefined;
+  deps.names.changed();
 }
 
 /** Takes away what only this host sees of a container: its cgroup and the shim's directory. */

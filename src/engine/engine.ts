@@ -13,6 +13,7 @@ import type {
   ContainerStatsResponse,
   ContainerSummary,
   ContainerTopResponse,
+  EndpointSettings,
   FilesystemChange,
 } from "../spec/engine-api.ts";
 import { attributesOf } from "./attributes.ts";
@@ -38,6 +39,7 @@ import { type ContainerFilters, filterContainers } from "./filters.ts";
 import { startContainer } from "./launch.ts";
 import { linksShown, namesByLinks, removeLink } from "./links.ts";
 import { attributesNow, isReadable } from "./log-copy.ts";
+import { connectContainer, disconnectContainer } from "./network-connect.ts";
 import { layerOf, logPath } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
@@ -195,6 +197,16 @@ export class Engine {
 
   removeLink(reference: string): void {
     removeLink(this.deps, reference);
+  }
+
+  /** Puts a container on a network. */
+  connect(reference: string, network: string, settings: EndpointSettings): Promise<void> {
+    return connectContainer(this.deps, this.get(reference), network, settings);
+  }
+
+  /** Takes a container off a network. */
+  disconnect(reference: string, network: string, force: boolean): Promise<void> {
+    return disconnectContainer(this.deps, this.get(reference), network, force);
   }
 
   prune(selection: Selection, dryRun = false): Promise<Pruned> {

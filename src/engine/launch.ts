@@ -8,8 +8,7 @@ import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle } from "../kernel/index.ts";
 import {
-  type Endpoint,
-  hostResolvers,
+  type Attached,
   parseResolvConf,
   RESOLVER_ADDRESS,
   RESOLVER_PORT,
@@ -33,6 +32,7 @@ import type { OciSeccomp, OciSpec } from "../spec/oci-runtime.ts";
 import { planOps, wireConstants } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import { announceUse } from "./announce.ts";
+import { attachmentsOf, usesNames } from "./attachments.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
@@ -51,10 +51,11 @@ import { checkPropagation, devicesOf, readProfile, resourceHostOf, userInImage }
 import { checkLinksRun, hostsText, linkEnvironment, tellLinking } from "./links.ts";
 import { logCopyOf } from "./log-copy.ts";
 import { copyUp } from "./mounts.ts";
+import { upstreamsOf } from "./name-lookup.ts";
+import { attachNetworks, leadingOf } from "./networking.ts";
 import { DEFAULT_PATH, toOciSpec } from "./oci.ts";
 import { subpathsOf } from "./oci-mounts.ts";
 import { cgroupOutside, cgroupPath, layerOf, runDirectory, shimSocket } from "./places.ts";
-import { portWishes } from "./ports.ts";
 import { readHostResolvConf } from "./resolv-conf.ts";
 import { runcPlan } from "./runc.ts";
 import { securityOption } from "./security-options.ts";
@@ -80,9 +81,6 @@ const filters = new Map<string, Promise<Uint8Array>>();
 /** Where the rules of a filter are known by identity, so that they need not be compared. */
 const filterOf = new WeakMap<OciSeccomp, Promise<Uint8Array>>();
 
-/** What the shim is given of the network; without a record the namespace is on no bridge. */
-type Network = Omit<Endpoint, "record"> & Partial<Pick<Endpoint, "record">>;
-
 /** Compiles a filter once for each set of rules. */
 export function compiledFilter(
   deps: Pick<EngineDeps, "kernel">,
@@ -107,7 +105,7 @@ async function compile(deps: Pick<EngineDeps, "kernel">, seccomp: OciSeccomp): P
 }
 
 /** Writes the container's own hosts, hostname and resolv.conf; gives their paths, "" for those that are the host's. */
-function writeFiles(deps: EngineDeps, container: Container, network: Network | undefined) {
+function writeFiles(deps: EngineDeps, container: Container, network: Attached | undefined) {
   const { config, hostConfig, id } = container.record;
   const directory = `${deps.settings.containersDirectory}/${id}`;
   const holder = deps.registry.networkHolder(container.record);
@@ -125,7 +123,11 @@ function writeFiles(deps: EngineDeps, container: Container, network: Network | u
     hostname: `${directory}/hostname`,
     resolvConf: `${directory}/resolv.conf`,
   };
-  const hosts = hostsText(deps, container.record, network?.record?.address);
+  const hosts = hostsText(
+    deps,
+    container.record,
+    network?.endpoint === undefined ? [] : [network.endpoint, ...network.more],
+  );
   const wishes = {
     servers: hostConfig.Dns ?? [],
     search: hostConfig.DnsSearch ?? [],
@@ -133,18 +135,36 @@ function writeFiles(deps: EngineDeps, container: Container, network: Network | u
   };
   writeFileSync(files.hosts, hosts);
   writeFileSync(files.hostname, `${hostname}\n`);
+  const embedded = network?.endpoint !== undefined;
   writeFileSync(
     files.resolvConf,
-    resolvConfFor(parseResolvConf(readHostResolvConf()), wishes, network?.record !== undefined),
+    resolvConfFor(
+      parseResolvConf(readHostResolvConf()),
+      wishes,
+      embedded,
+      usesNames(container.record),
+    ),
   );
   return files;
+}
+
+/** The resolver that a container has on any network. Where it has no way out, no query has one either, with or without a daemon. */
+function resolverOf(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  network: Attached | undefined,
+): Pick<PlanExtras, "dns"> {
+  if (network?.endpoint === undefined) return {};
+  const outward = leadingOf(deps, attachmentsOf(record)) !== undefined;
+  const upstreams = outward ? upstreamsOf(record) : [];
+  return { dns: { address: RESOLVER_ADDRESS, port: RESOLVER_PORT, upstreams } };
 }
 
 function extrasOf(
   deps: EngineDeps,
   container: Container,
   spec: OciSpec,
-  network: Network | undefined,
+  network: Attached | undefined,
   filter: Uint8Array | undefined,
 ): PlanExtras {
   const { record } = container;
@@ -169,26 +189,12 @@ function extrasOf(
     ...(logging === undefined ? {} : { log: logging }),
     exitFile: `${runDirectory(deps.settings, record.id)}/exit`,
     ...(join.oomFile === undefined ? {} : { oomFile: join.oomFile }),
-    ...(network?.record === undefined || hostConfig.Dns?.length
-      ? {}
-      : { dns: { address: RESOLVER_ADDRESS, port: RESOLVER_PORT, upstreams: hostResolvers() } }),
+    ...resolverOf(deps, record, network),
     lowerdirPlus: deps.features.lowerdirPlus,
     init: hostConfig.Init === true,
     subpaths: subpathsOf(record.mounts),
     hostMounts: `/proc/${process.pid}/ns/mnt`,
   };
-}
-
-/** A network namespace of the container's own, on the bridge or with nothing but a loopback. */
-async function networkOf(deps: EngineDeps, record: ContainerRecord): Promise<Network> {
-  const { config, hostConfig } = record;
-  if (hostConfig.NetworkMode !== "bridge" || config.NetworkDisabled === true)
-    return { netns: await deps.bridge.isolated(), claims: [] };
-  return deps.bridge.attach({
-    name: record.name,
-    ports: portWishes(config, hostConfig),
-    mac: record.macAddress,
-  });
 }
 
 /** Containers that a container needs may be about to start by their restart policies, as after a boot: waits a while. */
@@ -207,7 +213,7 @@ async function othersStarted(deps: EngineDeps, record: ContainerRecord): Promise
 async function prepare(
   deps: EngineDeps,
   container: Container,
-): Promise<{ plan: Uint8Array; network: Network | undefined }> {
+): Promise<{ plan: Uint8Array; network: Attached | undefined }> {
   const { record } = container;
   const { hostConfig } = record;
   await othersStarted(deps, record);
@@ -221,10 +227,12 @@ async function prepare(
   await copyUp(deps, layer, record.mounts);
   const network =
     namespaces.network === "own"
-      ? await deps.timings.network.time("allocate", () => networkOf(deps, record))
+      ? await deps.timings.network.time("allocate", () => attachNetworks(deps, record))
       : undefined;
   try {
-    record.endpoint = network?.record;
+    record.endpoint = network?.endpoint;
+    record.moreEndpoints = network?.more;
+    deps.names.changed();
     const spec = toOciSpec({
       record,
       user,
@@ -260,11 +268,11 @@ async function prepare(
   }
 }
 
-function handlesOf(network: Network | undefined): Handle[] {
+function handlesOf(network: Attached | undefined): Handle[] {
   return network === undefined ? [] : [network.netns, ...network.claims];
 }
 
-async function closeHandles(deps: EngineDeps, network: Network | undefined): Promise<void> {
+async function closeHandles(deps: EngineDeps, network: Attached | undefined): Promise<void> {
   const handles = handlesOf(network);
   await Promise.all(handles.map((handle) => deps.kernel.close(handle).catch(() => {})));
 }
@@ -334,7 +342,7 @@ async function joinStreams(socket: string, container: Container): Promise<void> 
 async function launch(
   deps: EngineDeps,
   container: Container,
-  { plan, network }: { readonly plan: Uint8Array; readonly network: Network | undefined },
+  { plan, network }: { readonly plan: Uint8Array; readonly network: Attached | undefined },
 ): Promise<void> {
   const { record } = container;
   const directory = runDirectory(deps.settings, record.id);

@@ -4,26 +4,19 @@
  */
 import { writeFileSync } from "node:fs";
 import { fault } from "../base/errors.ts";
-import { hostsFor } from "../network/index.ts";
+import { type EndpointRecord, hostsFor } from "../network/index.ts";
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
+import { isUserDefined } from "./attachments.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, LinkRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
+import { parseLink } from "./link-text.ts";
+import { endpointOn, endpointsOf } from "./networking.ts";
 import { type ContainerRegistry, noSuchContainer } from "./registry.ts";
 
 interface Port {
   readonly number: number;
   readonly protocol: string;
-}
-
-/** "name", "name:alias", or as inspect shows it "/name:/linking/alias". */
-function parseLink(text: string): { name: string; alias: string } {
-  if (text === "") throw fault("invalid", "link", "empty string specified for links");
-  const [name = "", given, ...more] = text.split(":");
-  if (name === "" || given === "" || more.length > 0)
-    throw fault("invalid", "link", `bad format for links: ${text}`);
-  const alias = given?.startsWith("/") ? (given.split("/").at(-1) ?? "") : (given ?? name);
-  return { name: name.replace(/^\//, ""), alias };
 }
 
 /** A new container's links. Throws Faults in Docker's words. */
@@ -32,6 +25,8 @@ export function linksFor(
   { Links, NetworkMode = "" }: HostConfig,
 ): LinkRecord[] {
   if (!Links?.length) return [];
+  // On a user's network a link is a name there, and no more.
+  if (isUserDefined(NetworkMode)) return [];
   const shared = NetworkMode === "host" || NetworkMode.startsWith("container:");
   if (shared)
     throw fault(
@@ -61,7 +56,7 @@ interface Linked {
 /** Where a link leads; undefined when nothing runs there. */
 function follow(deps: EngineDeps, link: LinkRecord): Linked | undefined {
   const other = deps.registry.find(link.id);
-  const address = other?.running ? other.record.endpoint?.address : undefined;
+  const address = other?.running ? endpointOn(other.record, "")?.address : undefined;
   return other === undefined || address === undefined ? undefined : { link, other, address };
 }
 
@@ -156,15 +151,15 @@ export function linkEnvironment(deps: EngineDeps, record: ContainerRecord): stri
   );
 }
 
-/** The text of a container's /etc/hosts. `address`: its own, if it has one. */
+/** The text of a container's /etc/hosts. `endpoints`: its own. */
 export function hostsText(
   deps: EngineDeps,
   record: ContainerRecord,
-  address: string | undefined,
+  endpoints: readonly EndpointRecord[],
 ): string {
   const { config, hostConfig } = record;
   return hostsFor({
-    address,
+    addresses: endpoints.flatMap(({ address, address6 }) => [address, address6 ?? []].flat()),
     hostname: config.Hostname ?? "",
     domainname: config.Domainname ?? "",
     extra: hostConfig.ExtraHosts ?? [],
@@ -172,7 +167,7 @@ export function hostsText(
       address: linked,
       names: new Set([link.alias, other.record.config.Hostname ?? "", other.record.name]),
     })),
-    gateway: deps.bridge.gateway,
+    gateway: deps.networks.defaultBridge.gateway,
   });
 }
 
@@ -181,10 +176,19 @@ export function tellLinking(deps: EngineDeps, { id }: Container): void {
   for (const { running, record } of deps.registry.all()) {
     if (!running || record.endpoint === undefined) continue;
     if (!record.links?.some((link) => link.id === id)) continue;
-    const path = `${deps.settings.containersDirectory}/${record.id}/hosts`;
-    // In its place: the container has the file itself mounted.
-    writeFileSync(path, hostsText(deps, record, record.endpoint.address));
+    writeHosts(deps, record);
   }
+}
+
+function writeHosts(deps: EngineDeps, record: ContainerRecord): void {
+  const path = `${deps.settings.containersDirectory}/${record.id}/hosts`;
+  // In its place: the container has the file itself mounted.
+  writeFileSync(path, hostsText(deps, record, endpointsOf(record)));
+}
+
+/** Writes a container's own addresses, which are others than before, into its file. */
+export function tellHosts(deps: EngineDeps, { record }: Container): void {
+  writeHosts(deps, record);
 }
 
 /** A container's links as inspect shows them. */

@@ -95,12 +95,17 @@ export async function claimLivePorts(
   const undo = () => retainPorts(shim, endpoint.ports);
   try {
     const claim = claimerFor(shim, withdrawn);
-    const added = await deps.bridge.claimMore(container.record.name, endpoint, missing, claim);
+    const added = await deps.networks.publisher.claim(
+      container.record.name,
+      endpoint,
+      missing,
+      claim,
+    );
     const rest = [...added];
     const ports = kept.flatMap((port) => port ?? rest.shift() ?? []);
     return {
       endpoint: { ...endpoint, ports },
-      publish: () => deps.bridge.republish(endpoint.address, withdrawn, added),
+      publish: () => deps.networks.publisher.republish(endpoint.address, withdrawn, added),
       finish: () => retainPorts(shim, ports),
       undo,
     };

@@ -20,6 +20,7 @@ import {
 import { type ExitRecord, readExitRecord } from "./exit-record.ts";
 import { watchFrozen } from "./frozen.ts";
 import { chainsOf, volumesOf } from "./mounts.ts";
+import { endpointsOf } from "./networking.ts";
 import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
 import { policyHolds } from "./restarts.ts";
 import { followShim } from "./supervision.ts";
@@ -43,7 +44,7 @@ export function liveEndpoints(
 ) {
   return records.flatMap((record) =>
     record.endpoint !== undefined && existsSync(`${runDirectoryOf(record.id)}/shim.sock`)
-      ? [record.endpoint]
+      ? endpointsOf(record)
       : [],
   );
 }

@@ -34,7 +34,7 @@ export function followShim(deps: EngineDeps, container: Container): ShimHandlers
     else if (event.name === "log_lost")
       recordsLost(deps, container, lostBy(event), event.news === 1);
     else if (event.name === "dns_query")
-      deps.resolver.answer(event.message, event.tcp === 1).then(
+      deps.names.answer(container.record, event.message, event.tcp === 1).then(
         (answer) => container.shim?.answerDns(event.id, answer),
         (error) => log.warn("answer a name query", { error }),
       );

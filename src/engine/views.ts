@@ -2,6 +2,7 @@
  * Containers as the API shows them: list and inspect. Pure but for the clock.
  */
 import { humanDuration } from "../base/durations.ts";
+import type { EndpointRecord } from "../network/index.ts";
 import type {
   ContainerInspectResponse,
   ContainerSummary,
@@ -11,27 +12,18 @@ import type {
   NetworkSettings,
 } from "../spec/engine-api.ts";
 import type { BerthState } from "../spec/extensions.ts";
+import { attachmentsOf, dnsNames } from "./attachments.ts";
 import type { Container } from "./container.ts";
-import type { ContainerRecord, MountRecord } from "./container-record.ts";
+import type { AttachmentRecord, ContainerRecord, MountRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
+import { networkId } from "./network-ids.ts";
+import { endpointOn } from "./networking.ts";
 import { configuredOf, pendingFields } from "./pending.ts";
 import { logPath } from "./places.ts";
 import { portList, portMap } from "./ports.ts";
 import { plainEndpoint, wholeConfig, wholeHostConfig } from "./whole-config.ts";
 
 const ZERO_TIME = "0001-01-01T00:00:00Z";
-/** The default bridge's id: it is the same for every daemon, as its name is. */
-export const BRIDGE_ID = new Bun.CryptoHasher("sha256")
-  .update("berth default bridge")
-  .digest("hex");
-
-/** The id of one of the networks that every daemon has. */
-export function networkId(name: string): string {
-  return name === "bridge"
-    ? BRIDGE_ID
-    : new Bun.CryptoHasher("sha256").update(`berth ${name}`).digest("hex");
-}
-
 function healthText({ state: { health } }: ContainerRecord): string {
   if (health === undefined) return "";
   return health.status === "starting" ? " (health: starting)" : ` (${health.status})`;
@@ -77,30 +69,55 @@ function mountPoint(mount: MountRecord): MountPoint {
   };
 }
 
-function endpointOf(record: ContainerRecord): EndpointSettings {
-  const { endpoint } = record;
+function addressesShown(endpoint: EndpointRecord | undefined): EndpointSettings {
   return {
-    ...plainEndpoint,
     MacAddress: endpoint?.mac ?? "",
-    NetworkID: networkId(record.hostConfig.NetworkMode ?? "bridge"),
     EndpointID: endpoint?.endpointId ?? "",
     Gateway: endpoint?.gateway ?? "",
     IPAddress: endpoint?.address ?? "",
     IPPrefixLen: endpoint?.prefix ?? 0,
-    IPv6Gateway: "",
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
+    IPv6Gateway: endpoint?.gateway6 ?? "",
+    GlobalIPv6Address: endpoint?.address6 ?? "",
+    GlobalIPv6PrefixLen: endpoint?.prefix6 ?? 0,
+  };
+}
+
+/** What was asked for of a network. */
+function attachmentShown(record: ContainerRecord, attachment: AttachmentRecord): EndpointSettings {
+  const { network, aliases, links, address, address6, linkLocal, driverOptions } = attachment;
+  const asked = {
+    ...(address === undefined ? {} : { IPv4Address: address }),
+    ...(address6 === undefined ? {} : { IPv6Address: address6 }),
+    ...(linkLocal === undefined ? {} : { LinkLocalIPs: [...linkLocal] }),
+  };
+  const named = network !== "";
+  return {
+    ...plainEndpoint,
+    IPAMConfig: Object.keys(asked).length > 0 ? asked : named ? {} : null,
+    ...(named ? { Aliases: [...aliases], DNSNames: dnsNames(record, attachment) } : {}),
+    ...(links === undefined ? {} : { Links: links.map(({ name, alias }) => `${name}:${alias}`) }),
+    ...(driverOptions === undefined ? {} : { DriverOpts: { ...driverOptions } }),
+    GwPriority: attachment.gatewayPriority ?? 0,
+    NetworkID: named ? network : networkId("bridge"),
+    ...addressesShown(endpointOn(record, network)),
   };
 }
 
 function networksOf(record: ContainerRecord): Record<string, EndpointSettings> {
   const mode = record.hostConfig.NetworkMode ?? "bridge";
   if (mode.startsWith("container:")) return {};
-  return { [mode]: endpointOf(record) };
+  if (mode === "host" || mode === "none")
+    return {
+      [mode]: { ...plainEndpoint, NetworkID: networkId(mode), ...addressesShown(undefined) },
+    };
+  return Object.fromEntries(
+    attachmentsOf(record).map((one) => [one.name, attachmentShown(record, one)]),
+  );
 }
 
 function networkSettings(record: ContainerRecord): NetworkSettings {
-  const own = endpointOf(record);
+  // Docker's older fields are those of the default bridge.
+  const own = addressesShown(endpointOn(record, ""));
   return {
     Bridge: "",
     SandboxID: record.endpoint === undefined ? "" : record.id,
@@ -113,11 +130,11 @@ function networkSettings(record: ContainerRecord): NetworkSettings {
     SecondaryIPv6Addresses: null,
     EndpointID: own.EndpointID,
     Gateway: own.Gateway,
-    GlobalIPv6Address: "",
-    GlobalIPv6PrefixLen: 0,
+    GlobalIPv6Address: own.GlobalIPv6Address,
+    GlobalIPv6PrefixLen: own.GlobalIPv6PrefixLen,
     IPAddress: own.IPAddress,
     IPPrefixLen: own.IPPrefixLen,
-    IPv6Gateway: "",
+    IPv6Gateway: own.IPv6Gateway,
     MacAddress: own.MacAddress,
     Networks: networksOf(record),
   };

@@ -28,11 +28,13 @@ import {
   type EngineSettings,
   Events,
   liveEndpoints,
+  NameLookup,
+  NetworkList,
   recover,
 } from "../engine/index.ts";
 import { ImageStore, type OpenRepository } from "../images/index.ts";
 import { type HostMounts, hostMounts, type Kernel, startKernel } from "../kernel/index.ts";
-import { Bridge, Resolver } from "../network/index.ts";
+import { NetworkStore, Networks, Resolver } from "../network/index.ts";
 import { Repository } from "../registry/index.ts";
 import { Registry, RegistryDatabase } from "../registry-server/index.ts";
 import {
@@ -57,7 +59,7 @@ import {
   parseDaemonOptions,
 } from "./options.ts";
 import { beginServing, ownRegistryPort, readRegistryConfig } from "./own-registry.ts";
-import { imagesPort, networksPort, volumesPort } from "./ports.ts";
+import { imagesPort, volumesPort } from "./ports.ts";
 import { useProxies } from "./proxies.ts";
 import { registryPort } from "./registries.ts";
 import { openStorage, type Storage } from "./storage.ts";
@@ -127,11 +129,16 @@ async function construct(
   const volumes = new VolumeStore(`${options.dataRoot}/volumes`, db);
   const records = database.all();
   const live = liveEndpoints(records, (id) => `${settings.runDirectory}/${id.slice(0, 32)}`);
-  const bridge = await Bridge.open(
+  const networks = await Networks.open(
     kernel,
-    { name: names.bridge, bip: options.bip, mtu: options.mtu, warm: options.warmNetworks },
+    {
+      ...{ bridge: names.bridge, bridgeNamed: options.bridge !== undefined, bip: options.bip },
+      ...{ mtu: options.mtu, warm: options.warmNetworks, pools: options.addressPools },
+    },
+    new NetworkStore(db),
     live,
   );
+  const resolver = new Resolver();
   const { deps, engine } = assembleEngine({
     settings,
     kernel,
@@ -143,8 +150,9 @@ async function construct(
     images,
     volumes,
     volumeDrivers: new VolumeDrivers(volumes, new VolumePlugins(), host),
-    bridge,
-    resolver: new Resolver(),
+    networks,
+    resolver,
+    names: new NameLookup({ registry: containers, networks, resolver }),
     trash: new Trash(`${options.dataRoot}/trash`),
     database,
     registry: containers,
@@ -237,14 +245,14 @@ interface Running {
   metrics: Server | undefined;
 }
 
-async function serve(options: DaemonOptions, running: Running, bridgeName: string): Promise<void> {
+async function serve(options: DaemonOptions, running: Running): Promise<void> {
   const { deps, engine, storage } = running;
   const ports = {
     containers: engine,
     images: imagesPort(deps),
     builds: running.builds,
     volumes: volumesPort(deps),
-    networks: networksPort(deps, bridgeName, new Date().toISOString()),
+    networks: new NetworkList(deps, new Date().toISOString()),
     system: systemPort(options, engine, deps, { id: daemonId(options.dataRoot), storage }),
     disk: diskPort(engine, deps, options.dataRoot, running.builds),
     registry: registryPort(options.registries),
@@ -335,9 +343,9 @@ async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const socket of running.sockets) rmSync(socket, { force: true });
   await running.deps.registry.settled();
   const { running: count, paused } = running.engine.counts();
-  await running.deps.bridge
+  await running.deps.networks
     .close(count + paused === 0)
-    .catch((error) => log.warn("close the bridge", { error: messageOf(error) }));
+    .catch((error) => log.warn("close the networks", { error: messageOf(error) }));
   if (count + paused === 0) running.deps.cgroups.remove(running.deps.settings.cgroupParent);
   await Promise.all([running.deps.trash.settled(), running.deps.driver.settled()]);
   await kernel.stop();
@@ -369,7 +377,7 @@ async function run(options: DaemonOptions): Promise<number> {
     const parts = await construct(options, kernel, hostMounts(programs.helper), names);
     running = { ...parts, servers: [], sockets: [], metrics: undefined };
     await serveRegistry(options, running);
-    await serve(options, running, names.bridge);
+    await serve(options, running);
   } catch (error) {
     // Nothing may stay of a daemon that cannot listen: neither its bridge nor its firewall.
     await (running === undefined ? kernel.stop() : shutDown(running, kernel));

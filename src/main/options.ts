@@ -8,6 +8,7 @@ import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
 import type { KeepBlobs } from "../images/index.ts";
 import { checkLogOptions } from "../logging/index.ts";
+import { defaultPools, parsePool, type SubnetPool } from "../network/index.ts";
 import type { RegistrySettings } from "../registry/index.ts";
 import { type DriverName, driverNamed } from "../storage/index.ts";
 import type { Proxies } from "./proxies.ts";
@@ -31,6 +32,8 @@ export interface DaemonOptions {
   readonly bip: string | undefined;
   readonly bridge: string | undefined;
   readonly mtu: number;
+  /** Where users' networks get their subnets. */
+  readonly addressPools: readonly SubnetPool[];
   readonly storageDriver: DriverName | undefined;
   readonly logLevel: LogLevel;
   readonly group: string | undefined;
@@ -69,6 +72,7 @@ const flags = {
   bip: { type: "string" },
   bridge: { type: "string", short: "b" },
   mtu: { type: "string" },
+  "default-address-pool": { type: "string", multiple: true },
   "storage-driver": { type: "string", short: "s" },
   "config-file": { type: "string" },
   "log-level": { type: "string", short: "l" },
@@ -115,6 +119,7 @@ Options:
       --bip string             Address and subnet of the default bridge, such as 172.20.0.1/16
   -b, --bridge string          Name of the default bridge (default "berth0")
       --mtu int                MTU of containers' interfaces (default 1500)
+      --default-address-pool list  base=CIDR,size=BITS: where networks get their subnets (default 172.18.0.0/24 and so on)
   -s, --storage-driver string  overlay2, erofs, btrfs, fuse-overlayfs or vfs (default: the best that works)
       --config-file string     daemon.json (default "/etc/berth/daemon.json", if it is there)
   -l, --log-level string       debug, info, warn or error (default "info")
@@ -350,6 +355,11 @@ function tlsOf(settings: Settings): ServerTls | undefined {
   return serverTls(flagsOfTls, process.env);
 }
 
+function addressPools(settings: Settings): readonly SubnetPool[] {
+  const given = settings.list("default-address-pool");
+  return given.length > 0 ? given.map(parsePool) : defaultPools;
+}
+
 /** Parses arguments and the configuration file. Undefined when only help was asked for. Throws Faults "invalid". */
 export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | undefined {
   const settings = readSettings(argv);
@@ -370,6 +380,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     bip: settings.text("bip"),
     bridge: settings.text("bridge"),
     mtu: settings.whole("mtu", 1500),
+    addressPools: addressPools(settings),
     storageDriver: storageDriver(settings),
     logLevel: logLevel(settings),
     group: settings.text("group"),

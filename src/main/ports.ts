@@ -1,10 +1,10 @@
 /**
  * The API's ports over the daemon's parts: the joint where images' and volumes' words become the API's.
  */
-import type { ImagesPort, NetworksPort, QueryFilters, VolumesPort } from "../api/index.ts";
+import type { ImagesPort, VolumesPort } from "../api/index.ts";
 import { fault } from "../base/errors.ts";
 import { filterBoolean, labelHolds } from "../base/selection.ts";
-import { chainsOf, type EngineDeps, imagesOf, networkId } from "../engine/index.ts";
+import { chainsOf, type EngineDeps, imagesOf } from "../engine/index.ts";
 import {
   checkPlatform,
   filterImages,
@@ -16,7 +16,7 @@ import {
   sharedSizes,
   summaryOf,
 } from "../images/index.ts";
-import type { Network, Volume } from "../spec/engine-api.ts";
+import type { Volume } from "../spec/engine-api.ts";
 import { familiarName, familiarReference, parseReference } from "../spec/reference.ts";
 import type { VolumeDetails } from "../volumes/index.ts";
 
@@ -164,97 +164,5 @@ export function volumesPort({ volumes, volumeDrivers: drivers }: EngineDeps): Vo
       await drivers.remove(name, force);
       return driver;
     },
-  };
-}
-
-type NetworkTest = (network: Network, value: string) => boolean;
-
-const networkTests: Readonly<Record<string, NetworkTest>> = {
-  // The networks that every daemon has count as used.
-  dangling: (_network, value) => !filterBoolean("dangling", value),
-  driver: ({ Driver }, value) => Driver === value,
-  id: ({ Id = "" }, value) => Id.includes(value),
-  label: ({ Labels }, value) => labelHolds(Labels ?? {}, value),
-  name: ({ Name = "" }, value) => Name.includes(value),
-  scope: ({ Scope }, value) => Scope === value,
-  type: (_network, value) => value === "builtin",
-};
-
-/** The networks that pass. Throws a Fault "invalid" for a filter or a value that there is not. */
-function filterNetworks(networks: readonly Network[], filters: QueryFilters): Network[] {
-  for (const key of Object.keys(filters))
-    if (networkTests[key] === undefined)
-      throw fault("invalid", "filter", `invalid filter '${key}'`);
-  for (const value of filters.dangling ?? []) filterBoolean("dangling", value);
-  for (const value of filters.type ?? [])
-    if (value !== "builtin" && value !== "custom")
-      throw fault("invalid", "filter", `invalid filter: 'type'='${value}'`);
-  return networks.filter((network) =>
-    Object.entries(filters).every(([key, values]) => {
-      const holds = (value: string) => networkTests[key]?.(network, value) ?? false;
-      return key === "label" ? values.every(holds) : values.some(holds);
-    }),
-  );
-}
-
-/** Networks: the default bridge and the two that are none. */
-export function networksPort(
-  { bridge, registry }: EngineDeps,
-  bridgeName: string,
-  created: string,
-): NetworksPort {
-  const plain = (name: string, driver: string): Network => ({
-    Name: name,
-    Id: networkId(name),
-    Created: created,
-    Scope: "local",
-    Driver: driver,
-    EnableIPv4: true,
-    EnableIPv6: false,
-    IPAM: { Driver: "default", Config: [] },
-    Internal: false,
-    Attachable: false,
-    Ingress: false,
-    ConfigFrom: { Network: "" },
-    ConfigOnly: false,
-    Containers: {},
-    Options: {},
-    Labels: {},
-  });
-  return {
-    list: (filters) =>
-      filterNetworks(
-        [
-          {
-            ...plain("bridge", "bridge"),
-            IPAM: { Driver: "default", Config: [{ Subnet: bridge.cidr, Gateway: bridge.gateway }] },
-            Containers: Object.fromEntries(
-              registry.all().flatMap(({ record }) => {
-                const { endpoint } = record;
-                if (endpoint === undefined) return [];
-                return [
-                  [
-                    record.id,
-                    {
-                      Name: record.name,
-                      EndpointID: endpoint.endpointId,
-                      MacAddress: endpoint.mac,
-                      IPv4Address: `${endpoint.address}/${endpoint.prefix}`,
-                      IPv6Address: "",
-                    },
-                  ],
-                ];
-              }),
-            ),
-            Options: {
-              "com.docker.network.bridge.default_bridge": "true",
-              "com.docker.network.bridge.name": bridgeName,
-            },
-          },
-          plain("host", "host"),
-          plain("none", "null"),
-        ],
-        filters,
-      ),
   };
 }

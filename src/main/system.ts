@@ -200,7 +200,7 @@ function infoOf(
     RuncCommit: { ID: VERSION },
     InitCommit: { ID: VERSION },
     SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
-    FirewallBackend: { Driver: "nftables", Info: [["Table", deps.bridge.name]] },
+    FirewallBackend: { Driver: "nftables", Info: [["Table", deps.networks.table]] },
     CDISpecDirs: [],
     Warnings: [...storage.warnings, ...warningsOf(limits, options)],
   };

@@ -1,11 +1,16 @@
 /**
- * IPv4 arithmetic and the allocation of addresses. Pure.
+ * Arithmetic with IP addresses of both families. Pure.
  */
+import { isIPv6 } from "node:net";
 import { fault } from "../base/errors.ts";
+
+/** An address's family. */
+export type Family = 4 | 6;
 
 /** A subnet: its first address as a number, and its prefix length. */
 export interface Subnet {
-  readonly base: number;
+  readonly family: Family;
+  readonly base: bigint;
   readonly prefix: number;
 }
 
@@ -20,9 +25,63 @@ export function parseIpv4(text: string): number | undefined {
   return parts.reduce((value, part) => value * 256 + Number(part), 0);
 }
 
-/** The dotted form of a number. */
-export function formatIpv4(value: number): string {
-  return [24, 16, 8, 0].map((shift) => (value >>> shift) & 255).join(".");
+function parseIpv6(text: string): bigint | undefined {
+  if (!isIPv6(text) || text.includes("%")) return undefined;
+  // An IPv4 address at the end stands for two groups.
+  const dotted = /^(.*:)([\d.]+\.\d+)$/.exec(text);
+  const low = dotted === null ? 0 : (parseIpv4(dotted[2] ?? "") ?? 0);
+  const plain =
+    dotted === null
+      ? text
+      : `${dotted[1]}${(low >>> 16).toString(16)}:${(low & 65535).toString(16)}`;
+  const [head = "", tail] = plain.split("::");
+  const groups = (part: string | undefined) => (part ? part.split(":") : []);
+  const missing = 8 - groups(head).length - groups(tail).length;
+  const all = [
+    ...groups(head),
+    ...(tail === undefined ? [] : Array<string>(missing).fill("0")),
+    ...groups(tail),
+  ];
+  return all.reduce((value, group) => (value << 16n) | BigInt(`0x${group}`), 0n);
+}
+
+/** An address of either family; undefined for what is none. */
+export function parseAddress(text: string): { family: Family; value: bigint } | undefined {
+  const four = parseIpv4(text);
+  if (four !== undefined) return { family: 4, value: BigInt(four) };
+  const six = parseIpv6(text);
+  return six === undefined ? undefined : { family: 6, value: six };
+}
+
+function formatIpv6(value: bigint): string {
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    ((value >> BigInt(112 - 16 * i)) & 0xffffn).toString(16),
+  );
+  // The longest run of at least two zeros is left out, the first of equals (RFC 5952).
+  let best = { at: 0, length: 1 };
+  for (let at = 0; at < 8; at++) {
+    let length = 0;
+    while (groups[at + length] === "0") length++;
+    if (length > best.length) best = { at, length };
+  }
+  if (best.length < 2) return groups.join(":");
+  const [head, tail] = [groups.slice(0, best.at), groups.slice(best.at + best.length)];
+  return `${head.join(":")}::${tail.join(":")}`;
+}
+
+/** The text of an address. */
+export function formatAddress(family: Family, value: bigint): string {
+  if (family === 6) return formatIpv6(value);
+  return [24n, 16n, 8n, 0n].map((shift) => (value >> shift) & 255n).join(".");
+}
+
+/** The bytes of an address, 4 or 16 of them. */
+export function addressBytes(text: string): Uint8Array {
+  const { family, value } = parseAddress(text) ?? { family: 4, value: 0n };
+  const length = family === 4 ? 4 : 16;
+  return Uint8Array.from({ length }, (_, i) =>
+    Number((value >> BigInt(8 * (length - 1 - i))) & 255n),
+  );
 }
 
 /** The four bytes of a dotted address. */
@@ -43,92 +102,69 @@ export function isMac(text: string): boolean {
   );
 }
 
-const sizeOf = (prefix: number) => 2 ** (32 - prefix);
+/** An Ethernet address that goes with an IPv4 address, as Docker makes them. */
+export function macOf(address: string): string {
+  return [
+    "02",
+    "42",
+    ...[...ipv4Bytes(address)].map((byte) => byte.toString(16).padStart(2, "0")),
+  ].join(":");
+}
 
-/** "172.17.0.1/16" as its address and its subnet. Throws a Fault "invalid". */
+/** The bits of a family's addresses. */
+export const bitsOf = (family: Family): number => (family === 4 ? 32 : 128);
+
+/** How many addresses a subnet has. */
+export function sizeOf({ family, prefix }: Subnet): bigint {
+  return 1n << BigInt(bitsOf(family) - prefix);
+}
+
+/** The subnet of so many bits that an address is in. */
+export function subnetAt(family: Family, value: bigint, prefix: number): Subnet {
+  const size = 1n << BigInt(bitsOf(family) - prefix);
+  return { family, base: value - (value % size), prefix };
+}
+
+/** "172.17.0.1/16" as its address and its subnet; undefined for what is none. */
+export function parsePrefixed(
+  text: string,
+): { readonly address: string; readonly value: bigint; readonly subnet: Subnet } | undefined {
+  const [address = "", length = "", ...more] = text.split("/");
+  const parsed = parseAddress(address);
+  if (parsed === undefined || more.length > 0 || !/^\d{1,3}$/.test(length)) return undefined;
+  const { family, value } = parsed;
+  if (Number(length) > bitsOf(family)) return undefined;
+  return {
+    address: formatAddress(family, value),
+    value,
+    subnet: subnetAt(family, value, Number(length)),
+  };
+}
+
+/** The same of what has to be an IPv4 subnet with room for containers. Throws a Fault "invalid". */
 export function parseCidr(text: string): { address: string; subnet: Subnet } {
-  const [address = "", length = ""] = text.split("/");
-  const value = parseIpv4(address);
-  const prefix = Number(length);
-  if (value === undefined || !/^\d+$/.test(length) || prefix < 8 || prefix > 30)
+  const parsed = parsePrefixed(text);
+  if (
+    parsed === undefined ||
+    parsed.subnet.family !== 4 ||
+    parsed.subnet.prefix < 8 ||
+    parsed.subnet.prefix > 30
+  )
     throw fault("invalid", "cidr", `invalid CIDR address: ${text}`);
-  return { address, subnet: { base: value - (value % sizeOf(prefix)), prefix } };
+  return parsed;
+}
+
+/** "172.17.0.0/16". */
+export function formatSubnet({ family, base, prefix }: Subnet): string {
+  return `${formatAddress(family, base)}/${prefix}`;
 }
 
 /** True when two subnets share an address. */
 export function overlaps(a: Subnet, b: Subnet): boolean {
-  return a.base < b.base + sizeOf(b.prefix) && b.base < a.base + sizeOf(a.prefix);
+  return a.family === b.family && a.base < b.base + sizeOf(b) && b.base < a.base + sizeOf(a);
 }
 
-/** Docker's default pools: 172.17-172.31 as /16, then 192.168.0.0 in pieces of /20. */
-const pools: readonly Subnet[] = [
-  ...Array.from({ length: 15 }, (_, i) => ({
-    base: ((172 << 24) >>> 0) + ((17 + i) << 16),
-    prefix: 16,
-  })),
-  ...Array.from({ length: 16 }, (_, i) => ({
-    base: ((192 << 24) >>> 0) + (168 << 16) + i * 4096,
-    prefix: 20,
-  })),
-];
-
-/** A subnet that no route of the host touches. Throws a Fault "failed" when there is none. */
-export function chooseSubnet(taken: readonly Subnet[]): Subnet {
-  const free = pools.find((pool) => !taken.some((route) => overlaps(pool, route)));
-  if (free === undefined)
-    throw fault(
-      "failed",
-      "no-subnet",
-      "all predefined address pools have been fully subnetted: give one with --bip",
-    );
-  return free;
-}
-
-/** Hands out addresses of a subnet, one after the other, so that a freed one is not taken again at once. */
-export class AddressPool {
-  private readonly used = new Set<number>();
-  private next: number;
-
-  constructor(
-    private readonly subnet: Subnet,
-    gateway: string,
-  ) {
-    this.used.add(parseIpv4(gateway) ?? subnet.base);
-    this.next = subnet.base + 1;
-  }
-
-  /** An address that nobody has. Throws a Fault "failed" when all are taken. */
-  allocate(): string {
-    const [first, last] = [this.subnet.base + 1, this.subnet.base + sizeOf(this.subnet.prefix) - 2];
-    for (let tried = first; tried <= last; tried++) {
-      const candidate = this.next;
-      this.next = candidate >= last ? first : candidate + 1;
-      if (this.used.has(candidate)) continue;
-      this.used.add(candidate);
-      return formatIpv4(candidate);
-    }
-    throw fault(
-      "failed",
-      "no-address",
-      "no available IPv4 addresses on this network's address pools: bridge",
-    );
-  }
-
-  /** Takes a certain address; false when somebody has it or it lies elsewhere. */
-  claim(address: string): boolean {
-    const value = parseIpv4(address);
-    if (
-      value === undefined ||
-      !overlaps({ base: value, prefix: 32 }, this.subnet) ||
-      this.used.has(value)
-    )
-      return false;
-    this.used.add(value);
-    return true;
-  }
-
-  release(address: string): void {
-    const value = parseIpv4(address);
-    if (value !== undefined) this.used.delete(value);
-  }
+/** True when an address is in a subnet. */
+export function contains(subnet: Subnet, family: Family, value: bigint): boolean {
+  return overlaps(subnet, { family, base: value, prefix: bitsOf(family) });
 }

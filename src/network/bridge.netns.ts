@@ -4,20 +4,42 @@
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
+import { openDatabase } from "../base/database.ts";
 import { type Handle, type Kernel, startKernel } from "../kernel/index.ts";
-import { Bridge, type Endpoint, type PortWish } from "./bridge.ts";
+import { type Attached, attach } from "./attach.ts";
+import type { EndpointRecord } from "./bridge.ts";
 import { encodeRequests } from "./netlink.ts";
+import { Networks } from "./networks.ts";
+import type { PortWish } from "./publish.ts";
 import { newAddress, newVeth, setUp } from "./rtnetlink.ts";
+import { NetworkStore } from "./store.ts";
+import { defaultPools } from "./subnets.ts";
 
 const HOST = "198.51.100.1";
 const NEIGHBOUR = "198.51.100.2";
 const dir = mkdtempSync("/tmp/berth-network-");
 const servers: Bun.Subprocess[] = [];
 let kernel: Kernel;
-let bridge: Bridge;
+let networks: Networks;
 let neighbour: Handle;
 
-const options = { name: "berth0", bip: "172.30.0.1/24", mtu: 1500, warm: 2 };
+const options = {
+  ...{ bridge: "berth0", bridgeNamed: false, bip: "172.30.0.1/24" as string | undefined },
+  ...{ mtu: 1500, warm: 2, pools: defaultPools },
+};
+const store = new NetworkStore(openDatabase(`${dir}/networks.db`, "NORMAL"));
+
+/** A container on the default bridge. */
+interface Endpoint extends Attached {
+  readonly endpoint: EndpointRecord;
+}
+
+async function join(name: string, ports: readonly PortWish[] = []): Promise<Endpoint> {
+  const end = { network: "", name: "bridge", interface: "eth0", leads: true };
+  const made = await attach(networks, { name, ends: [end], ports });
+  if (made.endpoint === undefined) throw new Error("no endpoint");
+  return { ...made, endpoint: made.endpoint };
+}
 
 function run(netns: Handle, ...words: string[]): string {
   const enter = netns === 0 ? [] : ["nsenter", `--net=/proc/${kernel.pid}/fd/${netns}`];
@@ -57,12 +79,12 @@ const wish = (hostAddress: string, port = 0): PortWish => ({
 });
 
 async function letGo(endpoint: Endpoint): Promise<void> {
-  await bridge.detach(endpoint.record);
+  await networks.release(endpoint.endpoint);
   for (const handle of [endpoint.netns, ...endpoint.claims]) await kernel.close(handle);
 }
 
 function hostPort(endpoint: Endpoint): number {
-  return endpoint.record.ports[0]?.hostPort ?? 0;
+  return endpoint.endpoint.ports[0]?.hostPort ?? 0;
 }
 
 beforeAll(async () => {
@@ -81,7 +103,7 @@ beforeAll(async () => {
   run(0, "ip", "address", "add", `${HOST}/24`, "dev", "outside");
   const inside = [newAddress(2, NEIGHBOUR, 24), setUp(2)];
   await kernel.netlink(neighbour, 0, encodeRequests(inside, 1), 2);
-  bridge = await Bridge.open(kernel, options, []);
+  networks = await Networks.open(kernel, options, store, []);
 });
 
 /** A server holds its namespace, and with it an interface on the bridge. */
@@ -93,27 +115,24 @@ afterEach(async () => {
 });
 
 afterAll(async () => {
-  await bridge.close(true);
+  await networks.close(true);
   await kernel.stop();
   rmSync(dir, { recursive: true });
 });
 
 test("a container reaches the host, its neighbours on the bridge, and as the host the world", async () => {
-  const [one, two] = [
-    await bridge.attach({ name: "one", ports: [] }),
-    await bridge.attach({ name: "two", ports: [] }),
-  ];
+  const [one, two] = [await join("one"), await join("two")];
   await serve(two.netns, 80);
   await serve(neighbour, 81);
-  expect(ask(one.netns, two.record.address, 80)).toBe(one.record.address);
-  expect(ask(0, two.record.address, 80)).toBe("172.30.0.1");
+  expect(ask(one.netns, two.endpoint.address, 80)).toBe(one.endpoint.address);
+  expect(ask(0, two.endpoint.address, 80)).toBe("172.30.0.1");
   expect(ask(one.netns, NEIGHBOUR, 81)).toBe(HOST);
   await letGo(one);
   await letGo(two);
 });
 
 test("a published port answers at every address of the host, to the container itself too, until it is withdrawn", async () => {
-  const endpoint = await bridge.attach({ name: "web", ports: [wish("")] });
+  const endpoint = await join("web", [wish("")]);
   const port = hostPort(endpoint);
   await serve(endpoint.netns, 80);
   expect(ask(0, "127.0.0.1", port)).toBe("172.30.0.1");
@@ -126,8 +145,8 @@ test("a published port answers at every address of the host, to the container it
 });
 
 test("a port published on 127.0.0.1 is the host's alone (GHSA-x4rx-4gw3-53p4)", async () => {
-  const endpoint = await bridge.attach({ name: "local", ports: [wish("127.0.0.1")] });
-  const other = await bridge.attach({ name: "other", ports: [] });
+  const endpoint = await join("local", [wish("127.0.0.1")]);
+  const other = await join("other");
   const port = hostPort(endpoint);
   await serve(endpoint.netns, 80);
   expect(ask(0, "127.0.0.1", port)).toBe("172.30.0.1");
@@ -143,39 +162,37 @@ test("a port published on 127.0.0.1 is the host's alone (GHSA-x4rx-4gw3-53p4)", 
 });
 
 test("a port that is not published is not reached by routing to the container", async () => {
-  const endpoint = await bridge.attach({ name: "private", ports: [] });
+  const endpoint = await join("private");
   await serve(endpoint.netns, 80);
   run(neighbour, "ip", "route", "add", "172.30.0.0/24", "via", HOST);
-  expect(run(neighbour, "ip", "route", "get", endpoint.record.address)).toContain(HOST);
-  expect(askInVain(neighbour, endpoint.record.address, 80)).toBe("");
+  expect(run(neighbour, "ip", "route", "get", endpoint.endpoint.address)).toContain(HOST);
+  expect(askInVain(neighbour, endpoint.endpoint.address, 80)).toBe("");
   await letGo(endpoint);
 });
 
 test("a port that another has is refused in Docker's words, and the failed endpoint leaves its address", async () => {
-  const first = await bridge.attach({ name: "first", ports: [wish("")] });
+  const first = await join("first", [wish("")]);
   const port = hostPort(first);
-  const second = bridge.attach({ name: "second", ports: [wish("", port)] });
+  const second = join("second", [wish("", port)]);
   expect(second).rejects.toThrow(
     /^driver failed programming external connectivity on endpoint second/,
   );
   await second.catch(() => {});
   await letGo(first);
-  const again = await bridge.attach({ name: "again", ports: [wish("", port)] });
+  const again = await join("again", [wish("", port)]);
   expect(hostPort(again)).toBe(port);
   await letGo(again);
 });
 
 test("a port on an IPv6 address of the host never becomes a rule for another address", async () => {
-  const outcome = await bridge
-    .attach({ name: "six", ports: [wish("::1")] })
-    .then(letGo, (error: Error) => error.message);
+  const outcome = await join("six", [wish("::1")]).then(letGo, (error: Error) => error.message);
   expect(String(outcome)).toContain("IPv6");
 });
 
 test("a bridge opened anew keeps what runs: its address is taken, its port still answers", async () => {
-  const endpoint = await bridge.attach({ name: "kept", ports: [wish("")] });
+  const endpoint = await join("kept", [wish("")]);
   await serve(endpoint.netns, 80);
-  await bridge.close(false);
+  await networks.close(false);
   // What another daemon has left dies a little later.
   const left = await kernel.newNetns();
   const index = Number(/^(\d+): berth0/m.exec(run(0, "ip", "-o", "link"))?.[1]);
@@ -183,12 +200,12 @@ test("a bridge opened anew keeps what runs: its address is taken, its port still
   const pair = newVeth({ name: "vethleft", bridgeIndex: index, mtu: 1500, peer });
   await kernel.netlink(0, 0, encodeRequests([pair], 1), 1);
   setTimeout(() => kernel.close(left), 150);
-  bridge = await Bridge.open(kernel, options, [endpoint.record]);
+  networks = await Networks.open(kernel, options, store, [endpoint.endpoint]);
   expect(run(0, "ip", "-o", "link")).not.toContain("vethleft");
-  const other = await bridge.attach({ name: "next", ports: [] });
-  expect(other.record.address).not.toBe(endpoint.record.address);
+  const other = await join("next");
+  expect(other.endpoint.address).not.toBe(endpoint.endpoint.address);
   expect(ask(neighbour, HOST, hostPort(endpoint))).toBe(NEIGHBOUR);
-  expect(ask(other.netns, endpoint.record.address, 80)).toBe(other.record.address);
+  expect(ask(other.netns, endpoint.endpoint.address, 80)).toBe(other.endpoint.address);
   await letGo(endpoint);
   await letGo(other);
 });
@@ -240,10 +257,7 @@ async function name(netns: Handle, port: number, text: string): Promise<void> {
 }
 
 test("datagrams of a sender that never pauses follow a port that is published, moved and withdrawn", async () => {
-  const [one, two] = [
-    await bridge.attach({ name: "one", ports: [] }),
-    await bridge.attach({ name: "two", ports: [] }),
-  ];
+  const [one, two] = [await join("one"), await join("two")];
   await name(one.netns, 5000, "one");
   await name(two.netns, 5000, "two");
   const port = 5998;
@@ -255,24 +269,27 @@ test("datagrams of a sender that never pauses follow a port that is published, m
     hostAddress: "0.0.0.0",
     hostPort: port,
   } as const;
-  await bridge.republish(one.record.address, [], [published]);
+  await networks.publisher.republish(one.endpoint.address, [], [published]);
   expect(await client.ask()).toBe("one");
-  await bridge.republish(one.record.address, [published], []);
-  await bridge.republish(two.record.address, [], [published]);
+  await networks.publisher.republish(one.endpoint.address, [published], []);
+  await networks.publisher.republish(two.endpoint.address, [], [published]);
   expect(await client.ask()).toBe("two");
-  await bridge.republish(two.record.address, [published], []);
+  await networks.publisher.republish(two.endpoint.address, [published], []);
   expect(await client.ask()).toBe("nobody");
   client.end();
   await letGo(one);
   await letGo(two);
 });
 
+const openAnother = (bip: string | undefined) =>
+  Networks.open(kernel, { ...options, bridge: "berth1", bip }, store, []);
+
 test("a subnet that a route of the host has is refused by name, and removal leaves neither bridge nor table", async () => {
-  const clash = Bridge.open(kernel, { ...options, name: "berth1", bip: "198.51.100.1/25" }, []);
+  const clash = openAnother("198.51.100.1/25");
   expect(clash).rejects.toThrow("198.51.100.0/24");
   await clash.catch(() => {});
-  const second = await Bridge.open(kernel, { ...options, name: "berth1", bip: undefined }, []);
-  expect(second.cidr).toBe("172.17.0.0/16");
+  const second = await openAnother(undefined);
+  expect(second.defaultBridge.cidr).toBe("172.17.0.0/16");
   await second.close(true);
   expect(run(0, "ip", "-br", "link")).not.toContain("berth1");
   expect(run(0, "nft", "list", "tables")).toBe("table ip berth0\n");

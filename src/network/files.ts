@@ -40,22 +40,33 @@ export interface DnsWishes {
   readonly options: readonly string[];
 }
 
-/** A container's resolv.conf: berth's own resolver unless servers were named; "--dns-search ." means none. */
-export function resolvConfFor(host: ResolvConf, wishes: DnsWishes, embedded: boolean): string {
+/**
+ * A container's resolv.conf: berth's own resolver unless servers were named; where it knows names (on users' networks) it asks
+ * those servers itself. "--dns-search ." means none.
+ */
+export function resolvConfFor(
+  host: ResolvConf,
+  wishes: DnsWishes,
+  embedded: boolean,
+  names: boolean,
+): string {
   const search = wishes.search.includes(".")
     ? []
     : wishes.search.length > 0
       ? wishes.search
       : host.search;
-  const options = wishes.options.length > 0 ? wishes.options : host.options;
-  const own =
-    wishes.servers.length > 0 ? wishes.servers : embedded ? [RESOLVER_ADDRESS] : host.nameservers;
-  return formatResolvConf({ nameservers: own, search, options });
+  const given = wishes.options.length > 0 ? wishes.options : host.options;
+  // A name of one word is a container's first of all, and is not to be asked of others with a domain behind it.
+  const ndots = names && !given.some((option) => option.startsWith("ndots:")) ? ["ndots:0"] : [];
+  const own = embedded ? [RESOLVER_ADDRESS] : host.nameservers;
+  const nameservers = wishes.servers.length > 0 && !(names && embedded) ? wishes.servers : own;
+  return formatResolvConf({ nameservers, search, options: [...given, ...ndots] });
 }
 
 /** A container's /etc/hosts. `extra` are "name:address" or "name=address", with "host-gateway" for the host. */
 export function hostsFor(input: {
-  readonly address: string | undefined;
+  /** Its own. */
+  readonly addresses: readonly string[];
   readonly hostname: string;
   readonly domainname: string;
   readonly extra: readonly string[];
@@ -79,9 +90,7 @@ export function hostsFor(input: {
   }
   for (const { address, names } of input.links)
     lines.push(`${address}\t${[...names].filter(Boolean).join(" ")}`);
-  if (input.address !== undefined) {
-    const full = input.domainname === "" ? "" : `${input.hostname}.${input.domainname} `;
-    lines.push(`${input.address}\t${full}${input.hostname}`);
-  }
+  const full = input.domainname === "" ? "" : `${input.hostname}.${input.domainname} `;
+  for (const address of input.addresses) lines.push(`${address}\t${full}${input.hostname}`);
   return `${lines.join("\n")}\n`;
 }

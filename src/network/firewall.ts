@@ -1,7 +1,9 @@
 /**
- * berth's one nftables table: made as text once at start, in one transaction; published ports are elements of maps, put
- * in and taken out by single netlink messages, so that cost does not grow with the number of containers.
+ * berth's one nftables table: made as text once at start, in one transaction. Networks are chains that maps lead to, published
+ * ports are elements of maps: each is put in and taken out by one transaction of its own, so that neither cost grows with the
+ * number of networks and containers, and isolation never opens meanwhile.
  */
+import { fault } from "../base/errors.ts";
 import { ipv4Bytes } from "./addresses.ts";
 import {
   MessageBuilder,
@@ -20,33 +22,127 @@ export interface PublishedPort {
   readonly hostPort: number;
 }
 
-const protocols = { tcp: 6, udp: 17, sctp: 132 } as const;
+/** What the firewall has to know of a network. */
+export interface NetworkRules {
+  /** The interface: letters, digits, dots and dashes alone, since it stands in rules. */
+  readonly bridge: string;
+  /** "172.18.0.0/24". */
+  readonly subnet: string;
+  /** Nothing goes in or out, but to and from the host itself. */
+  readonly internal: boolean;
+  /** Its containers reach each other. */
+  readonly icc: boolean;
+  /** What leaves has the host's address. */
+  readonly masquerade: boolean;
+  /** The host's address that what leaves has; undefined: that of the way out. */
+  readonly sourceAddress?: string | undefined;
+}
 
-/** A set of rules for one bridge. `ports` are those of containers that run already. */
+/** The text of a published port as an element of a map. */
+type Led = PublishedPort & { readonly address: string };
+
+function elementText(port: Led): string {
+  const bound = port.hostAddress === "0.0.0.0" ? "" : `${port.hostAddress} . `;
+  return `${port.protocol} . ${bound}${port.hostPort} : ${port.address} . ${port.containerPort}`;
+}
+
+/** The chains of a network, by their names, and the elements that lead to them, by their sets. */
+interface Parts {
+  readonly chains: readonly (readonly [name: string, rules: readonly string[]])[];
+  readonly elements: readonly (readonly [set: string, element: string])[];
+}
+
+function partsOf(network: NetworkRules): Parts {
+  const { bridge, subnet, internal, icc, masquerade, sourceAddress } = network;
+  const own = icc ? [`iifname "${bridge}" accept`] : [];
+  const into = internal
+    ? [...own, "drop"]
+    : ["ct state established,related accept", ...own, "ct status dnat accept", "drop"];
+  const source = sourceAddress === undefined ? "masquerade" : `snat to ${sourceAddress}`;
+  const leaving = [
+    ...(masquerade && !internal ? [`oifname != "${bridge}" ${source}`] : []),
+    // A container that calls a published port of its own network is to hear from whom it has called.
+    `oifname "${bridge}" ct status dnat masquerade`,
+  ];
+  return {
+    chains: [
+      [`into-${bridge}`, into],
+      [`leaving-${bridge}`, leaving],
+    ],
+    elements: [
+      ["bridges", `"${bridge}"`],
+      ["into", `"${bridge}" : jump into-${bridge}`],
+      ["leaving", `${subnet} : jump leaving-${bridge}`],
+      ...(internal ? [["internal", `"${bridge}"`] as const] : []),
+    ],
+  };
+}
+
+/** What makes a network part of the table. */
+export function additions(table: string, network: NetworkRules): string {
+  const { chains, elements } = partsOf(network);
+  return [
+    ...chains.flatMap(([name, rules]) => [
+      `add chain ip ${table} ${name}`,
+      ...rules.map((rule) => `add rule ip ${table} ${name} ${rule}`),
+    ]),
+    ...elements.map(([set, element]) => `add element ip ${table} ${set} { ${element} }`),
+    "",
+  ].join("\n");
+}
+
+/** What takes a network out of the table. */
+export function removals(table: string, network: NetworkRules): string {
+  const { chains, elements } = partsOf(network);
+  return [
+    ...elements.map(
+      ([set, element]) => `delete element ip ${table} ${set} { ${element.replace(/ : .*/, "")} }`,
+    ),
+    ...chains.flatMap(([name]) => [
+      `flush chain ip ${table} ${name}`,
+      `delete chain ip ${table} ${name}`,
+    ]),
+    "",
+  ].join("\n");
+}
+
+/** The whole table. `ports` are those of containers that run already. */
 export function ruleset(
   table: string,
-  bridge: string,
-  subnet: string,
-  ports: readonly (PublishedPort & { readonly address: string })[],
+  networks: readonly NetworkRules[],
+  ports: readonly Led[],
 ): string {
-  const element = (port: PublishedPort & { readonly address: string }) =>
-    `${port.protocol} . ${port.hostAddress === "0.0.0.0" ? "" : `${port.hostAddress} . `}${port.hostPort} : ${port.address} . ${port.containerPort}`;
-  const elements = (list: typeof ports) =>
-    list.length === 0 ? "" : `elements = { ${list.map(element).join(", ")} }`;
+  const list = (texts: readonly string[]) =>
+    texts.length === 0 ? "" : `elements = { ${texts.join(", ")} }`;
+  const parts = networks.map(partsOf);
+  // In the sets' definitions: nft cannot add to a set of intervals that comes in the same transaction.
+  const of = (set: string) =>
+    list(
+      parts.flatMap(({ elements }) => elements.filter(([one]) => one === set).map(([, e]) => e)),
+    );
+  const chains = parts
+    .flatMap((one) => one.chains)
+    .map(([name, rules]) => `  chain ${name} {\n    ${rules.join("\n    ")}\n  }`);
   const any = ports.filter((port) => port.hostAddress === "0.0.0.0");
   const bound = ports.filter((port) => port.hostAddress !== "0.0.0.0");
   return `
 table ip ${table} {}
 delete table ip ${table}
 table ip ${table} {
-  map published-any { type inet_proto . inet_service : ipv4_addr . inet_service; ${elements(any)} }
-  map published-bound { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; ${elements(bound)} }
+  map published-any { type inet_proto . inet_service : ipv4_addr . inet_service; ${list(any.map(elementText))} }
+  map published-bound { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; ${list(bound.map(elementText))} }
+  set bridges { type ifname; ${of("bridges")} }
+  set internal { type ifname; ${of("internal")} }
+  map into { type ifname : verdict; ${of("into")} }
+  map leaving { type ipv4_addr : verdict; flags interval; ${of("leaving")} }
+${chains.join("\n")}
   chain translate {
     dnat ip to meta l4proto . ip daddr . th dport map @published-bound
     dnat ip to meta l4proto . th dport map @published-any
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
+    iifname @internal return
     ip daddr != 127.0.0.0/8 fib daddr type local jump translate
   }
   chain output {
@@ -55,26 +151,36 @@ table ip ${table} {
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
-    ip saddr ${subnet} oifname != "${bridge}" masquerade
-    oifname "${bridge}" ip saddr 127.0.0.0/8 masquerade
-    oifname "${bridge}" ip saddr ${subnet} ct status dnat masquerade
+    oifname @bridges ip saddr 127.0.0.0/8 masquerade
+    ip saddr vmap @leaving
   }
   chain spoofed {
     type filter hook prerouting priority raw; policy accept;
-    iifname "${bridge}" ip daddr 127.0.0.0/8 drop
-    iifname "${bridge}" ip saddr 127.0.0.0/8 drop
+    iifname @bridges ip daddr 127.0.0.0/8 drop
+    iifname @bridges ip saddr 127.0.0.0/8 drop
   }
   chain forward {
     type filter hook forward priority filter; policy accept;
-    oifname != "${bridge}" accept
-    ct state established,related accept
-    ct status dnat accept
-    iifname "${bridge}" accept
-    drop
+    oifname vmap @into
+    iifname @internal drop
   }
 }
 `;
 }
+
+/** Has nft carry out a script, in one transaction. Throws a Fault "failed" with what nft says. */
+export async function runNft(script: string): Promise<void> {
+  const child = Bun.spawn(["nft", "-f", "-"], {
+    stdin: new TextEncoder().encode(script),
+    stdout: "ignore",
+    stderr: "pipe",
+  });
+  const errors = await child.stderr.text();
+  if ((await child.exited) !== 0)
+    throw fault("failed", "firewall", `nft refused berth's firewall table: ${errors.trim()}`);
+}
+
+const protocols = { tcp: 6, udp: 17, sctp: 132 } as const;
 
 const NFNL_SUBSYS_NFTABLES = 10;
 const NFT_MSG_NEWSETELEM = 12;
@@ -144,6 +250,21 @@ export function publishRequests(
     batchMark(NFNL_MSG_BATCH_BEGIN),
     ...withdrawn.map((port) => elementRequest(table, address, port, false)),
     ...added.map((port) => elementRequest(table, address, port, true)),
+    batchMark(NFNL_MSG_BATCH_END),
+  ];
+}
+
+/** One transaction that leads ports to another address. */
+export function moveRequests(
+  table: string,
+  from: string,
+  to: string,
+  ports: readonly PublishedPort[],
+): NetlinkRequest[] {
+  return [
+    batchMark(NFNL_MSG_BATCH_BEGIN),
+    ...ports.map((port) => elementRequest(table, from, port, false)),
+    ...ports.map((port) => elementRequest(table, to, port, true)),
     batchMark(NFNL_MSG_BATCH_END),
   ];
 }

@@ -1,17 +1,19 @@
 /**
- * network: the default bridge, published ports, name resolution. Takes plain values and gives endpoints; knows neither
+ * network: bridges, addresses, published ports, name resolution. Takes plain values and gives endpoints; knows neither
  * images nor containers.
  */
-export { isMac, parseIpv4 } from "./addresses.ts";
-export {
-  Bridge,
-  type BridgeOptions,
-  type Endpoint,
-  type EndpointRecord,
-  type PortClaimer,
-  type PortWish,
-} from "./bridge.ts";
+export { isMac, parseAddress, parseIpv4 } from "./addresses.ts";
+export { type Attached, attach, bridgeOf } from "./attach.ts";
+export type { EndpointRecord, EndWish } from "./bridge.ts";
+export type { NetworkInput } from "./creation.ts";
+export { answerTo, type NameQuestion, questionIn, reverseAddress } from "./dns.ts";
 export { type DnsWishes, hostsFor, parseResolvConf, resolvConfFor } from "./files.ts";
 export type { PublishedPort } from "./firewall.ts";
-export { hostResolvers, Resolver } from "./resolver.ts";
+export { setLeading, takeInterface } from "./live.ts";
+export { Networks, type NetworksOptions } from "./networks.ts";
+export type { PortClaimer, PortWish } from "./publish.ts";
+export type { NetworkRecord } from "./record.ts";
+export { hostResolvers, Resolver, serverFailure } from "./resolver.ts";
 export { RESOLVER_ADDRESS, RESOLVER_PORT } from "./resolver-redirect.ts";
+export { NetworkStore } from "./store.ts";
+export { defaultPools, parsePool, type SubnetPool } from "./subnets.ts";

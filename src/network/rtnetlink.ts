@@ -1,7 +1,14 @@
 /**
  * Links, addresses and routes (rtnetlink(7)) as requests. Pure.
  */
-import { ipv4Bytes, macBytes } from "./addresses.ts";
+import {
+  addressBytes,
+  type Family,
+  formatAddress,
+  macBytes,
+  type Subnet,
+  subnetAt,
+} from "./addresses.ts";
 import {
   attributesOf,
   MessageBuilder,
@@ -17,13 +24,16 @@ const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
 const RTM_GETLINK = 18;
 const RTM_NEWADDR = 20;
+const RTM_GETADDR = 22;
 const RTM_NEWROUTE = 24;
+const RTM_DELROUTE = 25;
 const RTM_GETROUTE = 26;
 const IFF_UP = 1;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_MASTER = 10;
+const IFLA_IFALIAS = 20;
 const IFLA_LINKINFO = 18;
 const IFLA_NET_NS_FD = 28;
 const IFLA_INFO_KIND = 1;
@@ -31,8 +41,14 @@ const IFLA_INFO_DATA = 2;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
 const IFLA_BRPORT_MODE = 4;
+const IFLA_BRPORT_ISOLATED = 33;
 const VETH_INFO_PEER = 1;
 const AF_INET = 2;
+const AF_INET6 = 10;
+const NLM_F_REPLACE = 0x100;
+const IFA_F_NODAD = 2;
+
+const familyCode = (family: Family) => (family === 4 ? AF_INET : AF_INET6);
 
 /** struct ifinfomsg. */
 function linkHead(index: number, up: boolean): Uint8Array {
@@ -44,10 +60,10 @@ function linkHead(index: number, up: boolean): Uint8Array {
 }
 
 /** Makes a bridge and sets it up. */
-export function newBridge(name: string, mac: string): NetlinkRequest {
-  const body = new MessageBuilder()
-    .raw(linkHead(0, true))
-    .text(IFLA_IFNAME, name)
+export function newBridge(name: string, mac: string, mtu = 0): NetlinkRequest {
+  const body = new MessageBuilder().raw(linkHead(0, true)).text(IFLA_IFNAME, name);
+  if (mtu !== 0) body.u32(IFLA_MTU, mtu);
+  body
     .attribute(IFLA_ADDRESS, macBytes(mac))
     .nest(IFLA_LINKINFO, (info) => info.text(IFLA_INFO_KIND, "bridge"));
   return {
@@ -97,22 +113,39 @@ export function newVeth(pair: VethPair): NetlinkRequest {
   };
 }
 
-/** Lets a bridge send a frame back by the port it came from: a container that calls its own published port. */
-export function setHairpin(name: string): NetlinkRequest {
+/** How a bridge treats one of its ports. */
+export interface BridgePort {
+  /** It may send a frame back by the port it came from: a container that calls its own published port. */
+  readonly hairpin: boolean;
+  /** It exchanges no frames with other isolated ports, only with the bridge itself. */
+  readonly isolated: boolean;
+}
+
+/** Sets how a bridge treats a port. */
+export function setBridgePort(name: string, port: BridgePort): NetlinkRequest {
   const body = new MessageBuilder()
     .raw(linkHead(0, false))
     .text(IFLA_IFNAME, name)
     .nest(IFLA_LINKINFO, (info) =>
-      info
-        .text(IFLA_INFO_SLAVE_KIND, "bridge")
-        .nest(IFLA_INFO_SLAVE_DATA, (data) => data.u8(IFLA_BRPORT_MODE, 1)),
+      info.text(IFLA_INFO_SLAVE_KIND, "bridge").nest(IFLA_INFO_SLAVE_DATA, (data) => {
+        data.u8(IFLA_BRPORT_MODE, port.hairpin ? 1 : 0);
+        if (port.isolated) data.u8(IFLA_BRPORT_ISOLATED, 1);
+      }),
     );
   return {
     type: RTM_NEWLINK,
     flags: NLM_F_ACK,
     body: body.bytes(),
-    what: `set ${name} to hairpin mode`,
+    what: `set up the port ${name}`,
   };
+}
+
+/** Gives a link a text by which its maker knows it again. */
+export function setAlias(index: number, alias: string): NetlinkRequest {
+  const body = new MessageBuilder()
+    .raw(linkHead(index, false))
+    .attribute(IFLA_IFALIAS, new TextEncoder().encode(alias));
+  return { type: RTM_NEWLINK, flags: NLM_F_ACK, body: body.bytes(), what: "name a link's maker" };
 }
 
 /** Sets a link up. */
@@ -135,21 +168,31 @@ export function deleteLink(index: number): NetlinkRequest {
   };
 }
 
-/** Adds an IPv4 address. */
+/** Removes a link by its name. */
+export function deleteLinkNamed(name: string): NetlinkRequest {
+  const body = new MessageBuilder().raw(linkHead(0, false)).text(IFLA_IFNAME, name);
+  return { type: RTM_DELLINK, flags: NLM_F_ACK, body: body.bytes(), what: `remove ${name}` };
+}
+
+/** Adds an address. */
 export function newAddress(index: number, address: string, prefix: number): NetlinkRequest {
+  const bytes = addressBytes(address);
+  const family: Family = bytes.length === 4 ? 4 : 6;
   const head = new DataView(new ArrayBuffer(8));
-  head.setUint8(0, AF_INET);
+  head.setUint8(0, familyCode(family));
   head.setUint8(1, prefix);
+  // berth hands out each address once: the second that the kernel would spend asking around delays a container's start.
+  head.setUint8(2, family === 6 ? IFA_F_NODAD : 0);
   head.setUint32(4, index, true);
-  const bytes = ipv4Bytes(address);
-  const broadcast = bytes.map(
-    (byte, at) => byte | (0xff >> Math.min(Math.max(prefix - at * 8, 0), 8)),
-  );
   const body = new MessageBuilder()
     .raw(new Uint8Array(head.buffer))
     .attribute(2, bytes)
-    .attribute(1, bytes)
-    .attribute(4, broadcast);
+    .attribute(1, bytes);
+  if (family === 4)
+    body.attribute(
+      4,
+      bytes.map((byte, at) => byte | (0xff >> Math.min(Math.max(prefix - at * 8, 0), 8))),
+    );
   return {
     type: RTM_NEWADDR,
     flags: NLM_F_ACK | NLM_F_CREATE,
@@ -158,16 +201,74 @@ export function newAddress(index: number, address: string, prefix: number): Netl
   };
 }
 
-/** Adds the default route. */
-export function newDefaultRoute(gateway: string, index: number): NetlinkRequest {
-  const head = Uint8Array.of(AF_INET, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0);
-  const body = new MessageBuilder().raw(head).attribute(5, ipv4Bytes(gateway)).u32(4, index);
+const routeHead = (family: Family) =>
+  Uint8Array.of(familyCode(family), 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0);
+
+/** Sets the default route, by a gateway or, without one, straight by an interface. */
+export function setDefaultRoute(gateway: string | Family, index: number): NetlinkRequest {
+  const direct = typeof gateway === "number";
+  const bytes = direct ? new Uint8Array() : addressBytes(gateway);
+  const family: Family = direct ? gateway : bytes.length === 4 ? 4 : 6;
+  const body = new MessageBuilder().raw(routeHead(family));
+  if (!direct) body.attribute(5, bytes);
+  body.u32(4, index);
   return {
     type: RTM_NEWROUTE,
-    flags: NLM_F_ACK | NLM_F_CREATE,
+    flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
     body: body.bytes(),
     what: `set the route by ${gateway}`,
   };
+}
+
+/** Takes the default route of a family away. */
+export function deleteDefaultRoute(family: Family): NetlinkRequest {
+  const head = routeHead(family);
+  // Whoever has set it, wherever it leads.
+  head[5] = 0;
+  head[6] = 255;
+  head[7] = 0;
+  return {
+    type: RTM_DELROUTE,
+    flags: NLM_F_ACK,
+    body: new MessageBuilder().raw(head).bytes(),
+    what: "remove the default route",
+  };
+}
+
+/** Asks for one link by its name; refused when there is none. */
+export function getLink(name: string): NetlinkRequest {
+  const body = new MessageBuilder().raw(linkHead(0, false)).text(IFLA_IFNAME, name);
+  return { type: RTM_GETLINK, flags: NLM_F_ACK, body: body.bytes(), what: `look at ${name}` };
+}
+
+/** Asks for every address of a family. */
+export function dumpAddresses(family: Family): NetlinkRequest {
+  const head = new Uint8Array(8);
+  head[0] = familyCode(family);
+  return { type: RTM_GETADDR, flags: NLM_F_DUMP, body: head, what: "list addresses" };
+}
+
+/** The addresses of a link, each with its prefix length. */
+export function addressesOf(
+  answers: readonly NetlinkAnswer[],
+  index: number,
+): { address: string; prefix: number }[] {
+  return answers
+    .filter(({ type, body }) => {
+      const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
+      return type === RTM_NEWADDR && view.getUint32(4, true) === index;
+    })
+    .flatMap(({ body }) => {
+      const attributes = attributesOf(body, 8);
+      const bytes = attributes.get(2) ?? attributes.get(1);
+      if (bytes === undefined) return [];
+      return [{ address: addressText(bytes), prefix: body[1] ?? 0 }];
+    });
+}
+
+function addressText(bytes: Uint8Array): string {
+  const value = bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  return formatAddress(bytes.length === 4 ? 4 : 6, value);
 }
 
 /** Asks for every link. */
@@ -175,44 +276,76 @@ export function dumpLinks(): NetlinkRequest {
   return { type: RTM_GETLINK, flags: NLM_F_DUMP, body: linkHead(0, false), what: "list links" };
 }
 
-/** Asks for every IPv4 route. */
-export function dumpRoutes(): NetlinkRequest {
+/** Asks for every route of a family. */
+export function dumpRoutes(family: Family): NetlinkRequest {
   const head = new Uint8Array(12);
-  head[0] = AF_INET;
+  head[0] = familyCode(family);
   return { type: RTM_GETROUTE, flags: NLM_F_DUMP, body: head, what: "list routes" };
 }
 
-/** Names and indexes of links, with the bridge that each belongs to. */
-export function linksOf(
-  answers: readonly NetlinkAnswer[],
-): { name: string; index: number; master: number }[] {
+/** A network interface. */
+export interface Link {
+  readonly name: string;
+  readonly index: number;
+  /** The bridge that it belongs to; 0: none. */
+  readonly master: number;
+  /** "bridge", "veth" and so on; "" for hardware. */
+  readonly kind: string;
+  readonly alias: string;
+}
+
+/** The links of an answer. */
+export function linksOf(answers: readonly NetlinkAnswer[]): Link[] {
+  const text = (bytes: Uint8Array | undefined) =>
+    new TextDecoder().decode(bytes ?? new Uint8Array(0)).replace(/\0$/, "");
   return answers
     .filter(({ type }) => type === RTM_NEWLINK)
     .map(({ body }) => {
       const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
       const attributes = attributesOf(body, 16);
       const master = attributes.get(IFLA_MASTER);
-      const name = attributes.get(IFLA_IFNAME) ?? new Uint8Array(1);
+      const info = attributesOf(attributes.get(IFLA_LINKINFO) ?? new Uint8Array(0), 0);
       return {
-        name: new TextDecoder().decode(name.subarray(0, -1)),
+        name: text(attributes.get(IFLA_IFNAME)),
         index: view.getInt32(4, true),
         master:
           master === undefined
             ? 0
             : new DataView(master.buffer, master.byteOffset, 4).getUint32(0, true),
+        kind: text(info.get(IFLA_INFO_KIND)),
+        alias: text(attributes.get(IFLA_IFALIAS)),
       };
     });
 }
 
-/** Destinations of IPv4 routes other than the default one. */
-export function routesOf(answers: readonly NetlinkAnswer[]): { address: string; prefix: number }[] {
+const RT_TABLE_LOCAL = 255;
+const RTN_UNICAST = 1;
+
+/** A route's destination and the interface that it leads to. */
+export interface RouteTo {
+  readonly subnet: Subnet;
+  readonly index: number;
+}
+
+/** Destinations of routes other than the default one. */
+export function routesOf(answers: readonly NetlinkAnswer[]): RouteTo[] {
   return answers
-    .filter(({ type }) => type === RTM_NEWROUTE)
+    .filter(({ type, body }) => {
+      if (type !== RTM_NEWROUTE) return false;
+      // IPv6 lists what is local and what every link has among the others.
+      return body[0] === AF_INET || (body[4] !== RT_TABLE_LOCAL && body[7] === RTN_UNICAST);
+    })
     .flatMap(({ body }) => {
-      const destination = attributesOf(body, 12).get(1);
+      const attributes = attributesOf(body, 12);
+      const destination = attributes.get(1);
       const prefix = body[1] ?? 0;
-      return destination === undefined || prefix === 0
-        ? []
-        : [{ address: [...destination].join("."), prefix }];
+      if (destination === undefined || prefix === 0) return [];
+      const value = destination.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+      const family: Family = destination.length === 4 ? 4 : 6;
+      if (family === 6 && value >> 118n === 0x3fan) return [];
+      const out = attributes.get(4);
+      const index =
+        out === undefined ? 0 : new DataView(out.buffer, out.byteOffset, 4).getUint32(0, true);
+      return [{ subnet: subnetAt(family, value, prefix), index }];
     });
 }

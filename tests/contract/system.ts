@@ -168,9 +168,6 @@ const refusals: readonly [id: string, status: number, ask: Ask][] = [
   ["PluginPull", 501, { query: { remote: "x" }, body: [] }],
   ["PluginCreate", 501, { query: { name: "x" } }],
   ["Session", 501, {}],
-  ["NetworkCreate", 501, { body: { Name: "x" } }],
-  ["NetworkConnect", 501, { path: { id: "bridge" }, body: {} }],
-  ["NetworkDisconnect", 501, { path: { id: "bridge" }, body: {} }],
   ["VolumeUpdate", 503, { path: { name: "x" }, query: { version: 1 }, body: {} }],
 ];
 

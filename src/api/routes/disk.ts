@@ -132,17 +132,6 @@ export const diskRoutes: readonly Route[] = [
     handle: async ({ query, version }, { disk }) =>
       ok(await disk.pruneVolumes(volumeWish(query, version))),
   },
-  // The networks that are there are the engine's own.
-  {
-    method: "POST",
-    path: "/networks/prune",
-    handle({ query }, { events }) {
-      selectionOf(filters(query));
-      if (boolean(query, "dry-run")) return ok({ NetworksDeleted: [] });
-      events.emit("network", "prune", "", { reclaimed: "0" });
-      return ok({ NetworksDeleted: [] });
-    },
-  },
   {
     method: "POST",
     path: "/build/prune",

@@ -10,9 +10,6 @@ const later: readonly [method: Route["method"], path: string, what: string][] = 
     "/session",
     "berth has no BuildKit sessions: use berth build, or docker with DOCKER_BUILDKIT=0",
   ],
-  ["POST", "/networks/create", "berth has no networks yet but bridge, host and none"],
-  ["POST", "/networks/:id/connect", "berth has no networks yet but bridge, host and none"],
-  ["POST", "/networks/:id/disconnect", "berth has no networks yet but bridge, host and none"],
 ];
 
 /** The routes. */

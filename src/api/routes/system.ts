@@ -1,11 +1,9 @@
 /**
- * The daemon itself, volumes, networks and events.
+ * The daemon itself, volumes and events.
  */
-import { fault } from "../../base/errors.ts";
 import { expositionFor, expositionTypes } from "../../base/metrics.ts";
 import { labelHolds } from "../../base/selection.ts";
 import { after } from "../../base/timers.ts";
-import type { Network } from "../../spec/engine-api.ts";
 import type { ApiPorts, EngineEvent, QueryFilters } from "../ports.ts";
 import { boolean, checkFilters, filters, timeOf } from "../request.ts";
 import {
@@ -129,18 +127,6 @@ async function metrics({ request, response }: Context, { system }: ApiPorts): Pr
   return undefined;
 }
 
-/** A network by its name, its id, or the beginning of that. */
-function networkNamed(networks: ApiPorts["networks"], id: string): Network {
-  const found = networks
-    .list({})
-    .find(
-      (network) =>
-        network.Name === id || network.Id === id || (id.length > 3 && network.Id?.startsWith(id)),
-    );
-  if (found === undefined) throw fault("not-found", "no-such-network", `network ${id} not found`);
-  return found;
-}
-
 /** The routes. */
 export const systemRoutes: readonly Route[] = [
   { method: "GET", path: "/version", handle: (_context, { system }) => ok(system.version()) },
@@ -184,28 +170,6 @@ export const systemRoutes: readonly Route[] = [
       const driver = await volumes.remove(params.name ?? "", boolean(query, "force"));
       bus.emit("volume", "destroy", params.name ?? "", { driver });
       return noContent;
-    },
-  },
-  {
-    method: "GET",
-    path: "/networks",
-    handle: ({ query }, { networks }) => ok(networks.list(filters(query))),
-  },
-  {
-    method: "GET",
-    path: "/networks/:id",
-    handle: ({ params }, { networks }) => ok(networkNamed(networks, params.id ?? "")),
-  },
-  {
-    method: "DELETE",
-    path: "/networks/:id",
-    handle({ params }, { networks }) {
-      const { Name } = networkNamed(networks, params.id ?? "");
-      throw fault(
-        "forbidden",
-        "predefined-network",
-        `${Name} is a pre-defined network and cannot be removed`,
-      );
     },
   },
 ];

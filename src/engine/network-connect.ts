@@ -1,0 +1,213 @@
+/**
+ * Connecting containers to networks and disconnecting them, whether they run or not.
+ *
+ * The record is written before an interface is made and after one has gone, so that whatever a daemon leaves that dies in
+ * between has an address that nobody else gets while the container runs.
+ */
+import { fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import type { Handle } from "../kernel/index.ts";
+import { bridgeOf, type EndpointRecord, setLeading, takeInterface } from "../network/index.ts";
+import type { EndpointSettings } from "../spec/engine-api.ts";
+import { announceNetwork } from "./announce.ts";
+import { attachmentFor, attachmentsOf, userNetwork } from "./attachments.ts";
+import { type Container, notRunning } from "./container.ts";
+import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
+import type { EngineDeps } from "./deps.ts";
+import { tellHosts } from "./links.ts";
+import { endpointOn, endpointsOf, leadingOf } from "./networking.ts";
+
+/** Throws a Fault "forbidden" in Docker's words for a container whose namespace is not its own, or on no network for good. */
+function checkMode({ hostConfig: { NetworkMode = "" } }: ContainerRecord): void {
+  if (NetworkMode === "host" || NetworkMode.startsWith("container:"))
+    throw fault(
+      "forbidden",
+      "network-shared",
+      "container sharing network namespace with another container or host cannot be connected to any other network",
+    );
+  if (NetworkMode === "none")
+    throw fault(
+      "forbidden",
+      "network-shared",
+      "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+    );
+}
+
+/** Runs work in the network namespace of a container that runs. */
+async function inNamespace<T>(
+  deps: EngineDeps,
+  container: Container,
+  work: (netns: Handle) => Promise<T>,
+): Promise<T> {
+  const netns = await deps.kernel.openNetns(`/proc/${container.record.state.pid}/ns/net`);
+  try {
+    // Its number may have been another's by then.
+    if (!container.running) throw notRunning(container);
+    return await work(netns);
+  } finally {
+    await deps.kernel.close(netns).catch(() => {});
+  }
+}
+
+/** The endpoint by which a container is to lead out, among those that it has. */
+function leadingEndpoint(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  attachments: readonly AttachmentRecord[],
+): EndpointRecord | undefined {
+  const present = attachments.filter(({ network }) => endpointOn(record, network) !== undefined);
+  const leading = leadingOf(deps, present);
+  return leading && endpointOn(record, leading.network);
+}
+
+/** Orders a container's endpoints anew, with its way out and its ports by the one that leads now. */
+async function leadAnew(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  endpoints: readonly EndpointRecord[],
+  netns: Handle,
+): Promise<void> {
+  const before = endpointsOf(record).find((one) => one.ports.length > 0) ?? record.endpoint;
+  const plain = endpoints.map((one) => ({ ...one, ports: [] }));
+  Object.assign(record, { endpoint: plain[0], moreEndpoints: plain.slice(1) });
+  const leading = leadingEndpoint(deps, record, attachmentsOf(record));
+  const first = plain.find((one) => one.endpointId === leading?.endpointId) ?? plain[0];
+  const ports = leading === undefined ? [] : (before?.ports ?? []);
+  record.endpoint = first && { ...first, ports };
+  record.moreEndpoints = plain.filter((one) => one !== first);
+  if (before !== undefined && ports.length > 0 && first !== undefined)
+    await deps.networks.publisher.move(before.address, first.address, ports);
+  else if (before !== undefined)
+    await deps.networks.publisher.republish(before.address, before.ports, []);
+  await setLeading(deps.networks, netns, leading);
+}
+
+async function connectRunning(
+  deps: EngineDeps,
+  container: Container,
+  attachment: AttachmentRecord,
+): Promise<void> {
+  const { record } = container;
+  await inNamespace(deps, container, async (netns) => {
+    const bridge = bridgeOf(deps.networks, attachment);
+    if (endpointsOf(record).length === 0)
+      await deps.networks.redirectResolver(netns).catch(() => {});
+    const wish = { ...attachment, leads: false };
+    const endpoint = await bridge.connect(netns, wish);
+    try {
+      deps.database.insist({
+        ...record,
+        moreEndpoints: [...(record.moreEndpoints ?? []), endpoint],
+      });
+      await leadAnew(deps, record, [...endpointsOf(record), endpoint], netns);
+    } catch (error) {
+      await takeInterface(deps.networks, netns, endpoint).catch(() => {});
+      bridge.release(endpoint);
+      throw error;
+    }
+  });
+}
+
+/** Connects a container to a network. Throws Faults in Docker's words; nothing has changed then. */
+export function connectContainer(
+  deps: EngineDeps,
+  container: Container,
+  reference: string,
+  settings: EndpointSettings,
+): Promise<void> {
+  return container.exclusively(async () => {
+    const { record } = container;
+    checkMode(record);
+    const others = attachmentsOf(record);
+    const attachment = attachmentFor(deps, reference, settings, others);
+    if (others.some(({ network }) => network === attachment.network))
+      throw fault(
+        "forbidden",
+        "network-connected",
+        `endpoint with name ${record.name} already exists in network ${attachment.name}`,
+      );
+    const before = { ...record };
+    record.attachments = [...others, attachment];
+    try {
+      if (container.running) await connectRunning(deps, container, attachment);
+      deps.database.insist(record);
+    } catch (error) {
+      record.attachments = before.attachments;
+      throw error;
+    }
+    if (!container.running) return;
+    deps.names.changed();
+    tellHosts(deps, container);
+    announceNetwork(deps, record, attachment, "connect");
+  });
+}
+
+function attachmentNamed(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  reference: string,
+): AttachmentRecord {
+  const id = reference === "bridge" ? "" : userNetwork(deps.networks, reference)?.id;
+  const found = attachmentsOf(record).find(
+    ({ network, name }) => network === id || name === reference || network === reference,
+  );
+  if (found !== undefined) return found;
+  if (id === undefined)
+    throw fault("not-found", "no-such-network", `network ${reference} not found`);
+  throw fault(
+    "forbidden",
+    "network-not-connected",
+    `container ${record.id} is not connected to network ${reference}`,
+  );
+}
+
+async function disconnectRunning(
+  deps: EngineDeps,
+  container: Container,
+  endpoint: EndpointRecord,
+): Promise<void> {
+  const { record } = container;
+  await inNamespace(deps, container, async (netns) => {
+    await takeInterface(deps.networks, netns, endpoint);
+    const rest = endpointsOf(record).filter((one) => one !== endpoint);
+    await leadAnew(deps, record, rest, netns);
+    deps.database.save(record);
+    deps.networks.bridge(endpoint.network ?? "")?.release(endpoint);
+  });
+}
+
+/** Disconnects a container from a network. Throws Faults in Docker's words. */
+export function disconnectContainer(
+  deps: EngineDeps,
+  container: Container,
+  reference: string,
+  force: boolean,
+): Promise<void> {
+  return container.exclusively(async () => {
+    const { record } = container;
+    if (record.hostConfig.NetworkMode === "host")
+      throw fault(
+        "forbidden",
+        "network-shared",
+        "container cannot be disconnected from host network or connected to host network",
+      );
+    const attachment = attachmentNamed(deps, record, reference);
+    const endpoint = endpointOn(record, attachment.network);
+    const attachments = attachmentsOf(record);
+    record.attachments = attachments.filter((one) => one !== attachment);
+    try {
+      if (container.running && endpoint !== undefined)
+        await disconnectRunning(deps, container, endpoint);
+      deps.database.insist(record);
+    } catch (error) {
+      if (endpoint === undefined || endpointsOf(record).includes(endpoint))
+        record.attachments = attachments;
+      if (!force) throw error;
+      log.warn("disconnect by force", { id: record.id, error: messageOf(error) });
+    }
+    deps.names.changed();
+    if (!container.running) return;
+    tellHosts(deps, container);
+    announceNetwork(deps, record, attachment, "disconnect");
+  });
+}

@@ -1,0 +1,71 @@
+/**
+ * A container's ends on networks: made at its start in a namespace of its own, given back at its end.
+ */
+import { type Attached, attach, type EndpointRecord, type PortWish } from "../network/index.ts";
+import { attachmentsOf } from "./attachments.ts";
+import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
+import type { EngineDeps } from "./deps.ts";
+import { portWishes } from "./ports.ts";
+
+/** The attachment by which a container leads out: the highest priority, then the first by name; undefined: all are internal. */
+export function leadingOf(
+  deps: Pick<EngineDeps, "networks">,
+  attachments: readonly AttachmentRecord[],
+): AttachmentRecord | undefined {
+  const able = attachments.filter(
+    (one) => deps.networks.bridge(one.network)?.plan.internal === false,
+  );
+  const priority = ({ gatewayPriority = 0 }: AttachmentRecord) => gatewayPriority;
+  return able.toSorted(
+    (a, b) => priority(b) - priority(a) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
+  )[0];
+}
+
+/** All of a container's ends, the leading one first. */
+export function endpointsOf(record: ContainerRecord): EndpointRecord[] {
+  return [
+    ...(record.endpoint === undefined ? [] : [record.endpoint]),
+    ...(record.moreEndpoints ?? []),
+  ];
+}
+
+/** A container's end on a network; undefined when it has none. */
+export function endpointOn(record: ContainerRecord, network: string): EndpointRecord | undefined {
+  return endpointsOf(record).find((one) => (one.network ?? "") === network);
+}
+
+/** Where ports that name no address of the host's are published, by the network's option. */
+function withBinding(
+  deps: EngineDeps,
+  leading: AttachmentRecord | undefined,
+  record: ContainerRecord,
+): PortWish[] {
+  const wishes = portWishes(record.config, record.hostConfig);
+  // An internal network has no way in either.
+  if (leading === undefined) return [];
+  const options = deps.networks.find(leading.network)?.options ?? {};
+  const binding = options["com.docker.network.bridge.host_binding_ipv4"] ?? "";
+  return wishes.map((wish) =>
+    wish.hostAddress === "" && binding !== "" ? { ...wish, hostAddress: binding } : wish,
+  );
+}
+
+/** Makes a container's namespace with an end on each of its networks, and publishes its ports. Throws Faults in Docker's words; nothing is left then. */
+export function attachNetworks(deps: EngineDeps, record: ContainerRecord): Promise<Attached> {
+  const attachments = record.config.NetworkDisabled === true ? [] : attachmentsOf(record);
+  const leading = leadingOf(deps, attachments);
+  const ends = attachments.map((one) => ({ ...one, leads: one === leading }));
+  return attach(deps.networks, {
+    name: record.name,
+    ends,
+    ports: withBinding(deps, leading, record),
+  });
+}
+
+/** Gives back what a container has of networks. Fine when it has nothing. */
+export async function detach(deps: EngineDeps, record: ContainerRecord): Promise<void> {
+  const endpoints = endpointsOf(record);
+  // First of all: whoever comes meanwhile is not to give them back a second time.
+  Object.assign(record, { endpoint: undefined, moreEndpoints: undefined, changing: undefined });
+  for (const endpoint of endpoints) await deps.networks.release(endpoint);
+}

@@ -1,0 +1,113 @@
+/**
+ * A new network namespace with its ends on networks and its published ports: made as a whole, or nothing is left of it.
+ */
+import { fault } from "../base/errors.ts";
+import type { Handle } from "../kernel/index.ts";
+import type { EndpointRecord, EndWish } from "./bridge.ts";
+import type { Networks } from "./networks.ts";
+import type { PortWish } from "./publish.ts";
+
+/** An end on one of several networks. */
+export interface NetworkEnd extends EndWish {
+  /** The network's id; empty: the default bridge. */
+  readonly network: string;
+  /** As messages call the network. */
+  readonly name: string;
+}
+
+/** A namespace with what its shim is to hold. */
+export interface Attached {
+  /** The network namespace; close it once the shim has it. */
+  readonly netns: Handle;
+  /** Claimed ports; close them once the shim has them. */
+  readonly claims: readonly Handle[];
+  /** By which it leads out and publishes, or its first; undefined: it is on no network. */
+  readonly endpoint?: EndpointRecord;
+  readonly more: readonly EndpointRecord[];
+}
+
+/** The index of a new namespace's first interface after lo. */
+const FIRST_INDEX = 2;
+
+/** The bridge of a network. Throws a Fault "not-found" in Docker's words when the network is there no longer. */
+export function bridgeOf(
+  networks: Networks,
+  { network, name }: Pick<NetworkEnd, "network" | "name">,
+) {
+  const bridge = networks.bridge(network);
+  if (bridge === undefined)
+    throw fault("not-found", "no-such-network", `network ${name} not found`);
+  return bridge;
+}
+
+async function connectAll(
+  networks: Networks,
+  netns: Handle,
+  ends: readonly NetworkEnd[],
+): Promise<EndpointRecord[]> {
+  const made: EndpointRecord[] = [];
+  try {
+    await networks.redirectResolver(netns);
+    for (const [at, end] of ends.entries())
+      made.push(await bridgeOf(networks, end).connect(netns, end, FIRST_INDEX + at));
+    return made;
+  } catch (error) {
+    for (const endpoint of made) await networks.release(endpoint);
+    throw error;
+  }
+}
+
+/** A namespace with its interfaces, the endpoint that leads out first. */
+async function connected(
+  networks: Networks,
+  ends: readonly NetworkEnd[],
+): Promise<{ netns: Handle; endpoints: EndpointRecord[] }> {
+  for (const end of ends) bridgeOf(networks, end);
+  const [only, ...more] = ends;
+  if (only === undefined) return { netns: await networks.isolated(), endpoints: [] };
+  const plain = only.network === "" && only.interface === "eth0" && only.mac === undefined;
+  if (plain && only.address === undefined && more.length === 0) {
+    const { netns, endpoint } = await networks.onDefault();
+    return { netns, endpoints: [endpoint] };
+  }
+  const netns = await networks.isolated();
+  try {
+    const endpoints = await connectAll(networks, netns, ends);
+    const first = ends.findIndex(({ leads }) => leads);
+    return { netns, endpoints: [...endpoints.splice(Math.max(first, 0), 1), ...endpoints] };
+  } catch (error) {
+    await networks.channel.kernel.close(netns).catch(() => {});
+    throw error;
+  }
+}
+
+/** Makes a namespace. Throws Faults in Docker's words; nothing is left then. */
+export async function attach(
+  networks: Networks,
+  input: {
+    /** As messages call the container. */
+    readonly name: string;
+    readonly ends: readonly NetworkEnd[];
+    readonly ports: readonly PortWish[];
+  },
+): Promise<Attached> {
+  const { kernel } = networks.channel;
+  const { netns, endpoints } = await connected(networks, input.ends);
+  const [first, ...more] = endpoints;
+  if (first === undefined) return { netns, claims: [], more };
+  const claims: Handle[] = [];
+  try {
+    const { publisher } = networks;
+    const ports = await publisher.claim(input.name, first, input.ports, async (request) => {
+      const claim = await kernel.socket({ netns: 0, ...request });
+      claims.push(claim.handle);
+      return claim.port;
+    });
+    await publisher.republish(first.address, [], ports);
+    return { netns, claims, endpoint: { ...first, ports }, more };
+  } catch (error) {
+    for (const handle of [netns, ...claims]) await kernel.close(handle).catch(() => {});
+    for (const endpoint of endpoints) await networks.release(endpoint);
+    throw error;
+  }
+}

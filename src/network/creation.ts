@@ -1,0 +1,279 @@
+/**
+ * A request for a network, checked in Docker's words and made a record. Pure: what the host has is given.
+ */
+import { fault } from "../base/errors.ts";
+import {
+  contains,
+  formatAddress,
+  formatSubnet,
+  overlaps,
+  parseAddress,
+  parsePrefixed,
+  type Subnet,
+} from "./addresses.ts";
+import { bridgeOptions } from "./options.ts";
+import { hostsOf } from "./pool.ts";
+import type { IpamRecord, NetworkRecord, SubnetRecord } from "./record.ts";
+import { freeSubnet, type SubnetPool } from "./subnets.ts";
+
+/** One subnet that a network is to have. */
+export interface SubnetInput {
+  readonly Subnet?: string | undefined;
+  readonly IPRange?: string | undefined;
+  readonly Gateway?: string | undefined;
+  readonly AuxiliaryAddresses?: Readonly<Record<string, string>> | undefined;
+}
+
+/** What somebody asks for, in the API's names. */
+export interface NetworkInput {
+  readonly Name?: string | undefined;
+  readonly Driver?: string | undefined;
+  readonly Scope?: string | undefined;
+  readonly Internal?: boolean | undefined;
+  readonly Attachable?: boolean | undefined;
+  readonly Ingress?: boolean | undefined;
+  readonly ConfigOnly?: boolean | undefined;
+  readonly ConfigFrom?: { readonly Network?: string | undefined } | undefined;
+  readonly EnableIPv4?: boolean | undefined;
+  readonly EnableIPv6?: boolean | undefined;
+  readonly IPAM?:
+    | {
+        readonly Driver?: string | undefined;
+        readonly Options?: Readonly<Record<string, string>> | undefined;
+        readonly Config?: readonly SubnetInput[] | undefined;
+      }
+    | undefined;
+  readonly Options?: Readonly<Record<string, string>> | undefined;
+  readonly Labels?: Readonly<Record<string, string>> | undefined;
+}
+
+/** A subnet that is taken already, and by whom, as a message names it. */
+export interface TakenSubnet {
+  readonly subnet: Subnet;
+  readonly by: string;
+  /** A network of berth's, as against a route of the host. */
+  readonly network: boolean;
+}
+
+/** What a record is made against. */
+export interface CreationHost {
+  readonly pools: readonly SubnetPool[];
+  readonly pools6: readonly SubnetPool[];
+  readonly taken: readonly TakenSubnet[];
+  /** A bridge of that name that is there already, with the IPv4 address that it has ("10.0.0.1/24"; empty: none). */
+  readonly existing: { readonly address: string } | undefined;
+}
+
+/** Names that no network of a user's may have. */
+export const predefined: readonly string[] = ["bridge", "host", "none"];
+
+const reservedNames = [...predefined, "default", "container"];
+/** As Docker's network names are; what else a name holds would break filters and host names. */
+const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+
+/** Throws Faults in Docker's words for a name that a network cannot have. */
+export function checkNetworkName(name: string): void {
+  if (name === "") throw fault("invalid", "network-name", "invalid network name: name is empty");
+  if (reservedNames.includes(name))
+    throw fault(
+      "forbidden",
+      "predefined-network",
+      `operation is not permitted on predefined ${name} network `,
+    );
+  if (!NAME.test(name) || name.length > 255)
+    throw fault(
+      "invalid",
+      "network-name",
+      `invalid network name: ${name}: only [a-zA-Z0-9][a-zA-Z0-9_.-]* are allowed`,
+    );
+}
+
+function badConfig(reasons: readonly string[]): Error {
+  return fault("invalid", "network-config", `invalid network config:\n${reasons.join("\n")}`);
+}
+
+function checkRange(range: string, subnet: Subnet): string | undefined {
+  const parsed = parsePrefixed(range);
+  if (parsed === undefined) return `invalid ip-range ${range}: invalid CIDR block notation`;
+  const { subnet: block, value } = parsed;
+  if (block.family !== subnet.family)
+    return `invalid ip-range ${range}: parent subnet is an IPv${subnet.family} block`;
+  if (value !== block.base) return `invalid ip-range ${range}: it should be ${formatSubnet(block)}`;
+  if (block.prefix < subnet.prefix)
+    return `invalid ip-range ${range}: CIDR block is bigger than its parent subnet ${formatSubnet(subnet)}`;
+  if (!overlaps(block, subnet))
+    return `invalid ip-range ${range}: parent subnet ${formatSubnet(subnet)} doesn't contain ip-range`;
+  return undefined;
+}
+
+function checkAddress(what: string, address: string, subnet: Subnet): string | undefined {
+  const parsed = parseAddress(address);
+  if (parsed === undefined) return `invalid ${what} ${address}: invalid address`;
+  if (parsed.family !== subnet.family)
+    return `invalid ${what} ${address}: parent subnet is an IPv${subnet.family} block`;
+  if (!contains(subnet, parsed.family, parsed.value))
+    return `invalid ${what} ${address}: parent subnet ${formatSubnet(subnet)} doesn't contain this address`;
+  return undefined;
+}
+
+/** What is wrong with a subnet that somebody wants, in Docker's words. */
+function faultsOf(input: SubnetInput): string[] {
+  const text = input.Subnet ?? "";
+  const parsed = parsePrefixed(text);
+  if (parsed === undefined) return [`invalid subnet ${text}: invalid CIDR block notation`];
+  const { subnet, value } = parsed;
+  if (value !== subnet.base)
+    return [`invalid subnet ${text}: it should be ${formatSubnet(subnet)}`];
+  const [lowest, highest] = hostsOf(subnet);
+  if (subnet.prefix < 8 || highest - lowest < 1n)
+    return [`invalid subnet ${text}: it has no room for a gateway and containers`];
+  const auxiliary = Object.values(input.AuxiliaryAddresses ?? {});
+  return [
+    ...(input.IPRange ? [checkRange(input.IPRange, subnet)] : []),
+    ...(input.Gateway ? [checkAddress("gateway", input.Gateway, subnet)] : []),
+    ...auxiliary.map((address) => checkAddress("auxiliary address", address, subnet)),
+  ].flatMap((reason) => reason ?? []);
+}
+
+/** The record of a subnet whose fields are right. The gateway is the first address that nothing else has. */
+function subnetRecord(input: SubnetInput): SubnetRecord {
+  const subnet = subnetOf(input.Subnet ?? "");
+  const range = parsePrefixed(input.IPRange ?? "")?.subnet;
+  const auxiliary = Object.values(input.AuxiliaryAddresses ?? {});
+  const used = new Set(auxiliary.map((address) => parseAddress(address)?.value));
+  const [lowest] = hostsOf(subnet);
+  let first = range !== undefined && range.base > lowest ? range.base : lowest;
+  while (used.has(first)) first++;
+  const given = parseAddress(input.Gateway ?? "")?.value;
+  return {
+    subnet: formatSubnet(subnet),
+    ...(range === undefined ? {} : { range: formatSubnet(range) }),
+    gateway: formatAddress(subnet.family, given ?? first),
+    ...(auxiliary.length === 0 ? {} : { auxiliary: input.AuxiliaryAddresses }),
+  };
+}
+
+/** Throws a Fault that names what a subnet overlaps with. */
+function checkFree(subnet: Subnet, taken: readonly TakenSubnet[]): void {
+  const clash = taken.find((one) => overlaps(one.subnet, subnet));
+  if (clash === undefined) return;
+  if (clash.network)
+    throw fault(
+      "forbidden",
+      "subnet-taken",
+      `invalid pool request: Pool overlaps with other one on this address space: ${formatSubnet(subnet)} with ${clash.by}`,
+    );
+  throw fault(
+    "forbidden",
+    "subnet-taken",
+    `the subnet ${formatSubnet(subnet)} overlaps with ${clash.by}: choose another with --subnet, or none to have one chosen`,
+  );
+}
+
+function chosenFor(family: 4 | 6, host: CreationHost): SubnetInput {
+  const taken = host.taken.map(({ subnet }) => subnet);
+  const free = freeSubnet(family === 4 ? host.pools : host.pools6, taken);
+  if (free === undefined)
+    throw fault(
+      "failed",
+      "no-subnet",
+      "all predefined address pools have been fully subnetted: give one with --subnet, or more with the daemon's --default-address-pool",
+    );
+  return { Subnet: formatSubnet(free) };
+}
+
+/** A subnet that is known to be one. */
+function subnetOf(text: string): Subnet {
+  const parsed = parsePrefixed(text);
+  if (parsed === undefined) throw new Error(`not a subnet: ${text}`);
+  return parsed.subnet;
+}
+
+const familyOf = ({ subnet }: SubnetRecord) => subnetOf(subnet).family;
+
+/** The subnet that a bridge has which is there already. */
+function existingSubnet({ existing }: CreationHost): SubnetRecord | undefined {
+  const parsed = parsePrefixed(existing?.address ?? "");
+  return parsed && { subnet: formatSubnet(parsed.subnet), gateway: parsed.address };
+}
+
+/** Subnets of a network: as asked for, or one of the pools. */
+function ipamFor(input: NetworkInput, host: CreationHost): IpamRecord {
+  const { Driver = "", Options = {}, Config = [] } = input.IPAM ?? {};
+  if (Driver !== "" && Driver !== "default")
+    throw fault(
+      "not-found",
+      "plugin",
+      `could not find plugin ${Driver} in v1 plugin registry: plugin not found`,
+    );
+  const asked = Config.filter(({ Subnet, IPRange, Gateway }) => Subnet || IPRange || Gateway);
+  const reasons = asked.flatMap(faultsOf);
+  if (reasons.length > 0) throw badConfig(reasons);
+  const given = asked.map(subnetRecord);
+  const has = (family: 4 | 6) => given.some((one) => familyOf(one) === family);
+  for (const family of [4, 6] as const)
+    if (given.filter((one) => familyOf(one) === family).length > 1)
+      throw fault("forbidden", "subnets", "bridge driver doesn't support multiple subnets");
+  const own = existingSubnet(host);
+  const kept = given.filter((one) => input.EnableIPv6 || familyOf(one) === 4);
+  // What the bridge has already is a route of its own.
+  for (const { subnet } of kept.filter((one) => one.subnet !== own?.subnet))
+    checkFree(subnetOf(subnet), host.taken);
+  const four = has(4) ? [] : [own ?? subnetRecord(chosenFor(4, host))];
+  const six = input.EnableIPv6 && !has(6) ? [subnetRecord(chosenFor(6, host))] : [];
+  return {
+    driver: "default",
+    options: Options,
+    config: [...four, ...kept, ...six],
+    chosen: given.length > 0,
+  };
+}
+
+/** What the bridge of a network is called. */
+export function bridgeName(id: string, wanted: string): string {
+  return wanted || `br-${id.slice(0, 12)}`;
+}
+
+/** The record of a network that is to be. Throws Faults in Docker's words. */
+export function networkRecord(id: string, input: NetworkInput, host: CreationHost): NetworkRecord {
+  const { Name = "", Options = {}, Driver = "" } = input;
+  checkNetworkName(Name);
+  if (input.Ingress)
+    throw fault(
+      "unsupported",
+      "network-scope",
+      "ingress networks are networks of a swarm, and berth has none",
+    );
+  if (input.Scope !== undefined && input.Scope !== "" && input.Scope !== "local")
+    throw fault(
+      "unsupported",
+      "network-scope",
+      `networks of the scope ${input.Scope} are networks of a swarm, and berth has none`,
+    );
+  const driver = Driver === "" || Driver === "default" ? "bridge" : Driver;
+  if (driver === "host" || driver === "null")
+    throw fault(
+      "forbidden",
+      "network-driver-once",
+      `only one instance of "${driver}" network is allowed`,
+    );
+  if (driver !== "bridge") throw fault("not-found", "plugin", `plugin "${driver}" not found`);
+  if (input.EnableIPv4 === false)
+    throw fault("unsupported", "ipv6-only", "networks without IPv4 are not supported yet");
+  const options = bridgeOptions(Options, input.Internal === true);
+  return {
+    id,
+    name: Name,
+    created: new Date().toISOString(),
+    driver,
+    ipv6: input.EnableIPv6 === true,
+    internal: input.Internal === true,
+    attachable: input.Attachable === true,
+    options: Options,
+    labels: input.Labels ?? {},
+    ipam: ipamFor(input, host),
+    bridge: bridgeName(id, options.name),
+    foreign: host.existing !== undefined,
+    configFrom: input.ConfigFrom?.Network ?? "",
+  };
+}

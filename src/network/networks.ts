@@ -1,0 +1,503 @@
+/**
+ * All networks of a daemon: the default bridge and users' own. What is stored is in networks' records and endpoints' records;
+ * bridges and rules on the host follow from those at every start.
+ */
+import { fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import type { Handle, Kernel } from "../kernel/index.ts";
+import { formatSubnet, overlaps, parseCidr, parsePrefixed, type Subnet } from "./addresses.ts";
+import { Bridge, type BridgePlan, type EndpointRecord } from "./bridge.ts";
+import { NETLINK_NETFILTER, NetlinkChannel } from "./channel.ts";
+import {
+  bridgeName,
+  type CreationHost,
+  type NetworkInput,
+  networkRecord,
+  type TakenSubnet,
+} from "./creation.ts";
+import { additions, removals, ruleset, runNft } from "./firewall.ts";
+import { bridgeOptions } from "./options.ts";
+import { Publisher } from "./publish.ts";
+import type { NetworkRecord } from "./record.ts";
+import { resolverRedirect } from "./resolver-redirect.ts";
+import {
+  addressesOf,
+  dumpAddresses,
+  dumpLinks,
+  dumpRoutes,
+  type Link,
+  linksOf,
+  routesOf,
+  setUp,
+} from "./rtnetlink.ts";
+import type { NetworkStore } from "./store.ts";
+import { defaultBridgePools, freeSubnet, type SubnetPool } from "./subnets.ts";
+import { Stock } from "./warm.ts";
+
+/** How networks are set up. */
+export interface NetworksOptions {
+  /** The default bridge, at most 15 characters; also the firewall table's name. */
+  readonly bridge: string;
+  /** The bridge was named by a user: it may be there already, and is left then. */
+  readonly bridgeNamed: boolean;
+  /** "172.17.0.1/16"; chosen so that it touches no route of the host when absent. */
+  readonly bip?: string | undefined;
+  readonly mtu: number;
+  /** Namespaces to hold ready. */
+  readonly warm: number;
+  /** Where users' networks get their subnets. */
+  readonly pools: readonly SubnetPool[];
+}
+
+/** A namespace that is ready on the default bridge. */
+export interface Prepared {
+  readonly netns: Handle;
+  readonly endpoint: EndpointRecord;
+}
+
+/** How many namespaces without a network are held ready at most. */
+const MAX_EMPTY = 4;
+const LOOPBACK = 1;
+
+/** The networks of one daemon. */
+export class Networks {
+  readonly publisher: Publisher;
+  private readonly records = new Map<string, NetworkRecord>();
+  private readonly bridges = new Map<string, Bridge>();
+  private readonly prepared: Stock<Prepared>;
+  private readonly empty: Stock<Handle>;
+  /** Changes of the set of networks come one after the other. */
+  private turn: Promise<unknown> = Promise.resolve();
+
+  private constructor(
+    readonly channel: NetlinkChannel,
+    private readonly options: NetworksOptions,
+    private readonly store: NetworkStore,
+    readonly defaultBridge: Bridge,
+  ) {
+    const close = (netns: Handle) => channel.kernel.close(netns).catch(() => {});
+    this.publisher = new Publisher(channel, options.bridge);
+    this.prepared = new Stock(
+      options.warm,
+      () => this.prepare(),
+      ({ netns }) => close(netns),
+    );
+    this.empty = new Stock(Math.min(options.warm, MAX_EMPTY), () => this.makeEmpty(), close);
+  }
+
+  /** The firewall table's name. */
+  get table(): string {
+    return this.options.bridge;
+  }
+
+  /**
+   * Makes or finds the bridges, and puts the firewall's table in place with the ports of containers that run. Throws a Fault
+   * "failed" that names the route when the default bridge's subnet is taken; a user's network that cannot be is told of in the log.
+   */
+  static async open(
+    kernel: Kernel,
+    options: NetworksOptions,
+    store: NetworkStore,
+    running: readonly EndpointRecord[],
+  ): Promise<Networks> {
+    const channel = new NetlinkChannel(kernel);
+    const on = (id: string) => running.filter(({ network = "" }) => network === id);
+    const plan = await defaultPlan(channel, options, store, on("")[0]);
+    const networks = new Networks(channel, options, store, new Bridge(channel, plan));
+    try {
+      await networks.restore(on, running);
+    } catch (error) {
+      await networks.close(on("").length === 0);
+      throw error;
+    }
+    networks.prepared.fill();
+    networks.empty.fill();
+    return networks;
+  }
+
+  private async restore(
+    on: (id: string) => readonly EndpointRecord[],
+    running: readonly EndpointRecord[],
+  ): Promise<void> {
+    await this.defaultBridge.up(on(""));
+    for (const { record, ready } of this.store.all()) {
+      if (ready) this.records.set(record.id, record);
+      else await this.finishRemoval(record);
+    }
+    for (const record of this.records.values())
+      if (record.template === undefined) await this.restoreOne(record, on(record.id));
+    const rules = [this.defaultBridge, ...this.bridges.values()].map((bridge) => bridge.rules);
+    const ports = running.flatMap(({ address, ports: own }) =>
+      own.map((port) => ({ ...port, address })),
+    );
+    await runNft(ruleset(this.table, rules, ports));
+    for (const bridge of [this.defaultBridge, ...this.bridges.values()]) {
+      const count = on(bridge.plan.id).length;
+      if (count > 0) await bridge.othersGone(count);
+    }
+  }
+
+  /** One network that cannot be must not keep the daemon from its work: whoever starts a container on it is told why. */
+  private async restoreOne(
+    record: NetworkRecord,
+    running: readonly EndpointRecord[],
+  ): Promise<void> {
+    const bridge = new Bridge(this.channel, planOf(record, this.options));
+    this.bridges.set(record.id, bridge);
+    try {
+      await bridge.up(running);
+    } catch (error) {
+      log.error("a network cannot be set up", { name: record.name, error: messageOf(error) });
+    }
+  }
+
+  /** What a daemon has left that died while it made or removed a network. */
+  private async finishRemoval(record: NetworkRecord): Promise<void> {
+    try {
+      if (record.template === undefined)
+        await new Bridge(this.channel, planOf(record, this.options)).down();
+      this.store.forget(record.id);
+    } catch (error) {
+      log.warn("remove the rest of a network", { name: record.name, error: messageOf(error) });
+    }
+  }
+
+  /** Users' networks, the oldest first. */
+  all(): NetworkRecord[] {
+    return [...this.records.values()];
+  }
+
+  /** A user's network by its whole id. */
+  find(id: string): NetworkRecord | undefined {
+    return this.records.get(id);
+  }
+
+  /** The bridge of a network by its whole id; "" is the default one's. */
+  bridge(id: string): Bridge | undefined {
+    return id === "" ? this.defaultBridge : this.bridges.get(id);
+  }
+
+  private inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.turn.then(work, work);
+    this.turn = next.catch(() => {});
+    return next;
+  }
+
+  /** Makes a network. Throws Faults in Docker's words; nothing is left then. */
+  create(input: NetworkInput): Promise<NetworkRecord> {
+    return this.inTurn(() => this.createNow(input));
+  }
+
+  private async createNow(asked: NetworkInput): Promise<NetworkRecord> {
+    const id = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("hex");
+    const input = this.configured(asked);
+    const name = input.Name ?? "";
+    if (this.all().some((one) => one.name === name))
+      throw fault("conflict", "network-exists", `network with name ${name} already exists`);
+    if (asked.ConfigOnly) return this.keep(configOnly(id, asked));
+    const options = bridgeOptions(input.Options ?? {}, input.Internal === true);
+    const record = networkRecord(id, input, await this.hostFor(bridgeName(id, options.name)));
+    const bridge = new Bridge(this.channel, planOf(record, this.options));
+    this.store.begin(record);
+    try {
+      await bridge.up([]);
+      await runNft(additions(this.table, bridge.rules));
+    } catch (error) {
+      await this.finishRemoval(record);
+      throw error;
+    }
+    this.bridges.set(id, bridge);
+    return this.keep(record, true);
+  }
+
+  private keep(record: NetworkRecord, begun = false): NetworkRecord {
+    if (!begun) this.store.begin(record);
+    this.store.setReady(record.id, true);
+    this.records.set(record.id, record);
+    return record;
+  }
+
+  /** What a network is asked to be, by itself or by the configuration that it names. */
+  private configured(input: NetworkInput): NetworkInput {
+    const from = input.ConfigFrom?.Network ?? "";
+    if (from === "") return input;
+    const { template } = this.all().find(({ name, id }) => name === from || id === from) ?? {};
+    if (template === undefined)
+      throw fault("not-found", "no-such-network", `configuration network "${from}" not found`);
+    if (
+      input.ConfigOnly ||
+      input.IPAM?.Config?.length ||
+      Object.keys(input.Options ?? {}).length > 0
+    )
+      throw fault(
+        "forbidden",
+        "network-config-from",
+        "user specified configurations are not supported if the network depends on a configuration network",
+      );
+    const { IPAM, Options, EnableIPv4, EnableIPv6, Labels } = template;
+    return {
+      ...input,
+      IPAM,
+      Options,
+      EnableIPv4,
+      EnableIPv6,
+      Labels: { ...Labels, ...input.Labels },
+    };
+  }
+
+  private async hostFor(bridge: string): Promise<CreationHost> {
+    const other = this.all().find((one) => one.bridge === bridge);
+    if (other !== undefined || bridge === this.options.bridge)
+      throw fault(
+        "forbidden",
+        "bridge-name",
+        `cannot create network ${bridge}: conflicts with network ${other?.name ?? "bridge"} (${bridge}): networks have same bridge name`,
+      );
+    const link = await Bridge.find(this.channel, bridge);
+    if (link !== undefined && link.kind !== "bridge")
+      throw fault("forbidden", "bridge-name", `existing interface ${bridge} is not a bridge`);
+    const addresses =
+      link === undefined
+        ? []
+        : addressesOf(await this.channel.send(0, [dumpAddresses(4)]), link.index);
+    const first = addresses[0];
+    const address = first === undefined ? "" : `${first.address}/${first.prefix}`;
+    return {
+      pools: this.options.pools,
+      pools6: [],
+      taken: await this.taken(),
+      existing: link && { address },
+    };
+  }
+
+  /** Subnets that no new network may touch: those of networks, and where the host has a way to. */
+  private async taken(): Promise<TakenSubnet[]> {
+    const links = linksOf(await this.channel.send(0, [dumpLinks()]));
+    const routes = await routesTo(this.channel);
+    const own = new Set([this.options.bridge, ...this.all().map(({ bridge }) => bridge)]);
+    const nameOf = (index: number) => links.find((link) => link.index === index)?.name ?? "";
+    return [
+      { subnet: this.defaultBridge.plan.ipv4.subnet, by: "network bridge", network: true },
+      ...this.all().flatMap(({ name, ipam, template }) =>
+        template !== undefined
+          ? []
+          : ipam.config.flatMap(({ subnet: text }) => {
+              const subnet = parsePrefixed(text)?.subnet;
+              return subnet === undefined ? [] : [{ subnet, by: `network ${name}`, network: true }];
+            }),
+      ),
+      ...routes
+        .filter(({ index }) => !own.has(nameOf(index)))
+        .map(({ subnet, index }) => ({
+          subnet,
+          by: `the host's route to ${formatSubnet(subnet)} by ${nameOf(index)}`,
+          network: false,
+        })),
+    ];
+  }
+
+  /** Removes a network that nobody is on. Throws a Fault "not-found" when it has gone. */
+  remove(id: string, check: () => void): Promise<void> {
+    return this.inTurn(async () => {
+      const record = this.records.get(id);
+      if (record === undefined)
+        throw fault("not-found", "no-such-network", `network ${id} not found`);
+      check();
+      if (this.bridges.get(id)?.inUse)
+        throw fault(
+          "forbidden",
+          "network-in-use",
+          `error while removing network: network ${record.name} id ${id} has active endpoints`,
+        );
+      this.store.setReady(id, false);
+      this.records.delete(id);
+      const bridge = this.bridges.get(id);
+      this.bridges.delete(id);
+      if (bridge !== undefined)
+        await runNft(removals(this.table, bridge.rules)).catch((error) =>
+          log.warn("take a network out of the firewall", { error: messageOf(error) }),
+        );
+      await this.finishRemoval(record);
+    });
+  }
+
+  private async makeEmpty(): Promise<Handle> {
+    const { kernel } = this.channel;
+    const netns = await kernel.newNetns();
+    try {
+      await this.channel.send(netns, [setUp(LOOPBACK)]);
+      return netns;
+    } catch (error) {
+      await kernel.close(netns).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** A network namespace that is on no network; the caller closes it. */
+  async isolated(): Promise<Handle> {
+    return this.empty.take() ?? (await this.makeEmpty());
+  }
+
+  /** A network namespace that is on the default bridge, at whatever address. */
+  async onDefault(): Promise<Prepared> {
+    return this.prepared.take() ?? (await this.prepare());
+  }
+
+  private async prepare(): Promise<Prepared> {
+    const { kernel } = this.channel;
+    const netns = await kernel.newNetns();
+    try {
+      const wish = { interface: "eth0", leads: true };
+      const more = { fresh: true, netfilter: resolverRedirect() };
+      return { netns, endpoint: await this.defaultBridge.connect(netns, wish, LOOPBACK + 1, more) };
+    } catch (error) {
+      await kernel.close(netns).catch(() => {});
+      throw error;
+    }
+  }
+
+  /** Lets containers of a namespace find the resolver. */
+  async redirectResolver(netns: Handle): Promise<void> {
+    await this.channel.send(netns, resolverRedirect(), NETLINK_NETFILTER);
+  }
+
+  /** Gives back what an endpoint has: its ports and addresses. The dying namespace takes the interfaces along. */
+  async release(endpoint: EndpointRecord): Promise<void> {
+    await this.publisher
+      .republish(endpoint.address, endpoint.ports, [])
+      .catch((error) => log.debug("withdraw ports", { error: messageOf(error) }));
+    this.bridge(endpoint.network ?? "")?.release(endpoint);
+  }
+
+  /** Lets go of prepared namespaces; with `remove`, takes bridges and firewall table away. */
+  async close(remove: boolean): Promise<void> {
+    await this.turn;
+    await Promise.all([this.prepared.close(), this.empty.close()]);
+    if (!remove) return;
+    for (const bridge of [this.defaultBridge, ...this.bridges.values()])
+      await bridge
+        .down()
+        .catch((error) => log.warn("remove a bridge", { error: messageOf(error) }));
+    await runNft(`table ip ${this.table} {}\ndelete table ip ${this.table}\n`).catch(() => {});
+  }
+}
+
+async function routesTo(channel: NetlinkChannel) {
+  const four = routesOf(await channel.send(0, [dumpRoutes(4)]));
+  const six = routesOf(await channel.send(0, [dumpRoutes(6)]).catch(() => []));
+  return [...four, ...six];
+}
+
+/** Where the default bridge is to be. */
+async function defaultPlan(
+  channel: NetlinkChannel,
+  options: NetworksOptions,
+  store: NetworkStore,
+  first: EndpointRecord | undefined,
+): Promise<BridgePlan> {
+  const { bridge } = options;
+  const alias = `berth ${bridge}`;
+  const existing = await Bridge.find(channel, bridge);
+  const foreign = existing !== undefined && options.bridgeNamed && existing.alias !== alias;
+  const wanted = options.bip ?? (await presentAddress(channel, existing, foreign, first));
+  const routes = (await routesTo(channel)).filter(({ index }) => index !== existing?.index);
+  const users = store
+    .all()
+    .flatMap(({ record }) => record.ipam.config)
+    .flatMap(({ subnet }) => parsePrefixed(subnet)?.subnet ?? []);
+  const taken: Subnet[] = [...routes.map(({ subnet }) => subnet), ...users];
+  return {
+    ...{
+      id: "",
+      network: "bridge",
+      bridge,
+      alias,
+      mtu: options.mtu,
+      ownName: !options.bridgeNamed,
+    },
+    ...{ internal: false, icc: true, masquerade: true, foreign },
+    ipv4: wanted === undefined ? chosenBridge(taken) : wantedBridge(wanted, existing ? [] : taken),
+  };
+}
+
+/** The address that a bridge has which is to be gone on with. */
+async function presentAddress(
+  channel: NetlinkChannel,
+  existing: Link | undefined,
+  foreign: boolean,
+  first: EndpointRecord | undefined,
+): Promise<string | undefined> {
+  if (existing === undefined) return undefined;
+  if (first !== undefined) return `${first.gateway}/${first.prefix}`;
+  if (!foreign) return undefined;
+  const [own] = addressesOf(await channel.send(0, [dumpAddresses(4)]), existing.index);
+  return own && `${own.address}/${own.prefix}`;
+}
+
+function chosenBridge(taken: readonly Subnet[]) {
+  const subnet = freeSubnet(defaultBridgePools, taken);
+  if (subnet === undefined)
+    throw fault(
+      "failed",
+      "no-subnet",
+      "all predefined address pools have been fully subnetted: give one with --bip",
+    );
+  const gateway = formatSubnet({ ...subnet, base: subnet.base + 1n }).replace(/\/.*/, "");
+  return { subnet, gateway, reserved: [] };
+}
+
+function wantedBridge(wanted: string, taken: readonly Subnet[]) {
+  const { address: gateway, subnet } = parseCidr(wanted);
+  const clash = taken.find((route) => overlaps(route, subnet));
+  if (clash !== undefined)
+    throw fault(
+      "failed",
+      "subnet-taken",
+      `the subnet of ${wanted} overlaps with the host's route to ${formatSubnet(clash)}: choose another with --bip`,
+    );
+  return { subnet, gateway, reserved: [] };
+}
+
+function planOf(record: NetworkRecord, { bridge, mtu }: NetworksOptions): BridgePlan {
+  const options = bridgeOptions(record.options, record.internal);
+  const addressing = record.ipam.config.map((one) => {
+    const subnet = parsePrefixed(one.subnet)?.subnet;
+    if (subnet === undefined) throw new Error(`not a subnet: ${one.subnet}`);
+    return {
+      subnet,
+      gateway: one.gateway,
+      range: parsePrefixed(one.range ?? "")?.subnet,
+      reserved: Object.values(one.auxiliary ?? {}),
+    };
+  });
+  const ipv4 = addressing.find(({ subnet }) => subnet.family === 4);
+  if (ipv4 === undefined) throw new Error(`network ${record.name} has no IPv4 subnet`);
+  return {
+    id: record.id,
+    network: record.name,
+    bridge: record.bridge,
+    alias: `berth ${bridge} ${record.id}`,
+    mtu: options.mtu || mtu,
+    ipv4,
+    ipv6: addressing.find(({ subnet }) => subnet.family === 6),
+    internal: record.internal,
+    icc: options.icc,
+    masquerade: options.masquerade,
+    sourceAddress: options.sourceAddress,
+    foreign: record.foreign,
+    ownName: record.bridge === bridgeName(record.id, ""),
+  };
+}
+
+/** A configuration for others. Its subnets are checked when a network is made from it. */
+function configOnly(id: string, template: NetworkInput): NetworkRecord {
+  const { Name = "", Options = {}, Labels = {}, IPAM } = template;
+  return {
+    ...{ id, name: Name, created: new Date().toISOString(), driver: "null" },
+    ...{ ipv6: template.EnableIPv6 === true, internal: template.Internal === true },
+    ...{ attachable: false, options: Options, labels: Labels, bridge: "", foreign: false },
+    ipam: { driver: "default", options: IPAM?.Options ?? {}, config: [], chosen: false },
+    configFrom: "",
+    template,
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * Publishing containers' ports on the host. A published port is claimed by a socket that the shim then holds until the container
+ * ends, so that no other program can take it and none stays claimed; an element of the firewall's maps leads to the container.
+ */
+import { fault, messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import { KernelError, type PortRequest } from "../kernel/index.ts";
+import { NETLINK_NETFILTER, type NetlinkChannel } from "./channel.ts";
+import { type Flow, flowsIn, flowsTo, leadsTo, missesOut } from "./conntrack.ts";
+import { moveRequests, type PublishedPort, publishRequests } from "./firewall.ts";
+
+/** A port that is to be published. */
+export interface PortWish {
+  readonly protocol: "tcp" | "udp" | "sctp";
+  readonly containerPort: number;
+  /** Empty: every address. */
+  readonly hostAddress: string;
+  /** The first and last port to try; 0 lets the kernel choose. */
+  readonly hostPorts: readonly [number, number];
+}
+
+/** Binds a port and holds it; gives the port that it got, rejects with a KernelError. */
+export type PortClaimer = (request: PortRequest) => Promise<number>;
+
+async function claimOne(
+  wish: PortWish,
+  address: string,
+  claim: PortClaimer,
+): Promise<PublishedPort> {
+  const { protocol, containerPort } = wish;
+  const hostAddress =
+    wish.hostAddress === "" || wish.hostAddress === "::" ? "0.0.0.0" : wish.hostAddress;
+  if (hostAddress.includes(":"))
+    throw new Error(
+      `cannot publish on ${hostAddress}: ports are published on IPv4 addresses, and not on IPv6 ones`,
+    );
+  const [from, to] = wish.hostPorts;
+  let refusal = "";
+  for (let port = from; port <= to; port++) {
+    try {
+      const listen = protocol !== "udp";
+      const hostPort = await claim({ protocol, address: hostAddress, port, listen });
+      return { protocol, containerPort, hostAddress, hostPort };
+    } catch (error) {
+      if (!(error instanceof KernelError)) throw error;
+      const why = {
+        EADDRINUSE: "address already in use",
+        EADDRNOTAVAIL: "cannot assign requested address",
+        EACCES: "permission denied",
+      }[error.code];
+      refusal = `failed to bind host port for ${hostAddress}:${port}:${address}:${containerPort}/${protocol}: ${why ?? error.code}`;
+      if (error.code !== "EADDRINUSE") break;
+    }
+  }
+  throw new Error(refusal);
+}
+
+/** What to say of ports that cannot be published; bugs and the kernel's own words as they are. */
+function endpointFault(name: string, endpointId: string, error: unknown): unknown {
+  if (error instanceof KernelError || !(error instanceof Error)) return error;
+  return fault(
+    "failed",
+    "endpoint",
+    `driver failed programming external connectivity on endpoint ${name} (${endpointId}): ${error.message}`,
+    error,
+  );
+}
+
+/** Claims ports, and leads clients to containers. */
+export class Publisher {
+  constructor(
+    private readonly channel: NetlinkChannel,
+    /** The firewall's table. */
+    private readonly table: string,
+  ) {}
+
+  /**
+   * Claims ports of an endpoint in their order, holding them by `claim`. Throws Faults in Docker's words for the first that cannot
+   * be had; what has been claimed then is the caller's to let go.
+   */
+  async claim(
+    name: string,
+    { endpointId, address }: { readonly endpointId: string; readonly address: string },
+    wishes: readonly PortWish[],
+    claim: PortClaimer,
+  ): Promise<PublishedPort[]> {
+    try {
+      const ports: PublishedPort[] = [];
+      for (const wish of wishes) ports.push(await claimOne(wish, address, claim));
+      return ports;
+    } catch (error) {
+      throw endpointFault(name, endpointId, error);
+    }
+  }
+
+  /** Takes published ports of an address out of the firewall and puts others in, in one transaction. */
+  async republish(
+    address: string,
+    withdrawn: readonly PublishedPort[],
+    added: readonly PublishedPort[],
+  ): Promise<void> {
+    if (withdrawn.length + added.length === 0) return;
+    const requests = publishRequests(this.table, address, withdrawn, added);
+    try {
+      await this.channel.send(0, requests, NETLINK_NETFILTER);
+    } finally {
+      for (const port of withdrawn) await this.forgetFlows(port, leadsTo(address, port));
+      for (const port of added) await this.forgetFlows(port, missesOut(port));
+    }
+  }
+
+  /** Makes the kernel forget where it has led datagrams. Where it cannot, they go there until their sender pauses. */
+  private async forgetFlows(port: PublishedPort, wrong: (flow: Flow) => boolean): Promise<void> {
+    if (port.protocol !== "udp") return;
+    try {
+      const flows = flowsIn(
+        await this.channel.send(0, [flowsTo(port.hostPort)], NETLINK_NETFILTER),
+      );
+      // One by one: that one has gone by itself meanwhile is no failure.
+      for (const { forget } of flows.filter(wrong))
+        await this.channel.send(0, [forget], NETLINK_NETFILTER).catch(() => {});
+    } catch (error) {
+      log.debug("forget flows", { port: port.hostPort, error: messageOf(error) });
+    }
+  }
+
+  /** Leads the clients of ports to another address of the same container, in one transaction. */
+  async move(from: string, to: string, ports: readonly PublishedPort[]): Promise<void> {
+    if (ports.length === 0 || from === to) return;
+    await this.channel.send(0, moveRequests(this.table, from, to, ports), NETLINK_NETFILTER);
+    for (const port of ports) await this.forgetFlows(port, leadsTo(from, port));
+  }
+}
