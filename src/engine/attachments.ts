@@ -63,7 +63,7 @@ function addressFaults(settings: EndpointSettings, network: Referred): string[] 
     ...(four && !isIPv4(four) ? [`invalid IPv4 address: ${four}`] : []),
     ...(six && !isIPv6(six) ? [`invalid IPv6 address: ${six}`] : []),
     ...(LinkLocalIPs ?? [])
-      .filter((one) => !isIPv4(one) && !isIPv6(one))
+      .filter((one) => !isIPv4(one))
       .map((one) => `invalid link-local IP address: ${one}`),
     ...(asked.length > 0 && !network.ipam.chosen
       ? [

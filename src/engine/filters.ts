@@ -4,6 +4,7 @@
 import { fault } from "../base/errors.ts";
 import { filterBoolean, labelHolds } from "../base/selection.ts";
 import { exposedPorts } from "../spec/exposed-ports.ts";
+import { attachmentsOf } from "./attachments.ts";
 import type { Container } from "./container.ts";
 
 /** Each key with its accepted values. */
@@ -77,7 +78,11 @@ function tests(
       record.mounts.some(
         (mount) => mount.volume === value || mount.target === value || mount.source === value,
       ),
-    network: ({ record }, value) => record.hostConfig.NetworkMode === value,
+    network: ({ record }, value) =>
+      record.hostConfig.NetworkMode === value ||
+      attachmentsOf(record).some(
+        ({ network, name }) => name === value || (network !== "" && network.startsWith(value)),
+      ),
     publish: ({ record }, value) => portsMeet(record.hostConfig.PortBindings, value),
     expose: ({ record }, value) => portsMeet(record.config.ExposedPorts, value),
     health: ({ record }, value) => value === (record.state.health?.status ?? "none"),

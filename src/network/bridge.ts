@@ -29,6 +29,8 @@ import {
 
 /** The index of lo in every namespace. */
 const LOOPBACK = 1;
+/** RFC 3927. */
+const LINK_LOCAL_PREFIX = 16;
 /** How long interfaces of an earlier daemon are waited for. */
 const OTHERS_MS = 2000;
 const ENODEV = 19;
@@ -90,6 +92,8 @@ export interface EndWish {
   readonly address?: string | undefined;
   readonly address6?: string | undefined;
   readonly mac?: string | undefined;
+  /** More addresses, which are its own affair. */
+  readonly linkLocal?: readonly string[] | undefined;
   /** The container's way out leads by this network. */
   readonly leads: boolean;
 }
@@ -331,7 +335,7 @@ export class Bridge {
 
   private inside(
     record: EndpointRecord,
-    { leads }: EndWish,
+    { leads, linkLocal = [] }: EndWish,
     index: number,
     { fresh }: { readonly fresh?: boolean },
   ): NetlinkRequest[] {
@@ -340,6 +344,7 @@ export class Bridge {
       ...(fresh ? [setUp(LOOPBACK)] : []),
       newAddress(index, address, prefix),
       ...(address6 === undefined ? [] : [newAddress(index, address6, prefix6)]),
+      ...linkLocal.map((one) => newAddress(index, one, LINK_LOCAL_PREFIX)),
       setUp(index),
       ...(leads && gateway !== "" ? [setDefaultRoute(gateway, index)] : []),
       ...(leads && gateway6 ? [setDefaultRoute(gateway6, index)] : []),

@@ -15,6 +15,7 @@ import { fileScenarios } from "../contract/files.ts";
 import { imageScenarios } from "../contract/images.ts";
 import { lifecycleScenarios } from "../contract/lifecycle.ts";
 import { listScenarios } from "../contract/lists.ts";
+import { networkScenarios } from "../contract/networks.ts";
 import { own, reasons } from "../contract/reasons.ts";
 import { registryScenarios } from "../contract/registries.ts";
 import { coverageOf } from "../contract/report.ts";
@@ -32,6 +33,7 @@ describe.skipIf(!contractExists)("the contract", () => {
   for (const [name, scenario] of Object.entries({
     ...buildScenarios,
     ...systemScenarios,
+    ...networkScenarios,
     ...imageScenarios,
     ...registryScenarios,
     ...fileScenarios,

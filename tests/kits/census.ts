@@ -75,7 +75,7 @@ export function takeCensus(): Census {
     "mount namespaces": namespaces("mnt"),
     mounts: lines("/proc/self/mountinfo").map((line) => line.split(" ")[4] ?? ""),
     cgroups: cgroups(),
-    interfaces: readdirSync("/sys/class/net").filter((name) => /^(veth|berth)/.test(name)),
+    interfaces: readdirSync("/sys/class/net").filter((name) => /^(veth|berth|br-)/.test(name)),
     listeners: listeners(),
     firewall: firewall(),
   };
