@@ -97,6 +97,19 @@ function makeSettings(options: DaemonOptions, cgroup: string): EngineSettings {
   return settings;
 }
 
+/** The networks, with what runs on them. */
+function openNetworks(
+  options: DaemonOptions,
+  kernel: Kernel,
+  bridge: string,
+  store: NetworkStore,
+  live: ReturnType<typeof liveEndpoints>,
+): Promise<Networks> {
+  const { bip, mtu, warmNetworks: warm, addressPools: pools } = options;
+  const bridgeNamed = options.bridge !== undefined;
+  return Networks.open(kernel, { bridge, bridgeNamed, bip, mtu, warm, pools }, store, live);
+}
+
 async function construct(
   options: DaemonOptions,
   kernel: Kernel,
@@ -129,15 +142,7 @@ async function construct(
   const volumes = new VolumeStore(`${options.dataRoot}/volumes`, db);
   const records = database.all();
   const live = liveEndpoints(records, (id) => `${settings.runDirectory}/${id.slice(0, 32)}`);
-  const networks = await Networks.open(
-    kernel,
-    {
-      ...{ bridge: names.bridge, bridgeNamed: options.bridge !== undefined, bip: options.bip },
-      ...{ mtu: options.mtu, warm: options.warmNetworks, pools: options.addressPools },
-    },
-    new NetworkStore(db),
-    live,
-  );
+  const networks = await openNetworks(options, kernel, names.bridge, new NetworkStore(db), live);
   const resolver = new Resolver();
   const { deps, engine } = assembleEngine({
     settings,
