@@ -144,6 +144,8 @@ export interface BuildOptions {
 export interface BuildPort {
   /** Builds an image from an archive of its context; gives its id. */
   build(context: Bytes, options: BuildOptions): Promise<string>;
+  /** Only looks for what is wrong or not as it should be in the Dockerfile, and tells it by events. */
+  check(context: Bytes, options: BuildOptions): Promise<void>;
   /** Which of a context's files, given as a list or as the digest of one, are to be sent. */
   compareContext(key: string, digest: string, list: Bytes): Promise<ContextAnswer>;
 }

@@ -26,5 +26,5 @@ export type {
   StepRun,
 } from "./ports.ts";
 export type { BuildRequest, Entitlement } from "./request.ts";
-export { build } from "./solve.ts";
+export { build, check } from "./solve.ts";
 export { BuildThreads } from "./threads/pool.ts";

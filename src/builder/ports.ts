@@ -52,6 +52,8 @@ export interface BuildImages {
     report: (text: string) => void,
     signal: AbortSignal,
   ): Promise<BaseImage>;
+  /** The configuration of an image that is here; undefined for every other. */
+  configOf(name: string, platform: Platform | undefined): Promise<ImageConfig | undefined>;
   /**
    * Stores an archive as a layer upon others, durably, and hands the whole to `use`, while which nothing deletes it. An archive
    * without entries adds nothing.

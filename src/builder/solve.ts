@@ -8,19 +8,15 @@ import type { HistoryEntry } from "../images/index.ts";
 import { excerptOf } from "../spec/build-events.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
 import { type Platform, parsePlatform } from "../spec/platform.ts";
+import { type BuildPlan, planBuild } from "./build-plan.ts";
 import { type CopyWork, evaluateStage, type Step, scratchConfig } from "./dockerfile/evaluate.ts";
 import type { Instruction } from "./dockerfile/instructions.ts";
-import { type BuildArguments, globalScope, unusedArguments } from "./dockerfile/scope.ts";
+import { unusedArguments } from "./dockerfile/scope.ts";
 import { mistake } from "./dockerfile/source.ts";
-import {
-  type Dockerfile,
-  findStage,
-  parseDockerfile,
-  replaceStages,
-  type Stage,
-  targetStage,
-} from "./dockerfile/stages.ts";
+import { findStage, type Stage } from "./dockerfile/stages.ts";
 import { expandWord } from "./dockerfile/words.ts";
+import { BuildLint } from "./lint/build-lint.ts";
+import { checkPlan } from "./lint/check.ts";
 import { Performer, type PerformerDeps, type StageFiles } from "./perform.ts";
 import type { BaseImage, BuiltImage, Snapshot } from "./ports.ts";
 import type { BuildRequest, Entitlement } from "./request.ts";
@@ -38,30 +34,6 @@ const EMPTY: Snapshot = { diffIds: [], chain: [], blobs: [], size: 0 };
 const COMMENT = "buildkit.dockerfile.v0";
 /** What an image was made at that has no layers of its own and nothing to take a time from. */
 const BEGINNING = "1970-01-01T00:00:00Z";
-
-/** The stages that a stage needs by name or number: what it stands on and copies or mounts from. */
-function dependencies(dockerfile: Dockerfile, stage: Stage): Stage[] {
-  const names = stage.instructions.flatMap((one) => {
-    if (one.kind === "copy") return one.from ?? [];
-    if (one.kind !== "run") return [];
-    return one.mounts.flatMap((mount) => /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? []);
-  });
-  return [stage.from.image, ...names].flatMap(
-    (name) => findStage(dockerfile, name, stage.index) ?? [],
-  );
-}
-
-/** The stages that a target needs, itself among them, in the order of the Dockerfile. */
-export function neededStages(dockerfile: Dockerfile, target: Stage): Stage[] {
-  const found = new Set<Stage>();
-  const visit = (stage: Stage): void => {
-    if (found.has(stage)) return;
-    found.add(stage);
-    for (const one of dependencies(dockerfile, stage)) visit(one);
-  };
-  visit(target);
-  return [...found].sort((a, b) => a.index - b.index);
-}
 
 /** Metadata that come before the first new layer have its time, others that of the layer before. */
 function withTimes(base: readonly HistoryEntry[], own: readonly HistoryEntry[]): HistoryEntry[] {
@@ -128,11 +100,8 @@ const working: ReadonlySet<Instruction["kind"]> = new Set(["run", "copy", "add",
 
 /** One build. */
 class Build {
-  private readonly dockerfile: Dockerfile;
-  private readonly target: Stage;
-  private readonly needed: readonly Stage[];
-  private readonly arguments: BuildArguments;
-  private readonly globals: ReadonlyMap<string, string>;
+  private readonly plan: BuildPlan;
+  private readonly lint: BuildLint;
   private readonly stages = new Map<number, Promise<BuiltStage>>();
   private readonly performer: Performer;
   private readonly request: BuildRequest;
@@ -146,38 +115,31 @@ class Build {
   ) {
     const request = { ...asked, signal: AbortSignal.any([asked.signal, this.ending.signal]) };
     this.request = request;
-    const { named } = request;
-    this.dockerfile = replaceStages(parseDockerfile(request.dockerfile), (one) => named.has(one));
-    this.target = targetStage(this.dockerfile, request.target);
-    this.needed = neededStages(this.dockerfile, this.target);
-    this.arguments = {
-      given: request.args,
-      targetPlatform: request.platform ?? request.hostPlatform,
-      buildPlatform: request.hostPlatform,
-      target: request.target,
-    };
-    this.globals = globalScope(this.dockerfile, this.arguments);
+    this.plan = planBuild(request);
+    this.lint = new BuildLint(request, this.plan.dockerfile);
     this.performer = new Performer(deps, request, (name, before) => this.files(name, before));
   }
 
   async run(): Promise<string> {
     const { request, deps } = this;
-    const unused = unusedArguments(this.dockerfile, this.arguments);
-    const syntax = this.dockerfile.source.directives.get("syntax");
+    this.lint.file(this.plan.arguments);
+    this.lint.enforce();
+    const unused = unusedArguments(this.plan.dockerfile, this.plan.arguments);
+    const syntax = this.plan.dockerfile.source.directives.get("syntax");
     if (syntax !== undefined && !/^(docker\.io\/)?docker\/dockerfile(-upstream)?(:|$)/.test(syntax))
       request.report({
         kind: "warning",
         text: `the frontend ${syntax} is not used: berth reads Dockerfiles itself`,
       });
     // All at once: who needs whom is waited for inside.
-    const all = this.needed.map((stage) => this.stage(stage));
+    const all = this.plan.needed.map((stage) => this.stage(stage));
     await Promise.all(all).catch(async (error) => {
       // The others work with files that go with the build.
       this.ending.abort(error);
       await Promise.allSettled(all);
       throw error;
     });
-    const built = await this.stage(this.target);
+    const built = await this.stage(this.plan.target);
     const config =
       Object.keys(request.labels).length === 0
         ? built.config
@@ -205,13 +167,13 @@ class Build {
 
   /** The number of a stage's FROM among all steps; counted from 1. */
   private firstStep(stage: Stage): number {
-    return this.needed
+    return this.plan.needed
       .filter(({ index }) => index < stage.index)
       .reduce((sum, { instructions }) => sum + 1 + instructions.length, 1);
   }
 
   private get total(): number {
-    return this.needed.reduce((sum, { instructions }) => sum + 1 + instructions.length, 0);
+    return this.plan.needed.reduce((sum, { instructions }) => sum + 1 + instructions.length, 0);
   }
 
   private tell(stage: Stage, step: number, text: string): void {
@@ -221,7 +183,7 @@ class Build {
     const at = 1 + works.slice(0, index).filter(Boolean).length;
     const place =
       index === 0 || works[index - 1] ? { at, of: 1 + works.filter(Boolean).length } : undefined;
-    const alone = this.dockerfile.stages.length === 1 ? "" : `stage-${stage.index}`;
+    const alone = this.plan.dockerfile.stages.length === 1 ? "" : `stage-${stage.index}`;
     const name = stage.name ?? alone;
     this.request.report({ kind: "step", step, total: this.total, stage: name, text, place });
   }
@@ -247,14 +209,22 @@ class Build {
     });
   }
 
+  /** The stage that another stands on, if it is one. */
+  private below({ from, index }: Stage): Stage | undefined {
+    const { dockerfile, globals } = this.plan;
+    const look = (name: string) => globals.get(name);
+    const name = expandWord(from.image, dockerfile.source.escapeMark, look);
+    return findStage(dockerfile, name, index);
+  }
+
   private async base(stage: Stage, step: number): Promise<BaseImage> {
     const { from } = stage;
-    const look = (name: string) => this.globals.get(name);
-    const { escapeMark } = this.dockerfile.source;
+    const look = (name: string) => this.plan.globals.get(name);
+    const { escapeMark } = this.plan.dockerfile.source;
     const name = expandWord(from.image, escapeMark, look);
     if (name === "") throw mistake(from.raw.lines, `base name (${from.image}) should not be blank`);
     this.tell(stage, step, from.raw.text);
-    const earlier = findStage(this.dockerfile, name, stage.index);
+    const earlier = findStage(this.plan.dockerfile, name, stage.index);
     if (earlier !== undefined) return this.stage(earlier);
     const asked = from.platform === undefined ? "" : expandWord(from.platform, escapeMark, look);
     const platform = asked === "" ? this.request.platform : parsePlatform(asked);
@@ -262,7 +232,10 @@ class Build {
       const own = platform ?? this.request.hostPlatform;
       return { config: scratchConfig, history: [], platform: own, snapshot: EMPTY };
     }
-    return this.named(name, platform, { stage: stage.index, step });
+    const found = await this.named(name, platform, { stage: stage.index, step });
+    const expected = platform ?? this.request.hostPlatform;
+    this.lint.platform(stage, name, found.platform, expected);
+    return found;
   }
 
   /** What a name means that is no stage's: a named context, or else an image. */
@@ -302,11 +275,15 @@ class Build {
     this.request.report({ kind: "done", step: first, layer: base.snapshot.chain.at(-1) });
     const { steps, config, author } = evaluateStage({
       instructions: stage.instructions,
-      escapeMark: this.dockerfile.source.escapeMark,
+      escapeMark: this.plan.dockerfile.source.escapeMark,
       base: base.config,
-      build: this.arguments,
-      globals: this.globals,
+      build: this.plan.arguments,
+      globals: this.plan.globals,
     });
+    const below = this.below(stage);
+    const { globals } = this.plan;
+    this.lint.stage({ stage, below, base: base.config, steps, globals });
+    this.lint.enforce();
     checkAllowed(steps, this.request.allowed);
     let { snapshot } = base;
     const own: HistoryEntry[] = [];
@@ -363,14 +340,14 @@ class Build {
 
   /** What --from means at a stage: an earlier stage, or an image. */
   private async files(name: string, before: number): Promise<StageFiles> {
-    const stage = findStage(this.dockerfile, name, before);
+    const stage = findStage(this.plan.dockerfile, name, before);
     if (stage !== undefined) return this.stage(stage);
     const context = await this.request.named.find(name);
     if (context !== undefined)
       return context.kind === "tree"
         ? context
         : this.image(context.reference, this.request.platform, 0);
-    const later = findStage(this.dockerfile, name);
+    const later = findStage(this.plan.dockerfile, name);
     if (later !== undefined)
       throw fault(
         "invalid",
@@ -381,10 +358,10 @@ class Build {
   }
 }
 
-/** Reads the Dockerfile; a mistake in it is told with its lines. */
-function begin(deps: PerformerDeps, request: BuildRequest): Build {
+/** Does what reads the Dockerfile; a mistake in that is told with its lines. */
+function telling<T>(request: BuildRequest, read: () => T): T {
   try {
-    return new Build(deps, request);
+    return read();
   } catch (error) {
     const message = messageOf(error);
     const line = Number(/^dockerfile parse error on line (\d+)/.exec(message)?.[1]);
@@ -398,5 +375,14 @@ function begin(deps: PerformerDeps, request: BuildRequest): Build {
 
 /** Builds an image; gives its id. Rejects with Faults in Docker's words, and with the signal's reason. */
 export async function build(deps: PerformerDeps, request: BuildRequest): Promise<string> {
-  return begin(deps, request).run();
+  return telling(request, () => new Build(deps, request)).run();
+}
+
+/** Looks for what is wrong or not as it should be, and tells it; builds nothing, and fetches nothing but contexts. */
+export async function check(
+  { images }: Pick<PerformerDeps, "images">,
+  request: BuildRequest,
+): Promise<void> {
+  const plan = telling(request, () => planBuild(request));
+  await checkPlan(plan, new BuildLint(request, plan.dockerfile), { images, request });
 }

@@ -30,6 +30,8 @@ export interface LocalContext {
   /** Where its Dockerfile is in the context. */
   readonly dockerfile: string;
   archive(): ByteStream;
+  /** An archive of what says how to build, alone. */
+  instructions(): ByteStream;
   /** What would be sent, and what not and why. */
   show(): ShownContext;
   /** Its files as a list, to send only some of them; undefined when it has to be sent whole. */
@@ -257,6 +259,12 @@ export function localContext(directory: string, file: string, named = false): Lo
     if (outside !== undefined) yield* fileEntries(outside);
     yield tarEnd();
   }
+  async function* instructions(): ByteStream {
+    const there = [...always].filter((one) => one !== "" && existsSync(join(directory, one)));
+    yield* someFiles(directory, there, contextPacker());
+    if (outside !== undefined) yield* fileEntries(outside);
+    yield tarEnd();
+  }
   const listed = (): ContextList | undefined => {
     const files = outside === undefined ? listOf(walk(directory, rules, always)) : undefined;
     if (files === undefined) return undefined;
@@ -275,5 +283,5 @@ export function localContext(directory: string, file: string, named = false): Lo
     };
   };
   const show = () => showContext(directory, rules, always, patterns);
-  return { dockerfile: path, archive, listed, show };
+  return { dockerfile: path, archive, instructions, listed, show };
 }

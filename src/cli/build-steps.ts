@@ -54,6 +54,8 @@ function titleOf({ stage, place, text }: StepEvent): string {
 export class BuildSteps {
   readonly all: ShownStep[] = [];
   readonly warnings: string[] = [];
+  /** What checks of the Dockerfile have found. */
+  readonly lint: Extract<SentBuildEvent, { kind: "lint" }>[] = [];
   failure: ShownFailure | undefined;
   private readonly byNumber = new Map<number, ShownStep>();
   /** Output that has no end of line yet. */
@@ -86,6 +88,10 @@ export class BuildSteps {
     if (event.kind === "warning") {
       this.warnings.push(event.text);
       this.listener.warning(event.text);
+      return;
+    }
+    if (event.kind === "lint") {
+      this.lint.push(event);
       return;
     }
     if (event.kind === "step") {

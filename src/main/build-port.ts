@@ -17,6 +17,7 @@ import {
   build,
   CacheMounts,
   type ContextSource,
+  check,
   type Done,
   KeptContexts,
   NamedContexts,
@@ -29,7 +30,7 @@ import {
 import { type BuildCacheParts, forgetBuildCache } from "../disk/index.ts";
 import { type BuildStep, BuildSteps, type EngineDeps, type MountRecord } from "../engine/index.ts";
 import { checkPlatform, hostPlatform, type ImageRecord, type ImageStore } from "../images/index.ts";
-import type { HostConfig } from "../spec/engine-api.ts";
+import type { HostConfig, ImageConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import { parseReference } from "../spec/reference.ts";
 import { ContainerView } from "../storage/index.ts";
@@ -96,6 +97,11 @@ class Images implements BuildImages {
     };
     await this.images.pull(name, { credentials, report: tell, signal, platform });
     return baseOf(this.images, this.images.resolve(name));
+  }
+
+  async configOf(name: string, platform: Platform | undefined): Promise<ImageConfig | undefined> {
+    const image = await this.here(name, platform);
+    return image && (image.document.config ?? {});
   }
 
   addLayer: BuildImages["addLayer"] = (on, tar, use) => this.images.composer.addLayer(on, tar, use);
@@ -196,7 +202,7 @@ export class Builds implements BuildPort {
   private readonly trash: Trash;
   private tidying = false;
   private readonly underway = new Map<string, Promise<Done>>();
-  private readonly going = new Set<Promise<string>>();
+  private readonly going = new Set<Promise<unknown>>();
   private readonly ending = new AbortController();
 
   constructor(
@@ -254,9 +260,22 @@ export class Builds implements BuildPort {
   }
 
   /** Builds an image; gives its id. */
-  async build(archive: AsyncIterable<Uint8Array>, options: BuildOptions): Promise<string> {
+  build(archive: AsyncIterable<Uint8Array>, options: BuildOptions): Promise<string> {
+    return this.underWay(archive, options, build);
+  }
+
+  /** Looks for what is wrong, and tells it. */
+  check(archive: AsyncIterable<Uint8Array>, options: BuildOptions): Promise<void> {
+    return this.underWay(archive, options, check);
+  }
+
+  private async underWay<T>(
+    archive: AsyncIterable<Uint8Array>,
+    options: BuildOptions,
+    act: (deps: PerformerDeps, request: BuildRequest) => Promise<T>,
+  ): Promise<T> {
     const signal = AbortSignal.any([options.signal, this.ending.signal]);
-    const work = this.buildNow(archive, { ...options, signal });
+    const work = this.withContext(archive, { ...options, signal }, act);
     this.going.add(work);
     try {
       return await work;
@@ -265,10 +284,11 @@ export class Builds implements BuildPort {
     }
   }
 
-  private async buildNow(
+  private async withContext<T>(
     archive: AsyncIterable<Uint8Array>,
     options: BuildOptions,
-  ): Promise<string> {
+    act: (deps: PerformerDeps, request: BuildRequest) => Promise<T>,
+  ): Promise<T> {
     const { kernel, driver, images } = this.deps;
     const { dockerfile, signal: gone } = options;
     const { threads, discard } = this;
@@ -312,7 +332,7 @@ export class Builds implements BuildPort {
       report: options.report,
     };
     try {
-      return await build(deps, request);
+      return await act(deps, request);
     } finally {
       named.close();
       context.close();

@@ -37,6 +37,14 @@ export type BuildEvent =
       readonly before: string | undefined;
     }
   | { readonly kind: "notice"; readonly step: number; readonly text: string }
+  /** A check has found something. */
+  | {
+      readonly kind: "lint";
+      readonly rule: string;
+      readonly url: string;
+      readonly message: string;
+      readonly excerpt: Excerpt;
+    }
   | { readonly kind: "warning"; readonly text: string };
 
 /** Lines of a Dockerfile, of which some are meant; counted from 1. */

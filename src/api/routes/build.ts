@@ -236,6 +236,7 @@ class ClassicStream extends Lines implements BuildStream {
         break;
       case "running":
       case "explained":
+      case "lint":
       case "failed":
         break;
     }
@@ -250,12 +251,19 @@ async function build(context: Context, { builds, events }: ApiPorts): Promise<un
     : new ClassicStream(context, boolean(query, "q"));
   try {
     const body = context.request as unknown as Bytes;
-    const id = await builds.build(body, { ...options, report: (event) => stream.tell(event) });
-    stream.line({ aux: { ID: id } });
-    stream.built(id);
-    for (const tag of options.tags) {
-      events.emit("image", "tag", id, { name: tag });
-      stream.tagged(tag);
+    const all = { ...options, report: (event: BuildEvent) => stream.tell(event) };
+    if (boolean(query, "berth-check")) {
+      await builds.check(body, all);
+      // An answer without lines is one, too.
+      stream.line({});
+    } else {
+      const id = await builds.build(body, all);
+      stream.line({ aux: { ID: id } });
+      stream.built(id);
+      for (const tag of options.tags) {
+        events.emit("image", "tag", id, { name: tag });
+        stream.tagged(tag);
+      }
     }
   } catch (error) {
     if (!stream.begun) throw error;

@@ -11,7 +11,7 @@ import { parseInstruction } from "./instructions.ts";
 import { parseRunMount, type RunMount } from "./run-mounts.ts";
 import { type BuildArguments, StageScope } from "./scope.ts";
 import { mistake, readSource } from "./source.ts";
-import { expandText, expandWord, expandWords } from "./words.ts";
+import { expandText, expandWord, expandWords, type Variables } from "./words.ts";
 
 /** A RUN. */
 export interface RunWork {
@@ -54,7 +54,14 @@ export interface Step {
   readonly work?: Work | undefined;
   /** The configuration after it. */
   readonly config: ImageConfig;
+  /** Variables that it uses and that nothing has set or declared. */
+  readonly unknown: readonly string[];
+  /** What WORKDIR and EXPOSE say, with their variables substituted. */
+  readonly values?: readonly string[] | undefined;
 }
+
+/** What an instruction comes to. */
+type Looked = Pick<Step, "createdBy" | "work" | "values">;
 
 /** A stage, ready to be built. */
 export interface EvaluatedStage {
@@ -88,6 +95,7 @@ class Evaluation {
   private readonly scope: StageScope;
   private author: string | undefined;
   private commandSet = false;
+  private readonly unknown = new Set<string>();
 
   constructor(private readonly input: StageInput) {
     this.config = { ...input.base, OnBuild: undefined };
@@ -109,19 +117,26 @@ class Evaluation {
   }
 
   private step(instruction: Instruction): Step {
-    const { createdBy, work } = this.look(instruction);
-    return { instruction, createdBy, work, config: { ...this.config } };
+    this.unknown.clear();
+    const looked = this.look(instruction);
+    const unknown = [...this.unknown];
+    return { instruction, ...looked, config: { ...this.config }, unknown };
   }
 
+  private readonly lookUp: Variables = (name, guarded = false) => {
+    if (!guarded && !this.scope.knows(name)) this.unknown.add(name);
+    return this.scope.lookUp(name);
+  };
+
   private word(text: string): string {
-    return expandWord(text, this.input.escapeMark, this.scope.lookUp);
+    return expandWord(text, this.input.escapeMark, this.lookUp);
   }
 
   private words(text: string): string[] {
-    return expandWords(text, this.input.escapeMark, this.scope.lookUp);
+    return expandWords(text, this.input.escapeMark, this.lookUp);
   }
 
-  private look(one: Instruction): { createdBy: string; work?: Work | undefined } {
+  private look(one: Instruction): Looked {
     switch (one.kind) {
       case "from":
         throw mistake(one.raw.lines, "FROM is no instruction of a stage");
@@ -138,6 +153,8 @@ class Evaluation {
         return this.copyStep(one);
       case "workdir":
         return this.workdir(one);
+      case "expose":
+        return this.expose(one);
       default:
         return { createdBy: this.configure(one) };
     }
@@ -232,7 +249,7 @@ class Evaluation {
       sources: one.sources.map((source) => this.word(source)),
       inline: one.inline.map(({ name, content, expand }) => ({
         name,
-        content: expand ? expandText(content, this.scope.lookUp) : content,
+        content: expand ? expandText(content, this.lookUp) : content,
       })),
       destination: this.absolute(this.word(one.destination)),
       from: one.from,
@@ -257,17 +274,18 @@ class Evaluation {
   }
 
   private workdir({ value }: { value: string }) {
-    const path = posix.resolve(this.directory, this.word(value));
+    const said = this.word(value);
+    const path = posix.resolve(this.directory, said);
     this.config.WorkingDir = path;
     const work: DirectoryWork = { kind: "workdir", path, user: this.config.User ?? "" };
-    return { createdBy: `WORKDIR ${path}`, work };
+    return { createdBy: `WORKDIR ${path}`, work, values: [said] };
   }
 
   /** Instructions that change the configuration alone; gives their line of the history. */
   private configure(
     one: Exclude<
       Instruction,
-      { kind: "from" | "arg" | "env" | "label" | "run" | "copy" | "add" | "workdir" }
+      { kind: "from" | "arg" | "env" | "label" | "run" | "copy" | "add" | "workdir" | "expose" }
     >,
   ): string {
     const { config } = this;
@@ -297,8 +315,6 @@ class Evaluation {
       case "onbuild":
         config.OnBuild = [...(config.OnBuild ?? []), one.trigger];
         return `ONBUILD ${one.trigger}`;
-      case "expose":
-        return `EXPOSE ${this.expose(one)}`;
       case "volume": {
         const paths = one.paths.map((path) => this.word(path));
         config.Volumes = {
@@ -320,19 +336,18 @@ class Evaluation {
     }
   }
 
-  private expose({ ports, raw }: { ports: readonly string[]; raw: Instruction["raw"] }): string {
-    const found = ports
-      .flatMap((port) => this.words(port))
-      .flatMap((word) => {
-        // A host's side is taken for granted by some Dockerfiles; it never meant anything.
-        const container = word.split(":").at(-1) ?? "";
-        const known = exposedPorts(container);
-        if (known === undefined) throw mistake(raw.lines, `invalid containerPort: ${word}`);
-        return known;
-      });
+  private expose({ ports, raw }: { ports: readonly string[]; raw: Instruction["raw"] }): Looked {
+    const values = ports.flatMap((port) => this.words(port));
+    const found = values.flatMap((word) => {
+      // A host's side is taken for granted by some Dockerfiles; it never meant anything.
+      const container = word.split(":").at(-1) ?? "";
+      const known = exposedPorts(container);
+      if (known === undefined) throw mistake(raw.lines, `invalid containerPort: ${word}`);
+      return known;
+    });
     const added = Object.fromEntries(found.map((port) => [port, {}]));
     this.config.ExposedPorts = { ...this.config.ExposedPorts, ...added };
-    return `[${found.join(" ")}]`;
+    return { createdBy: `EXPOSE [${found.join(" ")}]`, values };
   }
 }
 

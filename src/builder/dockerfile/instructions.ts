@@ -2,6 +2,7 @@
  * Instructions with their arguments: what each may have, and its mistakes in Docker's words. Variables are not substituted
  * yet, since their values depend on what stands before. Pure.
  */
+import { distance } from "./distance.ts";
 import { type Heredoc, jsonList, type Lines, mistake, type RawInstruction } from "./source.ts";
 import { splitWords } from "./words.ts";
 
@@ -377,24 +378,6 @@ const parsers: Readonly<Record<string, (context: Context) => Meaning>> = {
   HEALTHCHECK: healthcheck,
   ONBUILD: onbuild,
 };
-
-/** How many single letters two words differ in. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, char] of [...a].entries()) {
-    const next = [i + 1];
-    for (const [j, other] of [...b].entries())
-      next.push(
-        Math.min(
-          (next[j] ?? 0) + 1,
-          (row[j + 1] ?? 0) + 1,
-          (row[j] ?? 0) + (char === other ? 0 : 1),
-        ),
-      );
-    row = next;
-  }
-  return row.at(-1) ?? 0;
-}
 
 function unknown(lines: Lines, word: string): Error {
   const keyword = word.toUpperCase().slice(0, 40);

@@ -78,6 +78,11 @@ export class StageScope {
   /** What a name stands for at this place: the environment beats arguments. */
   readonly lookUp: Variables = (name) => this.environment.get(name) ?? this.declared.get(name);
 
+  /** Whether a name is a variable here, with a value or without. */
+  knows(name: string): boolean {
+    return this.environment.has(name) || this.declared.has(name);
+  }
+
   /** Declares an argument; what was given beats its default, and that beats what stands before the first FROM. */
   declare(name: string, value: string | undefined): string | undefined {
     const chosen = this.build.given.get(name) ?? value ?? this.globals.get(name);

@@ -4,8 +4,8 @@
  */
 import { fault } from "../../base/errors.ts";
 
-/** What a variable's value is; undefined for one that is not set. */
-export type Variables = (name: string) => string | undefined;
+/** What a variable's value is; undefined for one that is not set. Guarded: the text says what there is if it is not. */
+export type Variables = (name: string, guarded?: boolean) => string | undefined;
 
 /** How quotes and escapes come out. */
 interface Marks {
@@ -246,8 +246,9 @@ class Lexer {
     if ("{}:".includes(this.peek)) throw bad("syntax error: bad substitution");
     const name = this.name();
     this.depth++;
+    const guarded = ":-+?".includes(this.peek ?? "}");
     try {
-      return this.modified(name, variables(name));
+      return this.modified(name, variables(name, guarded));
     } finally {
       this.depth--;
     }

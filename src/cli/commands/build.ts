@@ -17,6 +17,7 @@ import {
   type ShownContext,
 } from "../build-context.ts";
 import { type BuildDisplay, displayOf } from "../build-display.ts";
+import { checkText, warningSummary } from "../build-lint.ts";
 import { explanation, failureLines } from "../build-steps.ts";
 import { type Command, type Context, ExitError } from "../command.ts";
 import { parseUlimit } from "../container-options/resources.ts";
@@ -133,6 +134,7 @@ function queryOf(parsed: Parsed, dockerfile: string, remote: string | undefined)
     nocache: parsed.on("no-cache") || undefined,
     pull: parsed.on("pull") || undefined,
     "berth-allow": parsed.all("allow").join(",") || undefined,
+    "berth-check": parsed.on("check") || undefined,
     "berth-events": 1,
     "berth-explain": parsed.on("explain") || undefined,
     "berth-keep-failed": parsed.on("debug-on-failure") || undefined,
@@ -205,7 +207,14 @@ async function send(
       : { "X-Berth-Secrets": Buffer.from(JSON.stringify(secrets)).toString("base64url") }),
   };
   const query = queryOf(parsed, dockerfile, remote);
-  const named = parsed.all("build-context").map(namedContext);
+  const checks = parsed.on("check");
+  const given = parsed.all("build-context").map(namedContext);
+  // A check looks into no context.
+  const named = checks
+    ? given.map((one) =>
+        one.source.kind === "directory" ? { ...one, archive: emptyArchive } : one,
+      )
+    : given;
   const post: Post = ({ main, contexts, more = {} }) => {
     const sent = [main ?? noBytes(), ...contexts.flatMap(({ archive }) => archive?.() ?? [])];
     const sources = contexts.map(({ source }) => source);
@@ -219,6 +228,7 @@ async function send(
       ...(body === undefined ? {} : { stream: counted(body, display) }),
     });
   };
+  if (checks) return post({ main: context?.instructions() ?? stream, contexts: named });
   return (
     (context && (await sendChanged(client, context, named, post))) ??
     post({ main: stream, contexts: named })
@@ -292,6 +302,10 @@ async function sendChanged(
 
 async function* noBytes(): ByteStream {}
 
+async function* emptyArchive(): ByteStream {
+  yield tarEnd();
+}
+
 async function* oneOf(bytes: Uint8Array): ByteStream {
   yield bytes;
 }
@@ -329,6 +343,23 @@ async function lookInto({ client }: Context, image: string | undefined): Promise
   await client.json("DELETE", `/images/${image}`);
 }
 
+/** Prints what is wrong with a Dockerfile; the exit status says whether there is anything. */
+async function checkOnly(context: Context, parsed: Parsed, where: string): Promise<number> {
+  const progress = progressOf(parsed);
+  const display = displayOf(progress === "rawjson" ? progress : "quiet", false);
+  const file = parsed.text("file") || "Dockerfile";
+  const { steps } = display;
+  try {
+    await follow(await send(context, parsed, where, display), display);
+    out(checkText(steps.lint, file));
+    return steps.lint.length === 0 ? 0 : 1;
+  } catch (error) {
+    if (steps.lint.length > 0) out(checkText(steps.lint, file));
+    if (steps.failure !== undefined) err(`${failureLines(steps.failure, file).join("\n")}\n`);
+    throw error;
+  }
+}
+
 /** The command. */
 export const command: Command = {
   usage: "[OPTIONS] PATH | URL | -",
@@ -350,6 +381,7 @@ export const command: Command = {
       'Additional build contexts (e.g., "name=path", "name=docker-image://image")',
     ),
     flag("cgroup-parent", "", "string", 'Set the parent cgroup for the "RUN" instructions'),
+    flag("check", "", "bool", "Check the Dockerfile, and build nothing"),
     flag("cpu-period", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) period"),
     flag("cpu-quota", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) quota"),
     flag("cpu-shares", "c", "int", "CPU shares (relative weight)"),
@@ -420,12 +452,16 @@ export const command: Command = {
       out(contextText(localContext(where, parsed.text("file")).show()));
       return 0;
     }
+    if (parsed.on("check")) return checkOnly(context, parsed, where);
     const display = displayOf(progressOf(parsed), parsed.on("quiet"));
+    const lint = () => err(warningSummary(display.steps.lint, context.name));
+    const isShown = !parsed.on("quiet") && !["quiet", "rawjson"].includes(progressOf(parsed));
     try {
       const answer = await send(context, parsed, where, display);
       const id = await follow(answer, display);
       display.built(id, parsed.all("tag"));
       display.close();
+      if (isShown) lint();
       if (parsed.on("explain")) err(`${explanation(display.steps.all).join("\n")}\n`);
       if (parsed.on("quiet")) out(`${id}\n`);
       const idFile = parsed.text("iidfile");
@@ -433,6 +469,7 @@ export const command: Command = {
       return 0;
     } catch (error) {
       display.close();
+      if (isShown) lint();
       const { failure } = display.steps;
       if (failure === undefined) throw error;
       const lines = failureLines(failure, parsed.text("file") || "Dockerfile");

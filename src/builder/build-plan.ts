@@ -1,0 +1,62 @@
+/**
+ * What a build is going to do, as far as its Dockerfile tells: its stages and variables. Pure.
+ */
+import { type BuildArguments, globalScope } from "./dockerfile/scope.ts";
+import {
+  type Dockerfile,
+  findStage,
+  parseDockerfile,
+  replaceStages,
+  type Stage,
+  targetStage,
+} from "./dockerfile/stages.ts";
+import type { BuildRequest } from "./request.ts";
+
+/** A build that has been looked at. */
+export interface BuildPlan {
+  readonly dockerfile: Dockerfile;
+  readonly target: Stage;
+  /** The stages that the target needs, itself among them, in the order of the Dockerfile. */
+  readonly needed: readonly Stage[];
+  readonly arguments: BuildArguments;
+  readonly globals: ReadonlyMap<string, string>;
+}
+
+/** The stages that a stage needs by name or number: what it stands on and copies or mounts from. */
+function dependencies(dockerfile: Dockerfile, stage: Stage): Stage[] {
+  const names = stage.instructions.flatMap((one) => {
+    if (one.kind === "copy") return one.from ?? [];
+    if (one.kind !== "run") return [];
+    return one.mounts.flatMap((mount) => /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? []);
+  });
+  return [stage.from.image, ...names].flatMap(
+    (name) => findStage(dockerfile, name, stage.index) ?? [],
+  );
+}
+
+/** The stages that a target needs, itself among them, in the order of the Dockerfile. */
+function neededStages(dockerfile: Dockerfile, target: Stage): Stage[] {
+  const found = new Set<Stage>();
+  const visit = (stage: Stage): void => {
+    if (found.has(stage)) return;
+    found.add(stage);
+    for (const one of dependencies(dockerfile, stage)) visit(one);
+  };
+  visit(target);
+  return [...found].sort((a, b) => a.index - b.index);
+}
+
+/** Reads a build's Dockerfile. Throws a Fault "invalid" that names the line of a mistake. */
+export function planBuild(request: BuildRequest): BuildPlan {
+  const { named } = request;
+  const dockerfile = replaceStages(parseDockerfile(request.dockerfile), (one) => named.has(one));
+  const target = targetStage(dockerfile, request.target);
+  const build: BuildArguments = {
+    given: request.args,
+    targetPlatform: request.platform ?? request.hostPlatform,
+    buildPlatform: request.hostPlatform,
+    target: request.target,
+  };
+  const needed = neededStages(dockerfile, target);
+  return { dockerfile, target, needed, arguments: build, globals: globalScope(dockerfile, build) };
+}
