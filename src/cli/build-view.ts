@@ -4,6 +4,7 @@
  */
 import type { ShownStep } from "./build-steps.ts";
 import { humanSize } from "./human.ts";
+import { cutText, plainText } from "./terminal-text.ts";
 
 /** Lines of a running step's output that are shown. */
 const OUTPUT_LINES = 6;
@@ -11,30 +12,10 @@ const RESET = "\x1b[0m";
 const BLUE = "\x1b[34m";
 const RED = "\x1b[31m";
 const FAINT = "\x1b[2m";
-/** Escape sequences, then what is left of control characters. */
-const SEQUENCES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*|.)?/g;
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
-
 interface Row {
   readonly text: string;
   readonly right?: string;
   readonly colour?: string;
-}
-
-function plainText(text: string): string {
-  return text.replaceAll("\t", "  ").replaceAll(SEQUENCES, "").replaceAll(CONTROLS, "");
-}
-
-/** A text cut to so many columns; wide characters count as they are shown. */
-function cut(text: string, columns: number): string {
-  if (Bun.stringWidth(text) <= columns) return text;
-  let [kept, width] = ["", 0];
-  for (const letter of text) {
-    width += Bun.stringWidth(letter);
-    if (width > columns) break;
-    kept += letter;
-  }
-  return kept;
 }
 
 function rowsOf(step: ShownStep, now: number): Row[] {
@@ -95,7 +76,7 @@ export class LiveView {
     const columns = Math.max(20, this.size().columns || 80);
     const lines = rows.map(({ text, right = "", colour }) => {
       const room = columns - 1 - (right === "" ? 0 : right.length + 1);
-      const left = cut(text, room);
+      const left = cutText(text, room);
       const gap = right === "" ? "" : " ".repeat(room - Bun.stringWidth(left) + 1);
       const line = `${left}${gap}${right}`;
       return colour === undefined ? line : `${colour}${line}${RESET}`;

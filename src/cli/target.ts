@@ -34,6 +34,22 @@ export function targetFlags(globals: Parsed): TargetFlags {
   };
 }
 
+/** The same flags for another command line. */
+export function targetArguments({
+  host,
+  context,
+  tls,
+  tlsverify,
+  ...files
+}: TargetFlags): string[] {
+  const given = Object.entries({ host, context, ...files }).filter(([, value]) => value !== "");
+  return [
+    ...given.flatMap(([name, value]) => [`--${name}`, value]),
+    ...(tls ? ["--tls"] : []),
+    ...(tlsverify ? ["--tlsverify"] : []),
+  ];
+}
+
 /** The variable that overrides the context in use, if one does. */
 export function overridingVariable(env: Environment): string | undefined {
   return ["BERTH_HOST", "DOCKER_HOST"].find((name) => env[name]);

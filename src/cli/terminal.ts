@@ -47,9 +47,9 @@ export function consoleSize(): number[] | undefined {
 
 /**
  * Puts the terminal in raw mode (as cfmakeraw(3)), returns what restores it. It is restored at exit too,
- * however the program ends short of SIGKILL.
+ * however the program ends short of SIGKILL. With `polled`, a read gives what there is and does not wait.
  */
-export function rawMode(fd: number): () => void {
+export function rawMode(fd: number, polled = false): () => void {
   const before = new Uint8Array(64);
   if (ioctl()(fd, TCGETS, before) !== 0) throw new Error("the input device is not a TTY");
   const raw = before.slice();
@@ -58,7 +58,7 @@ export function rawMode(fd: number): () => void {
   words[1] = (words[1] ?? 0) & ~0o1; // OPOST
   words[2] = ((words[2] ?? 0) & ~0o460) | 0o60; // CSIZE PARENB, then CS8
   words[3] = (words[3] ?? 0) & ~0o100113; // ECHO ECHONL ICANON ISIG IEXTEN
-  raw[17 + 6] = 1; // VMIN
+  raw[17 + 6] = polled ? 0 : 1; // VMIN
   raw[17 + 5] = 0; // VTIME
   ioctl()(fd, TCSETSW, raw);
   const restore = () => {

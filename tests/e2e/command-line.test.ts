@@ -208,3 +208,43 @@ test("doctor looks at this host, with a daemon and without one", async () => {
   expect(lines.map(({ Check }) => Check)).toContain("Control groups");
   expect(alone.out).toContain("none answers");
 });
+
+test("top without a container is live: it sorts, stops, opens a shell, and gives the terminal back", async () => {
+  await daemon.berth(
+    "run",
+    "-d",
+    "--name",
+    "busy",
+    "busybox",
+    "sh",
+    "-c",
+    "trap 'exit 0' TERM; while :; do :; done",
+  );
+  await daemon.berth("run", "-d", "--name", "idle", "busybox", "sleep", "1000");
+  const session = daemon.onTerminal("top");
+  await session.see(/2 running, CPU [1-9]/);
+  session.type("a");
+  await session.see("NAME*");
+  session.type("\x1b[B");
+  session.type("e");
+  await session.see("# ");
+  session.type("echo in-$HOSTNAME-$((40+2)); exit\n");
+  await session.see("-42");
+  await session.see("2 running");
+  session.type("s");
+  await session.see("Stop idle? (y/n)");
+  session.type("n");
+  session.type("c");
+  await session.see("CPU %*");
+  session.type("kkks");
+  await session.see("Stop busy? (y/n)");
+  session.type("y");
+  await session.see("1 running");
+  session.type("q");
+  expect(await session.ended()).toBe(0);
+  expect(await daemon.inspect("busy", "{{.State.Running}}")).toBe("false");
+  expect(await daemon.inspect("idle", "{{.State.Running}}")).toBe("true");
+  const script = await daemon.berth("top");
+  expect([script.status, script.err]).toEqual([1, expect.stringContaining("needs a terminal")]);
+  await daemon.berth("rm", "-f", "busy", "idle");
+});

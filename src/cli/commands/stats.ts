@@ -4,6 +4,7 @@
 import type { ApiClient } from "../../client/index.ts";
 import type { ContainerStatsResponse, ContainerSummary } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
+import { blockBytes, cpuPercent, memoryUsage, networkBytes } from "../container-usage.ts";
 import { describeError } from "../failure.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { binarySize, humanSize } from "../human.ts";
@@ -30,23 +31,6 @@ const headings = {
 const table =
   "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}";
 
-/** Processor time as a percentage of one processor. */
-export function cpuPercent(stats: ContainerStatsResponse): number {
-  const used = (when: ContainerStatsResponse["cpu_stats"]) => when?.cpu_usage?.total_usage ?? 0;
-  const delta = used(stats.cpu_stats) - used(stats.precpu_stats);
-  const system =
-    (stats.cpu_stats?.system_cpu_usage ?? 0) - (stats.precpu_stats?.system_cpu_usage ?? 0);
-  if (delta <= 0 || system <= 0) return 0;
-  return (delta / system) * (stats.cpu_stats?.online_cpus ?? 1) * 100;
-}
-
-/** Memory without the page cache that can be dropped at once, as Docker counts. */
-export function memoryUsage({ memory_stats: memory }: ContainerStatsResponse): number {
-  const usage = memory?.usage ?? 0;
-  const cache = memory?.stats?.total_inactive_file ?? memory?.stats?.inactive_file ?? 0;
-  return cache < usage ? usage - cache : usage;
-}
-
 function rowOf(name: string, stats: ContainerStatsResponse | undefined, whole: boolean): Row {
   const id = stats?.id ?? "";
   const head = {
@@ -64,26 +48,17 @@ function rowOf(name: string, stats: ContainerStatsResponse | undefined, whole: b
       BlockIO: "--",
       PIDs: "--",
     };
-  const networks = Object.values(stats.networks ?? {});
-  const sum = (values: readonly (number | undefined)[]) =>
-    values.reduce<number>((total, value) => total + (value ?? 0), 0);
-  const io = (op: string) =>
-    sum(
-      (stats.blkio_stats?.io_service_bytes_recursive ?? [])
-        .filter((row) => row?.op?.toLowerCase() === op)
-        .map((row) => row?.value),
-    );
   const usage = memoryUsage(stats);
   const limit = stats.memory_stats.limit ?? 0;
-  const received = sum(networks.map((network) => network?.rx_bytes));
-  const sent = sum(networks.map((network) => network?.tx_bytes));
+  const { received, sent } = networkBytes(stats);
+  const { read, written } = blockBytes(stats);
   return {
     ...head,
     CPUPerc: `${cpuPercent(stats).toFixed(2)}%`,
     MemUsage: `${binarySize(usage)} / ${binarySize(limit)}`,
     MemPerc: `${(limit === 0 ? 0 : (usage / limit) * 100).toFixed(2)}%`,
     NetIO: `${humanSize(received)} / ${humanSize(sent)}`,
-    BlockIO: `${humanSize(io("read"))} / ${humanSize(io("write"))}`,
+    BlockIO: `${humanSize(read)} / ${humanSize(written)}`,
     PIDs: String(stats.pids_stats?.current ?? 0),
   };
 }

@@ -8,12 +8,15 @@ import { align } from "../table.ts";
 
 /** The command. */
 export const command: Command = {
-  usage: "CONTAINER [ps OPTIONS]",
-  short: "Display the running processes of a container",
-  args: [1, Number.POSITIVE_INFINITY],
+  usage: "[CONTAINER [ps OPTIONS]]",
+  short:
+    "Display the running processes of a container; without one, a live table of all containers",
+  args: [0, Number.POSITIVE_INFINITY],
   interspersed: false,
   flags: [],
-  async run({ client }, { args: [name = "", ...options] }) {
+  async run(context, { args: [name, ...options] }) {
+    if (name === undefined) return (await import("../live-top/run.ts")).liveTop(context);
+    const { client } = context;
     const { Titles, Processes } = await client.json<ContainerTopResponse>(
       "GET",
       `/containers/${encodeURIComponent(name)}/top`,
