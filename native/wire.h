@@ -418,7 +418,7 @@ static inline bool op_mount_read(struct op_mount *out, const uint8_t *body, size
   out->subpath = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
-/* clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. options: BIND_* */
+/* clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. With a uid_map and gid_map (as in /proc/PID/uid_map: as on the disk, as seen, how many) owners are seen through them. options: BIND_* */
 struct op_bind {
   const char *mount_ns;
   const char *source;
@@ -428,6 +428,8 @@ struct op_bind {
   uint64_t attr_clr;
   uint64_t propagation;
   uint32_t options;
+  const char *uid_map;
+  const char *gid_map;
 };
 static inline bool op_bind_read(struct op_bind *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
@@ -439,6 +441,8 @@ static inline bool op_bind_read(struct op_bind *out, const uint8_t *body, size_t
   out->attr_clr = wire_get_u64(&r);
   out->propagation = wire_get_u64(&r);
   out->options = wire_get_u32(&r);
+  out->uid_map = wire_get_str(&r);
+  out->gid_map = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* make a directory (and its parents) inside the root; fine if it is there */

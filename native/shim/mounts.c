@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -15,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 
 #include "kernel.h"
 
@@ -250,6 +252,72 @@ int do_mount(const uint8_t *body, size_t length) {
   return sys_move_mount(mnt, target) < 0 ? failing(errno, "mount at", op.target) : 0;
 }
 
+static int write_map(const char *process, const char *file, const char *map) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%s/%s", process, file);
+  scoped_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
+  return fd < 0 || write(fd, map, strlen(map)) < 0 ? -errno : 0;
+}
+
+/* In the child of user_namespace: says its name in the host's /proc, and stays until the parent has what it wants. */
+static _Noreturn void be_namespace(int said, int hold) {
+  char process[32], end;
+  ssize_t n = readlink("/proc/self", process, sizeof process);
+  if (n <= 0 || write(said, process, (size_t)n) != n) _exit(1);
+  close(said);
+  _exit(read(hold, &end, 1) < 0);
+}
+
+static int namespace_of(int said, const struct op_bind *op) {
+  char process[32] = "", path[64];
+  if (read(said, process, sizeof process - 1) <= 0) return -EIO;
+  int result = write_map(process, "uid_map", op->uid_map);
+  if (result == 0) result = write_map(process, "gid_map", op->gid_map);
+  if (result < 0) return result;
+  snprintf(path, sizeof path, "/proc/%s/ns/user", process);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+/*
+ * A user namespace that says how owners are mapped; nobody is ever in it but a child, which ends here. The maps are written
+ * from outside, by the only name that the host's /proc has for that child.
+ */
+static int user_namespace(const struct op_bind *op) {
+  int said[2], hold[2];
+  if (pipe2(said, O_CLOEXEC) < 0) return -errno;
+  if (pipe2(hold, O_CLOEXEC) < 0) {
+    close(said[0]);
+    close(said[1]);
+    return -errno;
+  }
+  pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
+  if (child == 0) {
+    close(hold[1]);
+    be_namespace(said[1], hold[0]);
+  }
+  int error = errno;
+  close(said[1]);
+  close(hold[0]);
+  int fd = child < 0 ? -error : namespace_of(said[0], op);
+  close(said[0]);
+  close(hold[1]);
+  while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {
+  }
+  return fd;
+}
+
+/* Owners as they are to be seen. A file system may not be able to do that, and neither may what is mounted below it. */
+static int map_owners(int mnt, const struct op_bind *op) {
+  if (op->uid_map[0] == '\0') return 0;
+  scoped_fd int namespace = user_namespace(op);
+  if (namespace < 0) return failing(-namespace, "a namespace to map owners by", NULL);
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)namespace};
+  unsigned recursive = op->options & WIRE_BIND_RECURSIVE ? AT_RECURSIVE : 0;
+  if (sys_mount_setattr(mnt, recursive, &attr) == 0) return 0;
+  return failing(errno, "its file system, or one below it, cannot map owners:", op->source);
+}
+
 static int bind_attributes(int mnt, const struct op_bind *op) {
   struct mount_attr attr = {.attr_set = op->attr_set, .attr_clr = op->attr_clr};
   unsigned recursive = op->options & WIRE_BIND_RECURSIVE_ATTRS ? AT_RECURSIVE : 0;
@@ -295,6 +363,7 @@ int do_bind(const uint8_t *body, size_t length) {
   if (fstat(mnt, &info) < 0) return failing(errno, "stat", op.source);
   int result = bind_attributes(mnt, &op);
   if (result < 0) return failing(-result, "attributes of", op.target);
+  if ((result = map_owners(mnt, &op)) < 0) return result;
   scoped_fd int target = open_in_root(op.target, S_ISDIR(info.st_mode), 0755);
   if (target < 0) return failing(-target, "mount point", op.target);
   struct stat there;

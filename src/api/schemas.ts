@@ -75,6 +75,11 @@ const mount = z
       CreateMountpoint: flag,
       ReadOnlyNonRecursive: flag,
       ReadOnlyForceRecursive: flag,
+      // Berth's own field is strict: a misspelt word in it is nobody else's.
+      Berth: z
+        .strictObject({ IdMap: z.literal("match-user"), User: name })
+        .partial()
+        .optional(),
     }),
     VolumeOptions: options({
       NoCopy: flag,

@@ -7,6 +7,7 @@ const texts: Readonly<Record<number, string>> = {
   2: "no such file or directory",
   5: "input/output error",
   6: "no such device or address",
+  11: "resource temporarily unavailable",
   12: "cannot allocate memory",
   13: "permission denied",
   15: "block device required",

@@ -106,15 +106,7 @@ async function runRoute(
     checkCount(name, command, parsed);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    const counted = error.message.startsWith("berth:");
-    // Docker's own texts differ in this word.
-    const see = counted && error.message.includes(" at least ") ? "See" : "Run";
-    const { meantFlag } = await import("./suggest.ts");
-    const names = command.flags.filter(({ hidden }) => !hidden).map((one) => one.name);
-    err(
-      `${error.message}\n${meantFlag(error.message, names)}\nUsage:  ${name} ${command.usage}\n\n${see} '${name} --help' for more information\n`,
-    );
-    return counted ? 1 : 125;
+    return await reportUsage(name, command, error);
   }
   let client: ApiClient | undefined;
   try {
@@ -128,12 +120,31 @@ async function runRoute(
     client.close();
     return status;
   } catch (error) {
-    const status = report(name, command, error);
+    const status =
+      error instanceof UsageError
+        ? await reportUsage(name, command, error)
+        : report(name, command, error);
     if (client !== undefined && error instanceof ApiError)
       err(await (await import("./suggest.ts")).meantObject(client, error));
     client?.close();
     return status;
   }
+}
+
+async function reportUsage(
+  name: string,
+  command: Command,
+  { message }: UsageError,
+): Promise<number> {
+  const counted = message.startsWith("berth:");
+  // Docker's own texts differ in this word.
+  const see = counted && message.includes(" at least ") ? "See" : "Run";
+  const { meantFlag } = await import("./suggest.ts");
+  const names = command.flags.filter(({ hidden }) => !hidden).map((one) => one.name);
+  err(
+    `${message}\n${meantFlag(message, names)}\nUsage:  ${name} ${command.usage}\n\n${see} '${name} --help' for more information\n`,
+  );
+  return counted ? 1 : 125;
 }
 
 function report(name: string, command: Command, error: unknown): number {

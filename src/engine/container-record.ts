@@ -3,6 +3,7 @@
  */
 import type { EndpointRecord } from "../network/index.ts";
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
+import type { MatchedUser } from "./id-maps.ts";
 
 /** The states that the API names. */
 export type Status =
@@ -92,6 +93,8 @@ export interface MountRecord {
   readonly directories?: readonly string[];
   /** A directory with "upper" and "work", where what is written to an image's file system goes. */
   readonly writes?: string;
+  /** A bind whose owners are seen as the container's user. */
+  readonly matchUser?: MatchedUser;
   /** tmpfs: mount options. */
   readonly options?: readonly string[];
   /** Copy the image's content into the volume when it is empty. */

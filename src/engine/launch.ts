@@ -2,7 +2,7 @@
  * Starting a container. What can fail comes in the order in which it can be undone; whatever happens, a container that did
  * not start has no network, cgroup or run directory.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, statSync, writeFileSync } from "node:fs";
 import { errnoText } from "../base/errno-text.ts";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
@@ -246,6 +246,8 @@ async function prepare(
       devices: devicesOf(hostConfig),
       linkEnvironment: linkEnvironment(deps, record),
       imageLayers: (chain) => deps.driver.layerDirectories(chain),
+      // What is not there is told by whoever binds it.
+      ownerOf: (path) => statSync(path, { throwIfNoEntry: false }) ?? { uid: 0, gid: 0 },
     });
     const filter =
       spec.linux.seccomp === undefined ? undefined : await compiledFilter(deps, spec.linux.seccomp);

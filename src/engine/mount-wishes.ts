@@ -6,7 +6,9 @@ import { existsSync } from "node:fs";
 import { normalize } from "node:path/posix";
 import { fault } from "../base/errors.ts";
 import type { ContainerConfig, HostConfig, Mount } from "../spec/engine-api.ts";
+import type { BindOptions } from "../spec/extensions.ts";
 import type { MountRecord } from "./container-record.ts";
+import { parseHostUser } from "./id-maps.ts";
 
 function bad(message: string): Error {
   return fault("invalid", "mount", message);
@@ -116,7 +118,8 @@ type Common = Omit<WantedMount, "type" | "source" | "propagation">;
 type Failing = (reason: string) => string;
 
 function bindMount(mount: Mount, common: Common, failing: Failing): WantedMount {
-  const { Source = "", BindOptions: options = {} } = mount;
+  const Source = mount.Source ?? "";
+  const options: BindOptions = mount.BindOptions ?? {};
   if (Source === "") throw bad(failing("field Source must not be empty"));
   const propagation = options.Propagation || "rprivate";
   if (!propagations.has(propagation))
@@ -128,6 +131,7 @@ function bindMount(mount: Mount, common: Common, failing: Failing): WantedMount 
     throw bad(failing(`bind source path does not exist: ${Source}`));
   if (options.ReadOnlyNonRecursive && options.ReadOnlyForceRecursive)
     throw bad("mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive");
+  const { IdMap, User } = options.Berth ?? {};
   return {
     ...common,
     type: "bind",
@@ -135,6 +139,7 @@ function bindMount(mount: Mount, common: Common, failing: Failing): WantedMount 
     propagation,
     recursive: options.NonRecursive !== true,
     ...(options.ReadOnlyNonRecursive ? { readOnlyOnTop: true } : {}),
+    ...(IdMap === undefined ? {} : { matchUser: User ? { host: parseHostUser(User) } : {} }),
     makeSource,
   };
 }

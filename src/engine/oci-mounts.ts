@@ -4,6 +4,7 @@
 import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciMount } from "../spec/oci-runtime.ts";
 import type { MountRecord } from "./container-record.ts";
+import { ownerMaps } from "./id-maps.ts";
 import type { SpecInput } from "./oci.ts";
 import { securitySwitch } from "./security-options.ts";
 
@@ -71,7 +72,7 @@ function imageMount(mount: MountRecord, layers: readonly string[]): OciMount {
   return { destination, type: "overlay", source: "overlay", options };
 }
 
-function userMount(mount: MountRecord, { imageLayers }: SpecInput): OciMount {
+function userMount(mount: MountRecord, { imageLayers, user, ownerOf }: SpecInput): OciMount {
   const { target: destination, readOnly } = mount;
   if (mount.type === "image")
     return imageMount(mount, mount.directories ?? imageLayers(mount.chain ?? []));
@@ -85,7 +86,11 @@ function userMount(mount: MountRecord, { imageLayers }: SpecInput): OciMount {
     mount.propagation || "rprivate",
     readOnly ? (mount.readOnlyOnTop ? "ro" : "rro") : "rw",
   ];
-  return { destination, type: "bind", source: mount.source, options };
+  const maps =
+    mount.matchUser === undefined
+      ? {}
+      : ownerMaps(mount.matchUser.host ?? ownerOf(mount.source), user);
+  return { destination, type: "bind", source: mount.source, options, ...maps };
 }
 
 function engineFiles({ files }: SpecInput): OciMount[] {

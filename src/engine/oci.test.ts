@@ -65,6 +65,7 @@ function input(
     linkEnvironment: [],
     devices: [],
     imageLayers: (chain) => [...chain].reverse(),
+    ownerOf: () => ({ uid: 1000, gid: 1000 }),
     ...more,
   };
 }

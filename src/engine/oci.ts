@@ -53,6 +53,8 @@ export interface SpecInput {
   readonly linkEnvironment: readonly string[];
   /** The directories of an image's layers, the uppermost first. */
   imageLayers(chain: readonly string[]): string[];
+  /** Whom a path of the host belongs to. */
+  ownerOf(path: string): { readonly uid: number; readonly gid: number };
 }
 
 /** Where programs are looked for unless PATH says otherwise. */

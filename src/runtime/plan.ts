@@ -7,7 +7,13 @@
  */
 
 import { parseMountOptions } from "../spec/mount-options.ts";
-import type { OciMount, OciNamespaceType, OciProcess, OciSpec } from "../spec/oci-runtime.ts";
+import type {
+  OciIdMapping,
+  OciMount,
+  OciNamespaceType,
+  OciProcess,
+  OciSpec,
+} from "../spec/oci-runtime.ts";
 import { type PlanOp, wireConstants } from "../spec/wire.ts";
 import { capabilityMask } from "./capabilities.ts";
 import { rlimitNumber } from "./rlimits.ts";
@@ -249,6 +255,13 @@ function rootOps(extras: PlanExtras): PlanOp[] {
   ];
 }
 
+/** As /proc/PID/uid_map takes it. */
+function idMapText(mappings: readonly OciIdMapping[] = []): string {
+  return mappings
+    .map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`)
+    .join("");
+}
+
 function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] {
   const options = parseMountOptions(mount.options);
   const target = mount.destination;
@@ -266,6 +279,8 @@ function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] 
         options:
           (options.recursive ? wireConstants.BIND_RECURSIVE : 0) |
           (options.recursiveAttributes ? wireConstants.BIND_RECURSIVE_ATTRS : 0),
+        uid_map: idMapText(mount.uidMappings),
+        gid_map: idMapText(mount.gidMappings),
       },
     ];
   }
@@ -320,7 +335,14 @@ function cgroupV1Mounts(mount: OciMount, spec: OciSpec, extras: PlanExtras): Pla
     }
     // In the host's namespace a mount would show everybody's groups: the container sees its own.
     const source = `${path}${spec.linux.cgroupsPath}`;
-    const attributes = { attr_set: set, attr_clr: 0n, propagation: MS_PRIVATE, options: 0 };
+    const maps = { uid_map: "", gid_map: "" };
+    const attributes = {
+      attr_set: set,
+      attr_clr: 0n,
+      propagation: MS_PRIVATE,
+      options: 0,
+      ...maps,
+    };
     return { name: "bind", mount_ns: "", source, subpath: "", target, ...attributes };
   });
   const links = extras.cgroupMounts

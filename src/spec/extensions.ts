@@ -2,7 +2,7 @@
  * What berth adds to the Engine API, always in a field "Berth" of its own, so that whoever does not know it sees Docker's API
  * unchanged. docs/extensions.md explains it to users.
  */
-import type { ContainerConfig, HostConfig, PortMap } from "./engine-api.ts";
+import type { ContainerConfig, HostConfig, Mount, PortMap } from "./engine-api.ts";
 
 /** Changes to an existing container: the field "Berth" in the body of POST /containers/{id}/update. */
 export interface ContainerChanges {
@@ -34,6 +34,18 @@ export interface ContainerChanges {
   /** Targets where nothing is to be mounted any more. */
   readonly MountsRemove?: readonly string[] | undefined;
 }
+
+/** A bind mount's options with berth's own in the field "Berth". */
+export type BindOptions = NonNullable<Mount["BindOptions"]> & {
+  Berth?:
+    | {
+        /** The files of a user of the host appear as the container's user's, and back. */
+        readonly IdMap?: "match-user" | undefined;
+        /** That user as UID:GID; without it whoever owns the source. */
+        readonly User?: string | undefined;
+      }
+    | undefined;
+};
 
 /** What berth adds to the answers of an update and of inspect. */
 export interface BerthState {

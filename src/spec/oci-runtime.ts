@@ -8,6 +8,16 @@ export interface OciMount {
   readonly type: string;
   readonly source: string;
   readonly options: readonly string[];
+  /** Owners as they are seen: `containerID` is what the file system has, `hostID` what everybody sees. */
+  readonly uidMappings?: readonly OciIdMapping[];
+  readonly gidMappings?: readonly OciIdMapping[];
+}
+
+/** A range of ids and what they become. */
+export interface OciIdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
 }
 
 /** Capability sets by name, CAP_ included (config.md, Linux Process). */

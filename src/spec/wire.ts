@@ -159,7 +159,7 @@ export const planOps = {
   ),
   bind: kind(
     43,
-    "clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. options: BIND_*",
+    "clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. With a uid_map and gid_map (as in /proc/PID/uid_map: as on the disk, as seen, how many) owners are seen through them. options: BIND_*",
     {
       mount_ns: "str",
       source: "str",
@@ -169,6 +169,8 @@ export const planOps = {
       attr_clr: "u64",
       propagation: "u64",
       options: "u32",
+      uid_map: "str",
+      gid_map: "str",
     },
   ),
   mkdir: kind(44, "make a directory (and its parents) inside the root; fine if it is there", {

@@ -1,6 +1,6 @@
 /** Mounts with all their options, and that none of them leads out of where it may lead. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Mount } from "../../src/spec/engine-api.ts";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 
@@ -321,4 +321,95 @@ test("an image is mounted read-only, whole or in part, and is kept while it is",
   expect(await run([image("busybox")], "true")).toBe("");
   const unknown = { Image: "busybox", HostConfig: { Mounts: [image("nosuch")] } };
   expect((await daemon.api("POST", "/containers/create", unknown)).status).toBe(404);
+});
+
+test("files of the invoking user are the container's user's, and back; other owners stay as they are", async () => {
+  const place = `${scratch}/owned`;
+  mkdirSync(place);
+  for (const [name, uid, gid] of [
+    ["mine", 1000, 1001],
+    ["roots", 0, 0],
+    ["other", 77, 78],
+  ] as const) {
+    writeFileSync(`${place}/${name}`, "");
+    command("chown", `${uid}:${gid}`, `${place}/${name}`);
+  }
+  command("chown", "1000:1001", place);
+  const mount = `type=bind,src=${place},dst=/p,idmap=match-user`;
+  const as = (user: string, script: string, more: Readonly<Record<string, string>> = {}) =>
+    daemon.berthWith(
+      { env: { SUDO_UID: "1000", SUDO_GID: "1001", ...more } },
+      ...["run", "--rm", "-u", user, "--mount", mount, "busybox", "sh", "-c", script],
+    );
+  const show = "cd /p; stat -c '%n %u:%g' mine roots other .";
+  expect((await as("0", show)).out).toBe("mine 0:0\nroots 1000:1001\nother 77:78\n. 0:0\n");
+  expect((await as("4321:99", `${show}; echo made > made`)).out).toBe(
+    "mine 4321:99\nroots 0:0\nother 77:78\n. 4321:99\n",
+  );
+  const { uid, gid } = statSync(`${place}/made`);
+  expect({ uid, gid }).toEqual({ uid: 1000, gid: 1001 });
+  // By the API without a user: whoever owns the source.
+  const BindOptions = { Berth: { IdMap: "match-user" } } as Mount["BindOptions"];
+  expect(await run([{ Type: "bind", Source: place, Target: "/p", BindOptions }], show)).toStartWith(
+    "mine 0:0\nroots 1000:1001",
+  );
+  const elsewhere = await daemon.berth(
+    "run",
+    "--rm",
+    "-u",
+    "5",
+    "--mount",
+    "type=bind,src=/proc,dst=/p,idmap=match-user",
+    "busybox",
+    "true",
+  );
+  expect(elsewhere.err).toContain(
+    "its file system, or one below it, cannot map owners: /proc: invalid argument",
+  );
+  const wrong = await daemon.api("POST", "/containers/create", {
+    Image: "busybox",
+    HostConfig: {
+      Mounts: [
+        { Type: "bind", Source: place, Target: "/p", BindOptions: { Berth: { IdMap: "all" } } },
+      ],
+    },
+  });
+  expect(wrong.status, wrong.text).toBe(400);
+});
+
+test("--mount and -v are refused in the words of docker's command line", async () => {
+  const bind = `type=bind,source=${scratch},target=/x`;
+  for (const option of [
+    "--mount=type=bind",
+    "--mount=type=,target=/x",
+    `--mount=${bind},foo`,
+    `--mount=${bind},foo=bar`,
+    `--mount=${bind},ro=2`,
+    `--mount=${bind},bind-recursive=foo`,
+    `--mount=${bind},bind-recursive=writable`,
+    `--mount=${bind},bind-recursive=readonly,readonly`,
+    `--mount=${bind},bind-propagation=foo`,
+    `--mount=${bind},volume-nocopy`,
+    `--mount=type=bind,source=${scratch}/nowhere,target=/x`,
+    "--mount=source=v1,target=/x,volume-nocopy=foo",
+    "--mount=source=v1,target=/x,volume-subpath=../up",
+    "--mount=target=/x,volume-subpath=up",
+    "--mount=type=tmpfs,target=/x,tmpfs-mode=9",
+    "--mount=type=image,target=/x",
+    '--mount="type=bind',
+    '--mount=type="bind"',
+    '--mount="type"=bind',
+    "-v/tmp:/x:ro,rw",
+    "-v/tmp:/",
+    "--tmpfs=/x:size=foo",
+  ]) {
+    const [theirs, ours] = await Promise.all([
+      daemon.docker("create", option, "busybox"),
+      daemon.berth("create", option, "busybox"),
+    ]);
+    const plain = (text: string) => text.replaceAll("docker create", "berth create");
+    expect(theirs.status, option).not.toBe(0);
+    expect(plain(theirs.err)).toContain(plain(ours.err).split("\n")[0] || option);
+    expect(ours.status, option).toBe(theirs.status);
+  }
 });

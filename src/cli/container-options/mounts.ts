@@ -2,8 +2,11 @@
  * Mounts: `-v`, `--mount` and `--tmpfs`.
  */
 import { isAbsolute, resolve } from "node:path";
+import { messageOf } from "../../base/errors.ts";
 import { parseBytes } from "../../base/sizes.ts";
 import type { Mount } from "../../spec/engine-api.ts";
+import type { BindOptions } from "../../spec/extensions.ts";
+import { UsageError } from "../flags.ts";
 
 /** Volumes as the API wants them: binds, and the anonymous ones by their place. */
 export function parseVolumes(specs: readonly string[]): {
@@ -14,10 +17,10 @@ export function parseVolumes(specs: readonly string[]): {
   const anonymous: Record<string, Record<string, never>> = {};
   for (const spec of specs) {
     const parts = spec.split(":");
-    if (spec === "" || parts.length > 3 || parts[0] === "" || parts[1] === "")
-      throw new Error(
-        `invalid spec: ${spec}: ${spec === "" ? "empty volume spec" : "empty section between colons"}`,
-      );
+    if (spec === "") throw new Error("invalid spec: : empty volume spec");
+    if (parts.length > 3) throw new Error(`invalid spec: ${spec}: too many colons`);
+    if (parts[0] === "" || parts[1] === "")
+      throw new Error(`invalid spec: ${spec}: empty section between colons`);
     if (parts.length === 1) {
       anonymous[spec] = {};
       continue;
@@ -40,18 +43,54 @@ export function parseTmpfs(specs: readonly string[]): Record<string, string> {
   );
 }
 
-/** Splits a line of comma-separated fields, of which some may be quoted (RFC 4180). */
+const CSV_FIELD = /(?:^|,)(?:"((?:[^"]|"")*)"(?=,|$)|([^,]*))/y;
+
+/** Splits a line of comma-separated fields, of which some may be quoted (RFC 4180). Throws an Error in Go's words. */
 export function splitCsv(text: string): string[] {
   const fields: string[] = [];
-  for (const match of text.matchAll(/(?:^|,)(?:"((?:[^"]|"")*)"|([^,]*))/g))
-    fields.push(match[1]?.replaceAll('""', '"') ?? match[2] ?? "");
+  for (let at = 0; at < text.length || fields.length === 0; ) {
+    CSV_FIELD.lastIndex = at;
+    const [whole = "", quoted, plain = ""] = CSV_FIELD.exec(text) ?? [];
+    const wrong = quoted === undefined ? plain.indexOf('"') : -1;
+    const start = at + whole.length - plain.length;
+    if (wrong === 0)
+      throw new Error(
+        `parse error on line 1, column ${oddQuote(text, start) + 1}: extraneous or missing " in quoted-field`,
+      );
+    if (wrong > 0)
+      throw new Error(
+        `parse error on line 1, column ${start + wrong + 1}: bare " in non-quoted-field`,
+      );
+    fields.push(quoted?.replaceAll('""', '"') ?? plain);
+    if (whole === "") break;
+    at += whole.length;
+  }
   return fields;
+}
+
+/** Where a quoted field that begins at a quote goes wrong: at a quote in its middle, or at the end. */
+function oddQuote(text: string, start: number): number {
+  for (let at = start + 1; at < text.length; at++) {
+    if (text[at] !== '"') continue;
+    if (text[at + 1] !== '"') return at;
+    at++;
+  }
+  return text.length;
 }
 
 function truth(key: string, value: string | undefined): boolean {
   if (value === undefined || /^(1|t|T|TRUE|true|True)$/.test(value)) return true;
   if (/^(0|f|F|FALSE|false|False)$/.test(value)) return false;
   throw new Error(`invalid value for ${key}: ${value}`);
+}
+
+/** Who has called this, as UID:GID; behind sudo, who has called that. */
+function invokingUser(): string {
+  const { SUDO_UID = "", SUDO_GID = "" } = process.env;
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+  return uid === 0 && /^\d+$/.test(SUDO_UID) && /^\d+$/.test(SUDO_GID)
+    ? `${SUDO_UID}:${SUDO_GID}`
+    : `${uid}:${gid}`;
 }
 
 type Setter = (mount: Mount, value: string | undefined, key: string) => void;
@@ -93,6 +132,13 @@ const setters: Record<string, Setter> = {
   "bind-nonrecursive": (mount, value, key) => {
     mount.BindOptions = { ...mount.BindOptions, NonRecursive: truth(key, value) };
   },
+  idmap: (mount, value = "") => {
+    if (value !== "match-user")
+      throw new Error(`invalid value for idmap: ${value} (must be "match-user")`);
+    const options: BindOptions = { ...mount.BindOptions };
+    options.Berth = { IdMap: value, User: invokingUser() };
+    mount.BindOptions = options;
+  },
   "bind-recursive": (mount, value = "") => {
     const options = mount.BindOptions ?? {};
     if (value === "disabled") options.NonRecursive = true;
@@ -132,15 +178,36 @@ const setters: Record<string, Setter> = {
     mount.TmpfsOptions = { ...mount.TmpfsOptions, SizeBytes };
   },
   "tmpfs-mode": (mount, value = "") => {
-    if (!/^[0-7]+$/.test(value)) throw new Error(`invalid value for tmpfs-mode: ${value}`);
+    if (!/^[0-7]+$/.test(value) || Number.parseInt(value, 8) >= 2 ** 32)
+      throw new Error(`invalid value for tmpfs-mode: ${value}`);
     mount.TmpfsOptions = { ...mount.TmpfsOptions, Mode: Number.parseInt(value, 8) };
   },
 };
 
 const withoutValue = new Set(["readonly", "ro", "volume-nocopy", "bind-nonrecursive"]);
 
-/** Reads one `--mount` value. Throws an Error in Docker's words. */
-export function parseMount(spec: string): Mount {
+/** Throws an Error in Docker's words for what does not go together. */
+function checkTogether(mount: Mount): void {
+  if (!mount.Type) throw new Error("type is required");
+  if (!mount.Target) throw new Error("target is required");
+  for (const [type, options] of [
+    ["volume", mount.VolumeOptions],
+    ["bind", mount.BindOptions],
+    ["image", mount.ImageOptions],
+    ["tmpfs", mount.TmpfsOptions],
+  ] as const)
+    if (options && mount.Type !== type)
+      throw new Error(`cannot mix '${type}-*' options with mount type '${mount.Type}'`);
+  const { ReadOnlyNonRecursive, ReadOnlyForceRecursive, Propagation } = mount.BindOptions ?? {};
+  const needs = (how: string, what: string) =>
+    new Error(`option 'bind-recursive=${how}' requires '${what}' to be specified in conjunction`);
+  if (ReadOnlyNonRecursive && !mount.ReadOnly) throw needs("writable", "readonly");
+  if (ReadOnlyForceRecursive && !mount.ReadOnly) throw needs("readonly", "readonly");
+  if (ReadOnlyForceRecursive && Propagation !== "rprivate")
+    throw needs("readonly", "bind-propagation=rprivate");
+}
+
+function readMount(spec: string): Mount {
   const mount: Mount = { Type: "volume" };
   for (const field of splitCsv(spec)) {
     const equals = field.indexOf("=");
@@ -148,26 +215,20 @@ export function parseMount(spec: string): Mount {
     const value = equals < 0 ? undefined : field.slice(equals + 1).trim();
     const setter = setters[key];
     if (value === undefined && !withoutValue.has(key))
-      throw new Error(
-        `invalid argument ${JSON.stringify(spec)} for "--mount" flag: invalid field '${field}' must be a key=value pair`,
-      );
-    if (!setter)
-      throw new Error(
-        `invalid argument ${JSON.stringify(spec)} for "--mount" flag: unexpected key '${key}' in '${field}'`,
-      );
+      throw new Error(`invalid field '${field}' must be a key=value pair`);
+    if (!setter) throw new Error(`unexpected key '${key}' in '${field}'`);
     setter(mount, value, key);
   }
-  if (!mount.Target)
-    throw new Error(
-      `invalid argument ${JSON.stringify(spec)} for "--mount" flag: target is required`,
-    );
-  for (const [type, options] of [
-    ["bind", mount.BindOptions],
-    ["volume", mount.VolumeOptions],
-    ["image", mount.ImageOptions],
-    ["tmpfs", mount.TmpfsOptions],
-  ] as const)
-    if (options && mount.Type !== type)
-      throw new Error(`cannot mix '${type}-*' options with mount type '${mount.Type}'`);
+  checkTogether(mount);
   return mount;
+}
+
+/** Reads one `--mount` value. Throws a UsageError in Docker's words. */
+export function parseMount(spec: string): Mount {
+  try {
+    return readMount(spec);
+  } catch (error) {
+    const why = `invalid argument ${JSON.stringify(spec)} for "--mount" flag: ${messageOf(error)}`;
+    throw new UsageError(why);
+  }
 }
