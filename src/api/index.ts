@@ -5,6 +5,7 @@ export type {
   ApiPorts,
   BuildOptions,
   BuildPort,
+  BuildResult,
   DiskKind,
   DiskPort,
   ImagesPort,

@@ -6,6 +6,7 @@ import type { Selection } from "../base/selection.ts";
 import type { Entitlement, StepLimits } from "../builder/index.ts";
 import type { Engine, EngineEvent, Events } from "../engine/index.ts";
 import type { BuildEvent } from "../spec/build-events.ts";
+import type { BuildOutput } from "../spec/build-output.ts";
 import type { ContextAnswer } from "../spec/context-list.ts";
 import type {
   DistributionInspect,
@@ -121,8 +122,12 @@ export interface BuildOptions {
   readonly target: string;
   readonly args: ReadonlyMap<string, string>;
   readonly labels: Readonly<Record<string, string>>;
-  readonly tags: readonly string[];
-  readonly platform: Platform | undefined;
+  /** What comes of it, and where that goes. */
+  readonly outputs: readonly BuildOutput[];
+  /** An image for each; none: for the host's own. */
+  readonly platforms: readonly Platform[];
+  /** Makes one layer of all new ones. */
+  readonly squash: boolean;
   readonly noCache: boolean;
   readonly pull: boolean;
   /** Tells why steps are not taken from the cache. */
@@ -138,12 +143,24 @@ export interface BuildOptions {
   readonly credentials: (domain: string) => RegistryCredentials;
   readonly signal: AbortSignal;
   readonly report: (event: BuildEvent) => void;
+  /** Takes the bytes of an output, by its place among them: one after the other, and only once everything is built. */
+  readonly deliver: (at: number, bytes: Bytes) => Promise<void>;
+}
+
+/** What was built. */
+export interface BuildResult {
+  /** The image in the store, or else that of an archive; undefined when only files were wanted. */
+  readonly id: string | undefined;
+  /** The names that it has got. */
+  readonly tags: readonly string[];
+  /** By BuildKit's names (containerimage.digest, …). */
+  readonly metadata: Readonly<Record<string, unknown>>;
 }
 
 /** Builds. */
 export interface BuildPort {
-  /** Builds an image from an archive of its context; gives its id. */
-  build(context: Bytes, options: BuildOptions): Promise<string>;
+  /** Builds images from an archive of their context. */
+  build(context: Bytes, options: BuildOptions): Promise<BuildResult>;
   /** Only looks for what is wrong or not as it should be in the Dockerfile, and tells it by events. */
   check(context: Bytes, options: BuildOptions): Promise<void>;
   /** Which of a context's files, given as a list or as the digest of one, are to be sent. */

@@ -19,12 +19,14 @@ export type {
   BaseImage,
   BuildImages,
   BuildRunner,
+  BuiltBase,
   BuiltImage,
   Snapshot,
   StepLimits,
   StepMount,
   StepRun,
 } from "./ports.ts";
-export type { BuildRequest, Entitlement } from "./request.ts";
+export { type BuildRequest, type Entitlement, epochOf } from "./request.ts";
 export { build, check } from "./solve.ts";
+export { squashHistory } from "./squash.ts";
 export { BuildThreads } from "./threads/pool.ts";

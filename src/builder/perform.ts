@@ -5,6 +5,7 @@ import { mkdtempSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { type Fault, fault } from "../base/errors.ts";
 import { tarEnd, tarHeader } from "../base/tar-writer.ts";
+import type { Platform } from "../spec/platform.ts";
 import { resolveUser } from "../spec/users.ts";
 import type { ContainerView } from "../storage/index.ts";
 import { type BuildCache, cacheKey } from "./cache.ts";
@@ -16,7 +17,7 @@ import { fingerprint, reasons, type StepInputs, type StepRecords } from "./expla
 import type { NamedTree } from "./named-contexts.ts";
 import type { BuildFiles, BuildImages, BuildRunner, Snapshot } from "./ports.ts";
 import { checkChecksum, fetchFile, fetchRepository, gitSource, isHttp } from "./remote.ts";
-import type { BuildRequest } from "./request.ts";
+import { type BuildRequest, epochOf } from "./request.ts";
 import { resolveMounts, type StepMounts } from "./step-mounts.ts";
 import type { BuildThreads } from "./threads/pool.ts";
 import type { CopyDigest } from "./threads/tasks.ts";
@@ -51,6 +52,8 @@ export interface Done {
 export interface StepInput {
   readonly work: Work;
   readonly snapshot: Snapshot;
+  /** What the stage's programs are for. */
+  readonly platform: Platform;
   readonly stage: number;
   readonly number: number;
   /** Its number among the instructions of its stage. */
@@ -95,10 +98,7 @@ export class Performer {
 
   /** The time of what has none of its own, and of all that a RUN writes later: seconds since 1970. */
   private get epoch(): number | undefined {
-    const given = this.request.args.get("SOURCE_DATE_EPOCH");
-    if (given === undefined || given === "") return undefined;
-    if (/^\d{1,12}$/.test(given)) return Number(given);
-    throw fault("invalid", "build-epoch", `invalid SOURCE_DATE_EPOCH: ${given}`);
+    return epochOf(this.request.args);
   }
 
   private now(): string {
@@ -349,7 +349,7 @@ export class Performer {
     const prepared = await mounts.prepare();
     try {
       const outcome = await runner.run({
-        snapshot: step.snapshot,
+        ...{ snapshot: step.snapshot, platform: step.platform },
         work,
         mounts: prepared.mounts,
         secretEnv: prepared.env,

@@ -40,6 +40,17 @@ export interface BuiltImage {
   readonly history: readonly HistoryEntry[];
   readonly platform: Platform;
   readonly snapshot: Snapshot;
+  /** What it stands on: the image of the first FROM below it. */
+  readonly base: BuiltBase;
+}
+
+/** What a build began with. */
+export interface BuiltBase {
+  /** Undefined for scratch. */
+  readonly id?: string | undefined;
+  readonly snapshot: Snapshot;
+  /** How many lines its history has. */
+  readonly lines: number;
 }
 
 /** Images and layers. Rejects with Faults in Docker's words. */
@@ -64,8 +75,7 @@ export interface BuildImages {
   /** Keeps layers from being deleted while work goes on. */
   during<T>(snapshot: Snapshot, work: () => Promise<T>): Promise<T>;
   /** Records an image; gives its id. What is there already is fine. */
-  create(image: BuiltImage): Promise<string>;
-  tag(id: string, name: string): void;
+  create(image: Omit<BuiltImage, "base">): Promise<string>;
 }
 
 /** Layers' files. */
@@ -124,6 +134,8 @@ export interface StepLimits {
 /** A RUN, ready to run. */
 export interface StepRun {
   readonly snapshot: Snapshot;
+  /** What its programs are for. */
+  readonly platform: Platform;
   readonly work: RunWork;
   readonly mounts: readonly StepMount[];
   /** Secrets for the environment; they count for nothing and are kept nowhere. */

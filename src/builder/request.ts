@@ -1,6 +1,7 @@
 /**
  * What a build is asked for.
  */
+import { fault } from "../base/errors.ts";
 import type { BuildEvent } from "../spec/build-events.ts";
 import type { Platform } from "../spec/platform.ts";
 import type { TreeSpec } from "./copy/spec.ts";
@@ -9,6 +10,14 @@ import type { StepLimits } from "./ports.ts";
 
 /** Something of the host that a RUN has only if whoever builds allows it. */
 export type Entitlement = "network.host" | "security.insecure";
+
+/** SOURCE_DATE_EPOCH among the arguments, in seconds since 1970. Throws a Fault "invalid" for what is no number. */
+export function epochOf(args: ReadonlyMap<string, string>): number | undefined {
+  const given = args.get("SOURCE_DATE_EPOCH");
+  if (given === undefined || given === "") return undefined;
+  if (/^\d{1,12}$/.test(given)) return Number(given);
+  throw fault("invalid", "build-epoch", `invalid SOURCE_DATE_EPOCH: ${given}`);
+}
 
 /** A build. */
 export interface BuildRequest {
@@ -45,8 +54,6 @@ export interface BuildRequest {
   readonly labels: Readonly<Record<string, string>>;
   /** By their ids. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
-  /** The names that the image gets. */
-  readonly tags: readonly string[];
   readonly signal: AbortSignal;
   readonly report: (event: BuildEvent) => void;
 }

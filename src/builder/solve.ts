@@ -7,7 +7,7 @@ import { fault, messageOf } from "../base/errors.ts";
 import type { HistoryEntry } from "../images/index.ts";
 import { excerptOf } from "../spec/build-events.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
-import { type Platform, parsePlatform } from "../spec/platform.ts";
+import { type Platform, parsePlatform, platformText } from "../spec/platform.ts";
 import { type BuildPlan, planBuild } from "./build-plan.ts";
 import { type CopyWork, evaluateStage, type Step, scratchConfig } from "./dockerfile/evaluate.ts";
 import type { Instruction } from "./dockerfile/instructions.ts";
@@ -17,8 +17,8 @@ import { findStage, type Stage } from "./dockerfile/stages.ts";
 import { expandWord } from "./dockerfile/words.ts";
 import { BuildLint } from "./lint/build-lint.ts";
 import { checkPlan } from "./lint/check.ts";
-import { Performer, type PerformerDeps, type StageFiles } from "./perform.ts";
-import type { BaseImage, BuiltImage, Snapshot } from "./ports.ts";
+import { Performer, type PerformerDeps, type StageFiles, type StepInput } from "./perform.ts";
+import type { BaseImage, BuiltBase, BuiltImage, Snapshot } from "./ports.ts";
 import type { BuildRequest, Entitlement } from "./request.ts";
 
 /** A stage that was built. */
@@ -28,6 +28,7 @@ interface BuiltStage {
   readonly history: readonly HistoryEntry[];
   readonly platform: Platform;
   readonly snapshot: Snapshot;
+  readonly base: BuiltBase;
 }
 
 const EMPTY: Snapshot = { diffIds: [], chain: [], blobs: [], size: 0 };
@@ -55,7 +56,7 @@ interface FailedAt {
 }
 
 /** An image of what a step would have changed, to look into; its command is a shell. */
-function stateBefore(at: FailedAt, snapshot: Snapshot): BuiltImage {
+function stateBefore(at: FailedAt, snapshot: Snapshot): Omit<BuiltImage, "base"> {
   const created = new Date().toISOString();
   const { Entrypoint: _, ...config } = at.config ?? {};
   return {
@@ -120,8 +121,8 @@ class Build {
     this.performer = new Performer(deps, request, (name, before) => this.files(name, before));
   }
 
-  async run(): Promise<string> {
-    const { request, deps } = this;
+  async run(): Promise<BuiltImage> {
+    const { request } = this;
     this.lint.file(this.plan.arguments);
     this.lint.enforce();
     const unused = unusedArguments(this.plan.dockerfile, this.plan.arguments);
@@ -145,16 +146,12 @@ class Build {
         ? built.config
         : { ...built.config, Labels: { ...built.config.Labels, ...request.labels } };
     const created = built.history.at(-1)?.created ?? BEGINNING;
-    const id = await deps.images.during(built.snapshot, () =>
-      deps.images.create({ ...built, config, created }),
-    );
-    for (const tag of request.tags) deps.images.tag(id, tag);
     if (unused.length > 0)
       request.report({
         kind: "warning",
         text: `One or more build-args [${unused.join(" ")}] were not consumed`,
       });
-    return id;
+    return { ...built, config, created };
   }
 
   private stage(stage: Stage): Promise<BuiltStage> {
@@ -172,7 +169,8 @@ class Build {
       .reduce((sum, { instructions }) => sum + 1 + instructions.length, 1);
   }
 
-  private get total(): number {
+  /** How many steps there are. */
+  get total(): number {
     return this.plan.needed.reduce((sum, { instructions }) => sum + 1 + instructions.length, 0);
   }
 
@@ -217,7 +215,7 @@ class Build {
     return findStage(dockerfile, name, index);
   }
 
-  private async base(stage: Stage, step: number): Promise<BaseImage> {
+  private async base(stage: Stage, step: number): Promise<BaseImage | BuiltStage> {
     const { from } = stage;
     const look = (name: string) => this.plan.globals.get(name);
     const { escapeMark } = this.plan.dockerfile.source;
@@ -247,16 +245,16 @@ class Build {
     const context = await this.request.named.find(name);
     if (context === undefined) return this.image(name, platform, at.step);
     if (context.kind === "image") return this.image(context.reference, platform, at.step);
+    const own = platform ?? this.request.platform ?? this.request.hostPlatform;
     const { snapshot, created } = await this.performer.perform({
       work: everythingOf(name),
-      snapshot: EMPTY,
+      ...{ snapshot: EMPTY, platform: own },
       ...{ stage: at.stage, number: at.step, place: -1 },
       description: `the context ${name}`,
     });
     const entry = { created, created_by: `COPY / / # context ${name}`, comment: COMMENT };
     const isEmpty = snapshot.chain.length === 0;
     const history = [isEmpty ? { ...entry, empty_layer: true } : entry];
-    const own = platform ?? this.request.platform ?? this.request.hostPlatform;
     return { config: scratchConfig, history, platform: own, snapshot };
   }
 
@@ -286,6 +284,8 @@ class Build {
     this.lint.enforce();
     checkAllowed(steps, this.request.allowed);
     let { snapshot } = base;
+    const lines = base.history.length;
+    const origin = "base" in base ? base.base : { id: base.id, snapshot, lines };
     const own: HistoryEntry[] = [];
     // What the base wants to be done has no number of its own.
     const triggers = steps.length - stage.instructions.length;
@@ -293,15 +293,14 @@ class Build {
       const number = first + Math.max(0, index - triggers + 1);
       if (index >= triggers) this.tell(stage, number, step.instruction.raw.text);
       const on = snapshot;
-      const done = await this.step(stage, step, { number, place: index }, on).catch(
-        async (error) => {
-          const { instruction, config: own } = step;
-          const { platform } = base;
-          const at = { step: number, instruction, snapshot: on, config: own, platform };
-          await this.failed(error, at);
-          throw error;
-        },
-      );
+      const place = { number, place: index, platform: base.platform };
+      const done = await this.step(stage, step, place, on).catch(async (error) => {
+        const { instruction, config: own } = step;
+        const { platform } = base;
+        const at = { step: number, instruction, snapshot: on, config: own, platform };
+        await this.failed(error, at);
+        throw error;
+      });
       own.push(done.history);
       snapshot = done.snapshot;
       this.request.report({ kind: "done", step: number, layer: done.layer });
@@ -312,13 +311,14 @@ class Build {
       history: [...base.history, ...withTimes(base.history, own)],
       platform: base.platform,
       snapshot,
+      base: origin,
     };
   }
 
   private async step(
     stage: Stage,
     step: Step,
-    at: { readonly number: number; readonly place: number },
+    at: Pick<StepInput, "number" | "place" | "platform">,
     snapshot: Snapshot,
   ) {
     this.request.signal.throwIfAborted();
@@ -373,9 +373,59 @@ function telling<T>(request: BuildRequest, read: () => T): T {
   }
 }
 
-/** Builds an image; gives its id. Rejects with Faults in Docker's words, and with the signal's reason. */
-export async function build(deps: PerformerDeps, request: BuildRequest): Promise<string> {
-  return telling(request, () => new Build(deps, request)).run();
+function begin(deps: PerformerDeps, request: BuildRequest): Build {
+  return telling(request, () => new Build(deps, request));
+}
+
+/** One of several builds side by side: its steps are counted after those before it, its stages named after its platform. */
+function among(
+  request: BuildRequest,
+  { before, total, platform }: { readonly before: number; total: number; platform: string },
+  told: Set<string>,
+) {
+  const report: BuildRequest["report"] = (event) => {
+    if (event.kind === "step") {
+      const stage = [platform, event.stage].filter(Boolean).join(" ");
+      request.report({ ...event, step: event.step + before, total, stage });
+    } else if ("step" in event) request.report({ ...event, step: event.step + before });
+    else if (!told.has(JSON.stringify(event))) {
+      // What is wrong with the Dockerfile is so for all of them.
+      told.add(JSON.stringify(event));
+      request.report(event);
+    }
+  };
+  return report;
+}
+
+/**
+ * Builds an image for each platform, all at once; undefined is the host's own. Rejects with Faults in Docker's words, and
+ * with the signal's reason.
+ */
+export async function build(
+  deps: PerformerDeps,
+  request: BuildRequest,
+  platforms: readonly (Platform | undefined)[],
+): Promise<BuiltImage[]> {
+  const [only] = platforms;
+  if (platforms.length <= 1) return [await begin(deps, { ...request, platform: only }).run()];
+  const ending = new AbortController();
+  const signal = AbortSignal.any([request.signal, ending.signal]);
+  const each = begin(deps, request).total;
+  const told = new Set<string>();
+  const builds = platforms.map((platform, index) => {
+    const name = platform === undefined ? "" : platformText(platform);
+    const place = { before: index * each, total: platforms.length * each, platform: name };
+    const report = among(request, place, told);
+    const project = `${request.project} ${name}`;
+    return begin(deps, { ...request, project, platform, signal, report });
+  });
+  const all = builds.map((one) => one.run());
+  return Promise.all(all).catch(async (error) => {
+    // The others work with files that go with the build.
+    ending.abort(error);
+    await Promise.allSettled(all);
+    throw error;
+  });
 }
 
 /** Looks for what is wrong or not as it should be, and tells it; builds nothing, and fetches nothing but contexts. */

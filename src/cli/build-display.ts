@@ -16,8 +16,8 @@ export interface BuildDisplay {
   take(line: BuildLine): void;
   /** So many bytes more of the context have been sent. */
   sent(bytes: number): void;
-  /** The image is there. */
-  built(id: string, tags: readonly string[]): void;
+  /** Everything is where it is wanted. */
+  built(id: string, tags: readonly string[], places: readonly string[]): void;
   /** Nothing more comes. */
   close(): void;
 }
@@ -56,10 +56,12 @@ abstract class Display implements BuildDisplay {
 
   protected arrived(_context: ShownStep): void {}
 
-  built(id: string, tags: readonly string[]): void {
-    const step = this.steps.begin("exporting to image", Date.now());
-    this.note(step, `writing image ${id} done`);
+  built(id: string, tags: readonly string[], places: readonly string[]): void {
+    const title = id === "" ? "exporting to client" : undefined;
+    const step = this.steps.exporting(Date.now(), title);
+    if (id !== "") this.note(step, `writing image ${id} done`);
     for (const tag of tags) this.note(step, `naming to ${tag} done`);
+    for (const place of places) this.note(step, `writing to ${place} done`);
     this.steps.end(step, "done", Date.now());
   }
 

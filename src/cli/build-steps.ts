@@ -57,6 +57,7 @@ export class BuildSteps {
   /** What checks of the Dockerfile have found. */
   readonly lint: Extract<SentBuildEvent, { kind: "lint" }>[] = [];
   failure: ShownFailure | undefined;
+  private exported: ShownStep | undefined;
   private readonly byNumber = new Map<number, ShownStep>();
   /** Output that has no end of line yet. */
   private readonly unfinished = new Map<ShownStep, string>();
@@ -72,6 +73,12 @@ export class BuildSteps {
     };
     this.all.push(step);
     return step;
+  }
+
+  /** What brings the result to where it is wanted: one step, begun when it is first told of. */
+  exporting(time: number, title = "exporting to image"): ShownStep {
+    this.exported ??= this.begin(title, time);
+    return this.exported;
   }
 
   end(step: ShownStep, state: "done" | "failed", time: number): void {
@@ -92,6 +99,10 @@ export class BuildSteps {
     }
     if (event.kind === "lint") {
       this.lint.push(event);
+      return;
+    }
+    if (event.kind === "exporting") {
+      this.listener.line(this.exporting(time), event.text);
       return;
     }
     if (event.kind === "step") {

@@ -22,6 +22,15 @@ export interface LayerStack {
   readonly size: number;
 }
 
+/** An image made here, recorded or not. */
+export interface Composed {
+  readonly id: string;
+  /** Its configuration as bytes, of which the id is the digest. */
+  readonly bytes: Uint8Array;
+  readonly document: ImageDocument;
+  readonly layers: LayerStack;
+}
+
 /** What an archive without entries is known by. */
 const EMPTY_TAR = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
 
@@ -81,15 +90,26 @@ export class Composer {
     }
   }
 
-  /** Records an image of layers that are here; gives its id. What is there already is fine. */
-  async create(document: Omit<ImageDocument, "rootfs">, layers: LayerStack): Promise<string> {
-    const { content, data, holds } = this.parts;
+  /** An image of layers that are here, which nothing records yet. */
+  compose(document: Omit<ImageDocument, "rootfs">, layers: LayerStack): Composed {
     const whole = { ...document, rootfs: { type: "layers", diff_ids: layers.diffIds } };
     const bytes = new TextEncoder().encode(JSON.stringify(whole));
-    return holds.during([...layers.chain, ...layers.blobs], async () => {
-      const id = await content.put(bytes);
-      data.add({ id, document: whole, size: layers.size, blobs: [id, ...layers.blobs] });
+    const id = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+    return { id, bytes, document: whole, layers };
+  }
+
+  /** Records an image; gives its id. What is there already is fine. */
+  async record({ id, bytes, document, layers }: Composed): Promise<string> {
+    const { content, data, holds } = this.parts;
+    return holds.during([id, ...layers.chain, ...layers.blobs], async () => {
+      await content.put(bytes);
+      data.add({ id, document, size: layers.size, blobs: [id, ...layers.blobs] });
       return id;
     });
+  }
+
+  /** Both at once. */
+  create(document: Omit<ImageDocument, "rootfs">, layers: LayerStack): Promise<string> {
+    return this.record(this.compose(document, layers));
   }
 }

@@ -2,9 +2,11 @@
  * images: the content store, names, loading, importing and removing. Knows nothing of containers beyond who uses what.
  */
 export type { CheckOptions, CheckStep, Problem } from "./check.ts";
+export type { Composed } from "./composer.ts";
 export { ContentStore } from "./content.ts";
 export { Downloads } from "./downloads.ts";
 export type { KeepBlobs } from "./dropped.ts";
+export type { Parcel } from "./exporter.ts";
 export { Holds } from "./holds.ts";
 export type { HistoryEntry, ImageDocument, ImageRecord } from "./model.ts";
 export type {

@@ -9,7 +9,8 @@ import type { Manifest, Repository } from "../registry/index.ts";
 import type { Reference } from "../spec/reference.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
-import { type ImageRecord, parseObject } from "./model.ts";
+import type { BlobFile } from "./layout.ts";
+import { type Descriptor, type ImageRecord, parseObject } from "./model.ts";
 import { meter, type Report, shortDigest } from "./progress.ts";
 
 /** What a push works with. */
@@ -31,7 +32,7 @@ interface Layer {
 }
 
 /** How many blobs are sent at the same time, as dockerd has it. */
-const UPLOADS_MAX = 5;
+export const UPLOADS_MAX = 5;
 const MANIFEST = "application/vnd.docker.distribution.manifest.v2+json";
 /** The media type of an OCI image manifest. */
 export const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
@@ -45,7 +46,10 @@ export function kindOf(bytes: Uint8Array): Kind {
 }
 
 /** The compressed form of a blob, made once. The same bytes come out each time: gzip's header gets no time. */
-async function compress({ content, data }: PushTarget, digest: string): Promise<string> {
+export async function compressed(
+  { content, data }: Pick<PushTarget, "content" | "data">,
+  digest: string,
+): Promise<string> {
   const known = data.compressedOf(digest);
   if (known !== undefined && content.has(known)) return known;
   const gzip = createReadStream(content.path(digest), { highWaterMark: 1 << 18 }).pipe(
@@ -66,17 +70,17 @@ async function layerFor(target: PushTarget, digest: string): Promise<Layer> {
   const head = new Uint8Array(await Bun.file(content.path(digest)).slice(0, 4).arrayBuffer());
   const kind = kindOf(head);
   if (kind !== "plain") return { digest, size: content.size(digest), kind };
-  const compressed = await compress(target, digest);
-  return { digest: compressed, size: content.size(compressed), kind: "gzip" };
+  const gzip = await compressed(target, digest);
+  return { digest: gzip, size: content.size(gzip), kind: "gzip" };
 }
 
-async function sendBlob(
-  { content, data, repository, reference, signal }: PushTarget,
-  digest: string,
+/** Sends a blob that the registry does not have yet. */
+export async function sendBlob(
+  { data, repository, reference, signal }: Omit<PushTarget, "content">,
+  { digest, size, path }: BlobFile,
   report: Report,
 ): Promise<void> {
   const id = shortDigest(digest);
-  const size = content.size(digest);
   report({ status: "Preparing", id, progressDetail: {} });
   if (await repository.hasBlob(digest, signal))
     report({ status: "Layer already exists", id, progressDetail: {} });
@@ -86,15 +90,20 @@ async function sendBlob(
     if (upload === undefined) report({ status: `Mounted from ${from}`, id, progressDetail: {} });
     else {
       const count = meter(report, "Pushing", id, size);
-      await upload.send(content.path(digest), { digest, count, signal });
+      await upload.send(path, { digest, count, signal });
       report({ status: "Pushed", id, progressDetail: {} });
     }
   }
   data.addSource(digest, reference.domain, reference.path);
 }
 
+/** Where a blob of the store is. */
+export function blobFile(content: ContentStore, digest: string): BlobFile {
+  return { digest, size: content.size(digest), path: content.path(digest) };
+}
+
 /** Does something with each of a set, a few at a time. The first failure is that of the whole. */
-async function eachOf<T>(
+export async function eachOf<T>(
   items: Iterable<T>,
   most: number,
   work: (item: T) => Promise<void>,
@@ -120,14 +129,28 @@ export function originalManifest(
   return { digest: image.manifest, mediaType, bytes };
 }
 
-function newManifest(
-  { content }: PushTarget,
-  image: ImageRecord,
-  layers: readonly Layer[],
-): Manifest {
-  // Docker's own form has no word for zstd.
-  const oci = layers.some(({ kind }) => kind === "zstd");
+/** What a manifest says of an image's layers. */
+export interface ManifestLayer {
+  readonly digest: string;
+  readonly size: number;
+  readonly kind: Kind;
+}
+
+const PLAIN: Readonly<Record<"oci" | "docker", string>> = {
+  oci: "application/vnd.oci.image.layer.v1.tar",
+  docker: "application/vnd.docker.image.rootfs.diff.tar",
+};
+
+/** A manifest of OCI's media types, or of Docker's, which have no word for zstd. The same image gives the same bytes each time. */
+export function newManifest(
+  config: { readonly digest: string; readonly size: number },
+  layers: readonly ManifestLayer[],
+  wantsOci = false,
+): Manifest & { readonly config: Descriptor; readonly layers: readonly Descriptor[] } {
+  const oci = wantsOci || layers.some(({ kind }) => kind === "zstd");
   const mediaType = oci ? OCI_MANIFEST : MANIFEST;
+  const ending = (kind: Kind) => (oci ? `+${kind}` : `.${kind}`);
+  const plain = PLAIN[oci ? "oci" : "docker"];
   const manifest = {
     schemaVersion: 2,
     mediaType,
@@ -135,20 +158,18 @@ function newManifest(
       mediaType: oci
         ? "application/vnd.oci.image.config.v1+json"
         : "application/vnd.docker.container.image.v1+json",
-      size: content.size(image.id),
-      digest: image.id,
+      size: config.size,
+      digest: config.digest,
     },
     layers: layers.map(({ digest, size, kind }) => ({
-      mediaType: oci
-        ? `application/vnd.oci.image.layer.v1.tar+${kind}`
-        : "application/vnd.docker.image.rootfs.diff.tar.gzip",
+      mediaType: kind === "plain" ? plain : `${plain}${ending(kind)}`,
       size,
       digest,
     })),
   };
   const bytes = new TextEncoder().encode(JSON.stringify(manifest, null, 3));
   const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
-  return { digest, mediaType, bytes };
+  return { digest, mediaType, bytes, config: manifest.config, layers: manifest.layers };
 }
 
 /** Sends an image under a reference's tag, or its digest. Rejects with Faults. */
@@ -163,9 +184,12 @@ export async function pushImage(
   const layers =
     original === undefined ? await Promise.all(own.map((digest) => layerFor(target, digest))) : [];
   const blobs = original === undefined ? layers.map(({ digest }) => digest) : own;
-  await eachOf(new Set(blobs), UPLOADS_MAX, (digest) => sendBlob(target, digest, report));
-  await sendBlob(target, image.id, () => {});
-  const manifest = original ?? newManifest(target, image, layers);
+  const { content } = target;
+  await eachOf(new Set(blobs), UPLOADS_MAX, (digest) =>
+    sendBlob(target, blobFile(content, digest), report),
+  );
+  await sendBlob(target, blobFile(content, image.id), () => {});
+  const manifest = original ?? newManifest(blobFile(content, image.id), layers);
   const tag = reference.digest ?? reference.tag ?? "latest";
   await repository.putManifest(tag, manifest, target.signal);
   const size = manifest.bytes.length;

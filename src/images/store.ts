@@ -24,6 +24,7 @@ import { ImageDatabase } from "./database.ts";
 import { describeRemote } from "./distribution.ts";
 import { Downloads } from "./downloads.ts";
 import { DroppedBlobs } from "./dropped.ts";
+import { Exporter, type Parcel } from "./exporter.ts";
 import { Holds } from "./holds.ts";
 import { type ImportOptions, importArchive, remoteArchive } from "./import.ts";
 import { Layers, wantedLayer } from "./layers.ts";
@@ -67,6 +68,8 @@ export class ImageStore {
   private readonly layers: Layers;
   /** Images made of layers here. */
   readonly composer: Composer;
+  /** Images on their way out of a build. */
+  readonly exporter: Exporter;
   /** A cache of resolved names, for the start path; emptied by every change. */
   private readonly resolved = new Map<string, ImageRecord>();
 
@@ -87,6 +90,7 @@ export class ImageStore {
     const { layers } = this;
     const isHere = (digest: string) => this.isHere(digest);
     this.composer = new Composer({ content, data, layers, holds, isHere });
+    this.exporter = new Exporter({ content, data, holds, dropped });
     this.downloads = new Downloads(this.content, DOWNLOADS_MAX);
   }
 
@@ -407,6 +411,19 @@ export class ImageStore {
     report({ status: `Status: ${status} ${shown}` });
   }
 
+  /** Fetches the image of a platform, known by its manifest's digest alone: the name goes on meaning what it means here. */
+  async pullBeside(
+    name: string,
+    options: TransferOptions & { readonly platform: Platform },
+  ): Promise<ImageRecord> {
+    const reference = parseReference(name);
+    const source = this.open(reference, "pull", options);
+    const remote = await resolveRemote(source, reference, options.platform, options.signal);
+    const digest = digestOf(remote.manifestBytes);
+    await this.bring({ ...remote, digest }, source, { ...reference, digest }, options);
+    return this.resolve(digestOf(remote.configBytes));
+  }
+
   /** Fetches an image and records it. */
   private async bring(
     image: RemoteImage,
@@ -484,6 +501,23 @@ export class ImageStore {
       this.resolved.clear();
       return sent;
     });
+  }
+
+  /** Sends what a build has made under a name, or without a tag; what is here of it is known by its digest then. */
+  async pushParcel(
+    parcel: Parcel,
+    name: string,
+    options: TransferOptions & { readonly byDigest: boolean },
+  ): Promise<void> {
+    const reference = parseReference(name);
+    const { byDigest, signal, report } = options;
+    const repository = this.open(reference, "pull,push", options);
+    await this.exporter.push(parcel, { repository, reference, byDigest, signal }, report);
+    const [only] = parcel.images;
+    if (only === undefined || parcel.images.length > 1) return;
+    if (this.data.byId(only.image.id) === undefined) return;
+    this.data.setDigest(wholeDigest(reference, parcel.root.digest), only.image.id);
+    this.resolved.clear();
   }
 
   /** The names with tags that an image of a repository has here. Throws a Fault "not-found" when there is none. */

@@ -1,8 +1,8 @@
 /**
  * The builder with what it needs: images and layers from the store, commands by the engine.
  */
-import { rmSync } from "node:fs";
-import type { BuildOptions, BuildPort } from "../api/index.ts";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+import type { BuildOptions, BuildPort, BuildResult } from "../api/index.ts";
 import { Fault, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { PartsReader } from "../base/parts.ts";
@@ -30,10 +30,12 @@ import {
 import { type BuildCacheParts, forgetBuildCache } from "../disk/index.ts";
 import { type BuildStep, BuildSteps, type EngineDeps, type MountRecord } from "../engine/index.ts";
 import { checkPlatform, hostPlatform, type ImageRecord, type ImageStore } from "../images/index.ts";
+import { emulationOf } from "../spec/binfmt.ts";
 import type { HostConfig, ImageConfig } from "../spec/engine-api.ts";
-import type { Platform } from "../spec/platform.ts";
+import { type Platform, platformRank, platformText } from "../spec/platform.ts";
 import { parseReference } from "../spec/reference.ts";
 import { ContainerView } from "../storage/index.ts";
+import { BuildOutputs, checkOutputs, documentOf } from "./build-outputs.ts";
 
 /** Where builds keep things. */
 export interface BuildPlaces {
@@ -95,7 +97,11 @@ class Images implements BuildImages {
       if (!counts && typeof status === "string")
         report(id === undefined ? status : `${id}: ${status}`);
     };
-    await this.images.pull(name, { credentials, report: tell, signal, platform });
+    const options = { credentials, report: tell, signal, platform };
+    // What a name means on this host is for this host.
+    if (platform !== undefined && platformRank(hostPlatform(), platform) === undefined)
+      return baseOf(this.images, await this.images.pullBeside(name, { ...options, platform }));
+    await this.images.pull(name, options);
     return baseOf(this.images, this.images.resolve(name));
   }
 
@@ -108,21 +114,8 @@ class Images implements BuildImages {
   has: BuildImages["has"] = (snapshot) => this.images.composer.has(snapshot);
   during: BuildImages["during"] = (snapshot, work) => this.images.composer.during(snapshot, work);
 
-  create({ config, author, created, history, platform, snapshot }: BuiltImage): Promise<string> {
-    const document = {
-      ...(author === undefined ? {} : { author }),
-      created,
-      os: platform.os,
-      architecture: platform.architecture,
-      ...(platform.variant === undefined ? {} : { variant: platform.variant }),
-      config,
-      history,
-    };
-    return this.images.composer.create(document, snapshot);
-  }
-
-  tag(id: string, name: string): void {
-    this.images.tag(id, name);
+  create(image: Omit<BuiltImage, "base">): Promise<string> {
+    return this.images.composer.create(documentOf(image), image.snapshot);
   }
 }
 
@@ -168,9 +161,40 @@ function hostConfigOf({ limits, work }: StepRun): HostConfig {
   };
 }
 
+const BINFMT = "/proc/sys/fs/binfmt_misc";
+
+/** The kernel's handlers of other programs, each as its file's text. */
+function binfmtHandlers(): string[] {
+  try {
+    const names = readdirSync(BINFMT).filter((name) => !["register", "status"].includes(name));
+    return names.map((name) => readFileSync(`${BINFMT}/${name}`, "utf8"));
+  } catch {
+    // Not mounted here, or unknown to this kernel; handlers come and go.
+    return [];
+  }
+}
+
+/** Throws a Fault "unsupported" when nothing here runs programs for a platform. */
+function checkRuns(platform: Platform): void {
+  const here = hostPlatform();
+  if (platform.architecture === "" || platformRank(here, platform) !== undefined) return;
+  const found = emulationOf(platform.architecture, binfmtHandlers());
+  if (found === "runs") return;
+  const why =
+    found === "nothing"
+      ? "the kernel has no binfmt_misc handler for them"
+      : "their binfmt_misc handler was registered without the flag F, so that its interpreter is not found in a build";
+  throw fault(
+    "unsupported",
+    "build-emulation",
+    `cannot run programs for ${platformText(platform)} on ${platformText(here)}: ${why}; install QEMU's (Debian: qemu-user-static, or: berth run --privileged --rm tonistiigi/binfmt --install ${platform.architecture}), or build the stage with FROM --platform=$BUILDPLATFORM`,
+  );
+}
+
 /** A RUN as the engine takes it. */
 function stepOf(step: StepRun): BuildStep {
   const { work, snapshot, output, signal } = step;
+  checkRuns(step.platform);
   return {
     chain: snapshot.chain,
     args: work.args,
@@ -185,8 +209,9 @@ function stepOf(step: StepRun): BuildStep {
 }
 
 /** The same Dockerfile of the same context: by where it came from, or else by the name that it gives. */
-function projectOf({ kept, remote, dockerfile, tags, target }: BuildOptions): string {
-  return JSON.stringify([kept?.key ?? (remote || tags[0]) ?? "", dockerfile, target]);
+function projectOf({ kept, remote, dockerfile, outputs, target }: BuildOptions): string {
+  const [name] = outputs.flatMap((one) => (one.kind === "files" ? [] : one.names));
+  return JSON.stringify([kept?.key ?? (remote || name) ?? "", dockerfile, target]);
 }
 
 /** How long what went into a step is remembered; milliseconds. */
@@ -259,9 +284,14 @@ export class Builds implements BuildPort {
     return this.steps.containers();
   }
 
-  /** Builds an image; gives its id. */
-  build(archive: AsyncIterable<Uint8Array>, options: BuildOptions): Promise<string> {
-    return this.underWay(archive, options, build);
+  /** Builds images, and brings them to where they are wanted. */
+  async build(archive: AsyncIterable<Uint8Array>, options: BuildOptions): Promise<BuildResult> {
+    checkOutputs(options);
+    return this.underWay(archive, options, async (deps, request) => {
+      const built = await build(deps, request, options.platforms);
+      const { signal } = request;
+      return new BuildOutputs(this.deps, { ...options, signal }).deliver(built);
+    });
   }
 
   /** Looks for what is wrong, and tells it. */
@@ -316,10 +346,10 @@ export class Builds implements BuildPort {
       secretsDirectory: this.secrets,
       underway: this.underway,
     };
-    const { target, args, platform, noCache, pull, limits, labels, secrets, tags, signal } =
-      options;
+    const { target, args, noCache, pull, limits, labels, secrets, signal } = options;
     const request: BuildRequest = {
-      ...{ target, args, platform, noCache, pull, limits, labels, secrets, tags, signal },
+      ...{ target, args, noCache, pull, limits, labels, secrets, signal },
+      platform: options.platforms[0],
       ...{ keepFailed: options.keepFailed, explain: options.explain, allowed: options.allowed },
       project: projectOf(options),
       dockerfile: context.dockerfile,
@@ -342,11 +372,11 @@ export class Builds implements BuildPort {
 
   private namedContexts(
     parts: PartsReader | undefined,
-    { named, platform, signal }: BuildOptions,
+    { named, platforms, signal }: BuildOptions,
   ): Promise<NamedContexts> {
     const { kernel, images } = this.deps;
     const load = async (archive: AsyncIterable<Uint8Array>) => {
-      const [image] = await images.load(archive, { platform });
+      const [image] = await images.load(archive, { platform: platforms[0] });
       if (image === undefined)
         throw fault("invalid", "build-parts", "the layout of a named context has no image");
       return image.id;

@@ -45,6 +45,8 @@ export type BuildEvent =
       readonly message: string;
       readonly excerpt: Excerpt;
     }
+  /** What was built goes to where it is wanted. */
+  | { readonly kind: "exporting"; readonly text: string }
   | { readonly kind: "warning"; readonly text: string };
 
 /** Lines of a Dockerfile, of which some are meant; counted from 1. */
@@ -72,6 +74,10 @@ export interface BuildLine {
   /** When it happened; milliseconds since 1970. */
   readonly time?: number;
   readonly aux?: { readonly ID?: string };
+  /** So many bytes of an output, counted from 0, follow this line; with 0 bytes it is at its end. */
+  readonly output?: { readonly at: number; readonly bytes: number };
+  /** What is known of what was built, by BuildKit's names. */
+  readonly metadata?: Readonly<Record<string, unknown>>;
   readonly error?: string;
   readonly errorDetail?: { readonly code?: number; readonly message?: string };
 }

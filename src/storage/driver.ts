@@ -131,6 +131,8 @@ export interface SnapshotDriver extends Movable {
   directories(container: ContainerLayer): string[];
   /** The directories of an image's layers, the uppermost first, without anything of the engine's. */
   layerDirectories(chain: readonly string[]): string[];
+  /** What an image's layers have that those of another (or nothing) do not, in order; without anything of the engine's. */
+  differences(chain: readonly string[], before: readonly string[]): AsyncGenerator<Change>;
   /** What a container has changed, in order. A running container may change more meanwhile. */
   changes(container: ContainerLayer): AsyncGenerator<Change>;
   /** The changes as a layer's archive. */

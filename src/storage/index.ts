@@ -25,7 +25,7 @@ export type {
 } from "./driver.ts";
 export { driverNames } from "./driver.ts";
 export { type Cargo, moveAll } from "./move.ts";
-export { packChanges } from "./pack.ts";
+export { packChanges, packPlaces } from "./pack.ts";
 export { damagedLayer } from "./store.ts";
 export { usageOf } from "./usage.ts";
 export { ContainerView, type Found, type ViewMount } from "./view.ts";

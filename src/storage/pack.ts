@@ -18,6 +18,18 @@ export async function* packFound(kernel: Privileged, found: Found, name: string)
   yield tarEnd();
 }
 
+/** What changes have left there, below a directory of an archive ("" is its root), without the archive's end: others may follow. */
+export async function* packPlaces(
+  kernel: Privileged,
+  changes: AsyncIterable<Change>,
+  prefix: string,
+  change?: (entry: TarEntry) => TarEntry,
+): ByteStream {
+  const packer = new Packer(kernel, false, change);
+  for await (const { path, place } of changes)
+    if (place !== undefined) yield* packer.entry(`${prefix}${path}`, place);
+}
+
 /** An archive of changes as a layer of an image (OCI image-spec, layer.md). `change`: what entries say instead. */
 export async function* packChanges(
   kernel: Privileged,

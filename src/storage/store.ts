@@ -29,6 +29,7 @@ import type {
   Usage,
 } from "./driver.ts";
 import { LayerArchive } from "./layer-archive.ts";
+import { mergedChanges } from "./merged-changes.ts";
 import { packChanges, packFound } from "./pack.ts";
 import { Unpacker } from "./unpacker.ts";
 import { ContainerView, type Found, type ViewMount } from "./view.ts";
@@ -185,6 +186,16 @@ export abstract class Store implements SnapshotDriver {
     } finally {
       closeAll(open);
     }
+  }
+
+  differences(chain: readonly string[], before: readonly string[]): AsyncGenerator<Change> {
+    const [now, old] = [this.layerDirectories(chain), this.treeBelow(before)];
+    return mergedChanges(this.kernel, now, old);
+  }
+
+  /** The directories of layers, or of what lies below the first one of any chain. */
+  protected treeBelow(chain: readonly string[]): string[] {
+    return this.layerDirectories(chain);
   }
 
   packChanges(container: ContainerLayer): ByteStream {

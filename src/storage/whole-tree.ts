@@ -61,6 +61,10 @@ export abstract class WholeTreeDriver extends Store {
     return chain.slice(-1).map((chainId) => this.layer(chainId));
   }
 
+  protected override treeBelow(chain: readonly string[]): string[] {
+    return [this.base(chain.at(-1))];
+  }
+
   protected comparison(container: ContainerLayer): Comparison {
     const lower = this.base(container.chain.at(-1));
     return { upper: this.tree(container), lowers: [lower], whole: true, same: this.same };

@@ -44,6 +44,15 @@ async function builds(api: Caller): Promise<void> {
   expect(told(again)).toContain("Using cache");
   const fresh = await api.call("ImageBuild", { query: { ...query, nocache: true }, body });
   fresh.shows("query nocache", told(fresh), expect.not.stringContaining("Using cache"));
+  const outputs = JSON.stringify([{ Type: "image", Attrs: { name: "built:3" } }]);
+  const named = await api.call("ImageBuild", { query: { ...query, outputs, squash: true }, body });
+  const squashed = await api.call("ImageHistory", { path: { name: "built:3" } });
+  named.shows(
+    "query outputs",
+    named.values,
+    expect.arrayContaining([{ stream: "Successfully tagged built:3\n" }]),
+  );
+  named.shows("query squash", squashed.at("0.Comment"), expect.stringMatching(/^merge sha256:/));
   const quiet = await api.call("ImageBuild", { query: { ...query, q: true }, body });
   quiet.shows("query q", told(quiet), expect.stringMatching(/^sha256:[0-9a-f]{64}\n$/));
   using server = Bun.serve({
@@ -57,7 +66,8 @@ async function builds(api: Caller): Promise<void> {
   far.shows("query remote", afar.at("Config.Labels"), { from: "afar" });
   const wrong = { dockerfile: "nothing" };
   await api.call("ImageBuild", { query: wrong, body, status: 400 });
-  for (const name of ["built:1", "built:2"]) await api.call("ImageDelete", { path: { name } });
+  for (const name of ["built:1", "built:2", "built:3"])
+    await api.call("ImageDelete", { path: { name } });
 }
 
 async function cache(api: Caller): Promise<void> {

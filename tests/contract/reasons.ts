@@ -29,7 +29,7 @@ const kinds: readonly Reason[] = [
   },
   {
     operations: /^ImageBuild$/,
-    items: ["query squash", "query cachefrom", "query outputs"],
+    items: ["query cachefrom"],
     why: "still to come",
   },
   { operations: /^Session$/, why: "BuildKit's own protocol is still to come" },

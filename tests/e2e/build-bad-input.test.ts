@@ -80,11 +80,6 @@ test("what is no archive, and archives that are cut or damaged, are told of", as
   expectNoBug();
 });
 
-test("what is not done is refused, not left out", async () => {
-  const squashed = await builder.build({ dockerfile: all, query: { squash: "1" } });
-  expect(squashed.error).toBe("squash is only supported with experimental mode");
-});
-
 test("pipes are copied as pipes, and nobody waits at one", async () => {
   const pipe = { type: "fifo" } as const;
   const built = await builder.build({

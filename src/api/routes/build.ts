@@ -3,12 +3,13 @@
  */
 import { fault } from "../../base/errors.ts";
 import type { BuildEvent } from "../../spec/build-events.ts";
+import { type BuildOutput, isDelivered, parseOutputs } from "../../spec/build-output.ts";
 import { parseNamedContexts } from "../../spec/named-contexts.ts";
-import { parseReference } from "../../spec/reference.ts";
+import { type Platform, platformText } from "../../spec/platform.ts";
 import { credentialsByHost } from "../credentials.ts";
-import type { ApiPorts, BuildOptions, Bytes } from "../ports.ts";
+import type { ApiPorts, BuildOptions, BuildResult, Bytes } from "../ports.ts";
 import { boolean, integer, platformOf } from "../request.ts";
-import { type Context, jsonLines, ok, type Route } from "../route.ts";
+import { type Context, jsonLines, ok, pump, type Route } from "../route.ts";
 import { statusOf } from "../status.ts";
 
 /** A query value that is a JSON object of strings. */
@@ -77,13 +78,19 @@ async function compareContext({ query, request }: Context, { builds }: ApiPorts)
   return ok(await builds.compareContext(key, digest, request as unknown as Bytes));
 }
 
-/** The names to give, each checked before anything is done. */
-function tagsOf(query: URLSearchParams): string[] {
-  const names = query.getAll("t").filter((name) => name !== "");
-  for (const name of names)
-    if (parseReference(name).digest !== undefined)
-      throw fault("invalid", "tag-digest", "refusing to create a tag with a digest reference");
-  return names;
+/** What comes of the build, each name checked before anything is done. */
+function outputsOf(query: URLSearchParams): BuildOutput[] {
+  const outputs = parseOutputs(
+    query.get("outputs") ?? "",
+    query.getAll("t").filter((name) => name !== ""),
+  );
+  if (outputs.some(isDelivered) && !boolean(query, "berth-events"))
+    throw fault(
+      "invalid",
+      "build-output",
+      "outputs of the types local, tar, oci and docker come with the answer: ask for berth-events=1",
+    );
+  return outputs;
 }
 
 /** An extension: what of the host RUN may have. A build in the host's network has it anyway. */
@@ -99,9 +106,14 @@ function allowedOf(query: URLSearchParams): BuildOptions["allowed"] {
   ]);
 }
 
-function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "report"> {
-  if (boolean(query, "squash"))
-    throw fault("invalid", "build-option", "squash is only supported with experimental mode");
+/** "linux/amd64,linux/arm64", each once. */
+function platformsOf(text: string | null): Platform[] {
+  const all = text?.startsWith("{") ? [text] : (text ?? "").split(",");
+  const found = all.flatMap((one) => platformOf(one.trim()) ?? []);
+  return [...new Map(found.map((one) => [platformText(one), one])).values()];
+}
+
+function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "report" | "deliver"> {
   return {
     dockerfile: query.get("dockerfile") ?? "",
     remote: query.get("remote") ?? "",
@@ -110,8 +122,9 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
     target: query.get("target") ?? "",
     args: present(textMap(query, "buildargs")),
     labels: Object.fromEntries(present(textMap(query, "labels"))),
-    tags: tagsOf(query),
-    platform: platformOf(query.get("platform")),
+    outputs: outputsOf(query),
+    platforms: platformsOf(query.get("platform")),
+    squash: boolean(query, "squash"),
     noCache: boolean(query, "nocache"),
     pull: boolean(query, "pull"),
     explain: boolean(query, "berth-explain"),
@@ -154,9 +167,8 @@ interface BuildStream {
   readonly begun: boolean;
   line(value: object): void;
   tell(event: BuildEvent): void;
-  /** The image is there. */
-  built(id: string): void;
-  tagged(tag: string): void;
+  /** Everything is where it is wanted. */
+  built(result: BuildResult): void;
 }
 
 /** Lines are begun with the first one: until then the answer may be an error's status. */
@@ -186,9 +198,10 @@ class EventStream extends Lines implements BuildStream {
     this.line({ event: { ...rest, text: this.texts.of(event.step, event.stream, bytes) }, time });
   }
 
-  built(): void {}
-
-  tagged(): void {}
+  built({ id, metadata }: BuildResult): void {
+    this.line({ metadata });
+    if (id !== undefined) this.line({ aux: { ID: id } });
+  }
 }
 
 /** The lines of docker build before BuildKit, which clients of this endpoint read. */
@@ -206,12 +219,11 @@ class ClassicStream extends Lines implements BuildStream {
     if (!this.quiet) this.line({ stream: text });
   }
 
-  built(id: string): void {
+  built({ id = "", tags }: BuildResult): void {
+    this.line({ aux: { ID: id } });
     this.line({ stream: this.quiet ? `${id}\n` : `Successfully built ${id.slice(7, 19)}\n` });
-  }
-
-  tagged(tag: string): void {
-    this.text(`Successfully tagged ${tag.includes(":") ? tag : `${tag}:latest`}\n`);
+    for (const tag of tags)
+      this.text(`Successfully tagged ${tag.includes(":") ? tag : `${tag}:latest`}\n`);
   }
 
   tell(event: BuildEvent): void {
@@ -229,6 +241,7 @@ class ClassicStream extends Lines implements BuildStream {
         this.text(this.texts.of(event.step, event.stream, event.bytes));
         break;
       case "notice":
+      case "exporting":
         this.text(`${event.text}\n`);
         break;
       case "warning":
@@ -243,6 +256,30 @@ class ClassicStream extends Lines implements BuildStream {
   }
 }
 
+/** An extension: the bytes of an output among the lines, each piece after a line that says how long it is. */
+async function deliver(
+  { response, signal }: Context,
+  stream: BuildStream,
+  at: number,
+  bytes: Bytes,
+): Promise<void> {
+  const sink = {
+    write: (piece: Uint8Array) => {
+      stream.line({ output: { at, bytes: piece.length } });
+      return response.write(piece);
+    },
+    onDrain: (callback: () => void) => response.on("drain", callback),
+  };
+  await pump(sink, signal, nonempty(bytes), (piece) => piece);
+  signal.throwIfAborted();
+  stream.line({ output: { at, bytes: 0 } });
+}
+
+/** No bytes are the end. */
+async function* nonempty(bytes: Bytes): Bytes {
+  for await (const piece of bytes) if (piece.length > 0) yield piece;
+}
+
 async function build(context: Context, { builds, events }: ApiPorts): Promise<undefined> {
   const options = optionsOf(context);
   const { query } = context;
@@ -251,19 +288,20 @@ async function build(context: Context, { builds, events }: ApiPorts): Promise<un
     : new ClassicStream(context, boolean(query, "q"));
   try {
     const body = context.request as unknown as Bytes;
-    const all = { ...options, report: (event: BuildEvent) => stream.tell(event) };
+    const all = {
+      ...options,
+      report: (event: BuildEvent) => stream.tell(event),
+      deliver: (at: number, bytes: Bytes) => deliver(context, stream, at, bytes),
+    };
     if (boolean(query, "berth-check")) {
       await builds.check(body, all);
       // An answer without lines is one, too.
       stream.line({});
     } else {
-      const id = await builds.build(body, all);
-      stream.line({ aux: { ID: id } });
-      stream.built(id);
-      for (const tag of options.tags) {
-        events.emit("image", "tag", id, { name: tag });
-        stream.tagged(tag);
-      }
+      const result = await builds.build(body, all);
+      stream.built(result);
+      const { id = "", tags } = result;
+      for (const tag of tags) events.emit("image", "tag", id, { name: tag });
     }
   } catch (error) {
     if (!stream.begun) throw error;

@@ -1,7 +1,7 @@
 /**
  * `berth build`.
  */
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { ByteStream } from "../../base/compression.ts";
 import { joinParts } from "../../base/parts.ts";
 import { parseBytes } from "../../base/sizes.ts";
@@ -10,6 +10,7 @@ import { type ApiClient, ApiError, type ApiResponse, type Query } from "../../cl
 import type { BuildLine } from "../../spec/build-events.ts";
 import type { ContextAnswer } from "../../spec/context-list.ts";
 import type { KeptState } from "../../spec/named-contexts.ts";
+import { BuildAnswer } from "../build-answer.ts";
 import {
   fileEntries,
   type LocalContext,
@@ -18,6 +19,7 @@ import {
 } from "../build-context.ts";
 import { type BuildDisplay, displayOf } from "../build-display.ts";
 import { checkText, warningSummary } from "../build-lint.ts";
+import { type LocalOutput, outputsOf, writeOutput } from "../build-outputs.ts";
 import { explanation, failureLines } from "../build-steps.ts";
 import { type Command, type Context, ExitError } from "../command.ts";
 import { parseUlimit } from "../container-options/resources.ts";
@@ -117,7 +119,12 @@ async function* joined(archive: ByteStream, path: string, content: Uint8Array): 
   yield* archive;
 }
 
-function queryOf(parsed: Parsed, dockerfile: string, remote: string | undefined) {
+function queryOf(
+  parsed: Parsed,
+  outputs: readonly LocalOutput[],
+  dockerfile: string,
+  remote: string | undefined,
+) {
   const bytes = (name: string) => {
     const text = parsed.text(name);
     return text === "" ? undefined : text === "-1" ? -1 : parseBytes(text);
@@ -128,9 +135,10 @@ function queryOf(parsed: Parsed, dockerfile: string, remote: string | undefined)
     remote,
     t: parsed.all("tag"),
     target: parsed.text("target") || undefined,
-    buildargs: JSON.stringify(pairs(parsed.all("build-arg"))),
+    buildargs: JSON.stringify(argumentsOf(parsed)),
     labels: JSON.stringify(pairs(parsed.all("label"))),
-    platform: parsed.text("platform") || undefined,
+    platform: parsed.all("platform").join(",") || undefined,
+    outputs: outputs.length === 0 ? undefined : JSON.stringify(outputs.map(({ entry }) => entry)),
     nocache: parsed.on("no-cache") || undefined,
     pull: parsed.on("pull") || undefined,
     "berth-allow": parsed.all("allow").join(",") || undefined,
@@ -192,9 +200,10 @@ async function* counted(stream: ByteStream, display: BuildDisplay): ByteStream {
 async function send(
   { client }: Context,
   parsed: Parsed,
-  where: string,
+  outputs: readonly LocalOutput[],
   display: BuildDisplay,
 ): Promise<ApiResponse> {
+  const [where = "."] = parsed.args;
   const { stream, dockerfile, remote, context } = {
     ...{ remote: undefined, context: undefined },
     ...(await contextOf(where, parsed.text("file"))),
@@ -206,7 +215,7 @@ async function send(
       ? {}
       : { "X-Berth-Secrets": Buffer.from(JSON.stringify(secrets)).toString("base64url") }),
   };
-  const query = queryOf(parsed, dockerfile, remote);
+  const query = queryOf(parsed, outputs, dockerfile, remote);
   const checks = parsed.on("check");
   const given = parsed.all("build-context").map(namedContext);
   // A check looks into no context.
@@ -310,19 +319,60 @@ async function* oneOf(bytes: Uint8Array): ByteStream {
   yield bytes;
 }
 
-/** Shows what the daemon tells, to the end; gives the image's id. Throws what the build failed with. */
-async function follow(answer: ApiResponse, display: BuildDisplay): Promise<string> {
-  let id = "";
-  for await (const line of answer.values<BuildLine>()) {
+/** What the daemon has told of what was built. */
+interface Outcome {
+  id: string;
+  metadata: Readonly<Record<string, unknown>>;
+}
+
+/** Shows what the daemon tells, to the end, and writes the outputs. Throws what the build failed with. */
+async function follow(
+  response: ApiResponse,
+  display: BuildDisplay,
+  outputs: readonly LocalOutput[],
+): Promise<Outcome> {
+  const outcome: Outcome = { id: "", metadata: {} };
+  const take = (line: BuildLine) => {
     display.take(line);
     if (line.error !== undefined) {
       if (line.errorDetail?.code !== undefined)
         throw new ExitError(line.errorDetail.code, line.error);
       throw new Error(line.error);
     }
-    if (line.aux?.ID !== undefined) id = line.aux.ID;
+    if (line.aux?.ID !== undefined) outcome.id = line.aux.ID;
+    if (line.metadata !== undefined) outcome.metadata = line.metadata;
+  };
+  const pieces = response.pieces();
+  const answer = new BuildAnswer(pieces);
+  try {
+    for (let line = await answer.line(); line !== undefined; line = await answer.line()) {
+      const output = line.output === undefined ? undefined : outputs[line.output.at];
+      if (output === undefined) take(line);
+      else await writeOutput(output, answer.output(line, take));
+    }
+  } finally {
+    await pieces.return(undefined);
   }
-  return id;
+  return outcome;
+}
+
+/** Leaves what programs want to know in files. */
+function note(parsed: Parsed, { id, metadata }: Outcome): void {
+  const [idFile, metadataFile] = [parsed.text("iidfile"), parsed.text("metadata-file")];
+  if (idFile !== "" && id !== "") writeFileSync(idFile, id);
+  if (metadataFile === "") return;
+  const temporary = `${metadataFile}.${process.pid}.tmp`;
+  writeFileSync(temporary, `${JSON.stringify(metadata, null, 2)}\n`);
+  renameSync(temporary, metadataFile);
+}
+
+/** The build's arguments: SOURCE_DATE_EPOCH of the environment is one, as buildx has it. */
+function argumentsOf(parsed: Parsed): Record<string, string> {
+  const epoch = process.env.SOURCE_DATE_EPOCH;
+  return {
+    ...(epoch === undefined ? {} : { SOURCE_DATE_EPOCH: epoch }),
+    ...pairs(parsed.all("build-arg")),
+  };
 }
 
 /** A shell in the state before the step that failed, which is then forgotten; without a terminal, how to have one. */
@@ -344,13 +394,13 @@ async function lookInto({ client }: Context, image: string | undefined): Promise
 }
 
 /** Prints what is wrong with a Dockerfile; the exit status says whether there is anything. */
-async function checkOnly(context: Context, parsed: Parsed, where: string): Promise<number> {
+async function checkOnly(context: Context, parsed: Parsed): Promise<number> {
   const progress = progressOf(parsed);
   const display = displayOf(progress === "rawjson" ? progress : "quiet", false);
   const file = parsed.text("file") || "Dockerfile";
   const { steps } = display;
   try {
-    await follow(await send(context, parsed, where, display), display);
+    await follow(await send(context, parsed, [], display), display, []);
     out(checkText(steps.lint, file));
     return steps.lint.length === 0 ? 0 : 1;
   } catch (error) {
@@ -403,6 +453,7 @@ export const command: Command = {
     flag("force-rm", "", "bool", "Always remove intermediate containers"),
     flag("iidfile", "", "string", "Write the image ID to a file"),
     flag("label", "", "list", "Set metadata for an image"),
+    flag("load", "", "bool", 'Shorthand for "--output=type=docker"'),
     flag("memory", "m", "bytes", "Memory limit"),
     flag(
       "memory-swap",
@@ -410,6 +461,7 @@ export const command: Command = {
       "bytes",
       "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
     ),
+    flag("metadata-file", "", "string", "Write build result metadata to a file"),
     flag(
       "network",
       "",
@@ -417,7 +469,8 @@ export const command: Command = {
       'Set the networking mode for the "RUN" instructions during build',
     ),
     flag("no-cache", "", "bool", "Do not use cache when building the image"),
-    flag("platform", "", "string", "Set target platform for build"),
+    flag("output", "o", "stringArray", 'Output destination (format: "type=local,dest=path")'),
+    flag("platform", "", "list", "Set target platform for build"),
     flag(
       "progress",
       "",
@@ -426,6 +479,7 @@ export const command: Command = {
       "auto",
     ),
     flag("pull", "", "bool", "Always attempt to pull all referenced images"),
+    flag("push", "", "bool", 'Shorthand for "--output=type=registry"'),
     flag("quiet", "q", "bool", "Suppress the build output and print image ID on success"),
     flag("rm", "", "bool", "Remove intermediate containers after a successful build", "true"),
     flag(
@@ -452,20 +506,24 @@ export const command: Command = {
       out(contextText(localContext(where, parsed.text("file")).show()));
       return 0;
     }
-    if (parsed.on("check")) return checkOnly(context, parsed, where);
+    if (parsed.on("check")) return checkOnly(context, parsed);
+    const outputs = outputsOf(parsed);
+    // What an earlier build has left there must not be taken for this one's.
+    if (parsed.text("iidfile") !== "") rmSync(parsed.text("iidfile"), { force: true });
     const display = displayOf(progressOf(parsed), parsed.on("quiet"));
     const lint = () => err(warningSummary(display.steps.lint, context.name));
     const isShown = !parsed.on("quiet") && !["quiet", "rawjson"].includes(progressOf(parsed));
     try {
-      const answer = await send(context, parsed, where, display);
-      const id = await follow(answer, display);
-      display.built(id, parsed.all("tag"));
+      const answer = await send(context, parsed, outputs, display);
+      const outcome = await follow(answer, display, outputs);
+      const places = outputs.flatMap(({ destination }) => destination?.path || []);
+      display.built(outcome.id, parsed.all("tag"), places);
       display.close();
       if (isShown) lint();
       if (parsed.on("explain")) err(`${explanation(display.steps.all).join("\n")}\n`);
-      if (parsed.on("quiet")) out(`${id}\n`);
-      const idFile = parsed.text("iidfile");
-      if (idFile !== "") writeFileSync(idFile, id);
+      const toStdout = outputs.some(({ destination }) => destination?.path === "");
+      if (parsed.on("quiet") && outcome.id !== "" && !toStdout) out(`${outcome.id}\n`);
+      note(parsed, outcome);
       return 0;
     } catch (error) {
       display.close();
