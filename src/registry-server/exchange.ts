@@ -10,6 +10,8 @@ import type { Body } from "./uploads.ts";
 
 /** Whoever sends or takes nothing for so long has gone. */
 export const SILENCE_MS = 60_000;
+/** How often whoever listens to a body that nothing comes of looks whether its client is still there. */
+const LOOK_MS = 1000;
 const PIECE = 1 << 18;
 
 /** How addresses in answers are written. */
@@ -34,6 +36,13 @@ export class Exchange {
     private readonly style: AddressStyle,
   ) {
     this.query = url.searchParams;
+  }
+
+  /** Whether the client has left, which is told of only once: to nobody, where nobody listened then. */
+  private get gone(): boolean {
+    const { request, response } = this;
+    if (response.destroyed || request.socket?.destroyed) return true;
+    return request.destroyed && !request.complete;
   }
 
   get method(): string {
@@ -62,8 +71,15 @@ export class Exchange {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const silence = new RegistryError("SIZE_INVALID", { status: 408, message: "nothing came" });
     const alarm = setTimeout(() => reject(silence), SILENCE_MS);
+    const look = setInterval(() => {
+      if (this.gone) return onGone();
+      // A connection that is not read from tells of no end: reading is asked for again.
+      request.pause();
+      request.resume();
+    }, LOOK_MS);
     const onData = (piece: Uint8Array) => {
       alarm.refresh();
+      look.refresh();
       try {
         take(piece);
       } catch (error) {
@@ -74,7 +90,7 @@ export class Exchange {
     const onAbort = () => reject(signal?.reason);
     const onGone = () => reject(new RegistryError("SIZE_INVALID"));
     // A client that has gone before anybody listened is told of by nothing but this.
-    if (response.destroyed || (request.destroyed && !request.complete)) onGone();
+    if (this.gone) onGone();
     if (signal?.aborted) onAbort();
     signal?.addEventListener("abort", onAbort);
     // Pieces are taken as they come and none is kept: a queue of promises would hold on to all of them.
@@ -82,6 +98,7 @@ export class Exchange {
     response.on("close", onGone);
     return promise.finally(() => {
       clearTimeout(alarm);
+      clearInterval(look);
       signal?.removeEventListener("abort", onAbort);
       response.off("close", onGone);
       request.off("data", onData).off("end", onEnd).off("error", reject).off("close", onEnd);
