@@ -1,6 +1,7 @@
 /**
  * What the API needs from the rest of the daemon; main supplies it.
  */
+import type { Duplex } from "node:stream";
 import type { Exposition } from "../base/metrics.ts";
 import type { Selection } from "../base/selection.ts";
 import type { Entitlement, StepLimits } from "../builder/index.ts";
@@ -136,6 +137,8 @@ export interface BuildOptions {
   readonly keepFailed: boolean;
   /** What of the host RUN may have. */
   readonly allowed: ReadonlySet<Entitlement>;
+  /** Agents of ssh that the client lets be used, by their ids. */
+  readonly agents: ReadonlySet<string>;
   /** By their ids. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   readonly limits: StepLimits;
@@ -163,6 +166,8 @@ export interface BuildPort {
   build(context: Bytes, options: BuildOptions): Promise<BuildResult>;
   /** Only looks for what is wrong or not as it should be in the Dockerfile, and tells it by events. */
   check(context: Bytes, options: BuildOptions): Promise<void>;
+  /** The build's end of a connection to an agent, for the client that was told of it. Throws a Fault "not-found". */
+  takeAgent(connection: string): Duplex;
   /** Which of a context's files, given as a list or as the digest of one, are to be sent. */
   compareContext(key: string, digest: string, list: Bytes): Promise<ContextAnswer>;
 }

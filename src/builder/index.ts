@@ -1,6 +1,7 @@
 /**
  * builder: Dockerfiles to images. Knows neither the engine nor HTTP.
  */
+export { Agents } from "./agents.ts";
 export { BuildCache, type CacheEntry } from "./cache.ts";
 export { CacheMounts, type KeptMount } from "./cache-mounts.ts";
 export {

@@ -8,6 +8,7 @@ import { tarEnd, tarHeader } from "../base/tar-writer.ts";
 import type { Platform } from "../spec/platform.ts";
 import { resolveUser } from "../spec/users.ts";
 import type { ContainerView } from "../storage/index.ts";
+import type { Agents } from "./agents.ts";
 import { type BuildCache, cacheKey } from "./cache.ts";
 import type { CacheMounts } from "./cache-mounts.ts";
 import type { CopySpec, FetchedSpec, Owner, TreeSpec } from "./copy/spec.ts";
@@ -33,6 +34,8 @@ export interface PerformerDeps {
   readonly records: StepRecords;
   /** Where RUN --mount=type=cache keeps its directories. */
   readonly cacheMounts: CacheMounts;
+  /** Where clients come for connections to their agents. */
+  readonly agents: Agents;
   /** On a tmpfs: for secrets and scripts, while a step runs. */
   readonly secretsDirectory: string;
   /** Steps that are being done, by their keys: two builds that need the same do it once. */

@@ -54,6 +54,8 @@ export interface BuildRequest {
   readonly labels: Readonly<Record<string, string>>;
   /** By their ids. */
   readonly secrets: ReadonlyMap<string, Uint8Array>;
+  /** Agents of ssh that the client lets be used, by their ids. */
+  readonly agents: ReadonlySet<string>;
   readonly signal: AbortSignal;
   readonly report: (event: BuildEvent) => void;
 }

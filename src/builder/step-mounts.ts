@@ -36,7 +36,10 @@ export interface StepMounts {
   prepare(): Promise<PreparedMounts>;
 }
 
-type Deps = Pick<PerformerDeps, "files" | "threads" | "cacheMounts" | "secretsDirectory">;
+type Deps = Pick<
+  PerformerDeps,
+  "agents" | "files" | "threads" | "cacheMounts" | "secretsDirectory"
+>;
 type Bound = Extract<StepMount, { kind: "snapshot" | "bind" }>;
 type Bind = Extract<RunMount, { type: "bind" }>;
 type Cache = Extract<RunMount, { type: "cache" }>;
@@ -110,7 +113,8 @@ async function cacheBase(
 
 function secretOf(request: BuildRequest, mount: Secret): Uint8Array | undefined {
   const value = mount.type === "secret" ? request.secrets.get(mount.id) : undefined;
-  if (value !== undefined || !mount.required) return value;
+  const isThere = value !== undefined || (mount.type === "ssh" && request.agents.has(mount.id));
+  if (isThere || !mount.required) return value;
   throw fault(
     "invalid",
     "build-secret",
@@ -151,6 +155,8 @@ export async function resolveMounts(
       digests.push([mount.type, mount.target ?? "", mount.env ?? "", mount.id]);
       const value = secretOf(request, mount);
       if (value !== undefined) makers.push(async (prepared) => prepared.secret(mount, value));
+      else if (mount.type === "ssh" && request.agents.has(mount.id))
+        makers.push((prepared) => prepared.agent(mount, request));
     }
   }
   const { script } = work;
@@ -167,6 +173,7 @@ class Preparation implements PreparedMounts {
   readonly env: string[] = [];
   private readonly ends: (() => void | Promise<void>)[] = [];
   private directory: string | undefined;
+  private agents = 0;
 
   private constructor(
     private readonly deps: Deps,
@@ -222,14 +229,33 @@ class Preparation implements PreparedMounts {
     content: Uint8Array,
     { mode, uid = 0, gid = 0 }: { mode: number; uid?: number; gid?: number },
   ): void {
-    const { secretsDirectory } = this.deps;
-    mkdirSync(secretsDirectory, { recursive: true, mode: 0o700 });
-    this.directory ??= mkdtempSync(`${secretsDirectory}/`);
-    const source = `${this.directory}/${this.mounts.length}`;
+    const source = this.ownPath();
     writeFileSync(source, content, { mode: 0o600 });
     chownSync(source, uid, gid);
     chmodSync(source, mode);
     this.mounts.push({ kind: "bind", source, subpath: "/", target, readonly: true });
+  }
+
+  /** A path that nobody else has, on a tmpfs. */
+  private ownPath(): string {
+    const { secretsDirectory } = this.deps;
+    mkdirSync(secretsDirectory, { recursive: true, mode: 0o700 });
+    this.directory ??= mkdtempSync(`${secretsDirectory}/`);
+    return `${this.directory}/${this.mounts.length}`;
+  }
+
+  /** A socket that leads to an agent of the client's; the first one is what programs look for. */
+  async agent(mount: Secret, request: BuildRequest): Promise<void> {
+    const source = this.ownPath();
+    const { id, uid, gid, mode } = mount;
+    const tell = (connection: string) => request.report({ kind: "agent", id, connection });
+    this.ends.push(await this.deps.agents.listen(source, tell));
+    chownSync(source, uid, gid);
+    chmodSync(source, mode);
+    const target = mount.target ?? `/run/buildkit/ssh_agent.${this.agents}`;
+    if (this.agents === 0) this.env.push(`SSH_AUTH_SOCK=${target}`);
+    this.agents++;
+    this.mounts.push({ kind: "bind", source, subpath: "/", target, readonly: false });
   }
 
   async release(): Promise<void> {

@@ -97,6 +97,7 @@ export class BuildSteps {
       this.listener.warning(event.text);
       return;
     }
+    if (event.kind === "agent") return;
     if (event.kind === "lint") {
       this.lint.push(event);
       return;

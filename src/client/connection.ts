@@ -167,3 +167,8 @@ export class Connection {
     this.#socket?.terminate();
   }
 }
+
+/** Connects to a socket of this machine that is no daemon's. */
+export function connectTo(unix: string): Promise<Connection> {
+  return Connection.open({ url: `unix://${unix}`, explicit: true, target: { unix } });
+}

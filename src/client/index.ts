@@ -6,6 +6,6 @@
 export { Demultiplexer } from "../base/demux.ts";
 export { ChunkedDecoder } from "./chunked.ts";
 export { ApiClient, type OnUnreachable, type Query, type RequestOptions } from "./client.ts";
-export type { Connection } from "./connection.ts";
+export { type Connection, connectTo } from "./connection.ts";
 export { defaultHost, type Host, type HostTls, parseHost, resolveHost } from "./host.ts";
 export { ApiError, type ApiResponse } from "./response.ts";

@@ -8,6 +8,7 @@ import { log } from "../base/log.ts";
 import { PartsReader } from "../base/parts.ts";
 import { Trash } from "../base/trash.ts";
 import {
+  Agents,
   type BaseImage,
   type BuildCache,
   type BuildImages,
@@ -225,6 +226,7 @@ export class Builds implements BuildPort {
   private readonly contextsKept: KeptContexts;
   private readonly threads: BuildThreads;
   private readonly trash: Trash;
+  private readonly agents = new Agents();
   private tidying = false;
   private readonly underway = new Map<string, Promise<Done>>();
   private readonly going = new Set<Promise<unknown>>();
@@ -272,6 +274,8 @@ export class Builds implements BuildPort {
 
   compareContext: BuildPort["compareContext"] = (key, digest, list) =>
     this.contextsKept.compare(key, digest, list);
+
+  takeAgent: BuildPort["takeAgent"] = (connection) => this.agents.take(connection);
 
   /** Ends all builds, and resolves when nothing of them runs any more: nobody would know of it. */
   async close(): Promise<void> {
@@ -344,6 +348,7 @@ export class Builds implements BuildPort {
       ...{ cache: this.kept.cache, records: this.records },
       cacheMounts: this.kept.mounts,
       secretsDirectory: this.secrets,
+      agents: this.agents,
       underway: this.underway,
     };
     const { target, args, noCache, pull, limits, labels, secrets, signal } = options;
@@ -351,6 +356,7 @@ export class Builds implements BuildPort {
       ...{ target, args, noCache, pull, limits, labels, secrets, signal },
       platform: options.platforms[0],
       ...{ keepFailed: options.keepFailed, explain: options.explain, allowed: options.allowed },
+      agents: options.agents,
       project: projectOf(options),
       dockerfile: context.dockerfile,
       context: context.tree,

@@ -37,6 +37,8 @@ export type BuildEvent =
       readonly before: string | undefined;
     }
   | { readonly kind: "notice"; readonly step: number; readonly text: string }
+  /** Somebody wants to speak with an agent of the client's: it is to come for the connection, soon. */
+  | { readonly kind: "agent"; readonly id: string; readonly connection: string }
   /** A check has found something. */
   | {
       readonly kind: "lint";

@@ -7,6 +7,7 @@ import { type BuildOutput, isDelivered, parseOutputs } from "../../spec/build-ou
 import { parseNamedContexts } from "../../spec/named-contexts.ts";
 import { type Platform, platformText } from "../../spec/platform.ts";
 import { credentialsByHost } from "../credentials.ts";
+import { type EngineStream, type EngineStreamHandlers, joinStreams } from "../hijack.ts";
 import type { ApiPorts, BuildOptions, BuildResult, Bytes } from "../ports.ts";
 import { boolean, integer, platformOf } from "../request.ts";
 import { type Context, jsonLines, ok, pump, type Route } from "../route.ts";
@@ -130,6 +131,7 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
     explain: boolean(query, "berth-explain"),
     keepFailed: boolean(query, "berth-keep-failed"),
     allowed: allowedOf(query),
+    agents: new Set((query.get("berth-ssh") ?? "").split(",").filter(Boolean)),
     secrets: secretsOf(request.headers["x-berth-secrets"]),
     limits: {
       memory: integer(query, "memory", 0),
@@ -248,6 +250,7 @@ class ClassicStream extends Lines implements BuildStream {
         this.text(`[Warning] ${event.text}\n`);
         break;
       case "running":
+      case "agent":
       case "explained":
       case "lint":
       case "failed":
@@ -316,8 +319,31 @@ async function build(context: Context, { builds, events }: ApiPorts): Promise<un
   return undefined;
 }
 
+/** An extension: the client's end of a connection to one of its agents. */
+async function joinAgent(context: Context, { builds }: ApiPorts): Promise<undefined> {
+  const agent = builds.takeAgent(context.query.get("connection") ?? "");
+  const client = context.hijack(true);
+  const open = async (handlers: EngineStreamHandlers): Promise<EngineStream> => {
+    agent.on("data", handlers.data);
+    agent.on("end", handlers.end);
+    agent.on("close", handlers.end);
+    agent.on("drain", handlers.drain);
+    agent.resume();
+    return {
+      write: (chunk) => agent.write(chunk),
+      end: () => void agent.end(),
+      close: () => void agent.destroy(),
+      pause: () => void agent.pause(),
+      resume: () => void agent.resume(),
+    };
+  };
+  await joinStreams(client, open, undefined);
+  return undefined;
+}
+
 /** The routes. */
 export const buildRoutes: readonly Route[] = [
   { method: "POST", path: "/build", handle: build },
+  { method: "POST", path: "/berth/build-agent", handle: joinAgent },
   { method: "POST", path: "/berth/build-context", handle: compareContext },
 ];

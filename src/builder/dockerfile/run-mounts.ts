@@ -136,7 +136,8 @@ function readValues(text: string): Map<string, string> {
 function secret(values: ReadonlyMap<string, string>, type: "secret" | "ssh"): RunMount {
   const target = values.get("target");
   const env = values.get("env");
-  const id = values.get("id") ?? target?.split("/").at(-1) ?? (type === "ssh" ? "default" : "");
+  const usual = type === "ssh" ? "default" : (target?.split("/").at(-1) ?? "");
+  const id = values.get("id") ?? usual;
   if (id === "") throw bad("invalid secret mount: one of source, target required");
   const place =
     target ?? (env === undefined && type === "secret" ? `/run/secrets/${id}` : undefined);

@@ -28,6 +28,7 @@ import { flag, type Parsed } from "../flags.ts";
 import { humanSize } from "../human.ts";
 import { type NamedContext, namedContext, REMOTE } from "../named-contexts.ts";
 import { err, out } from "../output.ts";
+import { SshAgents, sshSource } from "../ssh-agents.ts";
 import { inputFrom } from "../streams.ts";
 import { align } from "../table.ts";
 import { isTerminal } from "../terminal.ts";
@@ -142,6 +143,11 @@ function queryOf(
     nocache: parsed.on("no-cache") || undefined,
     pull: parsed.on("pull") || undefined,
     "berth-allow": parsed.all("allow").join(",") || undefined,
+    "berth-ssh":
+      parsed
+        .all("ssh")
+        .map((text) => sshSource(text).id)
+        .join(",") || undefined,
     "berth-check": parsed.on("check") || undefined,
     "berth-events": 1,
     "berth-explain": parsed.on("explain") || undefined,
@@ -325,14 +331,19 @@ interface Outcome {
   metadata: Readonly<Record<string, unknown>>;
 }
 
+/** Hears that a build wants to speak with an agent. */
+type OnAgent = (id: string, connection: string) => void;
+
 /** Shows what the daemon tells, to the end, and writes the outputs. Throws what the build failed with. */
 async function follow(
   response: ApiResponse,
   display: BuildDisplay,
   outputs: readonly LocalOutput[],
+  onAgent: OnAgent = () => {},
 ): Promise<Outcome> {
   const outcome: Outcome = { id: "", metadata: {} };
   const take = (line: BuildLine) => {
+    if (line.event?.kind === "agent") return onAgent(line.event.id, line.event.connection);
     display.take(line);
     if (line.error !== undefined) {
       if (line.errorDetail?.code !== undefined)
@@ -406,6 +417,57 @@ async function checkOnly(context: Context, parsed: Parsed): Promise<number> {
   } catch (error) {
     if (steps.lint.length > 0) out(checkText(steps.lint, file));
     if (steps.failure !== undefined) err(`${failureLines(steps.failure, file).join("\n")}\n`);
+    throw error;
+  }
+}
+
+/** Builds, and shows it. */
+async function buildOnce(context: Context, parsed: Parsed): Promise<number> {
+  const agents = await SshAgents.start(parsed.all("ssh"));
+  try {
+    return await buildWith(agents, context, parsed);
+  } finally {
+    await agents.close();
+  }
+}
+
+async function buildWith(agents: SshAgents, context: Context, parsed: Parsed): Promise<number> {
+  const outputs = outputsOf(parsed);
+  // What an earlier build has left there must not be taken for this one's.
+  if (parsed.text("iidfile") !== "") rmSync(parsed.text("iidfile"), { force: true });
+  const display = displayOf(progressOf(parsed), parsed.on("quiet"));
+  const lint = () => err(warningSummary(display.steps.lint, context.name));
+  const isShown = !parsed.on("quiet") && !["quiet", "rawjson"].includes(progressOf(parsed));
+  const join: OnAgent = (id, connection) =>
+    void context.client
+      .hijack("/berth/build-agent", { query: { connection } })
+      .then((stream) => agents.serve(id, stream))
+      .catch(() => {});
+  try {
+    const answer = await send(context, parsed, outputs, display);
+    const outcome = await follow(answer, display, outputs, join);
+    const places = outputs.flatMap(({ destination }) => destination?.path || []);
+    display.built(outcome.id, parsed.all("tag"), places);
+    display.close();
+    if (isShown) lint();
+    if (parsed.on("explain")) err(`${explanation(display.steps.all).join("\n")}\n`);
+    const toStdout = outputs.some(({ destination }) => destination?.path === "");
+    if (parsed.on("quiet") && outcome.id !== "" && !toStdout) out(`${outcome.id}\n`);
+    note(parsed, outcome);
+    return 0;
+  } catch (error) {
+    display.close();
+    if (isShown) lint();
+    const { failure } = display.steps;
+    if (failure === undefined) throw error;
+    const lines = failureLines(failure, parsed.text("file") || "Dockerfile");
+    err(`${lines.join("\n")}\n`);
+    if (parsed.on("debug-on-failure")) await lookInto(context, failure.before);
+    else if (error instanceof ExitError && isTerminal(2))
+      throw new ExitError(
+        error.status,
+        `${error.message}\nTo look into the state before this step: ${context.name} --debug-on-failure …`,
+      );
     throw error;
   }
 }
@@ -496,6 +558,12 @@ export const command: Command = {
       "Show the files that would be sent, and those that .dockerignore leaves out, instead of building",
     ),
     flag("squash", "", "bool", "Squash newly built layers into a single new layer"),
+    flag(
+      "ssh",
+      "",
+      "stringArray",
+      'SSH agent socket or keys to expose to the build (format: "default|<id>[=<socket>|<key>[,<key>]]")',
+    ),
     flag("tag", "t", "list", 'Name and optionally a tag (format: "name:tag")'),
     flag("target", "", "string", "Set the target build stage to build"),
     flag("ulimit", "", "ulimit", "Ulimit options", "[]"),
@@ -507,38 +575,6 @@ export const command: Command = {
       return 0;
     }
     if (parsed.on("check")) return checkOnly(context, parsed);
-    const outputs = outputsOf(parsed);
-    // What an earlier build has left there must not be taken for this one's.
-    if (parsed.text("iidfile") !== "") rmSync(parsed.text("iidfile"), { force: true });
-    const display = displayOf(progressOf(parsed), parsed.on("quiet"));
-    const lint = () => err(warningSummary(display.steps.lint, context.name));
-    const isShown = !parsed.on("quiet") && !["quiet", "rawjson"].includes(progressOf(parsed));
-    try {
-      const answer = await send(context, parsed, outputs, display);
-      const outcome = await follow(answer, display, outputs);
-      const places = outputs.flatMap(({ destination }) => destination?.path || []);
-      display.built(outcome.id, parsed.all("tag"), places);
-      display.close();
-      if (isShown) lint();
-      if (parsed.on("explain")) err(`${explanation(display.steps.all).join("\n")}\n`);
-      const toStdout = outputs.some(({ destination }) => destination?.path === "");
-      if (parsed.on("quiet") && outcome.id !== "" && !toStdout) out(`${outcome.id}\n`);
-      note(parsed, outcome);
-      return 0;
-    } catch (error) {
-      display.close();
-      if (isShown) lint();
-      const { failure } = display.steps;
-      if (failure === undefined) throw error;
-      const lines = failureLines(failure, parsed.text("file") || "Dockerfile");
-      err(`${lines.join("\n")}\n`);
-      if (parsed.on("debug-on-failure")) await lookInto(context, failure.before);
-      else if (error instanceof ExitError && isTerminal(2))
-        throw new ExitError(
-          error.status,
-          `${error.message}\nTo look into the state before this step: ${context.name} --debug-on-failure …`,
-        );
-      throw error;
-    }
+    return buildOnce(context, parsed);
   },
 };
