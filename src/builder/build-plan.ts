@@ -10,6 +10,7 @@ import {
   type Stage,
   targetStage,
 } from "./dockerfile/stages.ts";
+import { expandWord } from "./dockerfile/words.ts";
 import type { BuildRequest } from "./request.ts";
 
 /** A build that has been looked at. */
@@ -22,25 +23,36 @@ export interface BuildPlan {
   readonly globals: ReadonlyMap<string, string>;
 }
 
+type Globals = ReadonlyMap<string, string>;
+
+/** What FROM names, perhaps by arguments: FROM for-$TARGETARCH. What is wrong with it is told when it is looked up. */
+function baseName({ source }: Dockerfile, { from }: Stage, globals: Globals): string {
+  try {
+    return expandWord(from.image, source.escapeMark, (name) => globals.get(name));
+  } catch {
+    return from.image;
+  }
+}
+
 /** The stages that a stage needs by name or number: what it stands on and copies or mounts from. */
-function dependencies(dockerfile: Dockerfile, stage: Stage): Stage[] {
+function dependencies(dockerfile: Dockerfile, stage: Stage, globals: Globals): Stage[] {
   const names = stage.instructions.flatMap((one) => {
     if (one.kind === "copy") return one.from ?? [];
     if (one.kind !== "run") return [];
     return one.mounts.flatMap((mount) => /(?:^|,)from=([^,]*)/.exec(mount)?.[1] ?? []);
   });
-  return [stage.from.image, ...names].flatMap(
+  return [baseName(dockerfile, stage, globals), ...names].flatMap(
     (name) => findStage(dockerfile, name, stage.index) ?? [],
   );
 }
 
 /** The stages that a target needs, itself among them, in the order of the Dockerfile. */
-function neededStages(dockerfile: Dockerfile, target: Stage): Stage[] {
+function neededStages(dockerfile: Dockerfile, target: Stage, globals: Globals): Stage[] {
   const found = new Set<Stage>();
   const visit = (stage: Stage): void => {
     if (found.has(stage)) return;
     found.add(stage);
-    for (const one of dependencies(dockerfile, stage)) visit(one);
+    for (const one of dependencies(dockerfile, stage, globals)) visit(one);
   };
   visit(target);
   return [...found].sort((a, b) => a.index - b.index);
@@ -57,6 +69,7 @@ export function planBuild(request: BuildRequest): BuildPlan {
     buildPlatform: request.hostPlatform,
     target: request.target,
   };
-  const needed = neededStages(dockerfile, target);
-  return { dockerfile, target, needed, arguments: build, globals: globalScope(dockerfile, build) };
+  const globals = globalScope(dockerfile, build);
+  const needed = neededStages(dockerfile, target, globals);
+  return { dockerfile, target, needed, arguments: build, globals };
 }

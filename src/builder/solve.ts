@@ -410,11 +410,14 @@ export async function build(
   if (platforms.length <= 1) return [await begin(deps, { ...request, platform: only }).run()];
   const ending = new AbortController();
   const signal = AbortSignal.any([request.signal, ending.signal]);
-  const each = begin(deps, request).total;
   const told = new Set<string>();
+  // Arguments of the platform may choose other stages.
+  const totals = platforms.map((platform) => begin(deps, { ...request, platform }).total);
+  const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0);
   const builds = platforms.map((platform, index) => {
     const name = platform === undefined ? "" : platformText(platform);
-    const place = { before: index * each, total: platforms.length * each, platform: name };
+    const before = sum(totals.slice(0, index));
+    const place = { before, total: sum(totals), platform: name };
     const report = among(request, place, told);
     const project = `${request.project} ${name}`;
     return begin(deps, { ...request, project, platform, signal, report });

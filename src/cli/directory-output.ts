@@ -2,7 +2,9 @@
  * A directory that a command writes: it gets all of an archive's files, or nothing.
  */
 import {
+  accessSync,
   chmodSync,
+  constants,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -35,6 +37,7 @@ export function checkDirectoryPath(path: string): void {
   const found = nearest(resolve(path));
   if (!statSync(found).isDirectory())
     throw new Error(`invalid output path: ${found} is not a directory`);
+  accessSync(found, constants.W_OK | constants.X_OK);
 }
 
 const beside = (directory: Buffer, name: Buffer) =>
@@ -63,20 +66,43 @@ function checkPlaces(directory: Buffer, target: Buffer): void {
   });
 }
 
+/** Lets its owner change a directory; gives the mode that it had. */
+function open(directory: Buffer, info = lstatSync(directory)): number {
+  const mode = info.mode & 0o7777;
+  if ((mode & 0o700) !== 0o700) chmodSync(directory, mode | 0o700);
+  return mode;
+}
+
+function setMode(directory: Buffer, mode: number): void {
+  if ((lstatSync(directory).mode & 0o7777) !== mode) chmodSync(directory, mode);
+}
+
 /** Moves what is in a directory into another of the same file system. No link there is followed. */
 function moveInto(directory: Buffer, target: Buffer): void {
   eachName(directory, target, (from, to, isDirectory) => {
     const there = infoOf(to);
-    if (!isDirectory || !there?.isDirectory()) {
-      if (isDirectory && there !== undefined) rmSync(to);
+    if (!isDirectory) return renameSync(from, to);
+    const { atime, mtime } = lstatSync(from);
+    const mode = open(from);
+    if (there?.isDirectory()) {
+      open(to, there);
+      moveInto(from, to);
+      utimesSync(to, atime, mtime);
+    } else {
+      if (there !== undefined) rmSync(to);
       renameSync(from, to);
-      return;
     }
-    const { mode, atime, mtime } = lstatSync(from);
-    moveInto(from, to);
-    chmodSync(to, mode & 0o7777);
-    utimesSync(to, atime, mtime);
+    setMode(to, mode);
   });
+}
+
+/** Deletes a tree, whatever its directories allow. */
+function discard(directory: Buffer): void {
+  open(directory);
+  eachName(directory, directory, (path, _, isDirectory) => {
+    if (isDirectory) discard(path);
+  });
+  rmSync(directory, { recursive: true, force: true });
 }
 
 /** Unpacks an archive below a directory, which need not be there; what is there already stays. Everything belongs to whoever calls. */
@@ -84,7 +110,7 @@ export async function writeDirectory(path: string, archive: ByteStream): Promise
   const target = resolve(path);
   const found = nearest(target);
   const scratch = mkdtempSync(`${found}/.berth-output-`);
-  const clean = () => rmSync(scratch, { recursive: true, force: true });
+  const clean = () => discard(Buffer.from(scratch));
   const ended = () => {
     clean();
     process.exit(130);

@@ -5,6 +5,7 @@ import {
   platformFits,
   platformRank,
   platformText,
+  usualPlatform,
 } from "./platform.ts";
 
 test("platforms as users write them", () => {
@@ -63,4 +64,17 @@ test("a processor runs what was made for its lower variants, and the nearest is 
   ]);
   expect(ranked("linux/amd64", "windows/amd64", "linux/s390x")).toEqual([]);
   expect(ranked("linux/arm/odd", "linux/arm/odd", "linux/arm/v7")).toEqual(["linux/arm/odd"]);
+});
+
+test("variants that are meant anyway are left out, and those of arm are written", () => {
+  const usual = (text: string) => platformText(usualPlatform(parsePlatform(text)));
+  expect(["linux/arm64/v8", "linux/arm64/8", "linux/arm64"].map(usual)).toEqual(
+    Array(3).fill("linux/arm64"),
+  );
+  expect(["linux/arm", "linux/arm/6", "linux/amd64/v1", "linux/amd64/v2"].map(usual)).toEqual([
+    "linux/arm/v7",
+    "linux/arm/v6",
+    "linux/amd64",
+    "linux/amd64/v2",
+  ]);
 });

@@ -65,6 +65,14 @@ export function parsePlatformJson(text: string): Platform {
   return normal(os, architecture, typeof variant === "string" ? variant : undefined);
 }
 
+/** The same with the variant that everybody writes (containerd's platforms.Normalize): arm64 alone means v8, arm v7. */
+export function usualPlatform({ os, architecture, variant = "" }: Platform): Platform {
+  const named = /^\d+$/.test(variant) ? `v${variant}` : variant;
+  const chosen = architecture === "arm" && named === "" ? "v7" : named;
+  const isImplied = { amd64: "v1", arm64: "v8" }[architecture] === chosen;
+  return { os, architecture, ...(chosen === "" || isImplied ? {} : { variant: chosen }) };
+}
+
 /** "linux/arm64/v8". */
 export function platformText({ os, architecture, variant }: Platform): string {
   return [os, architecture, variant].filter(Boolean).join("/");

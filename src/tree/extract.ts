@@ -74,7 +74,8 @@ interface Spot {
 
 /** Unpacks into one tree. */
 export class Extractor {
-  private readonly directoryTimes = new Map<string, number>();
+  /** What directories are given once everything is in them. */
+  private readonly directories = new Map<string, { mtime: number; mode: number | undefined }>();
   private readonly base: readonly string[];
   /** Bytes of file content. */
   size = 0;
@@ -106,13 +107,15 @@ export class Extractor {
         throw refuse(entry, messageOf(error));
       }
     }
-    for (const [path, mtime] of [...this.directoryTimes].reverse()) this.setTime(path, mtime);
+    for (const [path, last] of [...this.directories].reverse()) this.finish(path, last);
   }
 
-  private setTime(path: string, mtime: number): void {
+  private finish(path: string, last: { mtime: number; mode: number | undefined }): void {
     try {
-      const time = fileTime(mtime);
-      futimesSync(this.tree.directory(path), time, time);
+      const time = fileTime(last.mtime);
+      const directory = this.tree.directory(path);
+      futimesSync(directory, time, time);
+      if (last.mode !== undefined) fchmodSync(directory, last.mode);
     } catch (error) {
       // A later entry, or the container that is unpacked into, has replaced it.
       if (!["ENOENT", "ENOTDIR", "ELOOP"].includes(errnoOf(error) ?? "")) throw error;
@@ -234,8 +237,10 @@ export class Extractor {
       mkdirSync(pathIn(directory, name), 0o700);
     const made = this.tree.directory(path);
     fchownSync(made, uid, gid);
-    fchmodSync(made, entry.mode);
-    this.directoryTimes.set(path, entry.mtime);
+    // Whoever is not root puts nothing into a directory that he may not write to.
+    const isLater = this.options.owner !== undefined && (entry.mode & 0o700) !== 0o700;
+    fchmodSync(made, isLater ? entry.mode | 0o700 : entry.mode);
+    this.directories.set(path, { mtime: entry.mtime, mode: isLater ? entry.mode : undefined });
   }
 
   private hardlink(entry: TarEntry, spot: Spot): void {

@@ -1,6 +1,8 @@
 /** What comes of builds beside an image in the store: files, archives, images in registries, of one platform or several. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
+  chmodSync,
+  copyFileSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -12,6 +14,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { join } from "node:path";
 import { Builder } from "../build-conformance/builders.ts";
 import { filesOf } from "../clients/tars.ts";
 import { type Done, daemonOfFile, TestDaemon } from "../kits/daemon.ts";
@@ -92,6 +95,34 @@ test("an archive has the image's own owners, as a file and on the standard outpu
   );
   const { out } = await built(files, "-q", "-o", "-");
   expect(out).toBe(readFileSync(path).toString());
+});
+
+test("whoever is not root gets directories that cannot be written to, too, and again", async () => {
+  const dockerfile = `FROM busybox AS made
+RUN mkdir -p /d/shut && echo 1 > /d/shut/file && chmod 500 /d/shut
+FROM scratch
+COPY --from=made /d /d
+`;
+  const executable = `${work}/berth`;
+  copyFileSync(join(import.meta.dir, "../../dist/berth"), executable);
+  const [directory, mine] = [context(dockerfile), mkdtempSync(`${work}/mine-`)];
+  for (const path of [work, daemon.directory, directory]) chmodSync(path, 0o755);
+  chmodSync(daemon.socket, 0o666);
+  chmodSync(executable, 0o755);
+  chmodSync(mine, 0o777);
+  const user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"];
+  for (const round of ["first", "second"]) {
+    const env = { PATH: "/usr/bin:/bin", HOME: mine, BERTH_HOST: `unix://${daemon.socket}` };
+    const child = Bun.spawn([...user, executable, "build", "-q", "-o", `${mine}/out`, directory], {
+      ...{ env, stdout: "ignore", stderr: "pipe" },
+    });
+    const err = await new Response(child.stderr).text();
+    expect([round, await child.exited, err]).toEqual([round, 0, ""]);
+    const shut = lstatSync(`${mine}/out/d/shut`);
+    expect([shut.uid, shut.mode & 0o777]).toEqual([1000, 0o500]);
+    expect(readdirSync(mine).filter((name) => name !== ".cache")).toEqual(["out"]);
+    expect(readdirSync(`${mine}/out`)).toEqual(["d"]);
+  }
 });
 
 test("a build that fails, or an answer that is cut off, writes nothing", async () => {
@@ -262,7 +293,10 @@ test("an image goes to a registry, by a name or by its digest alone, and is what
 const cross = `FROM --platform=$BUILDPLATFORM busybox AS made
 ARG TARGETPLATFORM TARGETARCH
 RUN echo "$TARGETPLATFORM by $(uname -m)" > /made-$TARGETARCH
-FROM scratch
+FROM scratch AS for-amd64
+FROM scratch AS for-s390x
+COPY file /only-here
+FROM for-$TARGETARCH
 ARG TARGETARCH
 COPY --from=made /made-$TARGETARCH /made
 `;
@@ -275,6 +309,8 @@ test("several platforms are an index, and their files lie beside each other", as
   const made = (platform: string) => readFileSync(`${out}/${platform}/made`, "utf8");
   expect(made("linux_amd64")).toBe(`linux/amd64 by ${machine}\n`);
   expect(made("linux_s390x")).toBe(`linux/s390x by ${machine}\n`);
+  expect(readdirSync(`${out}/linux_amd64`)).toEqual(["made"]);
+  expect(readdirSync(`${out}/linux_s390x`).toSorted()).toEqual(["made", "only-here"]);
 
   const name = `${registry.address}/built/many:1`;
   await built(
@@ -308,6 +344,9 @@ test("several platforms are an index, and their files lie beside each other", as
     { architecture: "amd64", os: "linux" },
     { architecture: "s390x", os: "linux" },
   ]);
+  await built(cross, ...both, "-t", "many:2");
+  const stored = await daemon.berth("image", "inspect", "-f", "{{.Architecture}}", "many:2");
+  expect(stored.out).toBe("amd64\n");
   const docker = await build(cross, ...both, "-o", `type=docker,dest=${place("x")}`);
   expect(docker.err).toContain("does not currently support exporting manifest lists");
 

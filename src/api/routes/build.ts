@@ -5,7 +5,7 @@ import { fault } from "../../base/errors.ts";
 import type { BuildEvent } from "../../spec/build-events.ts";
 import { type BuildOutput, isDelivered, parseOutputs } from "../../spec/build-output.ts";
 import { parseNamedContexts } from "../../spec/named-contexts.ts";
-import { type Platform, platformText } from "../../spec/platform.ts";
+import { type Platform, platformText, usualPlatform } from "../../spec/platform.ts";
 import { credentialsByHost } from "../credentials.ts";
 import { type EngineStream, type EngineStreamHandlers, joinStreams } from "../hijack.ts";
 import type { ApiPorts, BuildOptions, BuildResult, Bytes } from "../ports.ts";
@@ -110,7 +110,7 @@ function allowedOf(query: URLSearchParams): BuildOptions["allowed"] {
 /** "linux/amd64,linux/arm64", each once. */
 function platformsOf(text: string | null): Platform[] {
   const all = text?.startsWith("{") ? [text] : (text ?? "").split(",");
-  const found = all.flatMap((one) => platformOf(one.trim()) ?? []);
+  const found = all.flatMap((one) => platformOf(one.trim()) ?? []).map(usualPlatform);
   return [...new Map(found.map((one) => [platformText(one), one])).values()];
 }
 
