@@ -84,6 +84,8 @@ export interface TransferOptions {
   readonly report: (step: object) => void;
   readonly signal: AbortSignal;
   readonly platform?: Platform | undefined;
+  /** A fetch: what there is for other platforms comes, too. */
+  readonly allPlatforms?: boolean | undefined;
 }
 
 /** How an archive of images is loaded. */

@@ -11,6 +11,11 @@ interface Progress {
   readonly error?: string;
   readonly progress?: string;
   readonly progressDetail?: { readonly current?: number; readonly total?: number };
+  readonly aux?: {
+    readonly manifestPushedInsteadOfIndex?: boolean;
+    readonly originalIndex?: { readonly digest: string };
+    readonly selectedManifest?: { readonly digest: string };
+  };
 }
 
 type Write = (text: string) => void;
@@ -60,7 +65,12 @@ export async function showProgress(
     if (value.error !== undefined) throw new Error(value.error);
     if (write === undefined) continue;
     const { id = "", status, progress, progressDetail } = value;
-    if (value.stream !== undefined) write(value.stream);
+    if (value.aux?.manifestPushedInsteadOfIndex) {
+      const { originalIndex, selectedManifest } = value.aux;
+      write(
+        `\nInfo -> Not all multiplatform-content is present and only the available single-platform image was pushed\n${originalIndex?.digest} -> ${selectedManifest?.digest}\n`,
+      );
+    } else if (value.stream !== undefined) write(value.stream);
     else if (status === undefined) continue;
     else if (lines !== undefined && id !== "" && progressDetail !== undefined)
       lines.show(id, `${id}: ${status}${progress === undefined ? "" : ` ${progress}`}`);

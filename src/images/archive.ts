@@ -9,7 +9,9 @@ import { fault } from "../base/errors.ts";
 import { looksLikeTar, TAR_BLOCK, type TarEntry, TarReader } from "../base/tar.ts";
 import { type Platform, platformFits, platformText } from "../spec/platform.ts";
 import type { ContentStore, Ingested } from "./content.ts";
+import { entriesOf, isIndexType, readIndex } from "./image-index.ts";
 import type { EarlyLayer } from "./layers.ts";
+import { blobName } from "./layout.ts";
 import {
   type Descriptor,
   DOCUMENT_MAX,
@@ -34,17 +36,23 @@ export interface ArchivedImage {
   readonly document: ImageDocument;
   /** Files of the layers, as they came. */
   readonly layers: readonly Member[];
-  readonly manifestBytes?: Uint8Array;
+  readonly manifestBytes?: Uint8Array | undefined;
+  /** The index that it was chosen from, with what the archive has of that. */
+  readonly index?: ArchivedIndex;
+}
+
+/** Of an index in an archive: itself, and manifests with what they name, as far as that is in the archive. */
+export interface ArchivedIndex {
+  readonly digest: string;
+  /** The index first. */
+  readonly documents: readonly Member[];
+  readonly blobs: readonly Member[];
 }
 
 const MEMBERS_MAX = 10_000;
 const MANIFESTS = new Set([
   "application/vnd.oci.image.manifest.v1+json",
   "application/vnd.docker.distribution.manifest.v2+json",
-]);
-const INDEXES = new Set([
-  "application/vnd.oci.image.index.v1+json",
-  "application/vnd.docker.distribution.manifest.list.v2+json",
 ]);
 
 function bad(message: string): Error {
@@ -108,7 +116,7 @@ class Members {
 
   /** A blob of an OCI layout, its content checked against its name. */
   blob(descriptor: Descriptor): Member {
-    const name = `blobs/sha256/${descriptor.digest.slice(7)}`;
+    const name = blobName(descriptor.digest);
     const file = this.get(name);
     if (file.digest !== descriptor.digest)
       throw bad(
@@ -189,17 +197,14 @@ function pickManifest(
 ): Descriptor | undefined {
   if (depth > 4) throw bad("indexes are nested too deeply");
   if (descriptor.mediaType === undefined || MANIFESTS.has(descriptor.mediaType)) return descriptor;
-  if (!INDEXES.has(descriptor.mediaType)) return undefined;
-  const index = parseObject(members.blobBytes(descriptor), "an image index");
-  const list = (Array.isArray(index.manifests) ? index.manifests : []).map((item) =>
-    parseDescriptor(item, "an image index"),
-  );
+  if (!isIndexType(descriptor.mediaType)) return undefined;
+  const list = entriesOf(parseObject(members.blobBytes(descriptor), "an image index"));
   const here = list.filter(
     ({ platform }) =>
       platform === undefined || platformFits(wanted, { os: "", architecture: "", ...platform }),
   );
   for (const candidate of here) {
-    if (members.find(`blobs/sha256/${candidate.digest.slice(7)}`) === undefined) continue;
+    if (members.find(blobName(candidate.digest)) === undefined) continue;
     const picked = pickManifest(members, candidate, wanted, depth + 1);
     if (picked !== undefined) return picked;
   }
@@ -230,6 +235,25 @@ function fromManifest(
   };
 }
 
+/** What an archive has of an index. */
+function indexIn(members: Members, top: Descriptor): ArchivedIndex | undefined {
+  if (!isIndexType(top.mediaType)) return undefined;
+  const here = (one: Descriptor) => {
+    if (members.find(blobName(one.digest)) === undefined) return undefined;
+    const file = members.blob(one);
+    if (file.size !== one.size)
+      throw bad(`blob ${one.digest} has ${file.size} bytes, not ${one.size}`);
+    return file;
+  };
+  const { indexes, parts } = readIndex(top, (one) =>
+    here(one) === undefined ? undefined : members.blobBytes(one),
+  );
+  const found = parts.filter(({ bytes }) => bytes !== undefined);
+  const documents = [...indexes, ...found].map(({ descriptor }) => members.blob(descriptor));
+  const blobs = found.flatMap(({ names }) => names).flatMap((one) => here(one) ?? []);
+  return { digest: top.digest, documents, blobs };
+}
+
 function nameOf(descriptor: Descriptor): string[] {
   const { annotations = {} } = descriptor;
   const full = annotations["io.containerd.image.name"];
@@ -242,19 +266,26 @@ function nameOf(descriptor: Descriptor): string[] {
 function readOci(members: Members, wanted: Platform): ArchivedImage[] {
   const index = parseObject(members.bytes("index.json"), "index.json");
   if (!Array.isArray(index.manifests)) throw bad("index.json lists no manifests");
-  const byDigest = new Map<string, { picked: Descriptor; names: Set<string>; made: boolean }>();
+  const byDigest = new Map<
+    string,
+    { top: Descriptor; picked: Descriptor; names: Set<string>; made: boolean }
+  >();
   for (const item of index.manifests) {
     const descriptor = parseDescriptor(item, "index.json");
     const picked = pickManifest(members, descriptor, wanted);
     if (picked === undefined) continue;
-    const entry = byDigest.get(picked.digest) ?? { picked, names: new Set<string>(), made: false };
+    const entry = byDigest.get(descriptor.digest) ?? {
+      ...{ top: descriptor, picked, names: new Set<string>(), made: false },
+    };
     if (descriptor.annotations?.[MADE_MANIFEST] === "true") entry.made = true;
     for (const name of nameOf(descriptor)) entry.names.add(name);
-    byDigest.set(picked.digest, entry);
+    byDigest.set(descriptor.digest, entry);
   }
   if (byDigest.size === 0) throw bad(`the archive has no image for ${platformText(wanted)}`);
-  return [...byDigest.values()].map(({ picked, names, made }) => {
+  return [...byDigest.values()].map(({ top, picked, names, made }) => {
     const { manifestBytes, ...image } = fromManifest(members, picked, [...names]);
+    const index = indexIn(members, top);
+    if (index !== undefined) return { ...image, manifestBytes, index };
     return made || manifestBytes === undefined ? image : { ...image, manifestBytes };
   });
 }

@@ -86,17 +86,15 @@ export class ImageCheck {
   }
 
   private namesOf(digest: string): string {
-    const users = this.parts.data
-      .all()
-      .filter(({ id }) => this.parts.data.blobsOf(id).includes(digest));
-    return users.map(({ id, tags }) => tags[0] ?? id.slice(7, 19)).join(", ");
+    return this.ownersOf(digest)
+      .map(({ id, tags }) => tags[0] ?? id.slice(7, 19))
+      .join(", ");
   }
 
   private async *blobs(): AsyncGenerator<CheckStep> {
     const { data, content, dropped, holds } = this.parts;
     // Manifests first: they say how large the others are, should those have to be fetched.
-    const manifests = data.all().flatMap(({ manifest }) => manifest ?? []);
-    const all = [...new Set([...manifests, ...data.allBlobs()])];
+    const all = [...new Set([...this.documents(), ...data.allBlobs()])];
     for (const [index, digest] of all.entries()) {
       this.options.signal.throwIfAborted();
       yield { kind: "looking", at: digest, done: index, of: all.length };
@@ -121,6 +119,13 @@ export class ImageCheck {
     }
   }
 
+  /** Manifests and indexes that images have come with. */
+  private documents(): string[] {
+    const { data } = this.parts;
+    const manifests = data.all().flatMap(({ manifest }) => manifest ?? []);
+    return [...manifests, ...data.indexes.all().flatMap(({ documents }) => documents)];
+  }
+
   /** What is wrong with a blob; undefined when nothing is. */
   private async look(digest: string): Promise<string | undefined> {
     const { content, dropped } = this.parts;
@@ -140,25 +145,33 @@ export class ImageCheck {
   }
 
   /** The size that some manifest gives a blob. */
-  private descriptorOf(
-    digest: string,
-  ): (BlobDescriptor & { readonly image: ImageRecord }) | undefined {
-    for (const image of this.parts.data.all()) {
-      if (image.manifest === undefined || !this.sound.has(image.manifest)) continue;
-      const manifest = parseObject(this.parts.content.read(image.manifest), "the image's manifest");
+  private descriptorOf(digest: string): BlobDescriptor | undefined {
+    for (const document of this.documents()) {
+      if (!this.sound.has(document)) continue;
+      const manifest = parseObject(this.parts.content.read(document), "the image's manifest");
       const entries = [manifest.config, ...((manifest.layers ?? []) as unknown[])];
       const found = entries.find(
         (one) => (one as { digest?: string } | undefined)?.digest === digest,
       );
       const size = (found as { size?: unknown } | undefined)?.size;
-      if (typeof size === "number") return { digest, size, image };
+      if (typeof size === "number") return { digest, size };
     }
     return undefined;
   }
 
+  /** The images that a blob belongs to, or to whose indexes. */
+  private ownersOf(digest: string): ImageRecord[] {
+    const { data } = this.parts;
+    const beside = data.indexes
+      .all()
+      .filter(({ documents, blobs }) => documents.includes(digest) || blobs.includes(digest));
+    const images = new Set(beside.map(({ image }) => image));
+    return data.all().filter(({ id }) => images.has(id) || data.blobsOf(id).includes(digest));
+  }
+
   private async fetchAgain(digest: string): Promise<string> {
-    const { content, data, dropped } = this.parts;
-    const owners = data.all().filter(({ id }) => data.blobsOf(id).includes(digest));
+    const { content, dropped } = this.parts;
+    const owners = this.ownersOf(digest);
     const aside = `${content.partial(digest)}.damaged`;
     if (content.has(digest)) renameSync(content.path(digest), aside);
     try {
@@ -212,11 +225,10 @@ export class ImageCheck {
   }
 
   private async fetchFrom(digest: string, from: { domain: string; path: string }): Promise<void> {
-    const { content, data, downloads } = this.parts;
+    const { content, downloads } = this.parts;
     const reference: Reference = { ...from, digest };
     const source = this.parts.open(reference, this.options.credentials(from.domain));
-    const isManifest = data.all().some(({ manifest }) => manifest === digest);
-    if (isManifest) {
+    if (this.documents().includes(digest)) {
       const { bytes } = await source.manifest(digest, this.options.signal);
       await content.put(bytes);
     } else {

@@ -3,6 +3,7 @@
  */
 import type { Database } from "bun:sqlite";
 import { familiarReference, parseReference } from "../spec/reference.ts";
+import { IndexRows } from "./index-rows.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
 
 interface Row {
@@ -34,6 +35,8 @@ export interface LayerOfBlob {
 export class ImageDatabase {
   /** By image id. */
   private readonly contents = new Map<string, Pick<ImageRecord, "document" | "chain">>();
+  /** Which indexes images have come with. */
+  readonly indexes: IndexRows;
 
   /** `others`: blobs of the same content store that are not images', and stay. */
   constructor(
@@ -56,6 +59,7 @@ export class ImageDatabase {
     db.run(
       "CREATE TABLE IF NOT EXISTS blob_sources (digest TEXT, domain TEXT, path TEXT, PRIMARY KEY (digest, domain, path))",
     );
+    this.indexes = new IndexRows(db);
   }
 
   /** Does all of something or nothing, whoever is killed meanwhile. */
@@ -122,6 +126,7 @@ export class ImageDatabase {
         .all()
         .map(({ image, parent }) => [image, parent]),
     );
+    const indexes = this.indexes.newest();
     const namesIn = (all: typeof tags, id: string) =>
       all.get(id)?.map(({ reference }) => reference) ?? [];
     return rows.map((row) =>
@@ -129,6 +134,7 @@ export class ImageDatabase {
         tags: namesIn(tags, row.id),
         digests: namesIn(digests, row.id),
         parent: parents.get(row.id),
+        index: indexes.get(row.id),
       }),
     );
   }
@@ -137,9 +143,15 @@ export class ImageDatabase {
     return this.db.query<{ n: number }, []>("SELECT count(*) AS n FROM images").get()?.n ?? 0;
   }
 
-  /** Gives an image a name. `tagged`: when somebody asked for that, in milliseconds since 1970; 0 for names that came along. */
-  setTag(reference: string, id: string, tagged = Date.now()): void {
-    this.db.run("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [reference, id, tagged]);
+  /**
+   * Gives an image a name. `tagged`: when somebody asked for that, in milliseconds since 1970; 0 for names that came along.
+   * `index`: the digest of the index that the name means, which this image stands for.
+   */
+  setTag(reference: string, id: string, tagged = Date.now(), index?: string): void {
+    this.atomically(() => {
+      this.db.run("INSERT OR REPLACE INTO tags VALUES (?, ?, ?)", [reference, id, tagged]);
+      this.indexes.setNamed(reference, index);
+    });
   }
 
   /** Notes which image one was made from here. */
@@ -167,7 +179,10 @@ export class ImageDatabase {
   }
 
   removeTag(reference: string): void {
-    this.db.run("DELETE FROM tags WHERE reference = ?", [reference]);
+    this.atomically(() => {
+      this.db.run("DELETE FROM tags WHERE reference = ?", [reference]);
+      this.indexes.setNamed(reference, undefined);
+    });
   }
 
   /** What a registry knows an image as: "docker.io/library/busybox@sha256:…". */
@@ -314,8 +329,12 @@ export class ImageDatabase {
   /** Removes an image with its tags; gives the blobs that no other image has. */
   remove(id: string): string[] {
     return this.db.transaction(() => {
-      const own = this.blobsOf(id);
+      const beside = this.indexes
+        .of(id)
+        .flatMap(({ documents, blobs }) => [...documents, ...blobs]);
+      const own = [...new Set([...this.blobsOf(id), ...beside])];
       this.db.run("DELETE FROM tags WHERE image = ?", [id]);
+      this.indexes.remove(id);
       this.db.run("DELETE FROM repo_digests WHERE image = ?", [id]);
       this.db.run("DELETE FROM images WHERE id = ?", [id]);
       this.contents.delete(id);
@@ -330,9 +349,9 @@ export class ImageDatabase {
     })();
   }
 
-  /** Blobs that others than images have in the same store. */
+  /** Blobs that somebody reads as they lie there: others in the same store, and indexes beside their images. */
   foreignBlobs(): ReadonlySet<string> {
-    return new Set(this.others());
+    return new Set([...this.others(), ...this.indexes.blobs()]);
   }
 
   /** Every blob of every image, or of every other than some, and what others have in the same store. */
@@ -342,7 +361,8 @@ export class ImageDatabase {
       .all();
     const named = rows
       .filter(({ id }) => !except.has(id))
-      .flatMap((row) => JSON.parse(row.blobs) as string[]);
+      .flatMap((row) => JSON.parse(row.blobs) as string[])
+      .concat(this.indexes.blobs(except));
     return new Set([...named, ...this.compressedForms(named), ...this.others()]);
   }
 
@@ -350,6 +370,7 @@ export class ImageDatabase {
   usesBlob(digest: string): boolean {
     const query = this.db.query<{ one: number }, [string]>(
       `SELECT 1 AS one FROM images WHERE instr(blobs, ?1) > 0
+       UNION ALL SELECT 1 FROM image_indexes WHERE instr(documents, ?1) > 0 OR instr(blobs, ?1) > 0
        UNION ALL SELECT 1 FROM compressed JOIN images ON instr(images.blobs, compressed.digest) > 0 WHERE gzip = ?1
        LIMIT 1`,
     );
@@ -411,6 +432,7 @@ export class ImageDatabase {
       tags: this.references(row.id),
       digests: this.digests(row.id),
       parent: this.parentOf(row.id),
+      index: this.indexes.of(row.id).at(-1)?.digest,
     },
   ): ImageRecord {
     const { document, chain } = this.contentOf(row);
@@ -423,6 +445,7 @@ export class ImageDatabase {
       tags: names.tags.map(familiar),
       digests: names.digests.map(familiar),
       ...(row.manifest === null ? {} : { manifest: row.manifest }),
+      ...(names.index === undefined ? {} : { index: names.index }),
       ...(names.parent === undefined ? {} : { parent: names.parent }),
       added: row.added,
     };

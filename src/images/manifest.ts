@@ -5,6 +5,8 @@ import { closeSync, openSync, readSync } from "node:fs";
 import type { ImageManifestSummary } from "../spec/engine-api.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
+import { attestedBy, type IndexPart, isWhole } from "./image-index.ts";
+import type { IndexHere } from "./indexes.ts";
 import type { Descriptor, ImageRecord } from "./model.ts";
 import { kindOf, OCI_MANIFEST, originalManifest } from "./push.ts";
 
@@ -58,8 +60,54 @@ export function manifestOf({ content, data }: Kept, image: ImageRecord): KeptMan
   return { descriptor, bytes, config, layers, made: true };
 }
 
-/** What of an image's distributable form is here, as the API tells it. `containers`: those that use the image. */
-export function manifestSummary(
+/**
+ * What of an image's distributable form is here, as the API tells it: its manifest, or those of the index that it came
+ * with, whether they are here or not. `containers`: those that use the image.
+ */
+export function manifestSummaries(
+  kept: Kept,
+  image: ImageRecord,
+  containers: readonly string[],
+  index: IndexHere | undefined,
+): ImageManifestSummary[] {
+  const own = manifestSummary(kept, image, containers);
+  if (index === undefined) return [own];
+  return index.parts.map((part) =>
+    part.names[0]?.digest === image.id
+      ? { ...own, ID: part.descriptor.digest, Descriptor: part.descriptor }
+      : partSummary(kept.content, part),
+  );
+}
+
+/** A manifest beside the one that an image here came with. */
+function partSummary(content: ContentStore, part: IndexPart): ImageManifestSummary {
+  const { descriptor, bytes, names } = part;
+  const has = (digest: string) => content.has(digest);
+  const there = new Set(names.map(({ digest }) => digest).filter(has));
+  const Content = [...there].reduce(
+    (sum, digest) => sum + content.size(digest),
+    bytes?.length ?? 0,
+  );
+  const common = {
+    ID: descriptor.digest,
+    Descriptor: descriptor,
+    Available: isWhole(part, has),
+    Size: { Content, Total: Content },
+  };
+  const about = attestedBy(descriptor);
+  if (about !== undefined)
+    return { ...common, Kind: "attestation", AttestationData: { For: about } };
+  const { os = "unknown", architecture = "unknown", variant } = descriptor.platform ?? {};
+  if (os === "unknown" || architecture === "unknown") return { ...common, Kind: "unknown" };
+  const Platform = { os, architecture, ...(variant === undefined ? {} : { variant }) };
+  return {
+    ...common,
+    Kind: "image",
+    ImageData: { Platform, Containers: [], Size: { Unpacked: 0 } },
+  };
+}
+
+function manifestSummary(
   kept: Kept,
   image: ImageRecord,
   containers: readonly string[],

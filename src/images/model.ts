@@ -34,7 +34,7 @@ export interface Descriptor {
   readonly platform?: {
     readonly architecture?: string;
     readonly os?: string;
-    readonly variant?: string;
+    readonly variant?: string | undefined;
   };
   readonly annotations?: Readonly<Record<string, string>>;
 }
@@ -54,6 +54,8 @@ export interface ImageRecord {
   readonly digests: readonly string[];
   /** The manifest that it came with, if any. */
   readonly manifest?: string;
+  /** The index that it came with, of several the newest. */
+  readonly index?: string;
   /** The image that it was made from here. */
   readonly parent?: string;
   /** When it was put here, in milliseconds since 1970. */

@@ -59,6 +59,8 @@ export interface TransferOptions {
   readonly report: Report;
   readonly signal: AbortSignal;
   readonly platform?: Platform | undefined;
+  /** A fetch: what an index has for other platforms comes, too, and is kept beside the image. */
+  readonly allPlatforms?: boolean | undefined;
 }
 
 /** What a commit says of the new image. */

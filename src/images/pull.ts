@@ -2,10 +2,11 @@
  * From a reference to an image's documents: index, manifest and configuration, each checked against the digest that
  * names it, and for the platform that is wanted.
  */
-import { fault } from "../base/errors.ts";
+import { Fault, fault } from "../base/errors.ts";
 import type { BlobDescriptor, Manifest, Repository } from "../registry/index.ts";
 import { type Platform, platformRank, platformText } from "../spec/platform.ts";
 import { familiarReference, type Reference } from "../spec/reference.ts";
+import { attestedBy, entriesOf, isIndexType, readIndex } from "./image-index.ts";
 import {
   type Descriptor,
   DOCUMENT_MAX,
@@ -23,14 +24,27 @@ export interface RemoteImage {
   readonly configBytes: Uint8Array;
   readonly document: ImageDocument;
   readonly layers: readonly BlobDescriptor[];
+  /** The index that it was chosen from, with what is kept of that beside the image. */
+  readonly index?: RemoteIndex | undefined;
 }
 
+/** Of an index: itself, and manifests with what they name. */
+export interface RemoteIndex {
+  readonly digest: string;
+  /** Indexes and manifests, the index first. */
+  readonly documents: readonly Manifest[];
+  readonly blobs: readonly BlobDescriptor[];
+}
+
+/** What is fetched of an index beside the chosen image: what attests it, or everything. */
+export type Beside = "attestations" | "all";
+
 const NESTING_MAX = 4;
+/** No index brings more bytes of manifests, and they come a few at a time. */
+const BESIDE_MAX = 32 << 20;
+const AT_A_TIME = 4;
 /** An entry that says nothing of its platform is the last that is taken. */
 const UNNAMED = 1000;
-const isIndex = (type: string) =>
-  type === "application/vnd.oci.image.index.v1+json" ||
-  type === "application/vnd.docker.distribution.manifest.list.v2+json";
 const configs = new Set([
   "application/vnd.oci.image.config.v1+json",
   "application/vnd.docker.container.image.v1+json",
@@ -49,9 +63,7 @@ function unsupported(message: string): Error {
 
 /** The entry of an index that fits best; of equals the first, and no attestation is taken for an image. */
 function entryFor(index: Record<string, unknown>, wanted: Platform, shown: string): Descriptor {
-  const list = (Array.isArray(index.manifests) ? index.manifests : []).map((item) =>
-    parseDescriptor(item, "an image index"),
-  );
+  const list = entriesOf(index);
   let found: Descriptor | undefined;
   let best = Number.POSITIVE_INFINITY;
   for (const entry of list) {
@@ -91,7 +103,7 @@ function kindOf(
     throw unsupported(
       `${shown} is of the schema 1, which registries have given up; push it anew with a current tool`,
     );
-  if (list || isIndex(said)) return "index";
+  if (list || isIndexType(said)) return "index";
   if (!config) throw unsupported(`${shown} is no image: its media type is ${JSON.stringify(said)}`);
   return "image";
 }
@@ -137,21 +149,85 @@ export async function configOf(
   return bytes;
 }
 
+/** A manifest, and the indexes that have led to it. */
+interface Found {
+  readonly found: Manifest;
+  readonly manifest: Record<string, unknown>;
+  readonly indexes: readonly Manifest[];
+}
+
 async function manifestFor(
   source: Pick<Repository, "manifest">,
   top: Manifest,
   platform: Platform,
   shown: string,
   signal: AbortSignal,
-): Promise<{ bytes: Uint8Array; manifest: Record<string, unknown> }> {
+): Promise<Found> {
   let found = top;
+  const indexes: Manifest[] = [];
   for (let depth = 0; depth <= NESTING_MAX; depth++) {
     const manifest = parseObject(found.bytes, `the manifest of ${shown}`);
-    if (kindOf(manifest, found.mediaType, shown) === "image")
-      return { bytes: found.bytes, manifest };
+    if (kindOf(manifest, found.mediaType, shown) === "image") return { found, manifest, indexes };
+    indexes.push(found);
     found = await source.manifest(entryFor(manifest, platform, shown).digest, signal);
   }
   throw fault("invalid", "image-archive", `${shown}: indexes are nested too deeply`);
+}
+
+/** A document of an index; undefined when the registry does not have it: whoever copies images may leave some behind. */
+async function documentOf(
+  source: Pick<Repository, "manifest">,
+  digest: string,
+  signal: AbortSignal,
+): Promise<Manifest | undefined> {
+  try {
+    return await source.manifest(digest, signal);
+  } catch (error) {
+    if (error instanceof Fault && error.kind === "not-found") return undefined;
+    throw error;
+  }
+}
+
+/** What is kept of the indexes that an image was found through. */
+async function besideOf(
+  source: Pick<Repository, "manifest">,
+  { found, indexes }: Found,
+  beside: Beside,
+  signal: AbortSignal,
+): Promise<RemoteIndex | undefined> {
+  const [top] = indexes;
+  if (top === undefined) return undefined;
+  const documents = new Map([...indexes, found].map((one) => [one.digest, one]));
+  const descriptorOf = ({ digest, mediaType, bytes }: Manifest) => ({
+    ...{ digest, mediaType },
+    size: bytes.length,
+  });
+  // Level by level: an index that is fetched names more.
+  for (let depth = 0; depth <= NESTING_MAX; depth++) {
+    const { parts } = readIndex(descriptorOf(top), ({ digest }) => documents.get(digest)?.bytes);
+    const missing = parts
+      .filter(({ bytes }) => bytes === undefined)
+      .map(({ descriptor }) => descriptor)
+      .filter((one) => beside === "all" || attestedBy(one) === found.digest);
+    const before = documents.size;
+    for (let at = 0; at < missing.length; at += AT_A_TIME) {
+      const few = missing.slice(at, at + AT_A_TIME);
+      const fetched = await Promise.all(
+        few.map(({ digest }) => documentOf(source, digest, signal)),
+      );
+      for (const one of fetched) if (one !== undefined) documents.set(one.digest, one);
+      if (documents.values().reduce((sum, { bytes }) => sum + bytes.length, 0) > BESIDE_MAX)
+        throw fault(
+          "invalid",
+          "image-archive",
+          `an index has more than ${BESIDE_MAX} bytes of manifests`,
+        );
+    }
+    if (documents.size === before) break;
+  }
+  const { parts } = readIndex(descriptorOf(top), ({ digest }) => documents.get(digest)?.bytes);
+  const blobs = new Map(parts.flatMap(({ names }) => names).map((one) => [one.digest, one]));
+  return { digest: top.digest, documents: [...documents.values()], blobs: [...blobs.values()] };
 }
 
 /** Finds the image that a reference means. Rejects with Faults in Docker's words. */
@@ -160,10 +236,12 @@ export async function resolveRemote(
   reference: Reference,
   platform: Platform,
   signal: AbortSignal,
+  beside: Beside = "attestations",
 ): Promise<RemoteImage> {
   const shown = familiarReference(reference);
   const top = await source.manifest(reference.digest ?? reference.tag ?? "latest", signal);
-  const { bytes, manifest } = await manifestFor(source, top, platform, shown, signal);
+  const chosen = await manifestFor(source, top, platform, shown, signal);
+  const { manifest } = chosen;
   const config = parseDescriptor(manifest.config, "an image manifest");
   if (!configs.has(config.mediaType ?? ""))
     throw unsupported(
@@ -178,5 +256,8 @@ export async function resolveRemote(
       "image-archive",
       `invalid manifest, layers length mismatch: expected ${document.rootfs.diff_ids.length}, got ${layers.length}`,
     );
-  return { digest: top.digest, manifestBytes: bytes, configBytes, document, layers };
+  return {
+    ...{ digest: top.digest, manifestBytes: chosen.found.bytes, configBytes, document, layers },
+    index: await besideOf(source, chosen, beside, signal),
+  };
 }

@@ -8,6 +8,7 @@ import type { Platform } from "../spec/platform.ts";
 import { familiarName, isSha256, parseReference, type Reference } from "../spec/reference.ts";
 import type { ContentStore } from "./content.ts";
 import type { Holds } from "./holds.ts";
+import type { IndexHere } from "./indexes.ts";
 import { blobName, layoutArchive } from "./layout.ts";
 import { type Kept, type KeptManifest, manifestOf } from "./manifest.ts";
 import { type Descriptor, type ImageRecord, MADE_MANIFEST } from "./model.ts";
@@ -18,6 +19,8 @@ import { checkPlatform } from "./views.ts";
 export interface SaveSource extends Kept {
   readonly holds: Holds;
   resolve(name: string): ImageRecord;
+  /** What is here of an index; undefined when it is not here itself. */
+  index(digest: string): IndexHere | undefined;
 }
 
 /** An image to be saved. */
@@ -26,6 +29,10 @@ interface Picked {
   /** The names that were asked for, with tags. */
   readonly names: Set<Reference>;
   readonly manifest: KeptManifest;
+  /** The indexes that the names mean, or else the image, by their digests. */
+  readonly indexes: ReadonlyMap<string, IndexHere>;
+  /** Which one a name means, or "" the image without names. */
+  readonly indexOf: ReadonlyMap<string, string>;
 }
 
 /** The whole names that a user's name stands for: a repository alone means all of its tags; an id or a digest none. */
@@ -71,23 +78,56 @@ export function imagesMeant(
   return meant(source, names, platform).map(({ image }) => image);
 }
 
+/** What of indexes an archive of some images needs, which must be here. */
+export function blobsBeside(
+  source: SaveSource,
+  names: readonly string[],
+  platform: Platform | undefined,
+): string[] {
+  return meant(source, names, platform)
+    .flatMap((one) => [...indexesOf(source, one, platform).indexes.values()])
+    .flatMap(({ blobs }) => blobs.map(({ digest }) => digest));
+}
+
+/** The indexes that go with an image: whoever asks for one platform gets none. */
+function indexesOf(
+  { data, index }: SaveSource,
+  { image, tags }: ReturnType<typeof meant>[number],
+  platform: Platform | undefined,
+): Pick<Picked, "indexes" | "indexOf"> {
+  const indexes = new Map<string, IndexHere>();
+  const indexOf = new Map<string, string>();
+  if (platform !== undefined) return { indexes, indexOf };
+  const wanted: (readonly [string, string | undefined])[] =
+    tags.size === 0 ? [["", image.index]] : [...tags].map((tag) => [tag, data.indexes.named(tag)]);
+  for (const [name, digest] of wanted) {
+    const here = digest === undefined ? undefined : (indexes.get(digest) ?? index(digest));
+    if (digest === undefined || here === undefined) continue;
+    indexes.set(digest, here);
+    indexOf.set(name, digest);
+  }
+  return { indexes, indexOf };
+}
+
 /** The same with their manifests, for which their blobs must be here. */
 function pick(
   source: SaveSource,
   names: readonly string[],
   platform: Platform | undefined,
 ): Picked[] {
-  return meant(source, names, platform).map(({ image, tags }) => ({
-    image,
-    names: new Set([...tags].map((tag) => parseReference(tag))),
-    manifest: manifestOf(source, image),
+  return meant(source, names, platform).map((one) => ({
+    image: one.image,
+    names: new Set([...one.tags].map((tag) => parseReference(tag))),
+    manifest: manifestOf(source, one.image),
+    ...indexesOf(source, one, platform),
   }));
 }
 
-function indexEntries({ names, manifest }: Picked): Descriptor[] {
-  const { mediaType, digest, size } = manifest.descriptor;
-  const made = manifest.made ? { [MADE_MANIFEST]: "true" } : {};
-  const entry = (named: Record<string, string>): Descriptor => {
+function indexEntries({ names, manifest, indexes, indexOf }: Picked): Descriptor[] {
+  const entry = (whole: string, named: Record<string, string>): Descriptor => {
+    const index = indexes.get(indexOf.get(whole) ?? "");
+    const { mediaType, digest, size } = index?.descriptor ?? manifest.descriptor;
+    const made = index === undefined && manifest.made ? { [MADE_MANIFEST]: "true" } : {};
     const annotations = { ...named, ...made };
     return {
       mediaType: mediaType ?? "",
@@ -96,9 +136,9 @@ function indexEntries({ names, manifest }: Picked): Descriptor[] {
       ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
     };
   };
-  if (names.size === 0) return [entry({})];
+  if (names.size === 0) return [entry("", {})];
   return [...names].map((name) =>
-    entry({
+    entry(wholeTag(name), {
       "io.containerd.image.name": wholeTag(name),
       "org.opencontainers.image.ref.name": name.tag ?? "latest",
     }),
@@ -132,10 +172,25 @@ function repositoriesOf(picked: readonly Picked[]): Record<string, Record<string
   return out;
 }
 
+/** Indexes and their manifests, as far as they are here. */
+function documentsOf(indexes: readonly IndexHere[]): (readonly [string, Uint8Array])[] {
+  return indexes
+    .flatMap((one) => [...one.indexes, ...one.parts])
+    .flatMap(({ descriptor, bytes }) =>
+      bytes === undefined ? [] : [[descriptor.digest, bytes] as const],
+    );
+}
+
+/** Everything that an image's archive has but its manifests and its configuration. */
+function blobsOf({ manifest, indexes }: Picked): Descriptor[] {
+  return [...manifest.layers, ...indexes.values().flatMap(({ blobs }) => blobs)];
+}
+
 function archive(content: ContentStore, picked: readonly Picked[]): ByteStream {
   const repositories = repositoriesOf(picked);
   const documents = new Map(
-    picked.flatMap(({ manifest: { descriptor, bytes, config } }) => [
+    picked.flatMap(({ manifest: { descriptor, bytes, config }, indexes }) => [
+      ...documentsOf([...indexes.values()]),
       [descriptor.digest, bytes] as const,
       [config.digest, content.read(config.digest)] as const,
     ]),
@@ -147,9 +202,10 @@ function archive(content: ContentStore, picked: readonly Picked[]): ByteStream {
       ...(Object.keys(repositories).length === 0 ? {} : { repositories }),
     },
     documents,
-    layers: picked.flatMap(({ manifest }) =>
-      manifest.layers.map(({ digest, size }) => ({ digest, size, path: content.path(digest) })),
-    ),
+    layers: picked
+      .flatMap(blobsOf)
+      .filter(({ digest }) => !documents.has(digest))
+      .map(({ digest, size }) => ({ digest, size, path: content.path(digest) })),
   });
 }
 
@@ -170,9 +226,9 @@ export function saveImages(
 ): ImageArchive {
   const { content, holds } = source;
   const picked = pick(source, names, platform);
-  const blobs = picked.flatMap(({ manifest }) => [
-    manifest.config.digest,
-    ...manifest.layers.map(({ digest }) => digest),
+  const blobs = picked.flatMap((one) => [
+    one.manifest.config.digest,
+    ...blobsOf(one).map(({ digest }) => digest),
   ]);
   const bytes = (async function* () {
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -27,10 +27,11 @@ import { DroppedBlobs } from "./dropped.ts";
 import { Exporter, type Parcel } from "./exporter.ts";
 import { Holds } from "./holds.ts";
 import { type ImportOptions, importArchive, remoteArchive } from "./import.ts";
+import { Indexes } from "./indexes.ts";
 import { Layers, wantedLayer } from "./layers.ts";
-import { manifestSummary } from "./manifest.ts";
+import { manifestSummaries } from "./manifest.ts";
 import { chainIds, type ImageRecord } from "./model.ts";
-import { wholeDigest, wholeTag } from "./names.ts";
+import { noSuchImage, wholeDigest, wholeTag } from "./names.ts";
 import type {
   CommitOptions,
   ImageStoreOptions,
@@ -43,9 +44,9 @@ import { meter, type Report, shortDigest } from "./progress.ts";
 import { type RemoteImage, resolveRemote } from "./pull.ts";
 import { pushImage } from "./push.ts";
 import { type ImageUsers, type RemovalStep, type RemovalWish, removeImage } from "./removal.ts";
-import { type ImageArchive, imagesMeant, saveImages } from "./save.ts";
+import { blobsBeside, type ImageArchive, imagesMeant, saveImages } from "./save.ts";
 import { ImageUpkeep } from "./upkeep.ts";
-import { hostPlatform } from "./views.ts";
+import { checkPlatform, hostPlatform } from "./views.ts";
 
 function digestOf(bytes: Uint8Array): string {
   return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
@@ -66,6 +67,7 @@ export class ImageStore {
   /** What keeps it clean. */
   readonly upkeep: ImageUpkeep;
   private readonly layers: Layers;
+  private readonly indexes: Indexes;
   /** Images made of layers here. */
   readonly composer: Composer;
   /** Images on their way out of a build. */
@@ -89,6 +91,7 @@ export class ImageStore {
     this.layers = new Layers(driver, this.data);
     const { layers } = this;
     const isHere = (digest: string) => this.isHere(digest);
+    this.indexes = new Indexes({ content, data, holds, dropped, isHere });
     this.composer = new Composer({ content, data, layers, holds, isHere });
     this.exporter = new Exporter({ content, data, holds, dropped });
     this.downloads = new Downloads(this.content, DOWNLOADS_MAX);
@@ -109,20 +112,9 @@ export class ImageStore {
     if (known !== undefined) return known;
     const id = this.lookUp(name);
     const record = id === undefined ? undefined : this.data.byId(id);
-    if (record === undefined) throw this.missing(name);
+    if (record === undefined) throw noSuchImage(name);
     this.resolved.set(name, record);
     return record;
-  }
-
-  private missing(name: string): Error {
-    let shown = name;
-    try {
-      shown = familiarReference(parseReference(name));
-    } catch {
-      // An id is shown as such.
-      if (/^[0-9a-f]{64}$/.test(name)) shown = `sha256:${name}`;
-    }
-    return fault("not-found", "no-such-image", `No such image: ${shown}`);
   }
 
   private lookUp(name: string): string | undefined {
@@ -149,7 +141,7 @@ export class ImageStore {
 
   /** An image that has come with this manifest, and has a name in this repository. */
   private loadedAs({ domain, path }: Reference, digest: string): string | undefined {
-    const id = this.data.byManifest(digest);
+    const id = this.data.byManifest(digest) ?? this.data.indexes.imageOf(digest);
     if (id === undefined) return undefined;
     const prefix = `${domain}/${path}:`;
     return this.data.references(id).some((tag) => tag.startsWith(prefix)) ? id : undefined;
@@ -171,10 +163,10 @@ export class ImageStore {
     return this.data.byId(id);
   }
 
-  /** What of an image's distributable form is here. `containers`: those that use it. */
-  manifestSummary(image: ImageRecord, containers: readonly string[]): ImageManifestSummary {
-    const { content, data } = this;
-    return manifestSummary({ content, data }, image, containers);
+  /** What of an image's distributable form is here, manifest by manifest. `containers`: those that use it. */
+  manifestSummaries(image: ImageRecord, containers: readonly string[]): ImageManifestSummary[] {
+    const index = image.index === undefined ? undefined : this.indexes.read(image.index);
+    return manifestSummaries({ content: this.content, data: this.data }, image, containers, index);
   }
 
   list(): ImageRecord[] {
@@ -201,7 +193,12 @@ export class ImageStore {
     if (reference.digest !== undefined)
       throw fault("invalid", "tag-digest", "refusing to create a tag with a digest reference");
     const record = this.resolve(source);
-    this.data.setTag(wholeTag(reference), record.id);
+    this.data.setTag(
+      wholeTag(reference),
+      record.id,
+      Date.now(),
+      this.indexes.meant(source, record),
+    );
     this.resolved.clear();
     return record;
   }
@@ -223,9 +220,13 @@ export class ImageStore {
   /** The archive of some images, as `docker save` writes it. Rejects with a Fault when one of them is not there. */
   async save(names: readonly string[], platform?: Platform): Promise<ImageArchive> {
     const { content, data, holds, dropped } = this;
-    const source = { content, data, holds, resolve: (name: string) => this.resolve(name) };
+    const source = {
+      ...{ content, data, holds, resolve: (name: string) => this.resolve(name) },
+      index: (digest: string) => this.indexes.read(digest),
+    };
     const layers = imagesMeant(source, names, platform).flatMap((image) => data.layerBlobs(image));
-    return dropped.during([...new Set(layers)], async () => {
+    const needed = [...layers, ...blobsBeside(source, names, platform)];
+    return dropped.during([...new Set(needed)], async () => {
       const { ids, bytes } = saveImages(source, names, platform);
       // With its first piece the archive holds what it needs by itself.
       const iterator = bytes[Symbol.asyncIterator]();
@@ -239,7 +240,10 @@ export class ImageStore {
     const { diff_ids } = image.document.rootfs;
     const chain = chainIds(diff_ids);
     const digests = image.layers.map(({ digest }) => digest);
-    return this.holds.during([...chain, ...digests], async () => {
+    const beside = [...(image.index?.documents ?? []), ...(image.index?.blobs ?? [])];
+    const replacing = names.flatMap((name) => this.indexes.besideNamed(wholeTag(name)));
+    const held = [...beside.map(({ digest }) => digest), ...replacing];
+    return this.holds.during([...chain, ...digests, ...held], async () => {
       const wanted = image.layers.map(({ path, size, early }, index) => ({
         ...wantedLayer(chain, diff_ids, index),
         archive: ArrivingFile.here(path, size),
@@ -253,13 +257,14 @@ export class ImageStore {
       tell(false);
       const size = await this.layers.unpackAll(wanted);
       tell(true);
-      for (const layer of image.layers)
-        await this.content.commit({ ...layer, path: this.copyOf(layer) });
+      for (const file of [...image.layers, ...beside])
+        await this.content.commit({ ...file, path: this.copyOf(file) });
       let replaced: LoadedImage["replaced"] = [];
       const id = await this.add(image, digests, size, (added) => {
+        this.indexes.keep(added, image.index);
         replaced = names.flatMap((name) => {
           const before = this.data.byReference(wholeTag(name));
-          this.data.setTag(wholeTag(name), added, 0);
+          this.indexes.rename(wholeTag(name), added, image.index?.digest);
           return before === undefined || before === added
             ? []
             : [{ name: familiarReference(name), id: before }];
@@ -401,7 +406,8 @@ export class ImageStore {
     } else {
       const source = this.open(reference, "pull", options);
       const platform = options.platform ?? hostPlatform();
-      const remote = await resolveRemote(source, reference, platform, signal);
+      const beside = options.allPlatforms ? "all" : "attestations";
+      const remote = await resolveRemote(source, reference, platform, signal, beside);
       report({ status: `Pulling from ${reference.path}`, id });
       await this.bring(remote, source, reference, options);
       report({ status: `Digest: ${remote.digest}` });
@@ -432,18 +438,27 @@ export class ImageStore {
     { report, signal }: TransferOptions,
   ): Promise<void> {
     const chain = chainIds(image.document.rootfs.diff_ids);
-    const digests = image.layers.map(({ digest }) => digest);
-    await this.holds.during([...chain, ...digests], async () => {
+    const layers = image.layers.map(({ digest }) => digest);
+    const beside = (image.index?.blobs ?? []).filter(({ digest }) => !layers.includes(digest));
+    const digests = [...layers, ...beside.map(({ digest }) => digest)];
+    const documents = image.index?.documents.map(({ digest }) => digest) ?? [];
+    const replaced =
+      reference.digest === undefined ? this.indexes.besideNamed(wholeTag(reference)) : [];
+    await this.holds.during([...chain, ...digests, ...documents, ...replaced], async () => {
       this.data.expect(digests.filter((digest) => !this.isHere(digest)));
-      const { content, downloads, layers } = this;
+      const { content, downloads } = this;
       const isHere = (digest: string) => this.isHere(digest);
-      const parts = { content, downloads, layers, isHere, source, report, signal };
+      const parts = { content, downloads, layers: this.layers, isHere, source, report, signal };
       const size = await bringLayers(image, chain, parts);
-      await this.add(image, digests, size, (id) => {
+      await Promise.all(beside.map((blob) => downloads.fetch(source, blob, report, signal)));
+      for (const { bytes } of image.index?.documents ?? []) await content.put(bytes);
+      await this.add(image, layers, size, (id) => {
         this.data.expectNoMore(digests);
         for (const digest of digests) this.data.addSource(digest, reference.domain, reference.path);
         this.data.setDigest(wholeDigest(reference, image.digest), id);
-        if (reference.digest === undefined) this.data.setTag(wholeTag(reference), id, 0);
+        this.indexes.keep(id, image.index);
+        if (reference.digest === undefined)
+          this.indexes.rename(wholeTag(reference), id, image.index?.digest);
       });
       this.resolved.clear();
     });
@@ -492,15 +507,16 @@ export class ImageStore {
       );
     }
     const image = this.resolve(name);
+    checkPlatform(name, image, options.platform);
     const repository = this.open(reference, "pull,push", options);
-    return this.withBlobs(image, async () => {
-      const { content, data } = this;
-      const target = { content, data, repository, reference, signal: options.signal };
-      const sent = await pushImage(target, image, options.report);
-      this.data.setDigest(wholeDigest(reference, sent.digest), image.id);
-      this.resolved.clear();
-      return sent;
-    });
+    const { content, data } = this;
+    const target = { content, data, repository, reference, signal: options.signal };
+    const sent = await this.indexes.push(target, options, () =>
+      this.withBlobs(image, () => pushImage(target, image, options.report)),
+    );
+    this.data.setDigest(wholeDigest(reference, sent.digest), image.id);
+    this.resolved.clear();
+    return sent;
   }
 
   /** Sends what a build has made under a name, or without a tag; what is here of it is known by its digest then. */

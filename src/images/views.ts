@@ -109,9 +109,10 @@ export function sharedSizes(
 
 function repoDigests(image: ImageRecord): string[] {
   // What was loaded has the digest that a registry would know it by.
-  if (image.digests.length > 0 || image.manifest === undefined) return [...image.digests];
+  const loaded = image.index ?? image.manifest;
+  if (image.digests.length > 0 || loaded === undefined) return [...image.digests];
   const names = new Set(image.tags.map((tag) => familiarName(parseReference(tag))));
-  return [...names].map((name) => `${name}@${image.manifest}`);
+  return [...names].map((name) => `${name}@${loaded}`);
 }
 
 /** A row of the list. `containers` counts those made from the image; a shared size of -1 was not counted. */

@@ -69,7 +69,7 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
         const containers = users.of(image.id).map(({ id }) => id);
         const summary = summaryOf(image, containers.length, shared(image));
         if (!manifests) return summary;
-        return { ...summary, Manifests: [images.manifestSummary(image, containers)] };
+        return { ...summary, Manifests: images.manifestSummaries(image, containers) };
       });
     },
     inspect(name, platform, manifests = false) {
@@ -79,7 +79,7 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
       if (!manifests) return inspect;
       const containers = imageUsers(deps).of(image.id);
       const ids = containers.map(({ id }) => id);
-      return { ...inspect, Manifests: [images.manifestSummary(image, ids)] };
+      return { ...inspect, Manifests: images.manifestSummaries(image, ids) };
     },
     history(name, platform) {
       const image = images.resolve(name);

@@ -106,7 +106,8 @@ function pull(context: Context, images: ImagesPort, name: string, tag: string): 
     const references = whole
       ? [joined]
       : (await images.remoteTags(name, options)).map((one) => `${name}:${one}`);
-    for (const reference of references) await images.pull(reference, options);
+    const allPlatforms = boolean(context.query, "all-platforms");
+    for (const reference of references) await images.pull(reference, { ...options, allPlatforms });
   });
 }
 

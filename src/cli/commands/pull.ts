@@ -5,6 +5,7 @@ import type { Command } from "../command.ts";
 import { authHeaders } from "../docker-config.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
+import { platformJson } from "../platform.ts";
 import { showProgress } from "../progress.ts";
 import { splitTag, wholeName } from "../reference.ts";
 
@@ -22,6 +23,12 @@ export const commands = {
       trust,
       quiet,
       flag("platform", "", "string", "Set platform if server is multi-platform capable"),
+      flag(
+        "all-platforms",
+        "",
+        "bool",
+        "Keep what is there for other platforms, too, beside the image",
+      ),
     ],
     async run({ client }, parsed) {
       const [name = ""] = parsed.args;
@@ -36,6 +43,7 @@ export const commands = {
           fromImage,
           tag: all || name.includes("@") ? undefined : (tag ?? "latest"),
           platform: parsed.text("platform") || undefined,
+          "all-platforms": parsed.on("all-platforms") ? "1" : undefined,
         },
         headers: authHeaders(name),
       });
@@ -66,7 +74,10 @@ export const commands = {
       if (all && tag !== undefined) throw new Error("tag can't be used with --all-tags/-a");
       if (!all && tag === undefined && !parsed.on("quiet")) out("Using default tag: latest\n");
       const response = await client.request("POST", `/images/${repository}/push`, {
-        query: { tag: all ? undefined : (tag ?? "latest") },
+        query: {
+          tag: all ? undefined : (tag ?? "latest"),
+          platform: platformJson(parsed.text("platform")),
+        },
         // A push is never anybody's in particular without a header, even an empty one.
         headers: { "X-Registry-Auth": "e30=", ...authHeaders(name) },
       });
