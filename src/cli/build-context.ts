@@ -32,6 +32,8 @@ export interface LocalContext {
   archive(): ByteStream;
   /** An archive of what says how to build, alone. */
   instructions(): ByteStream;
+  /** What tells versions of each file apart, by the files' paths. */
+  versions(): ReadonlyMap<string, string>;
   /** What would be sent, and what not and why. */
   show(): ShownContext;
   /** Its files as a list, to send only some of them; undefined when it has to be sent whole. */
@@ -282,6 +284,17 @@ export function localContext(directory: string, file: string, named = false): Lo
       },
     };
   };
+  const versions = () => {
+    const found = new Map<string, string>();
+    for (const { path: one, place } of walk(directory, rules, always)) {
+      const { ino, mode, size, mtimeMs, ctimeMs } = place.info;
+      // A directory's times and size say what is in it, which is looked at anyway.
+      const isDirectory = place.info.isDirectory();
+      found.set(one, JSON.stringify(isDirectory ? [mode] : [ino, mode, size, mtimeMs, ctimeMs]));
+    }
+    if (outside !== undefined) found.set(file, Buffer.from(outside.content).toString("base64"));
+    return found;
+  };
   const show = () => showContext(directory, rules, always, patterns);
-  return { dockerfile: path, archive, instructions, listed, show };
+  return { dockerfile: path, archive, instructions, listed, versions, show };
 }

@@ -2,6 +2,7 @@
  * `berth build`.
  */
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import type { ByteStream } from "../../base/compression.ts";
 import { joinParts } from "../../base/parts.ts";
 import { parseBytes } from "../../base/sizes.ts";
@@ -11,25 +12,22 @@ import type { BuildLine } from "../../spec/build-events.ts";
 import type { ContextAnswer } from "../../spec/context-list.ts";
 import type { KeptState } from "../../spec/named-contexts.ts";
 import { BuildAnswer } from "../build-answer.ts";
-import {
-  fileEntries,
-  type LocalContext,
-  localContext,
-  type ShownContext,
-} from "../build-context.ts";
+import { type LocalContext, localContext, type ShownContext } from "../build-context.ts";
 import { type BuildDisplay, displayOf } from "../build-display.ts";
 import { checkText, warningSummary } from "../build-lint.ts";
 import { type LocalOutput, outputsOf, writeOutput } from "../build-outputs.ts";
 import { explanation, failureLines } from "../build-steps.ts";
+import { buildAndWatch } from "../build-watch.ts";
 import { type Command, type Context, ExitError } from "../command.ts";
 import { parseUlimit } from "../container-options/resources.ts";
 import { buildAuthHeaders } from "../docker-config.ts";
+import { describeError } from "../failure.ts";
 import { flag, type Parsed } from "../flags.ts";
+import { contextOf } from "../given-context.ts";
 import { humanSize } from "../human.ts";
 import { type NamedContext, namedContext, REMOTE } from "../named-contexts.ts";
 import { err, out } from "../output.ts";
 import { SshAgents, sshSource } from "../ssh-agents.ts";
-import { inputFrom } from "../streams.ts";
 import { align } from "../table.ts";
 import { isTerminal } from "../terminal.ts";
 
@@ -61,63 +59,6 @@ function secretOf(text: string): [id: string, value: string] {
   const path = file ?? id;
   if (!existsSync(path)) throw new Error(`failed to stat ${path}: no such file or directory`);
   return [id, readFileSync(path).toString("base64")];
-}
-
-async function isArchive(head: Uint8Array): Promise<boolean> {
-  const text = Buffer.from(head.subarray(257, 262)).toString("latin1");
-  // Only who sends an archive by standard input needs it.
-  const { compressionOf } = await import("../../base/compression.ts");
-  return text === "ustar" || compressionOf(head) !== undefined;
-}
-
-/** Standard input: an archive, or a Dockerfile without a context. */
-async function fromStdin(): Promise<{ stream: ByteStream; dockerfile: string }> {
-  const pieces = inputFrom("-")[Symbol.asyncIterator]();
-  const head: Uint8Array[] = [];
-  let length = 0;
-  while (length < 512) {
-    const next = await pieces.next();
-    if (next.done) break;
-    head.push(next.value);
-    length += next.value.length;
-  }
-  async function* whole(): ByteStream {
-    yield* head;
-    for (let next = await pieces.next(); !next.done; next = await pieces.next()) yield next.value;
-  }
-  if (await isArchive(Buffer.concat(head))) return { stream: whole(), dockerfile: "" };
-  const text: Uint8Array[] = [];
-  for await (const piece of whole()) text.push(piece);
-  return { stream: onlyDockerfile(Buffer.concat(text)), dockerfile: "Dockerfile" };
-}
-
-async function* onlyDockerfile(content: Uint8Array): ByteStream {
-  yield* fileEntries({ path: "Dockerfile", content });
-  yield tarEnd();
-}
-
-async function contextOf(where: string, file: string) {
-  if (where === "-") {
-    if (file === "-")
-      throw new Error("invalid argument: can't use stdin for both build context and dockerfile");
-    const { stream, dockerfile } = await fromStdin();
-    return { stream, dockerfile: file || dockerfile };
-  }
-  if (REMOTE.test(where)) return { stream: undefined, dockerfile: file, remote: where };
-  if (file !== "-") {
-    const context = localContext(where, file);
-    return { stream: context.archive(), dockerfile: context.dockerfile, context };
-  }
-  const text: Uint8Array[] = [];
-  for await (const piece of inputFrom("-")) text.push(piece);
-  const context = localContext(where, "");
-  const path = `.dockerfile.${crypto.randomUUID().slice(0, 20)}`;
-  return { stream: joined(context.archive(), path, Buffer.concat(text)), dockerfile: path };
-}
-
-async function* joined(archive: ByteStream, path: string, content: Uint8Array): ByteStream {
-  yield* fileEntries({ path, content });
-  yield* archive;
 }
 
 function queryOf(
@@ -472,6 +413,36 @@ async function buildWith(agents: SshAgents, context: Context, parsed: Parsed): P
   }
 }
 
+function actOnce(context: Context, parsed: Parsed): Promise<number> {
+  return parsed.on("check") ? checkOnly(context, parsed) : buildOnce(context, parsed);
+}
+
+/** Builds, and again after each change, until somebody ends it. */
+async function watchBuild(context: Context, parsed: Parsed, where: string): Promise<never> {
+  const file = parsed.text("file");
+  if (where === "-" || file === "-" || REMOTE.test(where))
+    throw new Error("--watch needs a context that is a directory of this machine");
+  const named = parsed.all("build-context").flatMap((text) => {
+    const { directory } = namedContext(text);
+    return directory === undefined ? [] : [text.slice(text.indexOf("=") + 1)];
+  });
+  const main = { directory: where, files: () => localContext(where, file).versions() };
+  // What is wrong with the command itself does not change.
+  main.files();
+  const others = named.map((directory) => ({
+    directory,
+    files: () => localContext(directory, "", true).versions(),
+  }));
+  const beside = file === "" ? [] : [dirname(resolve(file))];
+  return await buildAndWatch([main, ...others], beside, async () => {
+    try {
+      await actOnce(context, parsed);
+    } catch (error) {
+      err(`${describeError(error)}\n`);
+    }
+  });
+}
+
 /** The command. */
 export const command: Command = {
   usage: "[OPTIONS] PATH | URL | -",
@@ -567,6 +538,7 @@ export const command: Command = {
     flag("tag", "t", "list", 'Name and optionally a tag (format: "name:tag")'),
     flag("target", "", "string", "Set the target build stage to build"),
     flag("ulimit", "", "ulimit", "Ulimit options", "[]"),
+    flag("watch", "", "bool", "Build again whenever a file of the context changes"),
   ],
   async run(context, parsed) {
     const [where = "."] = parsed.args;
@@ -574,7 +546,7 @@ export const command: Command = {
       out(contextText(localContext(where, parsed.text("file")).show()));
       return 0;
     }
-    if (parsed.on("check")) return checkOnly(context, parsed);
-    return buildOnce(context, parsed);
+    if (parsed.on("watch")) return watchBuild(context, parsed, where);
+    return actOnce(context, parsed);
   },
 };
