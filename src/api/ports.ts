@@ -212,8 +212,14 @@ export interface ImagesPort {
   describeRemote(name: string, options: TransferOptions): Promise<DistributionInspect>;
 }
 
+/** Files into and out of something that is called by a name: a container, a volume. */
+export interface FilesPort extends Pick<Engine, "statPath" | "copyIn"> {
+  copyOut(name: string, path: string, signal: AbortSignal): ReturnType<Engine["copyOut"]>;
+}
+
 /** Volumes. */
 export interface VolumesPort {
+  readonly files: FilesPort;
   list(filters: QueryFilters): Promise<Volume[]>;
   get(name: string): Promise<Volume>;
   /** Makes a volume, or gives the existing one of that name. */
@@ -225,6 +231,25 @@ export interface VolumesPort {
   }): Promise<{ readonly volume: Volume; readonly isNew: boolean }>;
   /** Gives its driver. */
   remove(name: string, force: boolean): Promise<string>;
+  /** What a volume holds at one moment, as a tar archive. */
+  export(name: string, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
+  /** Makes a volume of such an archive, or fills an empty one. */
+  import(
+    name: string,
+    archive: AsyncIterable<Uint8Array>,
+    labels: Readonly<Record<string, string>>,
+  ): Promise<{ readonly volume: Volume; readonly isNew: boolean }>;
+  /** Makes a volume that holds what another does. */
+  copy(
+    name: string,
+    wish: {
+      /** Empty for a snapshot that is called after the time. */
+      readonly name: string;
+      readonly isSnapshot: boolean;
+      readonly labels: Readonly<Record<string, string>>;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<Volume>;
 }
 
 /** What a network is to be, in the API's own names. */

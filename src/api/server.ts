@@ -22,6 +22,7 @@ import { registryRoutes } from "./routes/registry.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { swarmRoutes } from "./routes/swarm.ts";
 import { systemRoutes } from "./routes/system.ts";
+import { volumeCopyRoutes } from "./routes/volume-copies.ts";
 import { statusOf } from "./status.ts";
 import { streamType } from "./versions.ts";
 import { hijackWebSocket, noWebSocket, webSocketAcceptance } from "./websocket.ts";
@@ -173,6 +174,7 @@ export class ApiServer {
       ...streamRoutes,
       ...imageRoutes,
       ...systemRoutes,
+      ...volumeCopyRoutes,
       ...networkRoutes,
       ...swarmRoutes,
       ...buildRoutes,

@@ -270,6 +270,21 @@ export const routes: readonly Route[] = [
   ...spellings("volume rm, volume remove", "Remove one or more volumes", async () => ({
     command: (await import("./commands/volume.ts")).commands.remove,
   })),
+  ...spellings("volume export", "Write what a volume holds to a tar archive", async () => ({
+    command: (await import("./commands/volume.ts")).commands.exporting,
+  })),
+  ...spellings("volume import", "Make a volume of a tar archive", async () => ({
+    command: (await import("./commands/volume.ts")).commands.importing,
+  })),
+  ...spellings("volume cp", "Copy files between a volume and the local filesystem", async () => ({
+    command: (await import("./commands/cp.ts")).volumeCopy,
+  })),
+  ...spellings("volume snapshot", "Keep what a volume holds as another volume", async () => ({
+    command: (await import("./commands/volume.ts")).commands.snapshot,
+  })),
+  ...spellings("volume clone", "Make a volume that holds what another does", async () => ({
+    command: (await import("./commands/volume.ts")).commands.clone,
+  })),
   ...spellings(
     "registry serve",
     "Serve images to others over the distribution protocol",

@@ -92,7 +92,9 @@ export function placeOf(path: string, driver: string): DataPlace {
   if (top === "build") return { kind: "builds" };
   if (top === "trash") return { kind: first === undefined ? "engine" : "deleting" };
   if (top === "volumes" && first !== undefined)
-    return first.startsWith(".removed-") ? { kind: "deleting" } : { kind: "volumes", owner: first };
+    return /^\.(removed|copying|copied)-/.test(first)
+      ? { kind: "deleting" }
+      : { kind: "volumes", owner: first };
   if (top === "containers" && first !== undefined) {
     const isLog = second?.startsWith(`${first}-json.log`) === true;
     return { kind: isLog ? "logs" : "container-files", owner: first };

@@ -40,7 +40,7 @@ export function goFileMode(info: Stats): number {
 }
 
 /** The last component as Go's filepath.Base has it: "." for "/etc/.", "/" for the root. */
-function baseOf(path: string): string {
+export function baseOf(path: string): string {
   const plain = path.replace(/\/+$/, "");
   return plain === "" ? "/" : plain.slice(plain.lastIndexOf("/") + 1);
 }
@@ -71,7 +71,8 @@ export function noSuchPath(path: string, asked: string): Error {
   );
 }
 
-async function statOf(view: ContainerView, found: Found, path: string): Promise<PathStat> {
+/** What has been looked up. */
+export async function statOf(view: ContainerView, found: Found, path: string): Promise<PathStat> {
   const info = found.place?.info;
   // The root has no entry anywhere; it is a directory like any other.
   if (info === undefined)

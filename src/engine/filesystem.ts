@@ -7,7 +7,8 @@ import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
-import { cgroupPath, layerOf } from "./places.ts";
+import { holdStill } from "./held-still.ts";
+import { layerOf } from "./places.ts";
 
 const kinds = { modified: 0, added: 1, deleted: 2 } as const;
 
@@ -68,8 +69,7 @@ export async function commitContainer(
   const given = Object.entries(request.config).filter(([, value]) => value !== undefined);
   const config = imageConfigOf({ ...record.config, ...Object.fromEntries(given) });
   const freeze = request.pause && record.state.status === "running";
-  if (freeze) deps.cgroups.freeze(cgroupPath(deps.settings, record));
-  container.heldStill += Number(freeze);
+  const letGo = holdStill(deps, freeze ? [container] : []);
   if (freeze) deps.events.emit("container", "pause", record.id, attributesOf(record));
   try {
     const id = await deps.images.commit(
@@ -88,10 +88,7 @@ export async function commitContainer(
     deps.events.emit("container", "commit", record.id, attributesOf(record, more));
     return id;
   } finally {
-    container.heldStill -= Number(freeze);
-    // It may have been paused by a user meanwhile, who then wants it so.
     if (freeze) deps.events.emit("container", "unpause", record.id, attributesOf(record));
-    if (freeze && container.heldStill === 0 && record.state.status === "running")
-      deps.cgroups.thaw(cgroupPath(deps.settings, record));
+    letGo();
   }
 }

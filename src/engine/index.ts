@@ -22,3 +22,5 @@ export { prunable } from "./prune.ts";
 export { liveEndpoints, recover } from "./recovery.ts";
 export { ContainerRegistry } from "./registry.ts";
 export type { StreamChoice } from "./streams.ts";
+export { copyVolume, exportVolume, importVolume } from "./volume-copies.ts";
+export { copyIntoVolume, copyOutOfVolume, statInVolume } from "./volume-files.ts";

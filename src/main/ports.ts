@@ -4,7 +4,17 @@
 import type { ImagesPort, VolumesPort } from "../api/index.ts";
 import { fault } from "../base/errors.ts";
 import { filterBoolean, labelHolds } from "../base/selection.ts";
-import { chainsOf, type EngineDeps, imagesOf } from "../engine/index.ts";
+import {
+  chainsOf,
+  copyIntoVolume,
+  copyOutOfVolume,
+  copyVolume,
+  type EngineDeps,
+  exportVolume,
+  imagesOf,
+  importVolume,
+  statInVolume,
+} from "../engine/index.ts";
 import {
   checkPlatform,
   filterImages,
@@ -130,7 +140,8 @@ export function volumeOf(record: VolumeDetails): Volume {
 }
 
 /** Volumes. */
-export function volumesPort({ volumes, volumeDrivers: drivers }: EngineDeps): VolumesPort {
+export function volumesPort(deps: EngineDeps): VolumesPort {
+  const { volumes, volumeDrivers: drivers } = deps;
   return {
     async list(filters) {
       const tests: Readonly<Record<string, (volume: VolumeDetails, value: string) => boolean>> = {
@@ -164,5 +175,16 @@ export function volumesPort({ volumes, volumeDrivers: drivers }: EngineDeps): Vo
       await drivers.remove(name, force);
       return driver;
     },
+    files: {
+      statPath: (name, path) => statInVolume(deps, name, path),
+      copyOut: (name, path, signal) => copyOutOfVolume(deps, name, path, signal),
+      copyIn: (name, how, archive) => copyIntoVolume(deps, name, how, archive),
+    },
+    export: (name, signal) => exportVolume(deps, name, signal),
+    async import(name, archive, labels) {
+      const { isNew } = await importVolume(deps, name, archive, labels);
+      return { volume: volumeOf(await drivers.get(name)), isNew };
+    },
+    copy: async (from, wish) => volumeOf(await drivers.get(await copyVolume(deps, from, wish))),
   };
 }

@@ -28,4 +28,5 @@ export { type Cargo, moveAll } from "./move.ts";
 export { packChanges, packPlaces } from "./pack.ts";
 export { damagedLayer } from "./store.ts";
 export { usageOf } from "./usage.ts";
+export { copyTree } from "./vfs.ts";
 export { ContainerView, type Found, type ViewMount } from "./view.ts";

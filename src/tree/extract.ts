@@ -42,6 +42,8 @@ export interface ExtractOptions {
   readonly rename?: (path: string) => string;
   /** Refuse to put a directory in the place of something else, and the other way round. */
   readonly keepKinds?: boolean;
+  /** Let the tree's root become what the archive says of it, whatever its whiteouts become. */
+  readonly takeRoot?: boolean;
 }
 
 function refuse(entry: TarEntry, why: string): Error {
@@ -137,8 +139,16 @@ export class Extractor {
     const name = names.pop();
     if (name === undefined) {
       // A layer says what its root is like; what a user copies leaves the place as it is.
-      if (entry.type === "directory" && this.options.whiteouts !== "keep")
+      const isRoot = entry.type === "directory";
+      if (isRoot && this.options.whiteouts !== "keep")
         fchmodSync(this.tree.directory(this.base.join("/")), entry.mode);
+      if (isRoot && this.options.takeRoot) {
+        const { uid, gid } = this.options.owner ?? entry;
+        const root = this.tree.directory("");
+        fchownSync(root, uid, gid);
+        fchmodSync(root, entry.mode);
+        this.directoryTimes.set("", entry.mtime);
+      }
       return;
     }
     if (Buffer.byteLength(name) > 255) throw refuse(entry, "its name is too long");

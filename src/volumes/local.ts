@@ -41,6 +41,9 @@ interface Row {
 
 /** What the directory of a volume that is being removed is called, before its name. */
 const GRAVE = ".removed-";
+/** The same for one that is being gathered, and one that is whole but for its row. */
+const STAGED = ".copying-";
+const WHOLE = ".copied-";
 const ANONYMOUS = "com.docker.volume.anonymous";
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]+$/;
 
@@ -103,10 +106,7 @@ export class VolumeStore {
       mkdirSync(`${this.root}/${name}/_data`, { recursive: true, mode: 0o755 });
     // Together: a daemon that is killed in between leaves no volume that nobody can explain.
     this.db.transaction(() => {
-      this.db.run(
-        "INSERT INTO volumes (name, driver, labels, options, created) VALUES (?, ?, ?, ?, ?)",
-        [name, driver, JSON.stringify(labels), JSON.stringify(input.options ?? {}), Date.now()],
-      );
+      this.insert(name, driver, labels, input.options ?? {});
       if (input.user !== undefined) this.acquire(name, input.user);
     })();
     return this.get(name);
@@ -251,9 +251,50 @@ export class VolumeStore {
     rmSync(grave, { recursive: true, force: true });
   }
 
+  /** Throws a Fault "conflict" when there is a volume of that name, or something in its place. */
+  checkFree(name: string): void {
+    if (this.find(name) !== undefined || existsSync(`${this.root}/${name}`))
+      throw fault("conflict", "volume-exists", `create ${name}: there is a volume of that name`);
+  }
+
+  /** A directory for a volume to be, which goes with this daemon unless it is adopted; its "_data" is made on demand. */
+  stage(withData = false): string {
+    const path = `${this.root}/${STAGED}${crypto.randomUUID()}`;
+    mkdirSync(withData ? `${path}/_data` : path, { recursive: true, mode: 0o755 });
+    return path;
+  }
+
+  /** Takes a staged directory away; fine if it has been adopted. */
+  unstage(path: string): void {
+    rmSync(path, { recursive: true, force: true });
+  }
+
+  /** Makes a staged directory, with all that is in it, a volume. Throws a Fault "conflict" when there is one of its name. */
+  adopt(staged: string, input: NewVolume & { readonly name: string }): void {
+    const { name, labels } = this.checked(input);
+    this.checkFree(name);
+    const whole = `${this.root}/${WHOLE}${name}`;
+    renameSync(staged, whole);
+    this.insert(name, "local", labels, {});
+    renameSync(whole, `${this.root}/${name}`);
+  }
+
+  private insert(
+    name: string,
+    driver: string,
+    labels: Readonly<Record<string, string>>,
+    options: Readonly<Record<string, string>>,
+  ): void {
+    this.db.run(
+      "INSERT INTO volumes (name, driver, labels, options, created) VALUES (?, ?, ?, ?, ?)",
+      [name, driver, JSON.stringify(labels), JSON.stringify(options), Date.now()],
+    );
+  }
+
   /** Removes what a crash left of removals, and uses that are none. `uses`: the volumes of each container. */
   sweep(uses: ReadonlyMap<string, ReadonlySet<string>>): void {
     this.finishRemovals();
+    this.finishCopies();
     const rows = this.db
       .query<{ container: string }, []>("SELECT DISTINCT container FROM volume_users")
       .all();
@@ -279,6 +320,17 @@ export class VolumeStore {
           path: `${this.root}/${entry}`,
           advice: `"berth volume create ${entry}" makes it a volume`,
         });
+    }
+  }
+
+  /** A copy that was whole is a volume if its row came to be; any other was broken off. */
+  private finishCopies(): void {
+    for (const entry of readdirSync(this.root)) {
+      const name = entry.startsWith(WHOLE) ? entry.slice(WHOLE.length) : "";
+      if (name !== "" && this.find(name) !== undefined && !existsSync(`${this.root}/${name}`))
+        renameSync(`${this.root}/${entry}`, `${this.root}/${name}`);
+      else if (name !== "" || entry.startsWith(STAGED))
+        rmSync(`${this.root}/${entry}`, { recursive: true, force: true });
     }
   }
 

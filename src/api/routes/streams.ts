@@ -6,7 +6,7 @@ import { gathered } from "../../base/gather.ts";
 import { DetachWatcher, parseDetachKeys } from "../detach-keys.ts";
 import { type EngineStreamHandlers, type Hijacked, joinStreams } from "../hijack.ts";
 import { frame, LogFormatter } from "../log-stream.ts";
-import type { ContainersPort } from "../ports.ts";
+import type { ContainersPort, FilesPort } from "../ports.ts";
 import { boolean, preciseTimeOf, requiredInteger } from "../request.ts";
 import { type Context, ok, pump, type Route, sendAll } from "../route.ts";
 import { execBody, execStartBody } from "../schemas.ts";
@@ -172,29 +172,32 @@ function pathOf(query: URLSearchParams): string {
   return path;
 }
 
-async function statArchive(context: Context, containers: ContainersPort): Promise<undefined> {
+/** What is at a path: the answer to HEAD of an archive. */
+export async function statArchive(context: Context, files: FilesPort): Promise<undefined> {
   const { params, query, response } = context;
-  const stat = await containers.statPath(params.id ?? "", pathOf(query));
+  const stat = await files.statPath(params.id ?? "", pathOf(query));
   response.writeHead(200, statHeader(stat));
   response.end();
   return undefined;
 }
 
-async function copyOut(context: Context, containers: ContainersPort): Promise<undefined> {
-  const { params, query, response } = context;
-  const { stat, archive } = await containers.copyOut(params.id ?? "", pathOf(query));
+/** What is at a path as an archive. */
+export async function copyOut(context: Context, files: FilesPort): Promise<undefined> {
+  const { params, query, response, signal } = context;
+  const { stat, archive } = await files.copyOut(params.id ?? "", pathOf(query), signal);
   response.writeHead(200, { "Content-Type": "application/x-tar", ...statHeader(stat) });
   return sendAll(context, gathered(archive), (chunk) => chunk);
 }
 
-async function copyIn(context: Context, containers: ContainersPort): Promise<undefined> {
+/** An archive is unpacked at a path. */
+export async function copyIn(context: Context, files: FilesPort): Promise<undefined> {
   const { params, query, request, response } = context;
   const how = {
     path: pathOf(query),
     noOverwriteDirNonDir: boolean(query, "noOverwriteDirNonDir"),
     copyUIDGID: boolean(query, "copyUIDGID"),
   };
-  await containers.copyIn(params.id ?? "", how, request);
+  await files.copyIn(params.id ?? "", how, request);
   response.writeHead(200);
   response.end();
   return undefined;

@@ -17,7 +17,7 @@ import {
   splitArgument,
   splitEntry,
 } from "../copy-paths.ts";
-import { flag } from "../flags.ts";
+import { flag, type Parsed } from "../flags.ts";
 import { humanSize } from "../human.ts";
 import { err, out } from "../output.ts";
 import { inputFrom } from "../streams.ts";
@@ -47,18 +47,29 @@ function statFrom(headers: ReadonlyMap<string, string>): PathStat {
   return JSON.parse(Buffer.from(text, "base64").toString("utf8"));
 }
 
-function archivePath(container: string): string {
-  return `/containers/${encodeURIComponent(container)}/archive`;
+/** A command's context, and whose files it copies. */
+interface CopyContext extends Context {
+  readonly root: "/containers" | "/berth/volumes";
+}
+
+function whose({ root }: CopyContext): string {
+  return root === "/containers" ? "container" : "volume";
+}
+
+function archivePath({ root }: CopyContext, name: string): string {
+  return `${root}/${encodeURIComponent(name)}/archive`;
 }
 
 /** What is in a container at a path; undefined when nothing is. */
 async function statIn(
-  { client }: Context,
+  context: CopyContext,
   container: string,
   path: string,
 ): Promise<PathStat | undefined> {
   try {
-    const response = await client.request("HEAD", archivePath(container), { query: { path } });
+    const response = await context.client.request("HEAD", archivePath(context, container), {
+      query: { path },
+    });
     await response.text();
     return statFrom(response.head.headers);
   } catch (error) {
@@ -91,7 +102,11 @@ async function reporting(
   if (!options.quiet) err(`Successfully copied ${humanSize(copied)} to ${target}\n`);
 }
 
-async function destinationIn(context: Context, container: string, path: string): Promise<CopyInfo> {
+async function destinationIn(
+  context: CopyContext,
+  container: string,
+  path: string,
+): Promise<CopyInfo> {
   let at = path;
   let stat = await statIn(context, container, at);
   if (stat !== undefined && has(stat.mode, MODE_SYMLINK)) {
@@ -106,7 +121,7 @@ async function destinationIn(context: Context, container: string, path: string):
 }
 
 async function copyTo(
-  context: Context,
+  context: CopyContext,
   from: string,
   container: string,
   path: string,
@@ -120,7 +135,10 @@ async function copyTo(
       noOverwriteDirNonDir: true,
       ...(copyUIDGID && { copyUIDGID }),
     };
-    const response = await context.client.request("PUT", archivePath(container), { query, stream });
+    const response = await context.client.request("PUT", archivePath(context, container), {
+      query,
+      stream,
+    });
     await response.text();
   };
   if (from === "-") {
@@ -130,13 +148,16 @@ async function copyTo(
   }
   const source = localSource(absolute(from), options.followLink);
   const plan = planCopy(source, destination);
-  await reporting(options, "Copying to container", `${container}:${destination.path}`, (count) =>
-    put(plan.directory, counted(packLocal(source, plan.rename), count)),
+  await reporting(
+    options,
+    `Copying to ${whose(context)}`,
+    `${container}:${destination.path}`,
+    (count) => put(plan.directory, counted(packLocal(source, plan.rename), count)),
   );
 }
 
 async function copyFrom(
-  context: Context,
+  context: CopyContext,
   container: string,
   path: string,
   to: string,
@@ -153,7 +174,7 @@ async function copyFrom(
     }
   }
   const query = { path: from };
-  const response = await context.client.request("GET", archivePath(container), { query });
+  const response = await context.client.request("GET", archivePath(context, container), { query });
   if (destination === undefined) {
     for await (const piece of response.pieces()) out(piece);
     return;
@@ -161,7 +182,7 @@ async function copyFrom(
   const isDirectory = has(statFrom(response.head.headers).mode, MODE_DIRECTORY);
   const source = { path: from, exists: true, isDirectory, rebase };
   const plan = planCopy(source, destination);
-  await reporting(options, "Copying from container", absolute(to), async (count) => {
+  await reporting(options, `Copying from ${whose(context)}`, absolute(to), async (count) => {
     const archive = await decompress(counted(response.pieces(), count));
     const name = splitEntry(from).name;
     const rebased = rebase === "" ? undefined : { from: name, to: rebase };
@@ -171,39 +192,53 @@ async function copyFrom(
   });
 }
 
+async function copy(context: CopyContext, parsed: Parsed): Promise<number> {
+  const [from = "", to = ""] = parsed.args;
+  if (from === "") throw new Error("source can not be empty");
+  if (to === "") throw new Error("destination can not be empty");
+  const [source, destination] = [splitArgument(from), splitArgument(to)];
+  const options = {
+    followLink: parsed.on("follow-link"),
+    copyUIDGID: parsed.on("archive"),
+    quiet: parsed.has("quiet") ? parsed.on("quiet") : !isTerminal(1),
+  };
+  if (source.container !== "" && destination.container !== "")
+    throw new Error(`copying between ${whose(context)}s is not supported`);
+  if (source.container !== "")
+    await copyFrom(context, source.container, source.path, destination.path, options);
+  else if (destination.container !== "")
+    await copyTo(context, source.path, destination.container, destination.path, options);
+  else throw new Error(`must specify at least one ${whose(context)} source`);
+  return 0;
+}
+
+const flags = [
+  flag("archive", "a", "bool", "Archive mode (copy all uid/gid information)"),
+  flag("follow-link", "L", "bool", "Always follow symbol link in SRC_PATH"),
+  flag(
+    "quiet",
+    "q",
+    "bool",
+    "Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached",
+  ),
+];
+
 /** The command. */
 export const command: Command = {
   usage:
     "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tberth cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
   short: "Copy files/folders between a container and the local filesystem",
   args: [2, 2],
-  flags: [
-    flag("archive", "a", "bool", "Archive mode (copy all uid/gid information)"),
-    flag("follow-link", "L", "bool", "Always follow symbol link in SRC_PATH"),
-    flag(
-      "quiet",
-      "q",
-      "bool",
-      "Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached",
-    ),
-  ],
-  async run(context, parsed) {
-    const [from = "", to = ""] = parsed.args;
-    if (from === "") throw new Error("source can not be empty");
-    if (to === "") throw new Error("destination can not be empty");
-    const [source, destination] = [splitArgument(from), splitArgument(to)];
-    const options = {
-      followLink: parsed.on("follow-link"),
-      copyUIDGID: parsed.on("archive"),
-      quiet: parsed.has("quiet") ? parsed.on("quiet") : !isTerminal(1),
-    };
-    if (source.container !== "" && destination.container !== "")
-      throw new Error("copying between containers is not supported");
-    if (source.container !== "")
-      await copyFrom(context, source.container, source.path, destination.path, options);
-    else if (destination.container !== "")
-      await copyTo(context, source.path, destination.container, destination.path, options);
-    else throw new Error("must specify at least one container source");
-    return 0;
-  },
+  flags,
+  run: (context, parsed) => copy({ ...context, root: "/containers" }, parsed),
+};
+
+/** `berth volume cp`. */
+export const volumeCopy: Command = {
+  usage:
+    "[OPTIONS] VOLUME:SRC_PATH DEST_PATH|-\n\tberth volume cp [OPTIONS] SRC_PATH|- VOLUME:DEST_PATH",
+  short: "Copy files/folders between a volume and the local filesystem",
+  args: [2, 2],
+  flags,
+  run: (context, parsed) => copy({ ...context, root: "/berth/volumes" }, parsed),
 };

@@ -1,11 +1,13 @@
 /**
- * `berth volume create`, `ls`, `rm`.
+ * `berth volume create`, `ls`, `rm`, `export`, `import`, `snapshot`, `clone`.
  */
 import type { Volume } from "../../spec/engine-api.ts";
-import { type Command, forEachName } from "../command.ts";
+import { checkArchivePath, writeArchive } from "../archive-output.ts";
+import { type Command, type Context, forEachName } from "../command.ts";
 import { encodeFilters } from "../filters.ts";
-import { flag } from "../flags.ts";
+import { flag, type Parsed } from "../flags.ts";
 import { out } from "../output.ts";
+import { checkReadable, inputFrom } from "../streams.ts";
 import { writeList } from "../table.ts";
 
 function pairs(values: readonly string[]): Record<string, string> {
@@ -102,5 +104,69 @@ const remove: Command = {
     ),
 };
 
+const exporting: Command = {
+  usage: "[OPTIONS] VOLUME",
+  short: "Write what a volume holds at one moment to a tar archive",
+  args: [1, 1],
+  flags: [flag("output", "o", "string", "Write to a file, instead of STDOUT")],
+  async run({ client }, parsed) {
+    const target = parsed.text("output");
+    checkArchivePath(target, "export volume");
+    const response = await client.request("GET", `${own(parsed.args[0])}/export`);
+    await writeArchive(target, response.pieces());
+    return 0;
+  },
+};
+
+const importing: Command = {
+  usage: "[OPTIONS] VOLUME [FILE|-]",
+  short: "Make a volume of a tar archive, or fill an empty one",
+  args: [1, 2],
+  flags: [flag("label", "", "list", "Set metadata for a volume that is made")],
+  async run({ client }, parsed) {
+    const [name, source = "-"] = parsed.args;
+    checkReadable(source);
+    const query = { label: parsed.all("label") };
+    const request = { query, stream: inputFrom(source) };
+    out(`${(await client.json<Volume>("POST", `${own(name)}/import`, request)).Name}\n`);
+    return 0;
+  },
+};
+
+const labelFlag = flag(
+  "label",
+  "",
+  "list",
+  "Set metadata for the new volume, beside the old one's",
+);
+
+const snapshot: Command = {
+  usage: "[OPTIONS] VOLUME [SNAPSHOT]",
+  short:
+    "Keep what a volume holds at one moment as another volume, called after the time unless it has a name",
+  args: [1, 2],
+  flags: [labelFlag],
+  run: (context, parsed) => copy(context, parsed, true),
+};
+
+const clone: Command = {
+  usage: "[OPTIONS] VOLUME NEW_VOLUME",
+  short: "Make a volume that holds what another does",
+  args: [2, 2],
+  flags: [labelFlag],
+  run: (context, parsed) => copy(context, parsed, false),
+};
+
+function own(name = ""): string {
+  return `/berth/volumes/${encodeURIComponent(name)}`;
+}
+
+async function copy({ client }: Context, parsed: Parsed, Snapshot: boolean): Promise<number> {
+  const [from, Name = ""] = parsed.args;
+  const body = { Name, Snapshot, Labels: pairs(parsed.all("label")) };
+  out(`${(await client.json<Volume>("POST", `${own(from)}/copy`, { body })).Name}\n`);
+  return 0;
+}
+
 /** The commands by what follows `volume`. */
-export const commands = { create, list, remove };
+export const commands = { create, list, remove, exporting, importing, snapshot, clone };

@@ -1,0 +1,40 @@
+/**
+ * Containers whose processes stand still while something is done with their files. A daemon that dies meanwhile leaves them so
+ * to the next one, which lets them go on (recovery.ts).
+ */
+import { messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import type { Container } from "./container.ts";
+import type { EngineDeps } from "./deps.ts";
+import { cgroupPath } from "./places.ts";
+
+/** Lets one go on, unless somebody else wants it still. */
+function release(deps: EngineDeps, container: Container): void {
+  container.heldStill--;
+  // It may have been paused by a user meanwhile, who then wants it so.
+  if (container.heldStill > 0 || container.record.state.status === "paused") return;
+  try {
+    deps.cgroups.thaw(cgroupPath(deps.settings, container.record));
+  } catch (error) {
+    log.debug("let a container go on", { id: container.id, error: messageOf(error) });
+  }
+}
+
+/** Freezes containers; gives what lets them go on. Throws a Fault "failed", and then all of them go on. */
+export function holdStill(deps: EngineDeps, containers: readonly Container[]): () => void {
+  const held: Container[] = [];
+  const letGo = () => {
+    for (const container of held.splice(0)) release(deps, container);
+  };
+  try {
+    for (const container of containers) {
+      container.heldStill++;
+      held.push(container);
+      deps.cgroups.freeze(cgroupPath(deps.settings, container.record));
+    }
+  } catch (error) {
+    letGo();
+    throw error;
+  }
+  return letGo;
+}
