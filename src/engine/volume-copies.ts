@@ -133,13 +133,10 @@ async function unpack(deps: EngineDeps, archive: ByteStream, into: string): Prom
     await reader.drain();
   } catch (error) {
     if (error instanceof Error && "kind" in error) throw error;
-    const full = errnoOf(error) === "ENOSPC" || errnoOf(error) === "EDQUOT";
-    throw fault(
-      full ? "failed" : "invalid",
-      "volume-archive",
-      `import: ${messageOf(error)}`,
-      error,
-    );
+    const why = `import: ${messageOf(error)}`;
+    if (errnoOf(error) === "ENOSPC" || errnoOf(error) === "EDQUOT")
+      throw fault("failed", "volume-write", why, error);
+    throw fault("invalid", "volume-archive", why, error);
   } finally {
     tree.close();
     closeSync(root);

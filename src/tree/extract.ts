@@ -147,7 +147,7 @@ export class Extractor {
         const root = this.tree.directory("");
         fchownSync(root, uid, gid);
         fchmodSync(root, entry.mode);
-        this.directoryTimes.set("", entry.mtime);
+        this.directories.set("", { mtime: entry.mtime, mode: undefined });
       }
       return;
     }
