@@ -6,6 +6,7 @@ import type { Exposition } from "../base/metrics.ts";
 import type { Selection } from "../base/selection.ts";
 import type { Entitlement, StepLimits } from "../builder/index.ts";
 import type { Engine, EngineEvent, Events } from "../engine/index.ts";
+import type { CacheFrom, CacheTo } from "../spec/build-caches.ts";
 import type { BuildEvent } from "../spec/build-events.ts";
 import type { BuildOutput } from "../spec/build-output.ts";
 import type { ContextAnswer } from "../spec/context-list.ts";
@@ -132,6 +133,12 @@ export interface BuildOptions {
   /** Makes one layer of all new ones. */
   readonly squash: boolean;
   readonly noCache: boolean;
+  /** Stages whose steps are done again, by their names. */
+  readonly noCacheFilter: readonly string[];
+  readonly cacheFrom: readonly CacheFrom[];
+  readonly cacheTo: readonly CacheTo[];
+  /** By which the client sends and gets caches of its own directories; "": it does not. */
+  readonly exchange: string;
   readonly pull: boolean;
   /** Tells why steps are not taken from the cache. */
   readonly explain: boolean;
@@ -162,8 +169,17 @@ export interface BuildResult {
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
+/** What a build's client sends and gets beside it (spec/cache-exchange.ts). Throws Faults "not-found" where nobody waits. */
+export interface ExchangePort {
+  give(want: number, body: Bytes, error: string | undefined): Promise<void>;
+  offered(digest: string): Bytes;
+  taken(offer: number, error: string | undefined): void;
+}
+
 /** Builds. */
 export interface BuildPort {
+  /** What the build with this token exchanges with its client. */
+  exchange(token: string): ExchangePort;
   /** Builds images from an archive of their context. */
   build(context: Bytes, options: BuildOptions): Promise<BuildResult>;
   /** Only looks for what is wrong or not as it should be in the Dockerfile, and tells it by events. */

@@ -28,6 +28,16 @@ export type {
   StepRun,
 } from "./ports.ts";
 export { type BuildRequest, type Entitlement, epochOf } from "./request.ts";
+export {
+  CACHE_CONFIG,
+  type CacheSource,
+  INLINE_FIELD,
+  type LoadedCache,
+  parseRecords,
+  SharedCaches,
+  type SharedExport,
+  writeRecords,
+} from "./shared/index.ts";
 export { build, check } from "./solve.ts";
 export { squashHistory } from "./squash.ts";
 export { BuildThreads } from "./threads/pool.ts";

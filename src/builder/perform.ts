@@ -5,6 +5,7 @@ import { mkdtempSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { type Fault, fault } from "../base/errors.ts";
 import { tarEnd, tarHeader } from "../base/tar-writer.ts";
+import type { HistoryEntry } from "../images/index.ts";
 import type { Platform } from "../spec/platform.ts";
 import { resolveUser } from "../spec/users.ts";
 import type { ContainerView } from "../storage/index.ts";
@@ -14,10 +15,11 @@ import type { CacheMounts } from "./cache-mounts.ts";
 import type { CopySpec, FetchedSpec, Owner, TreeSpec } from "./copy/spec.ts";
 import { directoriesTo, lookUp, newDirectory } from "./copy/target.ts";
 import type { CopyWork, DirectoryWork, RunWork, Work } from "./dockerfile/evaluate.ts";
+import { type EarlyKey, earlyKey } from "./early.ts";
 import { fingerprint, reasons, type StepInputs, type StepRecords } from "./explain.ts";
 import type { NamedTree } from "./named-contexts.ts";
 import type { BuildFiles, BuildImages, BuildRunner, Snapshot } from "./ports.ts";
-import { checkChecksum, fetchFile, fetchRepository, gitSource, isHttp } from "./remote.ts";
+import { checkChecksum, fetchFile, fetchRepository, gitSource, isFetched } from "./remote.ts";
 import { type BuildRequest, epochOf } from "./request.ts";
 import { resolveMounts, type StepMounts } from "./step-mounts.ts";
 import type { BuildThreads } from "./threads/pool.ts";
@@ -49,6 +51,8 @@ export type StageFiles = { readonly snapshot: Snapshot } | NamedTree;
 export interface Done {
   readonly snapshot: Snapshot;
   readonly created: string;
+  /** What the cache knows it by; undefined when there was nothing to do. */
+  readonly key?: string | undefined;
 }
 
 /** A step to do. */
@@ -62,6 +66,12 @@ export interface StepInput {
   /** Its number among the instructions of its stage. */
   readonly place: number;
   readonly description: string;
+  /** Taken from no cache. */
+  readonly fresh: boolean;
+  /** What it is known by before any file is here. */
+  readonly early?: string | undefined;
+  /** What was done before it, and what it is, as a history tells it. */
+  readonly told: { readonly before: readonly HistoryEntry[]; readonly createdBy: string };
 }
 
 const PASSWD_MAX = 4 << 20;
@@ -90,8 +100,26 @@ function variablesOf(env: readonly string[]): Record<string, string> {
   );
 }
 
+/** What a step would be, with everything looked up. */
+interface StepPlan {
+  /** What counts for the cache. */
+  readonly parts: readonly unknown[];
+  /** The same by its names, for a person. */
+  readonly inputs: () => Promise<Pick<StepInputs, "values" | "files">>;
+  readonly work: () => Promise<ByteStream>;
+}
+
+const freshness = ({ noCache }: BuildRequest) => (noCache ? "--no-cache" : "--no-cache-filter");
+
 /** Does the steps of one build. */
 export class Performer {
+  /** Steps that others' caches were taken at their word for. */
+  private readonly taken: {
+    readonly step: StepInput;
+    readonly key: string;
+    readonly needs: readonly Snapshot[];
+  }[] = [];
+
   constructor(
     private readonly deps: PerformerDeps,
     private readonly request: BuildRequest,
@@ -109,7 +137,19 @@ export class Performer {
   }
 
   /** Does a step, or finds what came of it before. Rejects with Faults in Docker's words. */
-  perform(step: StepInput): Promise<Done> {
+  async perform(step: StepInput): Promise<Done> {
+    const { shared } = this.request;
+    const early = await earlyKey(this.deps, this.request, step, this.epoch, this.from);
+    const promised = early === undefined ? undefined : await this.promised(step, early);
+    const done = promised ?? (await this.performNow({ ...step, early: early?.key }));
+    const { key, created, snapshot: after } = done;
+    const { snapshot: before, description } = step;
+    if (key !== undefined || early !== undefined)
+      shared.trail.add({ key, early: early?.key, before, after, created, description });
+    return done;
+  }
+
+  private performNow(step: StepInput): Promise<Done> {
     switch (step.work.kind) {
       case "run":
         return this.run(step, step.work);
@@ -120,22 +160,66 @@ export class Performer {
     }
   }
 
-  /** What is in the cache, or else is done now; by one builder, if several want it. */
-  private async cached(
-    step: StepInput,
-    parts: readonly unknown[],
-    inputs: () => Promise<Pick<StepInputs, "values" | "files">>,
-    work: () => Promise<ByteStream>,
-  ): Promise<Done> {
-    const { cache, images, underway } = this.deps;
-    const key = cacheKey([step.work.kind, step.snapshot.chain.at(-1) ?? "", this.epoch, ...parts]);
-    const found = this.request.noCache ? undefined : cache.find(key);
-    await this.explain(step, key, inputs, found !== undefined && images.has(found.snapshot));
-    if (found !== undefined && images.has(found.snapshot)) {
-      this.request.report({ kind: "cached", step: step.number });
-      return { snapshot: found.snapshot, created: found.created };
+  /** What another host promises of a step, when looking for it here would mean to fetch files first. */
+  private async promised(step: StepInput, { key, needs }: EarlyKey): Promise<Done | undefined> {
+    const { images, cache } = this.deps;
+    const { shared, report } = this.request;
+    if (step.fresh || needs.every((one) => images.has(one))) return undefined;
+    const { snapshot: on, description, number } = step;
+    const own = cache.find(key);
+    const known = own !== undefined && images.has(own.snapshot) ? own : undefined;
+    const hit = known ?? (await shared.find([key], { on, description, told: undefined }));
+    if (hit === undefined) return undefined;
+    const { snapshot, created } = hit;
+    if (snapshot.chain.length > on.chain.length) {
+      report({ kind: "cached", step: number });
+      this.taken.push({ step, key, needs: [...needs, snapshot] });
     }
-    const other = this.request.noCache ? undefined : underway.get(key);
+    return { snapshot, created };
+  }
+
+  /** Notes what was promised under the keys that are looked for here, where the files have come that they are made of. */
+  async learn(): Promise<void> {
+    const { cache, images } = this.deps;
+    for (const { step, key, needs } of this.taken) {
+      const entry = needs.every((one) => images.has(one)) ? cache.find(key) : undefined;
+      if (entry === undefined) continue;
+      const { work } = step;
+      const plan =
+        work.kind === "workdir"
+          ? await this.planDirectory(step, work)
+          : work.kind === "run"
+            ? undefined
+            : await this.planCopy(step, work);
+      if (plan === undefined) continue;
+      const own = this.keyOf(step, plan.parts);
+      cache.put({ ...entry, key: own });
+      cache.remove(key);
+      this.request.shared.trail.learned(key, own);
+    }
+  }
+
+  /** Makes sure that files are here: another host's cache may have promised them only. */
+  private ready(step: StepInput, snapshot: Snapshot): Promise<void> {
+    const { shared, report } = this.request;
+    return shared.bring(snapshot, (text) => report({ kind: "notice", step: step.number, text }));
+  }
+
+  private keyOf(step: StepInput, parts: readonly unknown[]): string {
+    return cacheKey([step.work.kind, step.snapshot.chain.at(-1) ?? "", this.epoch, ...parts]);
+  }
+
+  /** What is in a cache, or else is done now; by one builder, if several want it. */
+  private async cached(step: StepInput, { parts, inputs, work }: StepPlan): Promise<Done> {
+    const { underway } = this.deps;
+    const key = this.keyOf(step, parts);
+    const found = step.fresh ? undefined : await this.known(step, key);
+    await this.explain(step, key, inputs, found !== undefined);
+    if (found !== undefined) {
+      this.request.report({ kind: "cached", step: step.number });
+      return { ...found, key };
+    }
+    const other = step.fresh ? undefined : underway.get(key);
     if (other !== undefined) {
       const done = await other.catch(() => undefined);
       // Another build that gave up says nothing about this one.
@@ -148,6 +232,19 @@ export class Performer {
     } finally {
       if (underway.get(key) === doing) underway.delete(key);
     }
+  }
+
+  /** What this host's cache has of a step, or another host's. */
+  private async known(step: StepInput, key: string): Promise<Done | undefined> {
+    const { cache, images } = this.deps;
+    const found = cache.find(key);
+    if (found !== undefined && images.has(found.snapshot))
+      return { snapshot: found.snapshot, created: found.created };
+    const { snapshot: on, description, work, told } = step;
+    // What counts for others is not in a history.
+    const isTold = work.kind === "run" && work.script === undefined && work.mounts.length === 0;
+    const sought = { on, description, told: isTold ? told : undefined };
+    return this.request.shared.find([key, step.early ?? []].flat(), sought);
   }
 
   /** Notes what goes into a step, and tells what of it is another than last time, if somebody wants to know. */
@@ -165,7 +262,9 @@ export class Performer {
       ...(await inputs()),
     });
     if (request.explain && !isCached) {
-      const why = request.noCache ? ["--no-cache"] : reasons(deps.records.find(place), await now());
+      const why = step.fresh
+        ? [freshness(request)]
+        : reasons(deps.records.find(place), await now());
       request.report({ kind: "explained", step: number, reasons: why });
     }
     await deps.records.put(place, key, now);
@@ -177,13 +276,14 @@ export class Performer {
     work: () => Promise<ByteStream>,
   ): Promise<Done> {
     const { images, cache } = this.deps;
+    await this.ready(step, step.snapshot);
     this.request.report({ kind: "running", step: step.number });
     const make = async () =>
       images.addLayer(step.snapshot, await work(), (snapshot) => {
         const created = this.now();
         const size = snapshot.size - step.snapshot.size;
         cache.put({ key, snapshot, created, description: step.description, size });
-        return { snapshot, created };
+        return { snapshot, created, key };
       });
     // What the key led to until now is held, so that it goes when its place has been taken.
     const before = cache.layersOf(key) ?? step.snapshot;
@@ -203,10 +303,19 @@ export class Performer {
   }
 
   private async directory(step: StepInput, work: DirectoryWork): Promise<Done> {
+    const plan = await this.planDirectory(step, work);
+    return plan === undefined
+      ? { snapshot: step.snapshot, created: this.now() }
+      : this.cached(step, plan);
+  }
+
+  /** Undefined when the directory is there. */
+  private async planDirectory(step: StepInput, work: DirectoryWork): Promise<StepPlan | undefined> {
     const { files } = this.deps;
+    await this.ready(step, step.snapshot);
     const view = files.view(step.snapshot);
     const target = await lookUp(view, work.path);
-    if (target.there === "directory") return { snapshot: step.snapshot, created: this.now() };
+    if (target.there === "directory") return undefined;
     if (target.there === "other")
       throw fault(
         "invalid",
@@ -224,12 +333,17 @@ export class Performer {
       yield tarEnd();
     };
     const inputs = async () => ({ values: valuesOf({ "the owner": owner }), files: {} });
-    return this.cached(step, [target.path, owner], inputs, async () => make());
+    return { parts: [target.path, owner], inputs, work: async () => make() };
   }
 
   private async copy(step: StepInput, work: CopyWork): Promise<Done> {
+    return this.cached(step, await this.planCopy(step, work));
+  }
+
+  private async planCopy(step: StepInput, work: CopyWork): Promise<StepPlan> {
     const { files, threads } = this.deps;
-    const tree = await this.tree(work.from, step.stage);
+    await this.ready(step, step.snapshot);
+    const tree = await this.tree(work.from, step);
     const chosen =
       work.chown === undefined
         ? undefined
@@ -249,9 +363,8 @@ export class Performer {
       files: JSON.parse((await digest.whole()).files) as StepInputs["files"],
     });
     const { signal } = this.request;
-    return this.cached(step, [digest.digest], inputs, async () =>
-      threads.stream("packCopy", spec, { signal }),
-    );
+    const pack = async () => threads.stream("packCopy", spec, { signal });
+    return { parts: [digest.digest], inputs, work: pack };
   }
 
   /** What a COPY would copy. From a context that has not changed since, what was found out then is good. */
@@ -277,8 +390,7 @@ export class Performer {
   private async fetch(work: CopyWork): Promise<{ local: CopyWork; fetched: FetchedSpec[] }> {
     const fetched: FetchedSpec[] = [];
     const { signal, scratch } = this.request;
-    const isRemote = (source: string) => isHttp(source) || gitSource(source) !== undefined;
-    const remote = work.kind === "add" ? work.sources.filter(isRemote) : [];
+    const remote = work.sources.filter((source) => isFetched(work, source));
     if (work.checksum !== undefined && (remote.length !== 1 || work.sources.length !== 1))
       throw fault(
         "invalid",
@@ -310,17 +422,21 @@ export class Performer {
     return { tree: { directories: [directory], attributes: false } };
   }
 
-  private async tree(from: string | undefined, stage: number): Promise<TreeSpec> {
+  private async tree(from: string | undefined, step: StepInput): Promise<TreeSpec> {
     if (from === undefined) return this.request.context;
-    const found = await this.from(from, stage);
+    const found = await this.from(from, step.stage);
     if ("tree" in found) return found.tree;
+    await this.ready(step, found.snapshot);
     return { directories: this.deps.files.directories(found.snapshot), attributes: true };
   }
 
   private async run(step: StepInput, work: RunWork): Promise<Done> {
-    const mounts = await resolveMounts(this.deps, this.request, work, (name) =>
-      this.from(name, step.stage),
-    );
+    const mounted: Snapshot[] = [];
+    const mounts = await resolveMounts(this.deps, this.request, work, async (name) => {
+      const found = await this.from(name, step.stage);
+      if ("snapshot" in found) mounted.push(found.snapshot);
+      return found;
+    });
     const parts = [
       work.args,
       work.env,
@@ -342,7 +458,13 @@ export class Performer {
       },
       files: {},
     });
-    return this.cached(step, parts, inputs, () => this.execute(step, work, mounts));
+    return this.cached(step, {
+      ...{ parts, inputs },
+      work: async () => {
+        for (const snapshot of mounted) await this.ready(step, snapshot);
+        return this.execute(step, work, mounts);
+      },
+    });
   }
 
   /** Runs the command and gives what it changed; the container is there until that has been read. */

@@ -3,6 +3,7 @@
  */
 import type { ByteStream } from "../base/compression.ts";
 import type { HistoryEntry } from "../images/index.ts";
+import type { BlobDescriptor, Repository } from "../registry/index.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import type { ContainerView } from "../storage/index.ts";
@@ -42,6 +43,8 @@ export interface BuiltImage {
   readonly snapshot: Snapshot;
   /** What it stands on: the image of the first FROM below it. */
   readonly base: BuiltBase;
+  /** More of its configuration, for berth alone. */
+  readonly more?: Readonly<Record<string, unknown>> | undefined;
 }
 
 /** What a build began with. */
@@ -72,6 +75,17 @@ export interface BuildImages {
   addLayer<T>(on: Snapshot, tar: ByteStream, use: (made: Snapshot) => T | Promise<T>): Promise<T>;
   /** Whether all of it is here. */
   has(snapshot: Snapshot): boolean;
+  /** Fetches what of it is not here; `use` gets the layers' sizes while nothing deletes them. */
+  bring(
+    snapshot: Snapshot,
+    origin: {
+      readonly blobs: readonly BlobDescriptor[];
+      readonly blob: Repository["blob"];
+      readonly report: (text: string) => void;
+      readonly signal: AbortSignal;
+    },
+    use: (sizes: readonly number[]) => void,
+  ): Promise<void>;
   /** Keeps layers from being deleted while work goes on. */
   during<T>(snapshot: Snapshot, work: () => Promise<T>): Promise<T>;
   /** Records an image; gives its id. What is there already is fine. */

@@ -200,3 +200,8 @@ export async function fetchRepository(
     throw failed(shown(url) + (ref === "" ? "" : `#${ref}`), messageOf(error), error);
   }
 }
+
+/** Whether a source of a COPY or ADD is fetched from elsewhere. */
+export function isFetched({ kind }: { readonly kind: "copy" | "add" }, source: string): boolean {
+  return kind === "add" && (isHttp(source) || gitSource(source) !== undefined);
+}

@@ -7,6 +7,7 @@ import type { Platform } from "../spec/platform.ts";
 import type { TreeSpec } from "./copy/spec.ts";
 import type { NamedContexts } from "./named-contexts.ts";
 import type { StepLimits } from "./ports.ts";
+import type { SharedCaches } from "./shared/index.ts";
 
 /** Something of the host that a RUN has only if whoever builds allows it. */
 export type Entitlement = "network.host" | "security.insecure";
@@ -41,6 +42,10 @@ export interface BuildRequest {
   readonly platform: Platform | undefined;
   readonly hostPlatform: Platform;
   readonly noCache: boolean;
+  /** Stages whose steps are done again, by their names. */
+  readonly noCacheFilter: readonly string[];
+  /** Caches of other hosts. */
+  readonly shared: SharedCaches;
   readonly pull: boolean;
   /** Which Dockerfile of which context this is, to compare with what was built of it before. */
   readonly project: string;

@@ -20,6 +20,7 @@ import { checkPlan } from "./lint/check.ts";
 import { Performer, type PerformerDeps, type StageFiles, type StepInput } from "./perform.ts";
 import type { BaseImage, BuiltBase, BuiltImage, Snapshot } from "./ports.ts";
 import type { BuildRequest, Entitlement } from "./request.ts";
+import { BrokenCache, INLINE_FIELD, writeInline } from "./shared/index.ts";
 
 /** A stage that was built. */
 interface BuiltStage {
@@ -126,7 +127,11 @@ class Build {
     this.lint.file(this.plan.arguments);
     this.lint.enforce();
     const unused = unusedArguments(this.plan.dockerfile, this.plan.arguments);
-    const syntax = this.plan.dockerfile.source.directives.get("syntax");
+    const { stages, source } = this.plan.dockerfile;
+    const syntax = source.directives.get("syntax");
+    for (const name of request.noCacheFilter)
+      if (!stages.some((stage) => stage.name === name.toLowerCase()))
+        request.report({ kind: "warning", text: `--no-cache-filter: no stage is named ${name}` });
     if (syntax !== undefined && !/^(docker\.io\/)?docker\/dockerfile(-upstream)?(:|$)/.test(syntax))
       request.report({
         kind: "warning",
@@ -146,12 +151,22 @@ class Build {
         ? built.config
         : { ...built.config, Labels: { ...built.config.Labels, ...request.labels } };
     const created = built.history.at(-1)?.created ?? BEGINNING;
+    const { shared } = request;
+    const last = this.firstStep(this.plan.target) + this.plan.target.instructions.length;
+    await shared.bring(built.snapshot, (text) =>
+      request.report({ kind: "notice", step: last, text }),
+    );
+    await this.performer.learn();
+    shared.trail.result(built.snapshot);
+    const more = shared.isInline
+      ? { [INLINE_FIELD]: writeInline(shared.trail.inline(built.snapshot)) }
+      : undefined;
     if (unused.length > 0)
       request.report({
         kind: "warning",
         text: `One or more build-args [${unused.join(" ")}] were not consumed`,
       });
-    return { ...built, config, created };
+    return { ...built, config, created, more };
   }
 
   private stage(stage: Stage): Promise<BuiltStage> {
@@ -188,10 +203,11 @@ class Build {
 
   /** Tells what failed, once, and where in the Dockerfile. */
   private async failed(error: unknown, at: FailedAt): Promise<void> {
-    if (this.hasFailed || this.request.signal.aborted) return;
+    if (this.hasFailed || this.request.signal.aborted || error instanceof BrokenCache) return;
     this.hasFailed = true;
     const { request, deps } = this;
     const { first, last } = at.instruction.raw.lines;
+    if (request.keepFailed && at.snapshot !== undefined) await request.shared.bring(at.snapshot);
     const before =
       request.keepFailed && at.snapshot !== undefined && at.snapshot.chain.length > 0
         ? await deps.images.create(stateBefore(at, at.snapshot))
@@ -251,6 +267,8 @@ class Build {
       ...{ snapshot: EMPTY, platform: own },
       ...{ stage: at.stage, number: at.step, place: -1 },
       description: `the context ${name}`,
+      fresh: this.request.noCache,
+      told: { before: [], createdBy: "" },
     });
     const entry = { created, created_by: `COPY / / # context ${name}`, comment: COMMENT };
     const isEmpty = snapshot.chain.length === 0;
@@ -294,7 +312,8 @@ class Build {
       if (index >= triggers) this.tell(stage, number, step.instruction.raw.text);
       const on = snapshot;
       const place = { number, place: index, platform: base.platform };
-      const done = await this.step(stage, step, place, on).catch(async (error) => {
+      const before = [...base.history, ...own];
+      const done = await this.step(stage, step, place, on, before).catch(async (error) => {
         const { instruction, config: own } = step;
         const { platform } = base;
         const at = { step: number, instruction, snapshot: on, config: own, platform };
@@ -315,11 +334,18 @@ class Build {
     };
   }
 
+  /** Whether the steps of a stage are done again, whatever is known of them. */
+  private isFresh({ name }: Stage): boolean {
+    const { noCache, noCacheFilter } = this.request;
+    return noCache || noCacheFilter.some((one) => one.toLowerCase() === name);
+  }
+
   private async step(
     stage: Stage,
     step: Step,
     at: Pick<StepInput, "number" | "place" | "platform">,
     snapshot: Snapshot,
+    before: readonly HistoryEntry[],
   ) {
     this.request.signal.throwIfAborted();
     const { work, createdBy } = step;
@@ -332,6 +358,8 @@ class Build {
       stage: stage.index,
       ...at,
       description: step.instruction.raw.text,
+      fresh: this.isFresh(stage),
+      told: { before, createdBy },
     });
     if (done.snapshot.chain.length === snapshot.chain.length) return none;
     const history = { ...entry, created: done.created };
@@ -402,6 +430,26 @@ function among(
  * with the signal's reason.
  */
 export async function build(
+  deps: PerformerDeps,
+  request: BuildRequest,
+  platforms: readonly (Platform | undefined)[],
+): Promise<BuiltImage[]> {
+  let asked = request;
+  for (;;) {
+    try {
+      return await buildOnce(deps, asked, platforms);
+    } catch (error) {
+      // What was done until now is in this host's own cache, and what there is to say of the Dockerfile is said.
+      if (!request.shared.goesOnWithout(error)) throw error;
+      const report: BuildRequest["report"] = (event) => {
+        if (event.kind !== "lint") request.report(event);
+      };
+      asked = { ...request, report };
+    }
+  }
+}
+
+async function buildOnce(
   deps: PerformerDeps,
   request: BuildRequest,
   platforms: readonly (Platform | undefined)[],

@@ -65,7 +65,7 @@ async function bindOf(
   request: BuildRequest,
   mount: Bind,
   from: (name: string) => Promise<StageFiles>,
-): Promise<{ mount: Bound; digest: unknown; root: string | undefined }> {
+): Promise<{ mount: Bound; digest: unknown; root: () => string | undefined }> {
   const { target, source } = mount;
   const place =
     mount.from === undefined
@@ -74,7 +74,7 @@ async function bindOf(
   if ("snapshot" in place) {
     const { snapshot } = place;
     const digest = [snapshot.chain.at(-1) ?? "", source];
-    const [root] = files.directories(snapshot);
+    const root = () => files.directories(snapshot)[0];
     return { mount: { kind: "snapshot", snapshot, subpath: source, target }, digest, root };
   }
   const { signal } = request;
@@ -87,7 +87,7 @@ async function bindOf(
     target,
     readonly: true,
   } as const;
-  return { mount: bound, digest, root: directory };
+  return { mount: bound, digest, root: () => directory };
 }
 
 /** What the directory of a cache begins with. */
@@ -96,16 +96,17 @@ async function cacheBase(
   { signal }: BuildRequest,
   place: StageFiles,
 ): Promise<CacheBase> {
-  const isSnapshot = "snapshot" in place;
-  const tree = isSnapshot
-    ? { directories: files.directories(place.snapshot), attributes: true }
-    : place.tree;
-  const spec = specOf(tree, "/", isSnapshot ? undefined : ROOT);
-  const key = isSnapshot
-    ? (place.snapshot.chain.at(-1) ?? "")
-    : (await threads.run("digestCopy", spec, { signal })).digest;
+  // A snapshot's files may not be here before they are needed.
+  const spec = () =>
+    "snapshot" in place
+      ? specOf({ directories: files.directories(place.snapshot), attributes: true }, "/", undefined)
+      : specOf(place.tree, "/", ROOT);
+  const key =
+    "snapshot" in place
+      ? (place.snapshot.chain.at(-1) ?? "")
+      : (await threads.run("digestCopy", spec(), { signal })).digest;
   const fill = (directory: string) => {
-    const body = threads.stream("packCopy", spec, { signal });
+    const body = threads.stream("packCopy", spec(), { signal });
     return threads.run("unpack", { directory, keepOwners: true }, { body, signal });
   };
   return { key, fill };
@@ -138,7 +139,7 @@ export async function resolveMounts(
       const bound = await bindOf(deps, request, mount, from);
       const writable = mount.readonly ? [] : ["rw"];
       digests.push(["bind", mount.target, bound.digest, ...writable]);
-      makers.push(async (prepared) => prepared.bind(bound.mount, mount.readonly, bound.root));
+      makers.push(async (prepared) => prepared.bind(bound.mount, mount.readonly, bound.root()));
     } else if (mount.type === "cache") {
       const base =
         mount.from === undefined

@@ -107,11 +107,16 @@ export class BuildSteps {
       return;
     }
     if (event.kind === "step") {
+      // A build that does without a broken cache begins its steps once more.
+      const before = this.byNumber.get(event.step);
+      if (before !== undefined && before.ended === undefined) this.end(before, "done", time);
       // What makes nothing is over before anybody could read of it.
       if (event.place !== undefined)
         this.byNumber.set(event.step, this.begin(titleOf(event), time));
       return;
     }
+    // For whoever exchanges caches with the daemon.
+    if (event.kind === "cache-wanted" || event.kind === "cache-offered") return;
     const step = this.byNumber.get(event.step);
     if (event.kind === "failed") this.failure = { ...event, step };
     if (step === undefined) return;

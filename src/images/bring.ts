@@ -2,12 +2,17 @@
  * The layers of an image that is pulled: fetched a few at a time, and unpacked while they arrive where the driver allows it.
  */
 import { ArrivingFile } from "../base/arriving-file.ts";
-import type { Repository } from "../registry/index.ts";
+import type { BlobDescriptor, Repository } from "../registry/index.ts";
 import type { ContentStore } from "./content.ts";
 import type { Downloads } from "./downloads.ts";
 import { type Layers, wantedLayer } from "./layers.ts";
 import { type Report, shortDigest } from "./progress.ts";
-import type { RemoteImage } from "./pull.ts";
+
+/** Layers that stand on each other, and their blobs. */
+export interface RemoteLayers {
+  readonly layers: readonly BlobDescriptor[];
+  readonly document: { readonly rootfs: { readonly diff_ids: readonly string[] } };
+}
 
 /** What a pull works with. */
 export interface PullParts {
@@ -16,7 +21,7 @@ export interface PullParts {
   readonly layers: Layers;
   /** Whether a blob is in the store, or can be made again. */
   isHere(digest: string): boolean;
-  readonly source: Repository;
+  readonly source: Pick<Repository, "blob">;
   readonly report: Report;
   readonly signal: AbortSignal;
 }
@@ -32,11 +37,7 @@ interface Coming {
   readonly done: Promise<ArrivingFile>;
 }
 
-function begin(
-  { digest, size }: RemoteImage["layers"][number],
-  chainId: string,
-  parts: PullParts,
-): Coming {
+function begin({ digest, size }: BlobDescriptor, chainId: string, parts: PullParts): Coming {
   const { content, downloads, layers, isHere, source, report, signal } = parts;
   const id = shortDigest(digest);
   const here = () => ArrivingFile.here(content.path(digest), size);
@@ -54,12 +55,12 @@ function begin(
   return { id, known: false, arriving, done };
 }
 
-/** Fetches and unpacks the layers of an image. Gives the sum of their sizes. Rejects with the first failure. */
+/** Fetches and unpacks the layers of an image. Gives their sizes. Rejects with the first failure. */
 export async function bringLayers(
-  image: RemoteImage,
+  image: RemoteLayers,
   chain: readonly string[],
   parts: PullParts,
-): Promise<number> {
+): Promise<number[]> {
   const { layers, report } = parts;
   const { diff_ids } = image.document.rootfs;
   const coming = image.layers.map((layer, index) => begin(layer, chain[index] ?? "", parts));
@@ -74,9 +75,8 @@ export async function bringLayers(
     if (!known) report({ status: "Pull complete", id, progressDetail: {} });
     return size;
   };
-  if (layers.independent)
-    return (await Promise.all(coming.map(unpack))).reduce((sum, size) => sum + size, 0);
-  let size = 0;
-  for (const [index, one] of coming.entries()) size += await unpack(one, index);
-  return size;
+  if (layers.independent) return Promise.all(coming.map(unpack));
+  const sizes: number[] = [];
+  for (const [index, one] of coming.entries()) sizes.push(await unpack(one, index));
+  return sizes;
 }

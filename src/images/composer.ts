@@ -103,7 +103,10 @@ export class Composer {
     const { content, data, holds } = this.parts;
     return holds.during([id, ...layers.chain, ...layers.blobs], async () => {
       await content.put(bytes);
-      data.add({ id, document, size: layers.size, blobs: [id, ...layers.blobs] });
+      // Of layers that have come from elsewhere the whole does not say how large they are.
+      const known = layers.chain.reduce((sum, one) => sum + data.layerSize(one), 0);
+      const size = Math.max(known, layers.size);
+      data.add({ id, document, size, blobs: [id, ...layers.blobs] });
       return id;
     });
   }

@@ -8,10 +8,12 @@ export { Downloads } from "./downloads.ts";
 export type { KeepBlobs } from "./dropped.ts";
 export type { Parcel } from "./exporter.ts";
 export { Holds } from "./holds.ts";
-export type { HistoryEntry, ImageDocument, ImageRecord } from "./model.ts";
+export type { LayerSet, SetLayer } from "./layer-set.ts";
+export { chainIds, type HistoryEntry, type ImageDocument, type ImageRecord } from "./model.ts";
 export type {
   CommitOptions,
   ImageStoreOptions,
+  LayerOrigin,
   LoadedImage,
   LoadOptions,
   OpenRepository,

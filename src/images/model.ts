@@ -69,6 +69,11 @@ export const MADE_MANIFEST = "berth.manifest-made-for-archive";
 export const DOCUMENT_MAX = 8 << 20;
 const LAYERS_MAX = 1000;
 
+/** The digest of a document. */
+export function digestOf(bytes: Uint8Array): string {
+  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+}
+
 /** Parses JSON that must be an object. */
 export function parseObject(bytes: Uint8Array, what: string): Record<string, unknown> {
   let value: unknown;

@@ -3,7 +3,7 @@
  */
 import type { Database } from "bun:sqlite";
 import type { ByteStream } from "../base/compression.ts";
-import type { Credentials, Repository } from "../registry/index.ts";
+import type { BlobDescriptor, Credentials, Repository } from "../registry/index.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import type { Reference } from "../spec/reference.ts";
@@ -61,6 +61,15 @@ export interface TransferOptions {
   readonly platform?: Platform | undefined;
   /** A fetch: what an index has for other platforms comes, too, and is kept beside the image. */
   readonly allPlatforms?: boolean | undefined;
+}
+
+/** Where layers come from. */
+export interface LayerOrigin {
+  /** Of each layer of the stack, the lowest first. */
+  readonly blobs: readonly BlobDescriptor[];
+  readonly blob: Repository["blob"];
+  readonly report: Report;
+  readonly signal: AbortSignal;
 }
 
 /** What a commit says of the new image. */

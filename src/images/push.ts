@@ -25,7 +25,8 @@ export interface PushTarget {
 /** How a layer is compressed. */
 export type Kind = "gzip" | "zstd" | "plain";
 
-interface Layer {
+/** A compressed layer. */
+export interface Layer {
   readonly digest: string;
   readonly size: number;
   readonly kind: Exclude<Kind, "plain">;
@@ -65,7 +66,11 @@ export async function compressed(
   return spooled.digest;
 }
 
-async function layerFor(target: PushTarget, digest: string): Promise<Layer> {
+/** A layer as registries have it: a plain one is compressed. */
+export async function layerFor(
+  target: Pick<PushTarget, "content" | "data">,
+  digest: string,
+): Promise<Layer> {
   const { content } = target;
   const head = new Uint8Array(await Bun.file(content.path(digest)).slice(0, 4).arrayBuffer());
   const kind = kindOf(head);

@@ -28,9 +28,10 @@ import { Exporter, type Parcel } from "./exporter.ts";
 import { Holds } from "./holds.ts";
 import { type ImportOptions, importArchive, remoteArchive } from "./import.ts";
 import { Indexes } from "./indexes.ts";
+import { LayerSets } from "./layer-set.ts";
 import { Layers, wantedLayer } from "./layers.ts";
 import { manifestSummaries } from "./manifest.ts";
-import { chainIds, type ImageRecord } from "./model.ts";
+import { chainIds, digestOf, type ImageRecord } from "./model.ts";
 import { noSuchImage, wholeDigest, wholeTag } from "./names.ts";
 import type {
   CommitOptions,
@@ -47,10 +48,6 @@ import { type ImageUsers, type RemovalStep, type RemovalWish, removeImage } from
 import { blobsBeside, type ImageArchive, imagesMeant, saveImages } from "./save.ts";
 import { ImageUpkeep } from "./upkeep.ts";
 import { checkPlatform, hostPlatform } from "./views.ts";
-
-function digestOf(bytes: Uint8Array): string {
-  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
-}
 
 /** How many blobs are fetched or sent at the same time, as dockerd has it. */
 const DOWNLOADS_MAX = 3;
@@ -72,6 +69,8 @@ export class ImageStore {
   readonly composer: Composer;
   /** Images on their way out of a build. */
   readonly exporter: Exporter;
+  /** Layers that come from registries or go there without an image. */
+  readonly layerSets: LayerSets;
   /** A cache of resolved names, for the start path; emptied by every change. */
   private readonly resolved = new Map<string, ImageRecord>();
 
@@ -79,11 +78,10 @@ export class ImageStore {
     this.content = new ContentStore(options.root);
     this.data = new ImageDatabase(options.db, options.others);
     this.driver = options.driver;
-    const { root, db, driver, keepBlobs: keep = "always" } = options;
+    const { root, db, driver, keepBlobs: keep = "always", layersInUse, cachedLayers } = options;
     const { content, data, holds } = this;
     this.dropped = new DroppedBlobs({ root, db, content, data, driver, holds, keep });
     const { dropped } = this;
-    const { layersInUse, cachedLayers } = options;
     this.upkeep = new ImageUpkeep({
       ...{ data, content, driver, holds, dropped },
       ...{ layersInUse, cachedLayers },
@@ -94,7 +92,12 @@ export class ImageStore {
     this.indexes = new Indexes({ content, data, holds, dropped, isHere });
     this.composer = new Composer({ content, data, layers, holds, isHere });
     this.exporter = new Exporter({ content, data, holds, dropped });
-    this.downloads = new Downloads(this.content, DOWNLOADS_MAX);
+    const downloads = new Downloads(content, DOWNLOADS_MAX);
+    this.downloads = downloads;
+    this.layerSets = new LayerSets({
+      ...{ content, data, holds, dropped, layers, downloads, isHere },
+      open: (...wish) => this.open(...wish),
+    });
   }
 
   /** For whoever keeps blobs of his own in the same store. */
@@ -371,7 +374,8 @@ export class ImageStore {
     return this.resolve(name);
   }
 
-  private open(reference: Reference, actions: "pull" | "pull,push", options: TransferOptions) {
+  /** A repository of a registry. */
+  open(reference: Reference, actions: "pull" | "pull,push", options: TransferOptions): Repository {
     if (this.options.repository === undefined)
       throw fault("unsupported", "no-registry", "this daemon reaches no registries");
     const notice = (status: string) => options.report({ status });
@@ -449,7 +453,7 @@ export class ImageStore {
       const { content, downloads } = this;
       const isHere = (digest: string) => this.isHere(digest);
       const parts = { content, downloads, layers: this.layers, isHere, source, report, signal };
-      const size = await bringLayers(image, chain, parts);
+      const size = (await bringLayers(image, chain, parts)).reduce((sum, one) => sum + one, 0);
       await Promise.all(beside.map((blob) => downloads.fetch(source, blob, report, signal)));
       for (const { bytes } of image.index?.documents ?? []) await content.put(bytes);
       await this.add(image, layers, size, (id) => {

@@ -47,8 +47,10 @@ export function documentOf({
   created,
   history,
   platform,
+  more,
 }: Omit<BuiltImage, "base">) {
   return {
+    ...more,
     ...(author === undefined ? {} : { author }),
     created,
     os: platform.os,
@@ -122,7 +124,10 @@ export class BuildOutputs {
       const created = new Date(epoch === undefined ? Date.now() : epoch * 1000).toISOString();
       const isEmpty = snapshot.chain.length === base.snapshot.chain.length;
       const history: HistoryEntry[] = squashHistory(image, { id, created, isEmpty });
-      await this.squashed(rest, work, [...done, { ...image, created, snapshot, history }]);
+      await this.squashed(rest, work, [
+        ...done,
+        { ...image, created, snapshot, history, more: undefined },
+      ]);
     });
   }
 

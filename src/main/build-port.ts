@@ -24,6 +24,7 @@ import {
   NamedContexts,
   openContext,
   type PerformerDeps,
+  SharedCaches,
   type StepMount,
   type StepRecords,
   type StepRun,
@@ -36,7 +37,9 @@ import type { HostConfig, ImageConfig } from "../spec/engine-api.ts";
 import { type Platform, platformRank, platformText } from "../spec/platform.ts";
 import { parseReference } from "../spec/reference.ts";
 import { ContainerView } from "../storage/index.ts";
+import { CacheWriter, cacheSources } from "./build-caches.ts";
 import { BuildOutputs, checkOutputs, documentOf } from "./build-outputs.ts";
+import { CacheExchange, CacheExchanges } from "./cache-exchange.ts";
 
 /** Where builds keep things. */
 export interface BuildPlaces {
@@ -57,6 +60,16 @@ function baseOf(images: ImageStore, image: ImageRecord): BaseImage {
       ...(document.variant === undefined ? {} : { variant: document.variant }),
     },
     snapshot: images.layersOf(image),
+  };
+}
+
+/** Lines alone: what counts bytes is for a terminal. */
+function lines(report: (text: string) => void) {
+  return (step: object) => {
+    const { status, id, progressDetail } = step as Record<string, unknown>;
+    const counts = Object.keys((progressDetail as object | undefined) ?? {}).length > 0;
+    if (!counts && typeof status === "string")
+      report(id === undefined ? status : `${id}: ${status}`);
   };
 }
 
@@ -91,14 +104,7 @@ class Images implements BuildImages {
     const known = pull ? undefined : await this.here(name, platform);
     if (known !== undefined) return baseOf(this.images, known);
     const credentials = this.credentials(parseReference(name).domain);
-    // Lines alone: what counts bytes is for a terminal.
-    const tell = (step: object) => {
-      const { status, id, progressDetail } = step as Record<string, unknown>;
-      const counts = Object.keys((progressDetail as object | undefined) ?? {}).length > 0;
-      if (!counts && typeof status === "string")
-        report(id === undefined ? status : `${id}: ${status}`);
-    };
-    const options = { credentials, report: tell, signal, platform };
+    const options = { credentials, report: lines(report), signal, platform };
     // What a name means on this host is for this host.
     if (platform !== undefined && platformRank(hostPlatform(), platform) === undefined)
       return baseOf(this.images, await this.images.pullBeside(name, { ...options, platform }));
@@ -113,6 +119,8 @@ class Images implements BuildImages {
 
   addLayer: BuildImages["addLayer"] = (on, tar, use) => this.images.composer.addLayer(on, tar, use);
   has: BuildImages["has"] = (snapshot) => this.images.composer.has(snapshot);
+  bring: BuildImages["bring"] = (snapshot, origin, use) =>
+    this.images.layerSets.bring(snapshot, { ...origin, report: lines(origin.report) }, use);
   during: BuildImages["during"] = (snapshot, work) => this.images.composer.during(snapshot, work);
 
   create(image: Omit<BuiltImage, "base">): Promise<string> {
@@ -218,6 +226,9 @@ function projectOf({ kept, remote, dockerfile, outputs, target }: BuildOptions):
 /** How long what went into a step is remembered; milliseconds. */
 const REMEMBERED = 30 * 24 * 3600_000;
 
+/** What is done with a context. */
+type Act<T> = (deps: PerformerDeps, request: BuildRequest, exchange: CacheExchange) => Promise<T>;
+
 /** Builds of one daemon. */
 export class Builds implements BuildPort {
   /** What builds keep for the next ones. */
@@ -227,6 +238,7 @@ export class Builds implements BuildPort {
   private readonly threads: BuildThreads;
   private readonly trash: Trash;
   private readonly agents = new Agents();
+  private readonly exchanges = new CacheExchanges();
   private tidying = false;
   private readonly underway = new Map<string, Promise<Done>>();
   private readonly going = new Set<Promise<unknown>>();
@@ -291,10 +303,13 @@ export class Builds implements BuildPort {
   /** Builds images, and brings them to where they are wanted. */
   async build(archive: AsyncIterable<Uint8Array>, options: BuildOptions): Promise<BuildResult> {
     checkOutputs(options);
-    return this.underWay(archive, options, async (deps, request) => {
+    return this.underWay(archive, options, async (deps, request, exchange) => {
       const built = await build(deps, request, options.platforms);
-      const { signal } = request;
-      return new BuildOutputs(this.deps, { ...options, signal }).deliver(built);
+      const { signal, shared } = request;
+      const own = { ...options, signal };
+      const result = await new BuildOutputs(this.deps, own).deliver(built);
+      await new CacheWriter(this.deps.images, shared, own, exchange).write(options.cacheTo);
+      return result;
     });
   }
 
@@ -306,7 +321,7 @@ export class Builds implements BuildPort {
   private async underWay<T>(
     archive: AsyncIterable<Uint8Array>,
     options: BuildOptions,
-    act: (deps: PerformerDeps, request: BuildRequest) => Promise<T>,
+    act: Act<T>,
   ): Promise<T> {
     const signal = AbortSignal.any([options.signal, this.ending.signal]);
     const work = this.withContext(archive, { ...options, signal }, act);
@@ -321,7 +336,7 @@ export class Builds implements BuildPort {
   private async withContext<T>(
     archive: AsyncIterable<Uint8Array>,
     options: BuildOptions,
-    act: (deps: PerformerDeps, request: BuildRequest) => Promise<T>,
+    act: Act<T>,
   ): Promise<T> {
     const { kernel, driver, images } = this.deps;
     const { dockerfile, signal: gone } = options;
@@ -351,12 +366,14 @@ export class Builds implements BuildPort {
       agents: this.agents,
       underway: this.underway,
     };
+    const exchange = new CacheExchange(options.report, gone);
+    const shared = this.sharedOf(deps, options, exchange);
     const { target, args, noCache, pull, limits, labels, secrets, signal } = options;
     const request: BuildRequest = {
       ...{ target, args, noCache, pull, limits, labels, secrets, signal },
       platform: options.platforms[0],
       ...{ keepFailed: options.keepFailed, explain: options.explain, allowed: options.allowed },
-      agents: options.agents,
+      ...{ agents: options.agents, noCacheFilter: options.noCacheFilter, shared },
       project: projectOf(options),
       dockerfile: context.dockerfile,
       context: context.tree,
@@ -368,7 +385,9 @@ export class Builds implements BuildPort {
       report: options.report,
     };
     try {
-      return await act(deps, request);
+      return await this.exchanges.during(options.exchange, exchange, () =>
+        act(deps, request, exchange),
+      );
     } finally {
       named.close();
       context.close();
@@ -391,6 +410,24 @@ export class Builds implements BuildPort {
     const places = { parent: this.contexts, kept: this.contextsKept };
     const deps = { ...places, kernel, threads, discard, load, signal };
     return NamedContexts.open(named, parts, deps);
+  }
+
+  exchange: BuildPort["exchange"] = (token) => this.exchanges.of(token);
+
+  private sharedOf(
+    deps: PerformerDeps,
+    options: BuildOptions,
+    exchange: CacheExchange,
+  ): SharedCaches {
+    const { cacheFrom, cacheTo, args, signal, report } = options;
+    return new SharedCaches(deps, {
+      sources: cacheSources(this.deps.images, cacheFrom, options, exchange),
+      exports: cacheTo.length > 0,
+      inline:
+        args.get("BUILDKIT_INLINE_CACHE") === "1" || cacheTo.some(({ type }) => type === "inline"),
+      warn: (text) => report({ kind: "warning", text }),
+      signal,
+    });
   }
 
   /** Keeps the cache small; no build waits for it. */

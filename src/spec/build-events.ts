@@ -1,9 +1,11 @@
 /**
  * What builds tell while they go on.
  */
+import type { CacheEvent } from "./cache-exchange.ts";
 
 /** What happens in a build. A step is known by its number. */
 export type BuildEvent =
+  | CacheEvent
   | {
       readonly kind: "step";
       readonly step: number;

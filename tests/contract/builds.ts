@@ -75,6 +75,10 @@ async function cache(api: Caller): Promise<void> {
   const body = new Uint8Array(tarOf({ Dockerfile: text }));
   await api.call("BuildPrune", { query: { all: true } });
   await api.call("ImageBuild", { query: { t: "cached:1" }, body });
+  await api.call("BuildPrune", { query: { all: true } });
+  const cachefrom = JSON.stringify(["cached:1"]);
+  const taken = await api.call("ImageBuild", { query: { cachefrom }, body });
+  taken.shows("query cachefrom", told(taken).match(/Using cache/g), Array(2).fill("Using cache"));
   const usage = await api.call("SystemDataUsage");
   expect(usage.at("BuildCache")).toHaveLength(2);
   const first = String(usage.at("BuildCache.0.ID"));

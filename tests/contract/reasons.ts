@@ -27,11 +27,6 @@ const kinds: readonly Reason[] = [
     items: ["query pull", /X-Registry-Config/],
     why: "they matter to a registry alone, and no contract test of builds has one",
   },
-  {
-    operations: /^ImageBuild$/,
-    items: ["query cachefrom"],
-    why: "still to come",
-  },
   { operations: /^Session$/, why: "BuildKit's own protocol is still to come" },
   {
     operations: /^DistributionInspect$/,

@@ -2,15 +2,17 @@
  * POST /build: the classic builder's endpoint, with its stream of JSON lines.
  */
 import { fault } from "../../base/errors.ts";
+import { type CacheTo, parseCacheFrom, parseCacheTo } from "../../spec/build-caches.ts";
 import type { BuildEvent } from "../../spec/build-events.ts";
 import { type BuildOutput, isDelivered, parseOutputs } from "../../spec/build-output.ts";
+import { EXCHANGE_TOKEN } from "../../spec/cache-exchange.ts";
 import { parseNamedContexts } from "../../spec/named-contexts.ts";
 import { type Platform, platformText, usualPlatform } from "../../spec/platform.ts";
 import { credentialsByHost } from "../credentials.ts";
 import { type EngineStream, type EngineStreamHandlers, joinStreams } from "../hijack.ts";
 import type { ApiPorts, BuildOptions, BuildResult, Bytes } from "../ports.ts";
 import { boolean, integer, platformOf } from "../request.ts";
-import { type Context, jsonLines, ok, pump, type Route } from "../route.ts";
+import { type Context, jsonLines, noContent, ok, pump, type Route, sendAll } from "../route.ts";
 import { statusOf } from "../status.ts";
 
 /** A query value that is a JSON object of strings. */
@@ -30,6 +32,42 @@ function textMap(query: URLSearchParams, key: string): Map<string, string | null
     if (typeof one !== "string" && one !== null)
       throw fault("invalid", "build-option", `${key}: ${name} is no string`);
   return new Map(entries as [string, string | null][]);
+}
+
+/** A query value that is a JSON list of strings. */
+function textList(query: URLSearchParams, key: string): string[] {
+  const text = query.get(key);
+  if (text === null || text === "") return [];
+  try {
+    const value: unknown = JSON.parse(text) ?? [];
+    if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value;
+  } catch {
+    // Said below.
+  }
+  throw fault("invalid", "build-option", `${key} is no JSON list: ${text.slice(0, 200)}`);
+}
+
+function tokenOf(query: URLSearchParams): string {
+  const token = query.get("berth-exchange") ?? "";
+  if (token === "" || EXCHANGE_TOKEN.test(token)) return token;
+  throw fault("invalid", "build-option", "invalid berth-exchange");
+}
+
+/** A blob of a cache that is offered to a client's directory. */
+async function offered(context: Context, { builds }: ApiPorts): Promise<undefined> {
+  const { query, response } = context;
+  const bytes = builds.exchange(query.get("token") ?? "").offered(query.get("digest") ?? "");
+  response.writeHead(200, { "Content-Type": "application/octet-stream" });
+  return sendAll(context, bytes, (piece) => piece);
+}
+
+/** What a client sends for a build, or has taken of it. */
+async function exchanged({ query, request }: Context, { builds }: ApiPorts) {
+  const exchange = builds.exchange(query.get("token") ?? "");
+  const error = query.get("error") ?? undefined;
+  if (query.has("taken")) exchange.taken(integer(query, "taken", 0), error);
+  else await exchange.give(integer(query, "want", 0), request as unknown as Bytes, error);
+  return noContent;
 }
 
 function present(values: ReadonlyMap<string, string | null>): Map<string, string> {
@@ -114,6 +152,14 @@ function platformsOf(text: string | null): Platform[] {
   return [...new Map(found.map((one) => [platformText(one), one])).values()];
 }
 
+/** What --cache-to asks for. A directory of the client's wants a client that fills it. */
+function cacheToOf(query: URLSearchParams): CacheTo[] {
+  const to = textList(query, "berth-cache-to").map(parseCacheTo);
+  if (to.some(({ type }) => type === "local") && tokenOf(query) === "")
+    throw fault("invalid", "build-cache-option", "type=local needs berth's own command line");
+  return to;
+}
+
 function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "report" | "deliver"> {
   return {
     dockerfile: query.get("dockerfile") ?? "",
@@ -127,6 +173,10 @@ function optionsOf({ query, request, signal }: Context): Omit<BuildOptions, "rep
     platforms: platformsOf(query.get("platform")),
     squash: boolean(query, "squash"),
     noCache: boolean(query, "nocache"),
+    noCacheFilter: (query.get("berth-no-cache-filter") ?? "").split(",").filter(Boolean),
+    cacheFrom: textList(query, "cachefrom").map(parseCacheFrom),
+    cacheTo: cacheToOf(query),
+    exchange: tokenOf(query),
     pull: boolean(query, "pull"),
     explain: boolean(query, "berth-explain"),
     keepFailed: boolean(query, "berth-keep-failed"),
@@ -249,6 +299,8 @@ class ClassicStream extends Lines implements BuildStream {
       case "warning":
         this.text(`[Warning] ${event.text}\n`);
         break;
+      case "cache-wanted":
+      case "cache-offered":
       case "running":
       case "agent":
       case "explained":
@@ -345,5 +397,7 @@ async function joinAgent(context: Context, { builds }: ApiPorts): Promise<undefi
 export const buildRoutes: readonly Route[] = [
   { method: "POST", path: "/build", handle: build },
   { method: "POST", path: "/berth/build-agent", handle: joinAgent },
+  { method: "GET", path: "/berth/build-exchange", handle: offered },
+  { method: "POST", path: "/berth/build-exchange", handle: exchanged },
   { method: "POST", path: "/berth/build-context", handle: compareContext },
 ];

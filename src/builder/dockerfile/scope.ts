@@ -15,6 +15,9 @@ export interface BuildArguments {
   readonly target: string;
 }
 
+/** Arguments of the builder, as BuildKit has them. */
+const BUILDERS: ReadonlySet<string> = new Set(["BUILDKIT_INLINE_CACHE"]);
+
 /** Arguments that may be given without being declared: they change nothing that a build gives. */
 const PROXIES: ReadonlySet<string> = new Set(
   ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"].flatMap((name) => [
@@ -125,6 +128,7 @@ export function unusedArguments(dockerfile: Dockerfile, build: BuildArguments): 
   );
   const predefined = platformArguments(build);
   return [...build.given.keys()].filter(
-    (name) => !declared.has(name) && !PROXIES.has(name) && !predefined.has(name),
+    (name) =>
+      !(declared.has(name) || PROXIES.has(name) || BUILDERS.has(name) || predefined.has(name)),
   );
 }

@@ -8,7 +8,7 @@ import { joinParts } from "../../base/parts.ts";
 import { parseBytes } from "../../base/sizes.ts";
 import { tarEnd } from "../../base/tar-writer.ts";
 import { type ApiClient, ApiError, type ApiResponse, type Query } from "../../client/index.ts";
-import type { BuildLine } from "../../spec/build-events.ts";
+import type { BuildLine, SentBuildEvent } from "../../spec/build-events.ts";
 import type { ContextAnswer } from "../../spec/context-list.ts";
 import type { KeptState } from "../../spec/named-contexts.ts";
 import { BuildAnswer } from "../build-answer.ts";
@@ -25,6 +25,8 @@ import { describeError } from "../failure.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { contextOf } from "../given-context.ts";
 import { humanSize } from "../human.ts";
+import { LocalCaches } from "../local-cache.ts";
+import { lookInto } from "../look-into.ts";
 import { type NamedContext, namedContext, REMOTE } from "../named-contexts.ts";
 import { err, out } from "../output.ts";
 import { SshAgents, sshSource } from "../ssh-agents.ts";
@@ -61,6 +63,10 @@ function secretOf(text: string): [id: string, value: string] {
   return [id, readFileSync(path).toString("base64")];
 }
 
+/** What the API takes as a list. */
+const listed = (items: readonly string[]) =>
+  items.length === 0 ? undefined : JSON.stringify(items);
+
 function queryOf(
   parsed: Parsed,
   outputs: readonly LocalOutput[],
@@ -82,6 +88,9 @@ function queryOf(
     platform: parsed.all("platform").join(",") || undefined,
     outputs: outputs.length === 0 ? undefined : JSON.stringify(outputs.map(({ entry }) => entry)),
     nocache: parsed.on("no-cache") || undefined,
+    "berth-no-cache-filter": parsed.all("no-cache-filter").join(",") || undefined,
+    cachefrom: listed(parsed.all("cache-from")),
+    "berth-cache-to": listed(parsed.all("cache-to")),
     pull: parsed.on("pull") || undefined,
     "berth-allow": parsed.all("allow").join(",") || undefined,
     "berth-ssh":
@@ -149,6 +158,7 @@ async function send(
   parsed: Parsed,
   outputs: readonly LocalOutput[],
   display: BuildDisplay,
+  caches?: LocalCaches,
 ): Promise<ApiResponse> {
   const [where = "."] = parsed.args;
   const { stream, dockerfile, remote, context } = {
@@ -162,7 +172,8 @@ async function send(
       ? {}
       : { "X-Berth-Secrets": Buffer.from(JSON.stringify(secrets)).toString("base64url") }),
   };
-  const query = queryOf(parsed, outputs, dockerfile, remote);
+  const own = queryOf(parsed, outputs, dockerfile, remote);
+  const query = { ...own, "berth-exchange": caches?.exchange };
   const checks = parsed.on("check");
   const given = parsed.all("build-context").map(namedContext);
   // A check looks into no context.
@@ -272,19 +283,19 @@ interface Outcome {
   metadata: Readonly<Record<string, unknown>>;
 }
 
-/** Hears that a build wants to speak with an agent. */
-type OnAgent = (id: string, connection: string) => void;
+/** Takes an event that is not for the display: of an agent, or of caches. */
+type OnEvent = (event: SentBuildEvent) => boolean;
 
 /** Shows what the daemon tells, to the end, and writes the outputs. Throws what the build failed with. */
 async function follow(
   response: ApiResponse,
   display: BuildDisplay,
   outputs: readonly LocalOutput[],
-  onAgent: OnAgent = () => {},
+  onEvent: OnEvent = () => false,
 ): Promise<Outcome> {
   const outcome: Outcome = { id: "", metadata: {} };
   const take = (line: BuildLine) => {
-    if (line.event?.kind === "agent") return onAgent(line.event.id, line.event.connection);
+    if (line.event !== undefined && onEvent(line.event)) return;
     display.take(line);
     if (line.error !== undefined) {
       if (line.errorDetail?.code !== undefined)
@@ -327,24 +338,6 @@ function argumentsOf(parsed: Parsed): Record<string, string> {
   };
 }
 
-/** A shell in the state before the step that failed, which is then forgotten; without a terminal, how to have one. */
-async function lookInto({ client }: Context, image: string | undefined): Promise<void> {
-  if (image === undefined) return;
-  const short = image.replace("sha256:", "").slice(0, 12);
-  const argv = ["run", "--rm", "-it", short];
-  if (!isTerminal(0) || !isTerminal(1)) {
-    err(`The state before this step: berth ${argv.join(" ")} (forget it: berth rmi ${short})\n`);
-    return;
-  }
-  err("A shell in the state before this step; its end ends the build:\n");
-  const shell = Bun.spawn([process.execPath, ...argv], {
-    stdio: ["inherit", "inherit", "inherit"],
-    env: { ...process.env, BERTH_HOST: client.host.url },
-  });
-  await shell.exited;
-  await client.json("DELETE", `/images/${image}`);
-}
-
 /** Prints what is wrong with a Dockerfile; the exit status says whether there is anything. */
 async function checkOnly(context: Context, parsed: Parsed): Promise<number> {
   const progress = progressOf(parsed);
@@ -374,19 +367,28 @@ async function buildOnce(context: Context, parsed: Parsed): Promise<number> {
 
 async function buildWith(agents: SshAgents, context: Context, parsed: Parsed): Promise<number> {
   const outputs = outputsOf(parsed);
+  const caches = new LocalCaches(
+    context.client,
+    ...([parsed.all("cache-from"), parsed.all("cache-to")] as const),
+  );
   // What an earlier build has left there must not be taken for this one's.
   if (parsed.text("iidfile") !== "") rmSync(parsed.text("iidfile"), { force: true });
   const display = displayOf(progressOf(parsed), parsed.on("quiet"));
   const lint = () => err(warningSummary(display.steps.lint, context.name));
   const isShown = !parsed.on("quiet") && !["quiet", "rawjson"].includes(progressOf(parsed));
-  const join: OnAgent = (id, connection) =>
-    void context.client
+  const onEvent: OnEvent = (event) => {
+    if (event.kind !== "agent") return caches.take(event);
+    const { id, connection } = event;
+    context.client
       .hijack("/berth/build-agent", { query: { connection } })
       .then((stream) => agents.serve(id, stream))
       .catch(() => {});
+    return true;
+  };
   try {
-    const answer = await send(context, parsed, outputs, display);
-    const outcome = await follow(answer, display, outputs, join);
+    const answer = await send(context, parsed, outputs, display, caches);
+    const outcome = await follow(answer, display, outputs, onEvent);
+    await caches.settled();
     const places = outputs.flatMap(({ destination }) => destination?.path || []);
     display.built(outcome.id, parsed.all("tag"), places);
     display.close();
@@ -463,6 +465,18 @@ export const command: Command = {
       "stringArray",
       'Additional build contexts (e.g., "name=path", "name=docker-image://image")',
     ),
+    flag(
+      "cache-from",
+      "",
+      "stringArray",
+      'External cache sources (e.g., "user/app:cache", "type=registry,ref=user/app:cache", "type=local,src=path/to/dir")',
+    ),
+    flag(
+      "cache-to",
+      "",
+      "stringArray",
+      'Cache export destinations (e.g., "type=inline", "type=registry,ref=user/app:cache,mode=max", "type=local,dest=path/to/dir")',
+    ),
     flag("cgroup-parent", "", "string", 'Set the parent cgroup for the "RUN" instructions'),
     flag("check", "", "bool", "Check the Dockerfile, and build nothing"),
     flag("cpu-period", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) period"),
@@ -502,6 +516,7 @@ export const command: Command = {
       'Set the networking mode for the "RUN" instructions during build',
     ),
     flag("no-cache", "", "bool", "Do not use cache when building the image"),
+    flag("no-cache-filter", "", "stringArray", "Do not cache specified stages"),
     flag("output", "o", "stringArray", 'Output destination (format: "type=local,dest=path")'),
     flag("platform", "", "list", "Set target platform for build"),
     flag(
