@@ -270,6 +270,9 @@ export const routes: readonly Route[] = [
   ...spellings("volume rm, volume remove", "Remove one or more volumes", async () => ({
     command: (await import("./commands/volume.ts")).commands.remove,
   })),
+  ...spellings("volume update", "Update a volume (cluster volumes only)", async () => ({
+    command: (await import("./commands/volume.ts")).commands.update,
+  })),
   ...spellings("volume export", "Write what a volume holds to a tar archive", async () => ({
     command: (await import("./commands/volume.ts")).commands.exporting,
   })),

@@ -128,11 +128,11 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
 /** A volume as the API shows it. */
 export function volumeOf(record: VolumeDetails): Volume {
   return {
-    Name: record.name,
-    Driver: record.driver,
-    Mountpoint: record.mountpoint,
     ...(record.created === 0 ? {} : { CreatedAt: new Date(record.created).toISOString() }),
+    Driver: record.driver,
     Labels: { ...record.labels },
+    Mountpoint: record.mountpoint,
+    Name: record.name,
     Options: { ...record.options },
     Scope: record.scope,
     ...(record.status ? { Status: record.status as NonNullable<Volume["Status"]> } : {}),

@@ -286,3 +286,33 @@ test("a plugin that refuses, is none, or is not there, is told in its own words"
     for (const kind of ["spec", "json"]) rmSync(`${SPECS}/${driver}.${kind}`, { force: true });
   }
 });
+
+test("the commands for volumes say what docker's say", async () => {
+  await docker("volume", "create", "--label", "a=b", "said");
+  await docker("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "options");
+  for (const line of [
+    "ls",
+    "ls -q --format json",
+    "ls --format raw",
+    "ls --cluster",
+    "ls --filter foo",
+    "ls --filter foo=bar",
+    "ls --filter dangling=maybe",
+    "ls --filter label=a=b --format {{.Name}}:{{.Labels}}:{{.Mountpoint}}",
+    "inspect said options",
+    "inspect nosuch",
+    "create --name one other",
+    "create --label =x one",
+    "create x",
+    "update said",
+    "update nosuch",
+    "prune -f --filter foo=bar",
+  ]) {
+    const args = ["volume", ...line.split(" ")];
+    const theirs = await daemon.docker(...args);
+    const ours = await daemon.berth(...args);
+    const plain = (text: string) => text.replaceAll("docker", "berth");
+    expect({ ...ours, err: plain(ours.err) }, line).toEqual({ ...theirs, err: plain(theirs.err) });
+  }
+  await docker("volume", "rm", "said", "options");
+});

@@ -1,11 +1,11 @@
 /**
- * `berth volume create`, `ls`, `rm`, `export`, `import`, `snapshot`, `clone`.
+ * `berth volume create`, `ls`, `rm`, `update`, `export`, `import`, `snapshot`, `clone`.
  */
 import type { Volume } from "../../spec/engine-api.ts";
 import { checkArchivePath, writeArchive } from "../archive-output.ts";
 import { type Command, type Context, forEachName } from "../command.ts";
 import { encodeFilters } from "../filters.ts";
-import { flag, type Parsed } from "../flags.ts";
+import { flag, type Parsed, UsageError } from "../flags.ts";
 import { out } from "../output.ts";
 import { checkReadable, inputFrom } from "../streams.ts";
 import { writeList } from "../table.ts";
@@ -19,6 +19,17 @@ function pairs(values: readonly string[]): Record<string, string> {
   );
 }
 
+/** Labels, in Docker's words for one without a name. */
+function labelsOf(parsed: Parsed): Record<string, string> {
+  const given = parsed.all("label");
+  const nameless = given.find((label) => label === "" || label.startsWith("="));
+  if (nameless !== undefined)
+    throw new UsageError(
+      `invalid argument ${JSON.stringify(nameless)} for "--label" flag: invalid label '${nameless}': empty name`,
+    );
+  return pairs(given);
+}
+
 const create: Command = {
   usage: "[OPTIONS] [VOLUME]",
   short: "Create a volume",
@@ -30,10 +41,15 @@ const create: Command = {
     flag("name", "", "string", ""),
   ],
   async run({ client }, parsed) {
+    const Labels = labelsOf(parsed);
+    if (parsed.args.length > 0 && parsed.text("name") !== "")
+      throw new Error(
+        "conflicting options: cannot specify a volume-name through both --name and as a positional arg",
+      );
     const body = {
       Name: parsed.args[0] ?? parsed.text("name"),
       Driver: parsed.text("driver", "local"),
-      Labels: pairs(parsed.all("label")),
+      Labels,
       DriverOpts: pairs(parsed.all("opt")),
     };
     out(`${(await client.json<Volume>("POST", "/volumes/create", { body })).Name}\n`);
@@ -46,7 +62,13 @@ const list: Command = {
   short: "List volumes",
   args: [0, 0],
   flags: [
-    flag("filter", "f", "list", "Provide filter values"),
+    flag(
+      "cluster",
+      "",
+      "bool",
+      "Display only cluster volumes, and use cluster volume list formatting",
+    ),
+    flag("filter", "f", "filter", "Provide filter values"),
     flag("format", "", "string", "Format output using a custom template"),
     flag("quiet", "q", "bool", "Only display volume names"),
   ],
@@ -54,33 +76,46 @@ const list: Command = {
     const { Volumes } = await client.json<{ Volumes: Volume[] }>("GET", "/volumes", {
       query: { filters: encodeFilters(parsed.all("filter")) },
     });
-    if (parsed.on("quiet")) for (const volume of Volumes) out(`${volume.Name}\n`);
+    const [quiet, cluster] = [parsed.on("quiet"), parsed.on("cluster")];
+    const format = parsed.text("format");
+    if (quiet && (format === "" || format === "table") && !cluster)
+      for (const volume of Volumes) out(`${volume.Name}\n`);
     else {
-      const rows = Volumes.map(({ Driver, Mountpoint, Name, Scope, ...volume }) => ({
-        // What volumes of a swarm have.
-        Availability: "N/A",
-        Driver,
-        Group: "N/A",
-        // What takes room is counted by `system df`.
-        Links: "N/A",
-        Mountpoint,
-        Name,
-        Scope,
-        Size: "N/A",
-        Status: "N/A",
-        Labels: Object.entries(volume.Labels)
-          .map(([key, value]) => `${key}=${value}`)
-          .join(","),
-        Label: (name: string) => volume.Labels[name] ?? "",
-      }));
+      // A swarm's volumes are those of a swarm, and here is none.
+      const rows = (cluster ? [] : Volumes).map(
+        ({ Driver, Mountpoint, Name, Scope, ...volume }) => ({
+          // What volumes of a swarm have.
+          Availability: "N/A",
+          Driver,
+          Group: "N/A",
+          // What takes room is counted by `system df`.
+          Links: "N/A",
+          Mountpoint,
+          Name,
+          Scope,
+          Size: "N/A",
+          Status: "N/A",
+          Labels: Object.entries(volume.Labels)
+            .map(([key, value]) => `${key}=${value}`)
+            .join(","),
+          Label: (name: string) => volume.Labels[name] ?? "",
+        }),
+      );
       const headings = {
         Driver: "DRIVER",
         Name: "VOLUME NAME",
         Scope: "SCOPE",
         Mountpoint: "MOUNTPOINT",
         Labels: "LABELS",
+        Group: "GROUP",
+        Availability: "AVAILABILITY",
+        Status: "STATUS",
       };
-      writeList(rows, { format: parsed.text("format"), table: "{{.Driver}}\t{{.Name}}", headings });
+      const table = cluster
+        ? "{{.Name}}\t{{.Group}}\t{{.Driver}}\t{{.Availability}}\t{{.Status}}"
+        : "{{.Driver}}\t{{.Name}}";
+      const raw = quiet ? "name: {{.Name}}" : "name: {{.Name}}\ndriver: {{.Driver}}\n";
+      writeList(rows, { format: format === "raw" ? raw : format, table, headings });
     }
     return 0;
   },
@@ -102,6 +137,26 @@ const remove: Command = {
       },
       client,
     ),
+};
+
+const update: Command = {
+  usage: "[OPTIONS] [VOLUME]",
+  short: "Update a volume (cluster volumes only)",
+  args: [1, 1],
+  flags: [
+    flag("availability", "", "string", 'Cluster Volume availability ("active", "pause", "drain")'),
+  ],
+  async run({ client }, parsed) {
+    const name = encodeURIComponent(parsed.args[0] ?? "");
+    const volume = await client.json<Volume>("GET", `/volumes/${name}`);
+    if (!volume.ClusterVolume) throw new Error("can only update cluster volumes");
+    const query = { version: String(volume.ClusterVolume.Version?.Index ?? 0) };
+    await client.json("PUT", `/volumes/${name}`, {
+      query,
+      body: { Spec: volume.ClusterVolume.Spec },
+    });
+    return 0;
+  },
 };
 
 const exporting: Command = {
@@ -126,6 +181,7 @@ const importing: Command = {
   async run({ client }, parsed) {
     const [name, source = "-"] = parsed.args;
     checkReadable(source);
+    labelsOf(parsed);
     const query = { label: parsed.all("label") };
     const request = { query, stream: inputFrom(source) };
     out(`${(await client.json<Volume>("POST", `${own(name)}/import`, request)).Name}\n`);
@@ -163,10 +219,10 @@ function own(name = ""): string {
 
 async function copy({ client }: Context, parsed: Parsed, Snapshot: boolean): Promise<number> {
   const [from, Name = ""] = parsed.args;
-  const body = { Name, Snapshot, Labels: pairs(parsed.all("label")) };
+  const body = { Name, Snapshot, Labels: labelsOf(parsed) };
   out(`${(await client.json<Volume>("POST", `${own(from)}/copy`, { body })).Name}\n`);
   return 0;
 }
 
 /** The commands by what follows `volume`. */
-export const commands = { create, list, remove, exporting, importing, snapshot, clone };
+export const commands = { create, list, remove, update, exporting, importing, snapshot, clone };
