@@ -183,6 +183,8 @@ export interface ContainerRecord {
   endpoint?: EndpointRecord | undefined;
   /** Its ends on other networks, present as long. */
   moreEndpoints?: readonly EndpointRecord[] | undefined;
+  /** A network that the running container is about to be on, or not to be on any more: what there is of that goes if it comes to nothing. */
+  settling?: string | undefined;
   /** What its shim understands (SHIM_VERSION), from its start on; undefined: 1. */
   shimVersion?: number;
   /** A change of the ports of the running container has begun, and perhaps not been finished. */

@@ -1,8 +1,9 @@
 /**
  * Connecting containers to networks and disconnecting them, whether they run or not.
  *
- * The record is written before an interface is made and after one has gone, so that whatever a daemon leaves that dies in
- * between has an address that nobody else gets while the container runs.
+ * Of a container that runs the record says first which network is about to change, and has the addresses of a new interface before
+ * there is one. A daemon that dies before it has told anybody leaves that to the next: what was to be connected is disconnected
+ * again, what was to be disconnected goes altogether, and no address is ever given to two.
  */
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
@@ -88,24 +89,57 @@ async function connectRunning(
   attachment: AttachmentRecord,
 ): Promise<void> {
   const { record } = container;
+  const bridge = bridgeOf(deps.networks, attachment);
   await inNamespace(deps, container, async (netns) => {
-    const bridge = bridgeOf(deps.networks, attachment);
-    if (endpointsOf(record).length === 0)
-      await deps.networks.redirectResolver(netns).catch(() => {});
     const wish = { ...attachment, leads: false };
-    const endpoint = await bridge.connect(netns, wish);
+    const endpoint = bridge.reserve(wish);
     try {
-      deps.database.insist({
-        ...record,
-        moreEndpoints: [...(record.moreEndpoints ?? []), endpoint],
-      });
-      await leadAnew(deps, record, [...endpointsOf(record), endpoint], netns);
+      record.settling = attachment.network;
+      record.moreEndpoints = [...(record.moreEndpoints ?? []), endpoint];
+      deps.database.insist(record);
+      // Where it has been on a network before there is one already.
+      await deps.networks.redirectResolver(netns).catch(() => {});
+      await bridge.wire(netns, endpoint, wish);
+      await leadAnew(deps, record, endpointsOf(record), netns);
     } catch (error) {
-      await takeInterface(deps.networks, netns, endpoint).catch(() => {});
-      bridge.release(endpoint);
+      await parted(deps, record, endpoint, netns);
       throw error;
     }
   });
+}
+
+/** Takes an endpoint's interface and addresses away; what it led to and published another does now. */
+async function parted(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  endpoint: EndpointRecord,
+  netns: Handle,
+): Promise<void> {
+  await takeInterface(deps.networks, netns, endpoint);
+  // Whoever has ended meanwhile has given everything back already.
+  if (endpointOn(record, endpoint.network ?? "")?.endpointId !== endpoint.endpointId) return;
+  const rest = endpointsOf(record).filter(({ endpointId }) => endpointId !== endpoint.endpointId);
+  await leadAnew(deps, record, rest, netns);
+  deps.networks.bridge(endpoint.network ?? "")?.release(endpoint);
+}
+
+/** Finishes what a daemon has left in the middle of connecting or disconnecting. */
+export async function finishSettling(deps: EngineDeps, container: Container): Promise<void> {
+  const { record } = container;
+  const { settling } = record;
+  if (settling === undefined) return;
+  const endpoint = endpointOn(record, settling);
+  if (endpoint !== undefined)
+    await inNamespace(deps, container, (netns) => parted(deps, record, endpoint, netns));
+  forgetSettling(record);
+}
+
+/** The network that was about to change is none of the container's. */
+export function forgetSettling(record: ContainerRecord): void {
+  const { settling } = record;
+  if (settling === undefined) return;
+  record.attachments = attachmentsOf(record).filter(({ network }) => network !== settling);
+  record.settling = undefined;
 }
 
 /** Connects a container to a network. Throws Faults in Docker's words; nothing has changed then. */
@@ -126,13 +160,15 @@ export function connectContainer(
         "network-connected",
         `endpoint with name ${record.name} already exists in network ${attachment.name}`,
       );
-    const before = { ...record };
+    const before = record.attachments;
     record.attachments = [...others, attachment];
     try {
       if (container.running) await connectRunning(deps, container, attachment);
+      record.settling = undefined;
       deps.database.insist(record);
     } catch (error) {
-      record.attachments = before.attachments;
+      Object.assign(record, { attachments: before, settling: undefined });
+      deps.database.save(record);
       throw error;
     }
     if (!container.running) return;
@@ -161,21 +197,6 @@ function attachmentNamed(
   );
 }
 
-async function disconnectRunning(
-  deps: EngineDeps,
-  container: Container,
-  endpoint: EndpointRecord,
-): Promise<void> {
-  const { record } = container;
-  await inNamespace(deps, container, async (netns) => {
-    await takeInterface(deps.networks, netns, endpoint);
-    const rest = endpointsOf(record).filter((one) => one !== endpoint);
-    await leadAnew(deps, record, rest, netns);
-    deps.database.save(record);
-    deps.networks.bridge(endpoint.network ?? "")?.release(endpoint);
-  });
-}
-
 /** Disconnects a container from a network. Throws Faults in Docker's words. */
 export function disconnectContainer(
   deps: EngineDeps,
@@ -193,18 +214,21 @@ export function disconnectContainer(
       );
     const attachment = attachmentNamed(deps, record, reference);
     const endpoint = endpointOn(record, attachment.network);
-    const attachments = attachmentsOf(record);
-    record.attachments = attachments.filter((one) => one !== attachment);
-    try {
-      if (container.running && endpoint !== undefined)
-        await disconnectRunning(deps, container, endpoint);
+    if (container.running && endpoint !== undefined) {
+      record.settling = attachment.network;
       deps.database.insist(record);
-    } catch (error) {
-      if (endpoint === undefined || endpointsOf(record).includes(endpoint))
-        record.attachments = attachments;
-      if (!force) throw error;
-      log.warn("disconnect by force", { id: record.id, error: messageOf(error) });
+      try {
+        await inNamespace(deps, container, (netns) => parted(deps, record, endpoint, netns));
+      } catch (error) {
+        record.settling = undefined;
+        deps.database.save(record);
+        if (!force) throw error;
+        log.warn("disconnect by force", { id: record.id, error: messageOf(error) });
+      }
     }
+    record.attachments = attachmentsOf(record).filter((one) => one !== attachment);
+    record.settling = undefined;
+    deps.database.insist(record);
     deps.names.changed();
     if (!container.running) return;
     tellHosts(deps, container);

@@ -20,6 +20,7 @@ import {
 import { type ExitRecord, readExitRecord } from "./exit-record.ts";
 import { watchFrozen } from "./frozen.ts";
 import { chainsOf, volumesOf } from "./mounts.ts";
+import { finishSettling, forgetSettling } from "./network-connect.ts";
 import { endpointsOf } from "./networking.ts";
 import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
 import { policyHolds } from "./restarts.ts";
@@ -62,6 +63,7 @@ async function takeOver(deps: EngineDeps, container: Container): Promise<boolean
       if (!container.running) markStarted(record);
       record.state.pid = shim.pid;
       if (record.changing) await finishChange(deps, record, shim);
+      await finishSettling(deps, container);
       agreeWithFreezer(deps, container);
       deps.database.save(record);
       if (record.state.status === "running") deps.health.begin(container, false);
@@ -105,6 +107,7 @@ async function settle(deps: EngineDeps, container: Container): Promise<void> {
   const { record } = container;
   const directory = runDirectory(deps.settings, record.id);
   deps.cgroups.kill(cgroupPath(deps.settings, record));
+  forgetSettling(record);
   const recorded = readExitRecord(directory);
   if (endIsKnown(record, recorded)) {
     await releaseResources(deps, container);

@@ -106,8 +106,12 @@ function openNetworks(
   live: ReturnType<typeof liveEndpoints>,
 ): Promise<Networks> {
   const { bip, mtu, warmNetworks: warm, addressPools: pools } = options;
-  const bridgeNamed = options.bridge !== undefined;
-  return Networks.open(kernel, { bridge, bridgeNamed, bip, mtu, warm, pools }, store, live);
+  const own = {
+    bridge,
+    bridgeNamed: options.bridge !== undefined,
+    seed: daemonId(options.dataRoot),
+  };
+  return Networks.open(kernel, { ...own, bip, mtu, warm, pools }, store, live);
 }
 
 async function construct(

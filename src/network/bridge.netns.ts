@@ -25,7 +25,7 @@ let neighbour: Handle;
 
 const options = {
   ...{ bridge: "berth0", bridgeNamed: false, bip: "172.30.0.1/24" as string | undefined },
-  ...{ mtu: 1500, warm: 2, pools: defaultPools },
+  ...{ mtu: 1500, warm: 2, pools: defaultPools, seed: "test" },
 };
 const store = new NetworkStore(openDatabase(`${dir}/networks.db`, "NORMAL"));
 
@@ -141,7 +141,7 @@ test("a published port answers at every address of the host, to the container it
   expect(ask(endpoint.netns, HOST, port)).toBe("172.30.0.1");
   await letGo(endpoint);
   expect(askInVain(neighbour, HOST, port)).toBe("");
-  expect(run(0, "nft", "list", "map", "ip", "berth0", "published-any")).not.toContain("elements");
+  expect(run(0, "nft", "list", "map", "inet", "berth0", "published-any")).not.toContain("elements");
 });
 
 test("a port published on 127.0.0.1 is the host's alone (GHSA-x4rx-4gw3-53p4)", async () => {
@@ -292,5 +292,84 @@ test("a subnet that a route of the host has is refused by name, and removal leav
   expect(second.defaultBridge.cidr).toBe("172.17.0.0/16");
   await second.close(true);
   expect(run(0, "ip", "-br", "link")).not.toContain("berth1");
-  expect(run(0, "nft", "list", "tables")).toBe("table ip berth0\n");
+  expect(run(0, "nft", "list", "tables")).toBe("table inet berth0\n");
+});
+
+/** A container on a network of a user's. */
+async function joinNetwork(network: string): Promise<Endpoint> {
+  const end = { network, name: "users", interface: "eth0", leads: true };
+  const made = await attach(networks, { name: "guest", ends: [end], ports: [] });
+  if (made.endpoint === undefined) throw new Error("no endpoint");
+  return { ...made, endpoint: made.endpoint };
+}
+
+test("two networks are apart, by either family, and their containers meet the world as the host", async () => {
+  const left = await networks.create({ Name: "left", EnableIPv6: true });
+  const right = await networks.create({ Name: "right", EnableIPv6: true });
+  const [one, two, three] = [
+    await joinNetwork(left.id),
+    await joinNetwork(left.id),
+    await joinNetwork(right.id),
+  ];
+  const ping = (to: string | undefined) =>
+    run(one.netns, "busybox", "ping", "-c1", "-W1", to ?? "").includes(" 0% packet loss");
+  expect(ping(two.endpoint.address)).toBe(true);
+  expect(ping(two.endpoint.address6)).toBe(true);
+  expect(ping(three.endpoint.address)).toBe(false);
+  expect(ping(three.endpoint.address6)).toBe(false);
+  await serve(neighbour, 82);
+  expect(ask(one.netns, NEIGHBOUR, 82)).toBe(HOST);
+  // By IPv6, too, the neighbour knows the host alone.
+  run(0, "ip", "address", "add", "2001:db8::1/64", "dev", "outside", "nodad");
+  run(neighbour, "ip", "address", "add", "2001:db8::2/64", "dev", "eth0", "nodad");
+  expect(ping("2001:db8::2")).toBe(true);
+  run(neighbour, "ip", "route", "add", "fd00::/8", "via", "2001:db8::1");
+  const back = run(neighbour, "busybox", "ping", "-c1", "-W1", one.endpoint.address6 ?? "");
+  expect(back).toContain("100% packet loss");
+  for (const endpoint of [one, two, three]) await letGo(endpoint);
+  for (const { id } of [left, right]) await networks.remove(id, () => {});
+  expect(run(0, "ip", "-br", "link")).not.toContain("br-");
+  expect(run(0, "nft", "list", "table", "inet", "berth0")).not.toContain("br-");
+});
+
+test("of a network that was being made, or removed, when the daemon died, nothing is left", async () => {
+  const half = await networks.create({ Name: "half" });
+  store.setReady(half.id, false);
+  const whole = await networks.create({ Name: "whole" });
+  await networks.close(false);
+  networks = await Networks.open(kernel, options, store, []);
+  expect(networks.all().map(({ name }) => name)).toEqual(["whole"]);
+  const links = run(0, "ip", "-br", "link");
+  expect(links).not.toContain(half.bridge);
+  expect(links).toContain(whole.bridge);
+  await networks.remove(whole.id, () => {});
+});
+
+test("a network that somebody is on cannot be removed, whatever is recorded", async () => {
+  const record = await networks.create({ Name: "busy" });
+  const endpoint = await joinNetwork(record.id);
+  const outcome = await networks.remove(record.id, () => {}).catch((error: Error) => error.message);
+  expect(String(outcome)).toContain("has active endpoints");
+  await letGo(endpoint);
+  await networks.remove(record.id, () => {});
+});
+
+test("a bridge of somebody else's is neither taken nor removed", async () => {
+  run(0, "ip", "link", "add", "theirs", "type", "bridge");
+  const record = await networks.create({
+    Name: "guest",
+    Options: { "com.docker.network.bridge.name": "theirs" },
+  });
+  await networks.remove(record.id, () => {});
+  expect(run(0, "ip", "-br", "link")).toContain("theirs");
+  // What berth has made is known by its mark; what has come to bear the name since is not berth's.
+  const own = await networks.create({
+    Name: "own",
+    Options: { "com.docker.network.bridge.name": "mine" },
+  });
+  run(0, "ip", "link", "delete", "mine");
+  run(0, "ip", "link", "add", "mine", "type", "bridge");
+  await networks.remove(own.id, () => {});
+  expect(run(0, "ip", "-br", "link")).toContain("mine");
+  for (const name of ["mine", "theirs"]) run(0, "ip", "link", "delete", name);
 });

@@ -98,6 +98,14 @@ export interface EndWish {
   readonly leads: boolean;
 }
 
+/** What is done beside the interface. */
+export interface WiringOptions {
+  /** For the namespace's own firewall. */
+  readonly netfilter?: readonly NetlinkRequest[];
+  /** The namespace is new, and its loopback down. */
+  readonly fresh?: boolean;
+}
+
 function hex(bytes: number): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(bytes))).toString("hex");
 }
@@ -135,7 +143,8 @@ export class Bridge {
   /** What the firewall has to know. */
   get rules(): NetworkRules {
     const { bridge, internal, icc, masquerade, sourceAddress } = this.plan;
-    return { bridge, subnet: this.cidr, internal, icc, masquerade, sourceAddress };
+    const subnet6 = this.plan.ipv6 && formatSubnet(this.plan.ipv6.subnet);
+    return { bridge, subnet: this.cidr, subnet6, internal, icc, masquerade, sourceAddress };
   }
 
   /** The interface, if it is there. */
@@ -173,7 +182,7 @@ export class Bridge {
   }
 
   private async make(existing: Link | undefined): Promise<void> {
-    const { bridge, ipv4, ipv6, mtu, alias } = this.plan;
+    const { bridge, ipv4, ipv6, alias } = this.plan;
     if (existing !== undefined) await this.channel.send(0, [deleteLink(existing.index)]);
     await this.channel.send(0, [newBridge(bridge, macOf(ipv4.gateway))]);
     const made = await Bridge.find(this.channel, bridge);
@@ -183,9 +192,10 @@ export class Bridge {
       setAlias(made.index, alias),
       newAddress(made.index, ipv4.gateway, ipv4.subnet.prefix),
     ]);
-    if (ipv6 !== undefined)
-      await this.channel.send(0, [newAddress(made.index, ipv6.gateway, ipv6.subnet.prefix)]);
-    log.debug("bridge", { bridge, mtu });
+    if (ipv6 === undefined) return;
+    const { kernel } = this.channel;
+    await kernel.sysctl(0, `net/ipv6/conf/${bridge}/disable_ipv6`, "0");
+    await this.channel.send(0, [newAddress(made.index, ipv6.gateway, ipv6.subnet.prefix)]);
   }
 
   /** Somebody else's bridge gets the gateway's address if it has it not; nothing else of it is changed. */
@@ -240,7 +250,7 @@ export class Bridge {
   }
 
   /** Takes addresses: those that are asked for, or free ones. Throws Faults in Docker's words; nothing is taken then. */
-  private reserve({ address, address6 }: EndWish): { address: string; address6?: string } {
+  private addressesFor({ address, address6 }: EndWish): { address: string; address6?: string } {
     const four = take(this.pool, address);
     if (this.pool6 === undefined) return { address: four };
     try {
@@ -251,22 +261,45 @@ export class Bridge {
     }
   }
 
-  /**
-   * Gives a namespace an end on this network. Throws Faults in Docker's words; nothing is left then. In a new namespace the kernel
-   * numbers interfaces one after the other, so that all can be said at once; `index`: the next number there.
-   */
+  /** An endpoint with its addresses, of which there is no interface yet. Throws Faults in Docker's words; nothing is taken then. */
+  reserve(wish: EndWish): EndpointRecord {
+    return this.recordOf(this.addressesFor(wish), wish);
+  }
+
+  /** Gives a namespace an end on this network. Throws Faults in Docker's words; nothing is left then. */
   async connect(
     netns: Handle,
     wish: EndWish,
     index?: number,
-    more: { readonly netfilter?: readonly NetlinkRequest[]; readonly fresh?: boolean } = {},
+    more: WiringOptions = {},
   ): Promise<EndpointRecord> {
-    const record = this.recordOf(this.reserve(wish), wish);
-    const name = `veth${hex(4).slice(0, 7)}`;
+    const record = this.reserve(wish);
     try {
-      const settings = this.sysctls(netns, record);
-      const inside = (at: number) => this.channel.send(netns, this.inside(record, wish, at, more));
-      const outside = this.channel.send(0, this.outside(netns, name, record, index ?? 0));
+      await this.wire(netns, record, wish, index, more);
+      return record;
+    } catch (error) {
+      this.release(record);
+      throw error;
+    }
+  }
+
+  /**
+   * Makes the interface of an endpoint; nothing is left of one that cannot be. In a new namespace the kernel numbers interfaces
+   * one after the other, so that all can be said at once; `index`: the next number there.
+   */
+  async wire(
+    netns: Handle,
+    record: EndpointRecord,
+    wish: EndWish,
+    index?: number,
+    more: WiringOptions = {},
+  ): Promise<void> {
+    const name = `veth${hex(4).slice(0, 7)}`;
+    const settings = this.sysctls(netns, record);
+    const inside = (at: number) =>
+      this.channel.send(netns, this.inside(record, wish, at, more.fresh === true));
+    const outside = this.channel.send(0, this.outside(netns, name, record, index ?? 0));
+    try {
       await Promise.all([
         ...settings,
         outside,
@@ -275,11 +308,9 @@ export class Bridge {
           : inside(index),
         more.netfilter && this.channel.send(netns, more.netfilter, NETLINK_NETFILTER),
       ]);
-      return record;
     } catch (error) {
-      // What has been made of it goes with its other end; in a namespace that lives on nobody else would take it away.
+      // In a namespace that lives on nobody else would take it away.
       await this.channel.send(0, [deleteLinkNamed(name)]).catch(() => {});
-      this.release(record);
       throw error;
     }
   }
@@ -337,7 +368,7 @@ export class Bridge {
     record: EndpointRecord,
     { leads, linkLocal = [] }: EndWish,
     index: number,
-    { fresh }: { readonly fresh?: boolean },
+    fresh: boolean,
   ): NetlinkRequest[] {
     const { address, prefix, address6, prefix6 = 64, gateway, gateway6 } = record;
     return [

@@ -260,15 +260,13 @@ export function networkRecord(id: string, input: NetworkInput, host: CreationHos
   if (driver !== "bridge") throw fault("not-found", "plugin", `plugin "${driver}" not found`);
   if (input.EnableIPv4 === false)
     throw fault("unsupported", "ipv6-only", "networks without IPv4 are not supported yet");
-  if (input.EnableIPv6 === true)
-    throw fault("unsupported", "ipv6-network", "networks with IPv6 are not supported yet");
   const options = bridgeOptions(Options, input.Internal === true);
   return {
     id,
     name: Name,
     created: new Date().toISOString(),
     driver,
-    ipv6: false,
+    ipv6: input.EnableIPv6 === true,
     internal: input.Internal === true,
     attachable: input.Attachable === true,
     options: Options,

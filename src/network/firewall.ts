@@ -28,6 +28,8 @@ export interface NetworkRules {
   readonly bridge: string;
   /** "172.18.0.0/24". */
   readonly subnet: string;
+  /** "fd00::/64". */
+  readonly subnet6?: string | undefined;
   /** Nothing goes in or out, but to and from the host itself. */
   readonly internal: boolean;
   /** Its containers reach each other. */
@@ -53,14 +55,17 @@ interface Parts {
 }
 
 function partsOf(network: NetworkRules): Parts {
-  const { bridge, subnet, internal, icc, masquerade, sourceAddress } = network;
+  const { bridge, subnet, subnet6, internal, icc, masquerade, sourceAddress } = network;
   const own = icc ? [`iifname "${bridge}" accept`] : [];
   const into = internal
     ? [...own, "drop"]
     : ["ct state established,related accept", ...own, "ct status dnat accept", "drop"];
-  const source = sourceAddress === undefined ? "masquerade" : `snat to ${sourceAddress}`;
+  const ways =
+    sourceAddress === undefined
+      ? ["masquerade"]
+      : [`meta nfproto ipv4 snat ip to ${sourceAddress}`, "masquerade"];
   const leaving = [
-    ...(masquerade && !internal ? [`oifname != "${bridge}" ${source}`] : []),
+    ...(masquerade && !internal ? ways.map((way) => `oifname != "${bridge}" ${way}`) : []),
     // A container that calls a published port of its own network is to hear from whom it has called.
     `oifname "${bridge}" ct status dnat masquerade`,
   ];
@@ -73,6 +78,9 @@ function partsOf(network: NetworkRules): Parts {
       ["bridges", `"${bridge}"`],
       ["into", `"${bridge}" : jump into-${bridge}`],
       ["leaving", `${subnet} : jump leaving-${bridge}`],
+      ...(subnet6 === undefined
+        ? []
+        : [["leaving6", `${subnet6} : jump leaving-${bridge}`] as const]),
       ...(internal ? [["internal", `"${bridge}"`] as const] : []),
     ],
   };
@@ -83,10 +91,10 @@ export function additions(table: string, network: NetworkRules): string {
   const { chains, elements } = partsOf(network);
   return [
     ...chains.flatMap(([name, rules]) => [
-      `add chain ip ${table} ${name}`,
-      ...rules.map((rule) => `add rule ip ${table} ${name} ${rule}`),
+      `add chain inet ${table} ${name}`,
+      ...rules.map((rule) => `add rule inet ${table} ${name} ${rule}`),
     ]),
-    ...elements.map(([set, element]) => `add element ip ${table} ${set} { ${element} }`),
+    ...elements.map(([set, element]) => `add element inet ${table} ${set} { ${element} }`),
     "",
   ].join("\n");
 }
@@ -96,14 +104,24 @@ export function removals(table: string, network: NetworkRules): string {
   const { chains, elements } = partsOf(network);
   return [
     ...elements.map(
-      ([set, element]) => `delete element ip ${table} ${set} { ${element.replace(/ : .*/, "")} }`,
+      ([set, element]) => `delete element inet ${table} ${set} { ${element.replace(/ : .*/, "")} }`,
     ),
     ...chains.flatMap(([name]) => [
-      `flush chain ip ${table} ${name}`,
-      `delete chain ip ${table} ${name}`,
+      `flush chain inet ${table} ${name}`,
+      `delete chain inet ${table} ${name}`,
     ]),
     "",
   ].join("\n");
+}
+
+/** Earlier versions had one for IPv4 alone. */
+function withoutOldTable(table: string): string {
+  return `table ip ${table} {}\ndelete table ip ${table}`;
+}
+
+/** What takes the whole table away. */
+export function tableRemoval(table: string): string {
+  return `${withoutOldTable(table)}\ntable inet ${table} {}\ndelete table inet ${table}\n`;
 }
 
 /** The whole table. `ports` are those of containers that run already. */
@@ -125,20 +143,21 @@ export function ruleset(
     .map(([name, rules]) => `  chain ${name} {\n    ${rules.join("\n    ")}\n  }`);
   const any = ports.filter((port) => port.hostAddress === "0.0.0.0");
   const bound = ports.filter((port) => port.hostAddress !== "0.0.0.0");
-  return `
-table ip ${table} {}
-delete table ip ${table}
-table ip ${table} {
+  return `${withoutOldTable(table)}
+table inet ${table} {}
+delete table inet ${table}
+table inet ${table} {
   map published-any { type inet_proto . inet_service : ipv4_addr . inet_service; ${list(any.map(elementText))} }
   map published-bound { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; ${list(bound.map(elementText))} }
   set bridges { type ifname; ${of("bridges")} }
   set internal { type ifname; ${of("internal")} }
   map into { type ifname : verdict; ${of("into")} }
   map leaving { type ipv4_addr : verdict; flags interval; ${of("leaving")} }
+  map leaving6 { type ipv6_addr : verdict; flags interval; ${of("leaving6")} }
 ${chains.join("\n")}
   chain translate {
     dnat ip to meta l4proto . ip daddr . th dport map @published-bound
-    dnat ip to meta l4proto . th dport map @published-any
+    meta nfproto ipv4 dnat ip to meta l4proto . th dport map @published-any
   }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
@@ -147,12 +166,13 @@ ${chains.join("\n")}
   }
   chain output {
     type nat hook output priority -100; policy accept;
-    fib daddr type local jump translate
+    meta nfproto ipv4 fib daddr type local jump translate
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     oifname @bridges ip saddr 127.0.0.0/8 masquerade
     ip saddr vmap @leaving
+    ip6 saddr vmap @leaving6
   }
   chain spoofed {
     type filter hook prerouting priority raw; policy accept;
@@ -187,7 +207,7 @@ const NFT_MSG_NEWSETELEM = 12;
 const NFT_MSG_DELSETELEM = 14;
 const NFNL_MSG_BATCH_BEGIN = 16;
 const NFNL_MSG_BATCH_END = 17;
-const NFPROTO_IPV4 = 2;
+const NFPROTO_INET = 1;
 
 function batchMark(type: number): NetlinkRequest {
   return {
@@ -220,7 +240,7 @@ function elementRequest(
   ];
   const data = [...ipv4Bytes(address), ...portBytes(port.containerPort)];
   const body = new MessageBuilder()
-    .raw(Uint8Array.of(NFPROTO_IPV4, 0, 0, 0))
+    .raw(Uint8Array.of(NFPROTO_INET, 0, 0, 0))
     .text(1, table)
     .text(2, any ? "published-any" : "published-bound")
     .nest(3 | NLA_F_NESTED, (list) =>

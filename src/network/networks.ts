@@ -15,7 +15,7 @@ import {
   networkRecord,
   type TakenSubnet,
 } from "./creation.ts";
-import { additions, removals, ruleset, runNft } from "./firewall.ts";
+import { additions, removals, ruleset, runNft, tableRemoval } from "./firewall.ts";
 import { bridgeOptions } from "./options.ts";
 import { Publisher } from "./publish.ts";
 import type { NetworkRecord } from "./record.ts";
@@ -31,7 +31,7 @@ import {
   setUp,
 } from "./rtnetlink.ts";
 import type { NetworkStore } from "./store.ts";
-import { defaultBridgePools, freeSubnet, type SubnetPool } from "./subnets.ts";
+import { defaultBridgePools, freeSubnet, localPool, type SubnetPool } from "./subnets.ts";
 import { Stock } from "./warm.ts";
 
 /** How networks are set up. */
@@ -45,6 +45,8 @@ export interface NetworksOptions {
   readonly mtu: number;
   /** Namespaces to hold ready. */
   readonly warm: number;
+  /** What no other daemon has: its networks' IPv6 addresses follow from that. */
+  readonly seed: string;
   /** Where users' networks get their subnets. */
   readonly pools: readonly SubnetPool[];
 }
@@ -264,7 +266,7 @@ export class Networks {
     const address = first === undefined ? "" : `${first.address}/${first.prefix}`;
     return {
       pools: this.options.pools,
-      pools6: [],
+      pools6: [localPool(this.options.seed)],
       taken: await this.taken(),
       existing: link && { address },
     };
@@ -378,7 +380,7 @@ export class Networks {
       await bridge
         .down()
         .catch((error) => log.warn("remove a bridge", { error: messageOf(error) }));
-    await runNft(`table ip ${this.table} {}\ndelete table ip ${this.table}\n`).catch(() => {});
+    await runNft(tableRemoval(this.table)).catch(() => {});
   }
 }
 

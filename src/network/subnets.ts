@@ -31,6 +31,13 @@ export const defaultPools: readonly SubnetPool[] = [
   pool("192.168.0.0/16", 24),
 ];
 
+/** Where networks get their IPv6 subnets: 65,536 of a prefix that nobody else is likely to have (RFC 4193). */
+export function localPool(seed: string): SubnetPool {
+  const digest = new Bun.CryptoHasher("sha256").update(seed).digest("hex");
+  const [a, b, c] = [digest.slice(0, 2), digest.slice(2, 6), digest.slice(6, 10)];
+  return pool(`fd${a}:${b}:${c}::/48`, 64);
+}
+
 /** "base=10.10.0.0/16,size=24" (--default-address-pool). Throws a Fault "invalid" in Docker's words. */
 export function parsePool(text: string): SubnetPool {
   const bad = (why: string) =>

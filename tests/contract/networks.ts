@@ -21,6 +21,7 @@ async function fields(api: Caller): Promise<void> {
     Ingress: false,
     ConfigOnly: false,
     EnableIPv4: true,
+    EnableIPv6: true,
     IPAM: {
       Driver: "default",
       Config: [
@@ -30,6 +31,7 @@ async function fields(api: Caller): Promise<void> {
           Gateway: "10.201.0.9",
           AuxiliaryAddresses: { router: "10.201.5.1" },
         },
+        { Subnet: "fd00:201::/64", Gateway: "fd00:201::9" },
       ],
       Options: { some: "thing" },
     },
@@ -107,12 +109,16 @@ async function lists(api: Caller): Promise<void> {
 }
 
 async function connections(api: Caller): Promise<void> {
-  const Config = [{ Subnet: "10.203.0.0/24" }];
-  const network = await make(api, { Name: "contract-side", IPAM: { Config } });
+  const Config = [{ Subnet: "10.203.0.0/24" }, { Subnet: "fd00:203::/64" }];
+  const network = await make(api, { Name: "contract-side", EnableIPv6: true, IPAM: { Config } });
   const other = await create(api, sleeper, "contract-other");
   const id = await start(api, sleeper, "contract-main");
   const EndpointConfig = {
-    IPAMConfig: { IPv4Address: "10.203.0.50", LinkLocalIPs: ["169.254.7.7"] },
+    IPAMConfig: {
+      IPv4Address: "10.203.0.50",
+      IPv6Address: "fd00:203::50",
+      LinkLocalIPs: ["169.254.7.7"],
+    },
     Aliases: ["side"],
     Links: ["contract-other:behind"],
     MacAddress: "02:42:0a:cb:00:99",
@@ -136,7 +142,9 @@ async function connections(api: Caller): Promise<void> {
     );
   expect(at.DNSNames).toEqual(["contract-main", "side", id.slice(0, 12)]);
   const seen = await api.call("NetworkInspect", { path });
-  expect(seen.at(`Containers.${id}`)).toMatchObject({ IPv4Address: "10.203.0.50/24" });
+  expect(seen.at(`Containers.${id}`)).toMatchObject({
+    ...{ IPv4Address: "10.203.0.50/24", IPv6Address: "fd00:203::50/64" },
+  });
   const listed = await api.call("ContainerList", {
     query: { filters: { network: ["contract-side"] } },
   });
@@ -170,11 +178,15 @@ async function connections(api: Caller): Promise<void> {
 
 /** Networks of a container from its first moment. */
 async function created(api: Caller): Promise<void> {
-  const Config = [{ Subnet: "10.204.0.0/24" }];
-  const network = await make(api, { Name: "contract-first", IPAM: { Config } });
+  const Config = [{ Subnet: "10.204.0.0/24" }, { Subnet: "fd00:204::/64" }];
+  const network = await make(api, { Name: "contract-first", EnableIPv6: true, IPAM: { Config } });
   const linked = await create(api, sleeper, "contract-linked");
   const settings = {
-    IPAMConfig: { IPv4Address: "10.204.0.77", LinkLocalIPs: ["169.254.8.8"] },
+    IPAMConfig: {
+      IPv4Address: "10.204.0.77",
+      IPv6Address: "fd00:204::77",
+      LinkLocalIPs: ["169.254.8.8"],
+    },
     Aliases: ["first"],
     Links: ["contract-linked:behind"],
     MacAddress: "02:42:0a:cc:00:77",
@@ -201,6 +213,11 @@ async function created(api: Caller): Promise<void> {
   ] as const)
     made.shows(`body NetworkingConfig.EndpointsConfig{}.${field}`, seen[field], settings[field]);
   expect(seen.IPAddress).toBe("10.204.0.77");
+  expect(seen.GlobalIPv6Address).toBe("fd00:204::77");
+  const rows = await api.call("ContainerList", { query: { filters: { id: [id] } } });
+  expect(rows.at("0.NetworkSettings.Networks.contract-first.IPAMConfig")).toEqual(
+    settings.IPAMConfig,
+  );
   for (const one of [id, linked]) await remove(api, one);
   await api.call("NetworkDelete", { path: { id: network } });
 }

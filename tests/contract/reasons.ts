@@ -86,11 +86,6 @@ const everywhere: readonly Reason[] = [
     why: "hosts without a weighing I/O scheduler, or without real-time groups, do not take it",
   },
   {
-    operations: /^(Container|Network|SystemDataUsage)/,
-    items: [/IPAMConfig\.IPv6Address$/, /body EnableIPv6$/],
-    why: "IPv6 in networks is still to come",
-  },
-  {
     operations: /^(ContainerCreate|NetworkConnect)$/,
     items: [
       /(EndpointsConfig\{\}|EndpointConfig)\.(NetworkID|EndpointID|Gateway|IPAddress|IPPrefixLen|DNSNames|IPv6Gateway|GlobalIPv6)/,

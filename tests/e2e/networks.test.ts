@@ -331,3 +331,77 @@ test("its life is told as events", async () => {
     ["create", "connect", "disconnect", "destroy"].map((action) => `${action} told bridge`),
   );
 });
+
+test("a network with IPv6 has a prefix of its own, names of both families, and is as far apart as others", async () => {
+  const { out } = await daemon.docker("network", "create", "--ipv6", "six");
+  const [, six] = JSON.parse(
+    await done("network", "inspect", "-f", "{{json .IPAM.Config}}", out.trim()),
+  );
+  expect(six.Subnet).toMatch(/^fd[0-9a-f]{2}:[0-9a-f]+:[0-9a-f]+::\/64$/);
+  await done("network", "create", "--ipv6", "--subnet", "fd00:215::/64", "other6");
+  await sleeper("alpha", "--network", "six");
+  await sleeper("omega", "--network", "six", "--network", "name=other6,ip6=fd00:215::77");
+  const six6 = await daemon.inspect("omega", "{{.NetworkSettings.Networks.six.GlobalIPv6Address}}");
+  expect(await inside("alpha", "nslookup -type=aaaa omega 127.0.0.11")).toContain(
+    `Address: ${six6}`,
+  );
+  expect((await daemon.berth("exec", "alpha", "ping", "-6", "-c1", "-W2", "omega")).status).toBe(0);
+  expect(await reaches("alpha", "fd00:215::77")).toBe(false);
+  await done("rm", "-f", "alpha", "omega");
+  for (const name of ["six", "other6"]) await done("network", "rm", name);
+});
+
+/** Random numbers that a failure can be repeated with. */
+function dice(seed: number): (sides: number) => number {
+  let state = seed;
+  return (sides) => {
+    state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+    return (state >>> 8) % sides;
+  };
+}
+
+test("after random connects, disconnects, kills, starts and deaths of the daemon every address is one container's", async () => {
+  const seed = Number(process.env.BERTH_SEED ?? Date.now() % 100_000);
+  console.log(`networks: BERTH_SEED=${seed}`);
+  const roll = dice(seed);
+  const networks = Array.from({ length: 5 }, (_, i) => `churn${i}`);
+  const names = Array.from({ length: 5 }, (_, i) => `box${i}`);
+  for (const name of networks) await done("network", "create", name);
+  for (const name of names) await sleeper(name, "--network", networks[roll(5)] ?? "");
+  const acts: readonly ((name: string, network: string) => Promise<unknown>)[] = [
+    (name, network) => daemon.berth("network", "connect", network, name),
+    (name, network) => daemon.docker("network", "disconnect", network, name),
+    (name, network) => daemon.berth("network", "disconnect", network, name),
+    (name) => daemon.berth("kill", name),
+    (name) => daemon.berth("start", name),
+    (name) => daemon.berth("start", name),
+  ];
+  for (let round = 0; round < 8; round++) {
+    const many = Array.from({ length: 6 }, () =>
+      acts[roll(acts.length)]?.(names[roll(5)] ?? "", networks[roll(5)] ?? ""),
+    );
+    if (round % 4 === 3) {
+      await daemon.kill();
+      await Promise.all(many);
+      await daemon.start();
+    } else await Promise.all(many);
+  }
+  for (const name of names) await daemon.berth("start", name);
+  const seen = new Map<string, string>();
+  for (const name of names) {
+    if ((await daemon.inspect(name, "{{.State.Running}}")) !== "true") continue;
+    const shown: Record<string, { IPAddress: string }> = JSON.parse(
+      await daemon.inspect(name, "{{json .NetworkSettings.Networks}}"),
+    );
+    const interfaces = await inside(name, "ip -o -4 addr show scope global");
+    const real = [...interfaces.matchAll(/inet ([\d.]+)\//g)].map(([, one = ""]) => one);
+    const told = Object.values(shown).map(({ IPAddress }) => IPAddress);
+    expect(real.toSorted(), name).toEqual(told.toSorted());
+    for (const one of real) {
+      expect(seen.get(one), one).toBeUndefined();
+      seen.set(one, name);
+    }
+  }
+  await done("rm", "-f", ...names);
+  expect(await done("network", "prune", "-f")).toContain("churn0");
+}, 120_000);
