@@ -100,8 +100,9 @@ async function* checkOrphans(parts: DiskParts): AsyncGenerator<Problem> {
 }
 
 async function* checkVolumes({ volumes }: DiskParts): AsyncGenerator<Problem> {
-  for (const { name, mountpoint } of volumes.list())
-    if (!existsSync(mountpoint))
+  // What a plugin has is the plugin's to check.
+  for (const { name, driver, mountpoint } of volumes.list())
+    if (driver === "local" && !existsSync(mountpoint))
       yield {
         code: "volume-missing",
         subject: name,

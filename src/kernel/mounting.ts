@@ -1,7 +1,6 @@
 /**
  * Mounts on the host, each by a process of its own: a server that does not answer holds up nobody else.
  */
-import { messageOf } from "../base/errors.ts";
 import { kernelError } from "./client.ts";
 
 /** How a mount is to be, as mount_setattr(2) takes it. */
@@ -25,6 +24,10 @@ export interface HostMounts {
   unmount(target: string): Promise<void>;
 }
 
+/** A server that says nothing for so long is given up; ETIMEDOUT. */
+const PATIENCE_MS = 120_000;
+const ETIMEDOUT = 110;
+
 /** By berth-helper. */
 export function hostMounts(helperPath: string): HostMounts {
   async function call(args: readonly string[], input: string): Promise<void> {
@@ -34,12 +37,15 @@ export function hostMounts(helperPath: string): HostMounts {
       stderr: "pipe",
       env: {},
       cwd: "/",
+      timeout: PATIENCE_MS,
+      killSignal: "SIGKILL",
     });
     const [said, status] = await Promise.all([child.stderr.text(), child.exited]);
     if (status === 0) return;
     const [, errno, detail = ""] = /^(\d+) (.*)$/m.exec(said) ?? [];
+    if (child.signalCode === "SIGKILL") throw kernelError(ETIMEDOUT, "");
     throw errno === undefined
-      ? new Error(messageOf(said.trim() || `berth-helper ${args[0]}: status ${status}`))
+      ? new Error(said.trim() || `berth-helper ${args[0]}: status ${status}`)
       : kernelError(Number(errno), detail.trim());
   }
   return {

@@ -223,6 +223,8 @@ test("a volume of a plugin is made, mounted for each container, shown and remove
     await docker("volume", "inspect", "far", "--format", "{{.Driver}} {{.Scope}} {{.Status}}"),
   ).toBe(`${name} global map[Options:map[size:3]]`);
   expect(await daemon.inspect("one", "{{range .Mounts}}{{.Driver}}{{end}}")).toBe(name);
+  expect((await daemon.berth("system", "df", "-v")).out).toMatch(/^far +1 +N\/A$/m);
+  expect((await daemon.berth("system", "check")).out).not.toContain("far");
   plugin.volumes.set("strange", {});
   expect(await docker("volume", "ls", "-q", "-f", `driver=${name}`)).toBe("far\nstrange");
   plugin.volumes.delete("strange");

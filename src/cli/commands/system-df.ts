@@ -168,7 +168,7 @@ function volumeRows(volumes: readonly Volume[]): Row[] {
       .map(([key, value]) => `${key}=${value}`)
       .join(","),
     Links: String(UsageData?.RefCount ?? 0),
-    Size: size(UsageData?.Size ?? 0),
+    Size: UsageData?.Size === -1 ? "N/A" : size(UsageData?.Size ?? 0),
     ...{ Availability: "N/A", Group: "N/A", Status: "N/A" },
   }));
 }
