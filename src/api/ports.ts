@@ -178,6 +178,13 @@ export interface ExchangePort {
 
 /** Builds. */
 export interface BuildPort {
+  /**
+   * Hands out a directory of RUN --mount=type=cache as an archive; no build uses it meanwhile. Rejects with Faults before that
+   * has begun.
+   */
+  exportMount(name: string, use: (archive: Bytes) => Promise<void>): Promise<void>;
+  /** Makes such a directory of an archive, in the place of the one before; gives its id. */
+  importMount(name: string, archive: Bytes, signal: AbortSignal): Promise<string>;
   /** What the build with this token exchanges with its client. */
   exchange(token: string): ExchangePort;
   /** Builds images from an archive of their context. */

@@ -12,6 +12,7 @@ import type { ApiPorts } from "./ports.ts";
 import { jsonBody, readBody } from "./request.ts";
 import type { Context, Reply, Route } from "./route.ts";
 import { buildRoutes } from "./routes/build.ts";
+import { buildMountRoutes } from "./routes/build-mounts.ts";
 import { containerRoutes } from "./routes/containers.ts";
 import { diskRoutes } from "./routes/disk.ts";
 import { imageRoutes } from "./routes/images.ts";
@@ -178,6 +179,7 @@ export class ApiServer {
       ...networkRoutes,
       ...swarmRoutes,
       ...buildRoutes,
+      ...buildMountRoutes,
       ...laterRoutes,
       ...diskRoutes,
       ...registryRoutes,

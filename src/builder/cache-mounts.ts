@@ -14,6 +14,7 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
+import { fault } from "../base/errors.ts";
 import type { RunMount } from "./dockerfile/run-mounts.ts";
 
 type CacheMount = Extract<RunMount, { type: "cache" }>;
@@ -44,6 +45,8 @@ export interface KeptMount {
 }
 
 const NAME = /^[0-9a-f]{32}(-\d+)?$/;
+const NAME_MAX = 4096;
+const OWN = /^[0-9a-f]{32}(-\d+)?(\.id)?$/;
 
 function hashOf(text: string): string {
   return new Bun.CryptoHasher("sha256").update(text).digest("hex").slice(0, 32);
@@ -61,7 +64,11 @@ export class CacheMounts {
   constructor(
     private readonly directory: string,
     private readonly discard: (path: string) => void,
-  ) {}
+  ) {
+    // What a daemon that was killed was just filling.
+    if (!existsSync(directory)) return;
+    for (const name of readdirSync(directory)) if (!OWN.test(name)) discard(`${directory}/${name}`);
+  }
 
   /** Waits for its turn where a cache is for one at a time; makes the directory when it is not there. */
   async take(mount: CacheMount, base?: CacheBase): Promise<TakenMount> {
@@ -79,6 +86,8 @@ export class CacheMounts {
       else this.users.delete(path);
     };
     try {
+      // Whoever takes it out or puts it in has it alone.
+      while (this.filling.has(path)) await this.filling.get(path)?.catch(() => {});
       if (base === undefined) this.make(path, mount);
       else await this.filled(path, base);
       this.note(path, mount.id);
@@ -154,6 +163,74 @@ export class CacheMounts {
           name: named ? readFileSync(known, "utf8") : id,
         };
       });
+  }
+
+  /** The one that RUN calls so, or whose id begins so. Throws a Fault "not-found", and "invalid" where several are meant. */
+  private meant(name: string): KeptMount {
+    const all = this.all();
+    const named = all.filter((one) => one.name === name);
+    const found = named.length > 0 ? named : all.filter(({ id }) => name && id.startsWith(name));
+    const [one, another] = found;
+    if (another !== undefined)
+      throw fault(
+        "invalid",
+        "cache-mount-ambiguous",
+        `several directories are called ${name}: ${found.map(({ id }) => id).join(", ")}`,
+      );
+    if (one !== undefined) return one;
+    throw fault("not-found", "no-such-cache-mount", `no such cache mount: ${name}`);
+  }
+
+  /** Has one alone while the work goes on. Rejects with a Fault "conflict" while a build uses it. */
+  private async alone<T>(path: string, work: () => Promise<T>): Promise<T> {
+    if (this.users.has(path) || this.turns.has(path) || this.filling.has(path))
+      throw fault("conflict", "cache-mount-use", "a build uses this cache mount just now");
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.users.set(path, 1);
+    this.turns.set(path, promise);
+    // Builds that share it wait, too.
+    this.filling.set(path, promise);
+    try {
+      return await work();
+    } finally {
+      const left = (this.users.get(path) ?? 1) - 1;
+      if (left > 0) this.users.set(path, left);
+      else this.users.delete(path);
+      if (this.turns.get(path) === promise) this.turns.delete(path);
+      this.filling.delete(path);
+      resolve();
+    }
+  }
+
+  /** Hands out the directory of one, that no build changes meanwhile. Rejects with Faults. */
+  export<T>(name: string, use: (mount: KeptMount) => Promise<T>): Promise<T> {
+    const mount = this.meant(name);
+    return this.alone(mount.path, () => use(mount));
+  }
+
+  /** Puts another directory in the place of one, or makes one that RUN will call so; `fill` fills it. Gives its id. */
+  async import(name: string, fill: (directory: string) => Promise<void>): Promise<string> {
+    if (name === "" || name.length > NAME_MAX || name.includes("\0"))
+      throw fault("invalid", "cache-mount-name", "invalid name of a cache mount");
+    const known = this.all().find((one) => one.id === name || one.name === name);
+    const { path, name: called } = known === undefined ? this.placeOf(name) : this.meant(name);
+    const fresh = `${this.directory}/${crypto.randomUUID()}.import`;
+    mkdirSync(fresh, { recursive: true, mode: 0o755 });
+    try {
+      await fill(fresh);
+      await this.alone(path, async () => {
+        if (existsSync(path)) this.discard(path);
+        renameSync(fresh, path);
+        this.note(path, called);
+      });
+    } finally {
+      if (existsSync(fresh)) this.discard(fresh);
+    }
+    return path.slice(path.lastIndexOf("/") + 1);
+  }
+
+  private placeOf(name: string): { readonly path: string; readonly name: string } {
+    return { path: `${this.directory}/${hashOf(name)}`, name };
   }
 
   /** Takes one away with all that is in it; says whether it did: not while somebody uses it. */

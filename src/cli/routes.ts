@@ -211,6 +211,12 @@ export const routes: readonly Route[] = [
   ...spellings("network prune", "Remove all unused networks", async () => ({
     command: (await import("./commands/prune.ts")).commands.network,
   })),
+  ...spellings("builder export", "Write a cache mount to a tar archive", async () => ({
+    command: (await import("./commands/builder-mounts.ts")).commands.exporting,
+  })),
+  ...spellings("builder import", "Make a cache mount of a tar archive", async () => ({
+    command: (await import("./commands/builder-mounts.ts")).commands.importing,
+  })),
   ...spellings("builder prune", "Remove build cache", async () => ({
     command: (await import("./commands/prune.ts")).commands.builder,
   })),

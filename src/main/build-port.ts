@@ -40,6 +40,7 @@ import { ContainerView } from "../storage/index.ts";
 import { CacheWriter, cacheSources } from "./build-caches.ts";
 import { BuildOutputs, checkOutputs, documentOf } from "./build-outputs.ts";
 import { CacheExchange, CacheExchanges } from "./cache-exchange.ts";
+import { exportCacheMount, importCacheMount } from "./cache-mount-copies.ts";
 
 /** Where builds keep things. */
 export interface BuildPlaces {
@@ -410,6 +411,17 @@ export class Builds implements BuildPort {
     const places = { parent: this.contexts, kept: this.contextsKept };
     const deps = { ...places, kernel, threads, discard, load, signal };
     return NamedContexts.open(named, parts, deps);
+  }
+
+  exportMount: BuildPort["exportMount"] = (name, use) =>
+    exportCacheMount(this.mountCopies(), name, use);
+
+  importMount: BuildPort["importMount"] = (name, archive, signal) =>
+    importCacheMount(this.mountCopies(), name, archive, signal);
+
+  private mountCopies() {
+    const { kernel, driver } = this.deps;
+    return { mounts: this.kept.mounts, threads: this.threads, driver, kernel };
   }
 
   exchange: BuildPort["exchange"] = (token) => this.exchanges.of(token);

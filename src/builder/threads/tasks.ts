@@ -45,9 +45,18 @@ async function* until(signal: AbortSignal, source: ByteStream): ByteStream {
   }
 }
 
-/** Unpacks an archive, plain or compressed, into a directory; everything is root's, unless owners are to be kept. */
+/** How an archive is unpacked. */
+interface Unpacking {
+  readonly directory: string;
+  /** Those of the archive; otherwise everything is root's. */
+  readonly keepOwners?: boolean;
+  /** The directory becomes what the archive says of its root. */
+  readonly takeRoot?: boolean;
+}
+
+/** Unpacks an archive, plain or compressed, into a directory. */
 async function unpack(
-  { directory, keepOwners = false }: { readonly directory: string; readonly keepOwners?: boolean },
+  { directory, keepOwners = false, takeRoot = false }: Unpacking,
   { body, kernel, signal }: TaskContext,
 ): Promise<void> {
   const root = openRoot(directory);
@@ -55,7 +64,7 @@ async function unpack(
   try {
     const reader = new TarReader(until(signal, await decompress(body)));
     const owner = keepOwners ? undefined : { uid: 0, gid: 0 };
-    const options = { whiteouts: "keep", owner } as const;
+    const options = { whiteouts: "keep", owner, takeRoot } as const;
     await new Extractor(tree, kernel, options).extract(reader);
     await reader.drain();
   } finally {
