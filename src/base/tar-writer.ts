@@ -1,6 +1,7 @@
 /**
  * Writing tar archives: ustar headers, and pax records for what those cannot say (POSIX.1-2001).
  */
+import { bytesOfName } from "./names.ts";
 import type { TarEntry, TarType } from "./tar.ts";
 
 const BLOCK = 512;
@@ -31,7 +32,9 @@ function block(
     const shown = value < 0 || value > most ? 0 : Math.floor(value);
     out.write(shown.toString(8).padStart(width - 1, "0"), at, width, "latin1");
   };
-  out.write(fields.path, 0, 100);
+  const put = (text: string, at: number, most: number) =>
+    out.set(bytesOfName(text).subarray(0, most), at);
+  put(fields.path, 0, 100);
   octal(100, 8, fields.mode);
   octal(108, 8, fields.uid);
   octal(116, 8, fields.gid);
@@ -39,7 +42,7 @@ function block(
   octal(136, 12, fields.mtime);
   out.write("        ", 148, "latin1");
   out.write(fields.flag, 156, 1, "latin1");
-  out.write(fields.linkPath, 157, 100);
+  put(fields.linkPath, 157, 100);
   out.write("ustar\u000000", 257, "latin1");
   octal(329, 8, fields.major);
   octal(337, 8, fields.minor);
@@ -64,7 +67,7 @@ function fits(text: string, most: number): boolean {
 
 function paxOf(entry: TarEntry, exactTimes: boolean): Uint8Array {
   const records: Uint8Array[] = [];
-  const put = (key: string, value: string) => records.push(paxRecord(key, encoder.encode(value)));
+  const put = (key: string, value: string) => records.push(paxRecord(key, bytesOfName(value)));
   if (!fits(entry.path, 100)) put("path", entry.path);
   if (!fits(entry.linkPath, 100)) put("linkpath", entry.linkPath);
   if (entry.size > LARGE_MAX) put("size", String(entry.size));

@@ -3,6 +3,7 @@
  */
 import type { ByteStream } from "./compression.ts";
 import { fault } from "./errors.ts";
+import { nameOfBytes } from "./names.ts";
 import { checkRuns, runsIn, runsOf, type SparseRun } from "./tar-sparse.ts";
 
 /** What an entry is. */
@@ -54,7 +55,7 @@ function damaged(what: string): Error {
 
 function text(block: Uint8Array, at: number, length: number): string {
   const end = block.subarray(at, at + length).indexOf(0);
-  return decoder.decode(block.subarray(at, at + (end < 0 ? length : end)));
+  return nameOfBytes(block.subarray(at, at + (end < 0 ? length : end)));
 }
 
 /** A number in octal, or in GNU's base 256 when the first bit is set. */
@@ -161,7 +162,7 @@ export class TarReader {
   ): TarEntry {
     const own = (key: string) => {
       const value = pax.get(key);
-      return value === undefined ? undefined : decoder.decode(value);
+      return value === undefined ? undefined : nameOfBytes(value);
     };
     const prefix =
       text(block, 257, 6).startsWith("ustar") && block[262] === 0 ? text(block, 345, 155) : "";

@@ -1,10 +1,10 @@
 /**
  * Encodes and decodes the records that wire.ts describes. Pure; both directions refuse what does not fit.
  */
+import { bytesOfName } from "../base/names.ts";
 import type { FieldType, NamedRecord, RecordKind } from "./wire.ts";
 
 const HEADER = 8;
-const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 type Family = Readonly<Record<string, RecordKind>>;
@@ -79,7 +79,7 @@ class Writer {
 
   str(value: string): void {
     if (value.includes("\0")) throw new RangeError("a NUL byte inside a string");
-    this.bytes(encoder.encode(value));
+    this.bytes(bytesOfName(value));
     this.buffer[this.reserve(1)] = 0;
   }
 

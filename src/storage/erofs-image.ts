@@ -3,8 +3,10 @@
  * directories at the end, so that nothing but names is kept in memory. The format is the kernel's
  * (Documentation/filesystems/erofs.rst), without compression.
  */
+
 import { ftruncateSync, writeSync } from "node:fs";
 import { fault } from "../base/errors.ts";
+import { bytesOfName } from "../base/names.ts";
 
 const BLOCK = 4096;
 /** Blocks have numbers of 32 bits. */
@@ -124,7 +126,7 @@ function inodeBytes(
 /** Entries in blocks: in each the fixed parts first, then the names. Sorted by bytes, since the kernel searches by halves. */
 function directoryBytes(entries: readonly DirectoryEntry[]): Uint8Array {
   const sorted = entries
-    .map((entry) => ({ ...entry, bytes: Buffer.from(entry.name) }))
+    .map((entry) => ({ ...entry, bytes: bytesOfName(entry.name) }))
     .sort((a, b) => Buffer.compare(a.bytes, b.bytes));
   const blocks: Uint8Array[] = [];
   for (let from = 0; from < sorted.length; ) {
@@ -199,7 +201,7 @@ export class ErofsWriter {
 
   /** A symbolic link. */
   link(about: Attributes, target: string): number {
-    return this.small(about, encoder.encode(target));
+    return this.small(about, bytesOfName(target));
   }
 
   /** A device or fifo. */

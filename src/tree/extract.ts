@@ -17,6 +17,7 @@ import {
   writeSync,
 } from "node:fs";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
+import { bytesOfName, systemPath } from "../base/names.ts";
 import type { TarEntry, TarReader } from "../base/tar.ts";
 import { components, TargetTree } from "./target.ts";
 import { type Privileged, pathForOthers, pathIn, placeIn } from "./walk.ts";
@@ -151,7 +152,7 @@ export class Extractor {
       }
       return;
     }
-    if (Buffer.byteLength(name) > 255) throw refuse(entry, "its name is too long");
+    if (bytesOfName(name).length > 255) throw refuse(entry, "its name is too long");
     const parent = this.tree.resolve(this.base, names, true);
     const spot = { parent, directory: this.tree.directory(parent), name };
     if (this.options.whiteouts !== "keep") {
@@ -181,11 +182,11 @@ export class Extractor {
         this.directory(entry, spot);
         break;
       case "symlink":
-        symlinkSync(entry.linkPath, path);
+        symlinkSync(systemPath(entry.linkPath), systemPath(path));
         // As Docker counts: what a link says is its content.
         this.size += Buffer.byteLength(entry.linkPath);
-        lchownSync(path, uid, gid);
-        lutimesSync(path, time, time);
+        lchownSync(systemPath(path), uid, gid);
+        lutimesSync(systemPath(path), time, time);
         break;
       case "hardlink":
         this.hardlink(entry, spot);
@@ -195,8 +196,8 @@ export class Extractor {
         const mode = kind | (entry.mode & 0o7777);
         const node = pathForOthers(spot.directory, spot.name);
         await this.kernel.mknod(node, mode, entry.major, entry.minor);
-        lchownSync(path, uid, gid);
-        lutimesSync(path, time, time);
+        lchownSync(systemPath(path), uid, gid);
+        lutimesSync(systemPath(path), time, time);
       }
     }
     for (const [name, value] of entry.xattrs) {
@@ -212,12 +213,12 @@ export class Extractor {
     const inTree = spot.parent === "" ? spot.name : `${spot.parent}/${spot.name}`;
     if (!this.tree.isMounted(inTree))
       try {
-        return openSync(path, NEW_FILE, 0o600);
+        return openSync(systemPath(path), NEW_FILE, 0o600);
       } catch (error) {
         if (errnoOf(error) !== "EEXIST") throw error;
       }
     this.clear(entry, spot);
-    return openSync(path, NEW_FILE, 0o600);
+    return openSync(systemPath(path), NEW_FILE, 0o600);
   }
 
   private async file(entry: TarEntry, spot: Spot, reader: TarReader): Promise<void> {
@@ -244,7 +245,7 @@ export class Extractor {
     const { uid, gid } = this.options.owner ?? entry;
     const path = parent === "" ? name : `${parent}/${name}`;
     if (placeIn(directory, name) === undefined && !this.tree.isMounted(path))
-      mkdirSync(pathIn(directory, name), 0o700);
+      mkdirSync(systemPath(pathIn(directory, name)), 0o700);
     const made = this.tree.directory(path);
     fchownSync(made, uid, gid);
     // Whoever is not root puts nothing into a directory that he may not write to.
@@ -262,7 +263,10 @@ export class Extractor {
     if (source === undefined)
       throw refuse(entry, `its target ${JSON.stringify(entry.linkPath)} is not in the archive`);
     if (source.info.isDirectory()) throw refuse(entry, "it links to a directory");
-    linkSync(source.path, pathIn(this.tree.directory(spot.parent), spot.name));
+    linkSync(
+      systemPath(source.path),
+      systemPath(pathIn(this.tree.directory(spot.parent), spot.name)),
+    );
   }
 
   /** Makes room for an entry that an earlier one, or what was there before, has in its place. */

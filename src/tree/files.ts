@@ -2,6 +2,7 @@
  * Reading the files of an unpacked archive again, by the paths that the archive gave them.
  */
 import { closeSync, fstatSync, openSync } from "node:fs";
+import { systemPath } from "../base/names.ts";
 import { components, TargetTree } from "./target.ts";
 import { openRoot, pathIn } from "./walk.ts";
 
@@ -23,7 +24,7 @@ export class ArchiveFiles {
     const names = components(path);
     const name = names.pop() ?? ".";
     const parent = this.tree.resolve([], names, false);
-    const fd = openSync(pathIn(this.tree.directory(parent), name), READ_FILE);
+    const fd = openSync(systemPath(pathIn(this.tree.directory(parent), name)), READ_FILE);
     const info = fstatSync(fd);
     if (info.isFile()) return { fd, size: info.size };
     closeSync(fd);

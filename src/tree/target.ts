@@ -3,9 +3,10 @@
  * from an open directory to a name in it, links are followed inside the tree only, and what has been opened stays what it
  * is.
  */
-import { closeSync, mkdirSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { closeSync, mkdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
-import { namesOf, openDirectoryIn, openRoot, pathIn, placeIn } from "./walk.ts";
+import { systemPath } from "../base/names.ts";
+import { namesOf, openDirectoryIn, openRoot, pathIn, placeIn, readNames } from "./walk.ts";
 
 const MAX_LINKS = 40;
 /** Open directories at most: an archive names the same few again and again. */
@@ -143,8 +144,7 @@ export class TargetTree {
 
   /** Takes away everything in a directory. */
   empty(path: string): void {
-    for (const name of readdirSync(`/proc/self/fd/${this.directory(path)}`))
-      this.remove(path, name);
+    for (const name of readNames(this.directory(path))) this.remove(path, name);
   }
 
   private forget(path: string): void {
@@ -164,7 +164,7 @@ export class TargetTree {
 
 function makeDirectoryIn(directory: number, name: string): void {
   try {
-    mkdirSync(pathIn(directory, name), 0o755);
+    mkdirSync(systemPath(pathIn(directory, name)), 0o755);
   } catch (error) {
     if (errnoOf(error) !== "EEXIST") throw error;
   }
@@ -175,14 +175,14 @@ function removeTree(directory: number, name: string): void {
   const place = placeIn(directory, name);
   if (place === undefined) return;
   if (!place.info.isDirectory()) {
-    unlinkSync(place.path);
+    unlinkSync(systemPath(place.path));
     return;
   }
   const inner = place.openDirectory();
   try {
-    for (const child of readdirSync(`/proc/self/fd/${inner}`)) removeTree(inner, child);
+    for (const child of readNames(inner)) removeTree(inner, child);
   } finally {
     closeSync(inner);
   }
-  rmdirSync(place.path);
+  rmdirSync(systemPath(place.path));
 }

@@ -6,6 +6,7 @@
  */
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
+import { bytesOfName, nameOfBytes, nameOr, systemPath } from "../base/names.ts";
 
 /** The calls that a JavaScript runtime cannot make. Paths are never followed in their last component. */
 export interface Privileged {
@@ -38,7 +39,7 @@ export function pathForOthers(directory: number, name: string): string {
 
 /** Opens a directory in an open directory; ENOTDIR or ELOOP when it is something else. The caller closes it. */
 export function openDirectoryIn(directory: number, name: string): number {
-  return openSync(pathIn(directory, name), O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+  return openSync(systemPath(pathIn(directory, name)), O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
 }
 
 /** A name in an open directory. */
@@ -65,7 +66,7 @@ export class Place {
 
   /** Opens the file for reading; the caller closes it. */
   open(): number {
-    return openSync(this.path, O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    return openSync(systemPath(this.path), O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   }
 
   openDirectory(): number {
@@ -73,24 +74,30 @@ export class Place {
   }
 
   readLink(): string {
-    return readlinkSync(this.path);
+    const path = systemPath(this.path);
+    return nameOr(readlinkSync(path), () => readlinkSync(path, { encoding: "buffer" }));
   }
 }
 
 /** Looks a name up in an open directory; undefined when it is not there. */
 export function placeIn(directory: number, name: string): Place | undefined {
-  const info = lstatSync(pathIn(directory, name), { throwIfNoEntry: false });
+  const info = lstatSync(systemPath(pathIn(directory, name)), { throwIfNoEntry: false });
   return info && new Place(directory, name, info);
 }
 
 /** Opens a directory by its path on the host. */
 export function openRoot(path: string): number {
-  return openSync(path, O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
+  return openSync(systemPath(path), O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
 }
 
-function readNames(directory: number): string[] {
+/** The names in an open directory. */
+export function readNames(directory: number): string[] {
+  const path = `/proc/self/fd/${directory}`;
   try {
-    return readdirSync(`/proc/self/fd/${directory}`);
+    const names = readdirSync(path);
+    // Some have lost bytes, or look like it.
+    if (!names.some((name) => name.includes("\ufffd"))) return names;
+    return readdirSync(path, { encoding: "buffer" }).map(nameOfBytes);
   } catch (error) {
     // It has been removed since it was opened: then there is nothing in it.
     if (errnoOf(error) === "ENOENT") return [];
@@ -114,7 +121,7 @@ const OUT_OF_ORDER = /[\ud800-\uffff]/;
 export function sortNames(names: string[]): string[] {
   // Looking at the bytes costs ten times as much, and hardly any names need it.
   if (!names.some((name) => OUT_OF_ORDER.test(name))) return names.sort();
-  return names.sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  return names.sort((a, b) => Buffer.compare(bytesOfName(a), bytesOfName(b)));
 }
 
 /** True when an open directory hides what is below it in lower layers. */
