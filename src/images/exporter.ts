@@ -2,7 +2,7 @@
  * Images on their way out of a build: packed as somebody wants them, as an archive or to a registry, whether the store has
  * a record of them or not. Several platforms' images make one index.
  */
-import { rmSync } from "node:fs";
+import { linkSync, rmSync } from "node:fs";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import type { Repository } from "../registry/index.ts";
 import type { Packing } from "../spec/build-output.ts";
@@ -13,9 +13,11 @@ import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
 import type { DroppedBlobs } from "./dropped.ts";
 import type { Holds } from "./holds.ts";
+import type { Indexes } from "./indexes.ts";
 import { type BlobFile, blobName, layoutArchive, OCI_INDEX } from "./layout.ts";
 import type { Descriptor } from "./model.ts";
-import { wholeTag } from "./names.ts";
+import { wholeDigest, wholeTag } from "./names.ts";
+import type { TransferOptions } from "./options.ts";
 import type { Report } from "./progress.ts";
 import {
   blobFile,
@@ -56,6 +58,11 @@ interface Parts {
   readonly data: ImageDatabase;
   readonly holds: Holds;
   readonly dropped: DroppedBlobs;
+  readonly indexes: Indexes;
+  /** Opens a repository to send to. */
+  readonly open: (reference: Reference, options: TransferOptions) => Repository;
+  /** Names mean something else now. */
+  readonly changed: () => void;
 }
 
 /** A layer's file with what it is compressed with. */
@@ -188,8 +195,58 @@ export class Exporter {
     });
   }
 
-  /** Sends a parcel under a reference's tag, or without one. Rejects with Faults. */
-  async push(
+  /**
+   * Records a parcel of several platforms: the image that stands for it here, its names, and the index with all that it
+   * names.
+   */
+  async keep(parcel: Parcel, local: Composed, names: readonly string[]): Promise<void> {
+    const { content, data, holds, indexes, changed } = this.parts;
+    const { root, images, documents, files } = parcel;
+    const { id, document, layers } = local;
+    const wholes = names.map((name) => wholeTag(parseReference(name)));
+    const replaced = wholes.flatMap((whole) => indexes.besideNamed(whole));
+    const own = [...documents.keys(), ...files.map(({ digest }) => digest)];
+    await holds.during([...own, ...layers.chain, ...layers.blobs, ...replaced], async () => {
+      for (const bytes of documents.values()) await content.put(bytes);
+      for (const { path, ...file } of files)
+        if (!content.has(file.digest)) {
+          // The parcel may have to go elsewhere, too.
+          linkSync(path, `${path}.copy`);
+          await content.commit({ ...file, path: `${path}.copy` });
+        }
+      data.atomically(() => {
+        data.add({ id, document, size: layers.size, blobs: [id, ...layers.blobs] });
+        indexes.keep(id, {
+          digest: root.digest,
+          documents: [root, ...images.map(({ manifest }) => manifest)],
+          blobs: [...images.map(({ image }) => ({ digest: image.id })), ...files],
+        });
+        for (const whole of wholes) indexes.rename(whole, id, root.digest);
+      });
+    });
+    changed();
+  }
+
+  /** Sends a parcel under a name, or without a tag; what is here of it is known by its digest then. */
+  async send(
+    parcel: Parcel,
+    name: string,
+    options: TransferOptions & { readonly byDigest: boolean },
+  ): Promise<void> {
+    const { data, open, changed } = this.parts;
+    const reference = parseReference(name);
+    const { byDigest, signal, report } = options;
+    const repository = open(reference, options);
+    await this.push(parcel, { repository, reference, byDigest, signal }, report);
+    const { digest } = parcel.root;
+    const [only, other] = parcel.images;
+    const id = other === undefined ? only?.image.id : data.indexes.imageOf(digest);
+    if (id === undefined || data.byId(id) === undefined) return;
+    data.setDigest(wholeDigest(reference, digest), id);
+    changed();
+  }
+
+  private async push(
     parcel: Parcel,
     to: {
       readonly repository: Repository;

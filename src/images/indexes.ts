@@ -3,7 +3,8 @@
  * images that were built.
  */
 import type { Manifest } from "../registry/index.ts";
-import { parseReference } from "../spec/reference.ts";
+import { type Platform, platformRank } from "../spec/platform.ts";
+import { parseReference, type Reference } from "../spec/reference.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
 import type { DroppedBlobs } from "./dropped.ts";
@@ -14,7 +15,7 @@ import { type Descriptor, type ImageRecord, parseObject } from "./model.ts";
 import { wholeTag } from "./names.ts";
 import type { TransferOptions } from "./options.ts";
 import type { Report } from "./progress.ts";
-import type { RemoteIndex } from "./pull.ts";
+import type { ImageSource, RemoteIndex } from "./pull.ts";
 import { blobFile, eachOf, OCI_MANIFEST, type PushTarget, sendBlob, UPLOADS_MAX } from "./push.ts";
 
 /** An index that is here. */
@@ -118,6 +119,34 @@ export class Indexes {
   /** What is here of an index; undefined when it is not here itself. */
   read(digest: string): IndexHere | undefined {
     return indexHere(this.parts.content, digest, this.parts.isHere);
+  }
+
+  /** The index that a name means, if the image for a platform is in it with all that belongs to it. */
+  having(reference: Reference, platform: Platform): IndexHere | undefined {
+    const { digest: own } = reference;
+    const digest = own ?? this.parts.data.indexes.named(wholeTag(reference));
+    const index = digest === undefined ? undefined : this.read(digest);
+    const fits = ({ os = "", architecture = "", variant }: NonNullable<Descriptor["platform"]>) =>
+      platformRank(platform, { os, architecture, variant }) !== undefined;
+    const part = index?.parts.find(
+      (one) =>
+        one.descriptor.platform !== undefined &&
+        fits(one.descriptor.platform) &&
+        isWhole(one, this.parts.isHere),
+    );
+    return part && index;
+  }
+
+  /** What is here, as an image is brought in from. */
+  get source(): ImageSource {
+    const { content } = this.parts;
+    return {
+      manifest: async (digest) => {
+        const bytes = content.read(digest);
+        return { digest, bytes, mediaType: typeOf(bytes, OCI_MANIFEST) };
+      },
+      blob: ({ digest }) => content.stream(digest),
+    };
   }
 
   /** The index that a name means; an id or a digest means the newest that its image has come with. */

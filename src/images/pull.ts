@@ -36,6 +36,9 @@ export interface RemoteIndex {
   readonly blobs: readonly BlobDescriptor[];
 }
 
+/** Where an image's documents and blobs come from. */
+export type ImageSource = Pick<Repository, "manifest" | "blob">;
+
 /** What is fetched of an index beside the chosen image: what attests it, or everything. */
 export type Beside = "attestations" | "all";
 

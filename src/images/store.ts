@@ -24,7 +24,7 @@ import { ImageDatabase } from "./database.ts";
 import { describeRemote } from "./distribution.ts";
 import { Downloads } from "./downloads.ts";
 import { DroppedBlobs } from "./dropped.ts";
-import { Exporter, type Parcel } from "./exporter.ts";
+import { Exporter } from "./exporter.ts";
 import { Holds } from "./holds.ts";
 import { type ImportOptions, importArchive, remoteArchive } from "./import.ts";
 import { Indexes } from "./indexes.ts";
@@ -42,7 +42,7 @@ import type {
   TransferOptions,
 } from "./options.ts";
 import { meter, type Report, shortDigest } from "./progress.ts";
-import { type RemoteImage, resolveRemote } from "./pull.ts";
+import { type ImageSource, type RemoteImage, resolveRemote } from "./pull.ts";
 import { pushImage } from "./push.ts";
 import { type ImageUsers, type RemovalStep, type RemovalWish, removeImage } from "./removal.ts";
 import { blobsBeside, type ImageArchive, imagesMeant, saveImages } from "./save.ts";
@@ -91,7 +91,12 @@ export class ImageStore {
     const isHere = (digest: string) => this.isHere(digest);
     this.indexes = new Indexes({ content, data, holds, dropped, isHere });
     this.composer = new Composer({ content, data, layers, holds, isHere });
-    this.exporter = new Exporter({ content, data, holds, dropped });
+    const { indexes } = this;
+    this.exporter = new Exporter({
+      ...{ content, data, holds, dropped, indexes },
+      open: (reference, options) => this.open(reference, "pull,push", options),
+      changed: () => this.resolved.clear(),
+    });
     const downloads = new Downloads(content, DOWNLOADS_MAX);
     this.downloads = downloads;
     this.layerSets = new LayerSets({
@@ -424,20 +429,26 @@ export class ImageStore {
   /** Fetches the image of a platform, known by its manifest's digest alone: the name goes on meaning what it means here. */
   async pullBeside(
     name: string,
-    options: TransferOptions & { readonly platform: Platform },
+    options: TransferOptions & { readonly platform: Platform; readonly fresh: boolean },
   ): Promise<ImageRecord> {
+    const { platform, signal, fresh } = options;
     const reference = parseReference(name);
-    const source = this.open(reference, "pull", options);
-    const remote = await resolveRemote(source, reference, options.platform, options.signal);
-    const digest = digestOf(remote.manifestBytes);
-    await this.bring({ ...remote, digest }, source, { ...reference, digest }, options);
-    return this.resolve(digestOf(remote.configBytes));
+    const bring = async (source: ImageSource, from: Reference) => {
+      const remote = await resolveRemote(source, from, platform, signal);
+      const digest = digestOf(remote.manifestBytes);
+      await this.bring({ ...remote, digest }, source, { ...reference, digest }, options);
+      return this.resolve(digestOf(remote.configBytes));
+    };
+    const here = fresh ? undefined : this.indexes.having(reference, platform);
+    if (here === undefined) return bring(this.open(reference, "pull", options), reference);
+    const { digest } = here.descriptor;
+    return this.indexes.during(here, () => bring(this.indexes.source, { ...reference, digest }));
   }
 
   /** Fetches an image and records it. */
   private async bring(
     image: RemoteImage,
-    source: Repository,
+    source: ImageSource,
     reference: Reference,
     { report, signal }: TransferOptions,
   ): Promise<void> {
@@ -521,23 +532,6 @@ export class ImageStore {
     this.data.setDigest(wholeDigest(reference, sent.digest), image.id);
     this.resolved.clear();
     return sent;
-  }
-
-  /** Sends what a build has made under a name, or without a tag; what is here of it is known by its digest then. */
-  async pushParcel(
-    parcel: Parcel,
-    name: string,
-    options: TransferOptions & { readonly byDigest: boolean },
-  ): Promise<void> {
-    const reference = parseReference(name);
-    const { byDigest, signal, report } = options;
-    const repository = this.open(reference, "pull,push", options);
-    await this.exporter.push(parcel, { repository, reference, byDigest, signal }, report);
-    const [only] = parcel.images;
-    if (only === undefined || parcel.images.length > 1) return;
-    if (this.data.byId(only.image.id) === undefined) return;
-    this.data.setDigest(wholeDigest(reference, parcel.root.digest), only.image.id);
-    this.resolved.clear();
   }
 
   /** The names with tags that an image of a repository has here. Throws a Fault "not-found" when there is none. */

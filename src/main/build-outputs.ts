@@ -146,18 +146,28 @@ export class BuildOutputs {
   }
 
   private async image(output: ImageOutput, images: readonly Composed[]): Promise<void> {
-    const { images: store } = this.deps;
     const local = this.local(images);
-    if (output.store && local !== undefined) {
-      this.id = await store.composer.record(local);
-      // An image without a name is one still.
-      if (!output.byDigest) for (const name of output.names) this.name(local.id, name);
-      if (images.length > 1)
-        this.tell(`of the platforms, ${platformText(local.document)} is in the store`);
+    // An image without a name is one still.
+    const names = output.byDigest ? [] : output.names;
+    if (local === undefined) return;
+    if (images.length === 1) {
+      if (output.store) {
+        this.id = await this.deps.images.composer.record(local);
+        for (const name of names) this.name(local.id, name);
+      }
+      if (output.push) await this.packed(images, output, (parcel) => this.push(output, parcel));
+      else this.note({ root: { digest: local.id }, config: local.id, names: output.names });
+      return;
     }
-    if (output.push) await this.packed(images, output, (parcel) => this.push(output, parcel));
-    else if (local !== undefined)
-      this.note({ root: { digest: local.id }, config: local.id, names: output.names });
+    await this.packed(images, output, async (parcel) => {
+      if (output.store) {
+        await this.deps.images.exporter.keep(parcel, local, names);
+        this.id = local.id;
+        this.tags.push(...names);
+        this.tell(`of the platforms, ${platformText(local.document)} is what the name runs here`);
+      }
+      if (output.push) await this.push(output, parcel);
+    });
   }
 
   private name(id: string, name: string): void {
@@ -175,7 +185,7 @@ export class BuildOutputs {
         if (!counts && typeof status === "string" && status !== "Preparing")
           this.tell(id === undefined ? status : `${id}: ${status}`);
       };
-      await this.deps.images.pushParcel(parcel, name, {
+      await this.deps.images.exporter.send(parcel, name, {
         credentials: credentials(parseReference(name).domain),
         ...{ report, signal, byDigest: output.byDigest },
       });

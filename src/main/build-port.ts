@@ -108,7 +108,10 @@ class Images implements BuildImages {
     const options = { credentials, report: lines(report), signal, platform };
     // What a name means on this host is for this host.
     if (platform !== undefined && platformRank(hostPlatform(), platform) === undefined)
-      return baseOf(this.images, await this.images.pullBeside(name, { ...options, platform }));
+      return baseOf(
+        this.images,
+        await this.images.pullBeside(name, { ...options, platform, fresh: pull }),
+      );
     await this.images.pull(name, options);
     return baseOf(this.images, this.images.resolve(name));
   }

@@ -344,9 +344,6 @@ test("several platforms are an index, and their files lie beside each other", as
     { architecture: "amd64", os: "linux" },
     { architecture: "s390x", os: "linux" },
   ]);
-  await built(cross, ...both, "-t", "many:2");
-  const stored = await daemon.berth("image", "inspect", "-f", "{{.Architecture}}", "many:2");
-  expect(stored.out).toBe("amd64\n");
   const docker = await build(cross, ...both, "-o", `type=docker,dest=${place("x")}`);
   expect(docker.err).toContain("does not currently support exporting manifest lists");
 
@@ -356,6 +353,37 @@ test("several platforms are an index, and their files lie beside each other", as
   expect(made("linux_s390x")).toBe(`linux/s390x by ${machine}\n`);
   const here = await daemon.berth("image", "inspect", "-f", "{{.Architecture}}", name);
   expect(here.out).toBe("amd64\n");
+});
+
+test("several platforms in the store are one name, which goes out whole and can be built on", async () => {
+  const both = ["--platform", "linux/amd64,linux/s390x"];
+  const metadata = place("metadata.json");
+  const before = readdirSync(`${daemon.directory}/data/content/blobs/sha256`).length;
+  await built(cross, ...both, "-t", "kept:1", "--metadata-file", metadata);
+  const digest = JSON.parse(readFileSync(metadata, "utf8"))["containerimage.digest"];
+  const here = await daemon.berth("image", "inspect", "-f", "{{.Architecture}}", "kept:1");
+  expect(here.out).toBe("amd64\n");
+  const name = `${registry.address}/kept/many:1`;
+  await daemon.berth("tag", "kept:1", name);
+  expect((await daemon.berth("push", name)).out).toContain(`digest: ${digest}`);
+  const raw = tool("skopeo", "inspect", "--raw", "--tls-verify=false", `docker://${name}`);
+  expect(JSON.parse(raw).manifests).toHaveLength(2);
+
+  // No registry has this name: the other platform's image is here.
+  const out = place("files");
+  await built("FROM kept:1\nCOPY file /\n", ...both, "-o", out);
+  expect(readFileSync(`${out}/linux_s390x/made`, "utf8")).toStartWith("linux/s390x by ");
+  expect((await daemon.berth("image", "inspect", "-f", "{{.Architecture}}", "kept:1")).out).toBe(
+    "amd64\n",
+  );
+
+  for (const gone of ["kept:1", name]) await daemon.berth("rmi", gone);
+  await daemon.berth("image", "prune", "-f");
+  await daemon.berth("builder", "prune", "-af");
+  const check = await daemon.berth("system", "check");
+  expect([check.status, check.err]).toEqual([0, ""]);
+  const after = readdirSync(`${daemon.directory}/data/content/blobs/sha256`).length;
+  expect(after).toBeLessThanOrEqual(before);
 });
 
 test("programs of another processor are not run where nothing runs them, and that is said", async () => {
