@@ -7,13 +7,7 @@ import { errnoText } from "../base/errno-text.ts";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle } from "../kernel/index.ts";
-import {
-  type Attached,
-  parseResolvConf,
-  RESOLVER_ADDRESS,
-  RESOLVER_PORT,
-  resolvConfFor,
-} from "../network/index.ts";
+import { type Attached, RESOLVER_ADDRESS, RESOLVER_PORT } from "../network/index.ts";
 import {
   attachShim,
   compactFilter,
@@ -32,7 +26,7 @@ import type { OciSeccomp, OciSpec } from "../spec/oci-runtime.ts";
 import { planOps, wireConstants } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import { announceUse } from "./announce.ts";
-import { attachmentsOf, usesNames } from "./attachments.ts";
+import { attachmentsOf } from "./attachments.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
@@ -56,7 +50,7 @@ import { attachNetworks, leadingOf } from "./networking.ts";
 import { DEFAULT_PATH, toOciSpec } from "./oci.ts";
 import { subpathsOf } from "./oci-mounts.ts";
 import { cgroupOutside, cgroupPath, layerOf, runDirectory, shimSocket } from "./places.ts";
-import { readHostResolvConf } from "./resolv-conf.ts";
+import { resolvConfText } from "./resolv-conf.ts";
 import { runcPlan } from "./runc.ts";
 import { securityOption } from "./security-options.ts";
 import { followShim } from "./supervision.ts";
@@ -106,7 +100,7 @@ async function compile(deps: Pick<EngineDeps, "kernel">, seccomp: OciSeccomp): P
 
 /** Writes the container's own hosts, hostname and resolv.conf; gives their paths, "" for those that are the host's. */
 function writeFiles(deps: EngineDeps, container: Container, network: Attached | undefined) {
-  const { config, hostConfig, id } = container.record;
+  const { config, id } = container.record;
   const directory = `${deps.settings.containersDirectory}/${id}`;
   const holder = deps.registry.networkHolder(container.record);
   if (holder !== undefined) {
@@ -128,23 +122,10 @@ function writeFiles(deps: EngineDeps, container: Container, network: Attached | 
     container.record,
     network?.endpoint === undefined ? [] : [network.endpoint, ...network.more],
   );
-  const wishes = {
-    servers: hostConfig.Dns ?? [],
-    search: hostConfig.DnsSearch ?? [],
-    options: hostConfig.DnsOptions ?? [],
-  };
   writeFileSync(files.hosts, hosts);
   writeFileSync(files.hostname, `${hostname}\n`);
   const embedded = network?.endpoint !== undefined;
-  writeFileSync(
-    files.resolvConf,
-    resolvConfFor(
-      parseResolvConf(readHostResolvConf()),
-      wishes,
-      embedded,
-      usesNames(container.record),
-    ),
-  );
+  writeFileSync(files.resolvConf, resolvConfText(container.record, embedded));
   return files;
 }
 

@@ -11,12 +11,13 @@ import type { Handle } from "../kernel/index.ts";
 import { bridgeOf, type EndpointRecord, setLeading, takeInterface } from "../network/index.ts";
 import type { EndpointSettings } from "../spec/engine-api.ts";
 import { announceNetwork } from "./announce.ts";
-import { attachmentFor, attachmentsOf, userNetwork } from "./attachments.ts";
+import { attachmentFor, attachmentsOf, userNetwork, usesNames } from "./attachments.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { tellHosts } from "./links.ts";
 import { endpointOn, endpointsOf, leadingOf } from "./networking.ts";
+import { tellResolver } from "./resolv-conf.ts";
 
 /** Throws a Fault "forbidden" in Docker's words for a container whose namespace is not its own, or on no network for good. */
 function checkMode({ hostConfig: { NetworkMode = "" } }: ContainerRecord): void {
@@ -160,7 +161,7 @@ export function connectContainer(
         "network-connected",
         `endpoint with name ${record.name} already exists in network ${attachment.name}`,
       );
-    const before = record.attachments;
+    const [before, named] = [record.attachments, usesNames(record)];
     record.attachments = [...others, attachment];
     try {
       if (container.running) await connectRunning(deps, container, attachment);
@@ -174,6 +175,7 @@ export function connectContainer(
     if (!container.running) return;
     deps.names.changed();
     tellHosts(deps, container);
+    tellResolver(deps, record, named);
     announceNetwork(deps, record, attachment, "connect");
   });
 }
@@ -213,6 +215,7 @@ export function disconnectContainer(
         "container cannot be disconnected from host network or connected to host network",
       );
     const attachment = attachmentNamed(deps, record, reference);
+    const named = usesNames(record);
     const endpoint = endpointOn(record, attachment.network);
     if (container.running && endpoint !== undefined) {
       record.settling = attachment.network;
@@ -232,6 +235,7 @@ export function disconnectContainer(
     deps.names.changed();
     if (!container.running) return;
     tellHosts(deps, container);
+    tellResolver(deps, record, named);
     announceNetwork(deps, record, attachment, "disconnect");
   });
 }

@@ -159,6 +159,22 @@ test("a running container is connected and disconnected, names and ports go alon
   await done("rm", "-f", "mover");
 });
 
+test("a container of the default network, paused or with name servers of its own, learns names when it is connected", async () => {
+  await sleeper("plain", "--dns", "192.0.2.1");
+  const conf = () => inside("plain", "cat /etc/resolv.conf");
+  const before = await conf();
+  expect(before).toContain("nameserver 192.0.2.1\n");
+  await done("pause", "plain");
+  await done("network", "connect", "left", "plain");
+  await done("unpause", "plain");
+  expect(await conf()).toContain("nameserver 127.0.0.11\n");
+  expect(await reaches("plain", "second")).toBe(true);
+  expect(await reaches("second", "plain")).toBe(true);
+  await done("network", "disconnect", "left", "plain");
+  expect(await conf()).toBe(before);
+  await done("rm", "-f", "plain");
+});
+
 test("of several networks the priority says which leads out", async () => {
   await sleeper("both", "--network", "name=left", "--network", "name=right,gw-priority=1");
   expect(await inside("both", "ip route")).toContain("default via 10.211.0.1 dev eth1");
