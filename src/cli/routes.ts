@@ -211,6 +211,11 @@ export const routes: readonly Route[] = [
   ...spellings("network prune", "Remove all unused networks", async () => ({
     command: (await import("./commands/prune.ts")).commands.network,
   })),
+  ...spellings(
+    "builder du, buildx du",
+    "Disk usage of the cache of builds",
+    () => import("./commands/builder-du.ts"),
+  ),
   ...spellings("builder export", "Write a cache mount to a tar archive", async () => ({
     command: (await import("./commands/builder-mounts.ts")).commands.exporting,
   })),

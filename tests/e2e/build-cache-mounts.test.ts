@@ -31,6 +31,11 @@ test("a cache mount comes out as it is, and goes in whole, with owners, modes an
   const looks = "stat -c '%n %u:%g %a %h' /c /c/d /c/d/f; cat /c/l; ls /c > /listed";
   const { text } = await daemon.api("GET", "/system/df?type=build-cache");
   expect(text).toContain("cached mount kept");
+  const listed = (await daemon.berth("builder", "du")).out;
+  expect(listed).toMatch(new RegExp(`^ID +RECLAIMABLE +SIZE +LAST ACCESSED\n${id}\\* +true +`));
+  expect(listed).toMatch(/^Total: +\d/m);
+  const whole = (await daemon.berth("buildx", "du", "--verbose")).out;
+  expect(whole).toMatch(/^Description: +cached mount kept$/m);
   const directory = mkdtempSync("/tmp/context-");
   writeFileSync(`${directory}/Dockerfile`, run(looks));
   const seen = await daemon.berth("build", "--progress=plain", directory);
