@@ -131,3 +131,20 @@ test("a connection that ends without an answer is a failure", async () => {
   const { client } = serve(() => undefined);
   await expect(client.json("GET", "/x")).rejects.toThrow("without an answer");
 });
+
+test("a body whose source fails ends the request with that failure, on a new connection and on a kept one", async () => {
+  const { client } = serve((request) => (request.startsWith("GET") ? plain(200, "{}") : ""));
+  async function* broken() {
+    yield bytes("first");
+    throw new Error("the file is gone");
+  }
+  for (const warm of [false, true]) {
+    if (warm) await client.json("GET", "/x");
+    const sending = client.request("POST", "/x", { stream: broken() });
+    const why = await sending.then(
+      () => "an answer",
+      (error) => error.message,
+    );
+    expect(why).toBe("the file is gone");
+  }
+});

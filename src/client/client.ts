@@ -117,10 +117,21 @@ export class ApiClient {
       const kept = this.#idle.pop();
       if (kept?.ended) continue;
       const connection = kept ?? (await this.#open());
-      const sending = this.#send(connection, method, path, options, hijack);
+      // Nobody answers what is cut off by its source: the connection is given up, and the failure is the source's.
+      const source: { failure?: Error } = {};
+      const failed = (error: unknown): void => {
+        source.failure = error instanceof Error ? error : new Error(String(error));
+        connection.close();
+      };
+      const stream = options.stream && tellingFailure(options.stream, failed);
+      const own = stream === undefined ? options : { ...options, stream };
+      const sending = this.#send(connection, method, path, own, hijack);
       // A refusal may come before the body is sent; the answer then says more than the write's failure.
       sending.catch(() => {});
-      const head = await readHead(connection);
+      const head = await readHead(connection).catch((error) => {
+        throw source.failure ?? error;
+      });
+      if (source.failure !== undefined) throw source.failure;
       if (head) {
         const answer = { ...head, bodiless: method === "HEAD" };
         return new ApiResponse(connection, answer, (c) => this.#idle.push(c));
@@ -169,6 +180,19 @@ export class ApiClient {
       await connection.write("\r\n");
     }
     await connection.write("0\r\n\r\n");
+  }
+}
+
+/** The same bytes; a failure of their source is told, unlike one of whoever takes them. */
+async function* tellingFailure(
+  stream: AsyncIterable<Uint8Array>,
+  tell: (error: unknown) => void,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* stream;
+  } catch (error) {
+    tell(error);
+    throw error;
   }
 }
 
