@@ -4,6 +4,8 @@ import { lstatSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { type Kernel, KernelError, startKernel } from "./index.ts";
 
 const dir = mkdtempSync("/tmp/berth-kernel-");
+/** A compiler with sanitizers on a busy machine. */
+const BUILD_MS = 600_000;
 let kernel: Kernel;
 
 beforeAll(async () => {
@@ -19,7 +21,7 @@ beforeAll(async () => {
     shimPath: "/bin/true",
     socketPath: `${dir}/helper.sock`,
   });
-});
+}, BUILD_MS);
 
 afterAll(async () => {
   await kernel.stop();

@@ -11,6 +11,8 @@ import {
 } from "./seccomp.ts";
 
 const dir = mkdtempSync("/tmp/berth-filter-");
+/** A compiler with sanitizers on a busy machine. */
+const BUILD_MS = 600_000;
 let kernel: Kernel;
 
 beforeAll(async () => {
@@ -21,7 +23,7 @@ beforeAll(async () => {
     shimPath: "/bin/true",
     socketPath: `${dir}/helper.sock`,
   });
-});
+}, BUILD_MS);
 
 afterAll(async () => {
   await kernel.stop();

@@ -67,7 +67,7 @@ beforeAll(async () => {
     shimPath: `${dir}/shim`,
     socketPath: `${dir}/helper.sock`,
   });
-});
+}, 600_000); // Compilers with sanitizers, on a busy machine.
 
 afterAll(async () => {
   await kernel.stop();

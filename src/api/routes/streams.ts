@@ -62,6 +62,8 @@ function damageText(places: number): string {
 
 /** How long a replay of the log waits behind the answer's head, for clients (docker-py) that read both at once and lose it. */
 const HEAD_FIRST_MS = 10;
+/** The same for an exec of those clients alone: one that writes at once is faster than they are. */
+const EXEC_HEAD_FIRST_MS = 25;
 
 async function attach(
   context: Context,
@@ -139,6 +141,8 @@ async function execStart(
       : undefined;
   // The head goes out before anything can follow it: some clients (docker-py) read both at once, and lose what follows.
   const client = context.hijack(tty);
+  if (context.request.headers["user-agent"]?.startsWith("docker-sdk-python"))
+    await Bun.sleep(EXEC_HEAD_FIRST_MS);
   try {
     const start = (handlers: EngineStreamHandlers) =>
       containers.execs.start(exec, ConsoleSize, handlers);
