@@ -6,7 +6,7 @@ import { mkdirSync, rmSync } from "node:fs";
 import { hostname as hostHostname } from "node:os";
 import { normalize } from "node:path/posix";
 import { fault } from "../base/errors.ts";
-import { checkPlatform, type ImageRecord } from "../images/index.ts";
+import { checkPlatform, checkRunnable, type ImageRecord } from "../images/index.ts";
 import type { ContainerConfig, HostConfig, NetworkingConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import { attachmentsFor } from "./attachments.ts";
@@ -151,6 +151,7 @@ async function imageFor(deps: EngineDeps, { config, platform }: CreateInput): Pr
   if (Image === "" && !Cmd?.length && !Entrypoint?.length)
     throw fault("invalid", "no-command", "no command specified");
   const image = await deps.images.resolveOrBuiltin(Image);
+  checkRunnable(Image, image);
   checkPlatform(Image, image, platform);
   return image;
 }

@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
-import type { ImageStore } from "../images/index.ts";
+import { checkRunnable, type ImageStore } from "../images/index.ts";
 import type { ContainerLayer } from "../storage/index.ts";
 import { Extractor, fileTime, openRoot, TargetTree } from "../tree/index.ts";
 import { isOwnDirectory, type VolumeDrivers } from "../volumes/index.ts";
@@ -41,8 +41,9 @@ export async function makeMounts(
       return { ...mount, source: volume.mountpoint, volume: volume.name, ...driver };
     }
     if (image !== undefined) {
-      const { id, chain } = stores.images.resolve(image);
-      return { ...mount, source: id, chain };
+      const found = stores.images.resolve(image);
+      checkRunnable(image, found);
+      return { ...mount, source: found.id, chain: found.chain };
     }
     if (mount.type === "bind" && makeSource && !existsSync(mount.source))
       mkdirSync(mount.source, { recursive: true });

@@ -13,6 +13,8 @@ import { entriesOf, isIndexType, readIndex } from "./image-index.ts";
 import type { EarlyLayer } from "./layers.ts";
 import { blobName } from "./layout.ts";
 import {
+  artifactDocument,
+  artifactType,
   type Descriptor,
   DOCUMENT_MAX,
   type ImageDocument,
@@ -220,6 +222,11 @@ function fromManifest(
   const manifest = parseObject(manifestBytes, "an image manifest");
   // What is both could mean one image to us and another to somebody else (CVE-2021-41190).
   if (manifest.manifests !== undefined) throw bad("a manifest that is also an index is refused");
+  const artifact = artifactType(manifest);
+  if (artifact !== undefined) {
+    const document = artifactDocument(artifact);
+    return { names, configBytes: manifestBytes, document, layers: [], manifestBytes };
+  }
   const config = parseDescriptor(manifest.config, "an image manifest");
   const layers = (Array.isArray(manifest.layers) ? manifest.layers : []).map((item) =>
     parseDescriptor(item, "an image manifest"),
@@ -236,8 +243,7 @@ function fromManifest(
 }
 
 /** What an archive has of an index. */
-function indexIn(members: Members, top: Descriptor): ArchivedIndex | undefined {
-  if (!isIndexType(top.mediaType)) return undefined;
+function indexIn(members: Members, top: Descriptor): ArchivedIndex {
   const here = (one: Descriptor) => {
     if (members.find(blobName(one.digest)) === undefined) return undefined;
     const file = members.blob(one);
@@ -284,7 +290,8 @@ function readOci(members: Members, wanted: Platform): ArchivedImage[] {
   if (byDigest.size === 0) throw bad(`the archive has no image for ${platformText(wanted)}`);
   return [...byDigest.values()].map(({ top, picked, names, made }) => {
     const { manifestBytes, ...image } = fromManifest(members, picked, [...names]);
-    const index = indexIn(members, top);
+    const isArtifact = image.document.artifact !== undefined;
+    const index = isArtifact || isIndexType(top.mediaType) ? indexIn(members, top) : undefined;
     if (index !== undefined) return { ...image, manifestBytes, index };
     return made || manifestBytes === undefined ? image : { ...image, manifestBytes };
   });

@@ -49,7 +49,7 @@ export interface IndexPart {
   readonly names: readonly Descriptor[];
 }
 
-/** An index with what is in it. */
+/** An index with what is in it; a manifest alone counts as one that has only that, and is none. */
 export interface IndexContent {
   /** The index and those nested in it, as far as they are here. */
   readonly indexes: readonly { readonly descriptor: Descriptor; readonly bytes: Uint8Array }[];
@@ -81,7 +81,7 @@ export function readIndex(
     }
     const document = parseObject(bytes, "an image manifest");
     const isIndex = isIndexType(descriptor.mediaType) || Array.isArray(document.manifests);
-    if (depth === 0 || isIndex) {
+    if (isIndex) {
       indexes.push({ descriptor, bytes });
       for (const entry of entriesOf(document)) walk(entry, depth + 1);
     } else parts.push({ descriptor, bytes, names: namedBy(document) });

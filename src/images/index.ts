@@ -26,6 +26,7 @@ export { ImageStore } from "./store.ts";
 export type { ImageUpkeep } from "./upkeep.ts";
 export {
   checkPlatform,
+  checkRunnable,
   type Filters,
   filterImages,
   historyOf,

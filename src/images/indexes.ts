@@ -2,6 +2,7 @@
  * The index that an image came with, as it is kept here: what of it is there, sending the whole of it, and making one of
  * images that were built.
  */
+import { fault } from "../base/errors.ts";
 import type { Manifest } from "../registry/index.ts";
 import { type Platform, platformRank } from "../spec/platform.ts";
 import { parseReference, type Reference } from "../spec/reference.ts";
@@ -39,7 +40,9 @@ function indexHere(
   isHere: (digest: string) => boolean,
 ): IndexHere | undefined {
   if (!content.has(digest)) return undefined;
-  const mediaType = typeOf(content.read(digest), OCI_INDEX);
+  const bytes = content.read(digest);
+  const { manifests } = parseObject(bytes, "an image manifest");
+  const mediaType = typeOf(bytes, Array.isArray(manifests) ? OCI_INDEX : OCI_MANIFEST);
   const descriptor = { mediaType, digest, size: content.size(digest) };
   const read = (one: Descriptor) =>
     content.has(one.digest) ? content.read(one.digest) : undefined;
@@ -77,18 +80,18 @@ async function pushIndex(target: PushTarget, index: IndexHere, report: Report): 
   );
   const send = (as: string, { digest, mediaType, bytes }: Manifest) =>
     repository.putManifest(as, { digest, mediaType, bytes }, signal);
+  const tag = reference.digest ?? reference.tag ?? "latest";
+  const named = (digest: string) => (digest === index.descriptor.digest ? tag : digest);
   for (const { descriptor, bytes } of index.parts)
     if (bytes !== undefined)
-      await send(descriptor.digest, {
+      await send(named(descriptor.digest), {
         ...{ digest: descriptor.digest, bytes },
         mediaType: typeOf(bytes, descriptor.mediaType ?? OCI_MANIFEST),
       });
   // What an index names must be there before it: the innermost first.
-  const tag = reference.digest ?? reference.tag ?? "latest";
   for (const { descriptor, bytes } of index.indexes.toReversed()) {
     const { digest } = descriptor;
-    const as = digest === index.descriptor.digest ? tag : digest;
-    await send(as, { digest, bytes, mediaType: typeOf(bytes, OCI_INDEX) });
+    await send(named(digest), { digest, bytes, mediaType: typeOf(bytes, OCI_INDEX) });
   }
   const { digest, size } = index.descriptor;
   report({ status: `${tag}: digest: ${digest} size: ${size}` });
@@ -216,6 +219,18 @@ export class Indexes {
     const sent = await alone();
     if (index !== undefined) report({ progressDetail: {}, aux: insteadOf(index, sent) });
     return sent;
+  }
+
+  /** Sends an artifact alone, as it came. */
+  async pushArtifact(target: PushTarget, image: ImageRecord, report: Report): Promise<Sent> {
+    const whole = this.read(image.id);
+    if (!whole?.whole)
+      throw fault(
+        "failed",
+        "image-incomplete",
+        `not everything of the artifact ${image.id} is here`,
+      );
+    return this.during(whole, () => pushIndex(target, whole, report));
   }
 
   /** Does something with all that is here of an index; what is not kept is rebuilt meanwhile. */

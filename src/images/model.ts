@@ -24,6 +24,8 @@ export interface ImageDocument {
   readonly config?: ImageConfig | undefined;
   readonly rootfs: { readonly type: string; readonly diff_ids: readonly string[] };
   readonly history?: readonly HistoryEntry[];
+  /** It is no image, but an artifact of this type (OCI 1.1), which is known by its manifest. */
+  readonly artifact?: string | undefined;
 }
 
 /** A content descriptor (image-spec, descriptor.md). */
@@ -130,7 +132,13 @@ export function parseDocument(bytes: Uint8Array): ImageDocument {
   for (const key of ["architecture", "os", "variant", "created", "author"])
     if (typeof (value[key] ?? "") !== "string") throw bad(`${key} is not a string`);
   if (!isHistory(value.history ?? [])) throw bad("history is not a list of steps");
-  return { architecture: "", os: "linux", ...value, config } as unknown as ImageDocument;
+  return {
+    architecture: "",
+    os: "linux",
+    ...value,
+    config,
+    artifact: undefined,
+  } as unknown as ImageDocument;
 }
 
 /** Parses a descriptor found in `what`. */
@@ -146,6 +154,40 @@ export function parseDescriptor(value: unknown, what: string): Descriptor {
   if (!Number.isSafeInteger(descriptor.size) || (descriptor.size ?? -1) < 0)
     throw fault("invalid", "image-descriptor", `${what} has a descriptor without a size`);
   return descriptor as Descriptor;
+}
+
+const configs = new Set([
+  "application/vnd.oci.image.config.v1+json",
+  "application/vnd.docker.container.image.v1+json",
+  // Old images of Docker Hub say this of theirs.
+  "application/octet-stream",
+  "",
+]);
+
+/** The type of the artifact that a manifest is of; undefined for images. */
+export function artifactType(manifest: Readonly<Record<string, unknown>>): string | undefined {
+  const { mediaType = "" } = parseDescriptor(manifest.config, "an image manifest");
+  if (configs.has(mediaType)) return undefined;
+  const said = manifest.artifactType;
+  return typeof said === "string" && said !== "" ? said : String(mediaType);
+}
+
+/** What stands for the configuration of an artifact, which has none that berth could read. */
+export function artifactDocument(artifact: string): ImageDocument {
+  const rootfs = { type: "layers", diff_ids: [] };
+  return { architecture: "", os: "", config: {}, rootfs, artifact };
+}
+
+/** The bytes of an image: unpacked, or of an artifact as they came. */
+export function sizeOf(
+  image: {
+    readonly document: ImageDocument;
+    readonly index?: { readonly blobs: readonly { readonly size: number }[] } | undefined;
+  },
+  unpacked: number,
+): number {
+  if (image.document.artifact === undefined) return unpacked;
+  return image.index?.blobs.reduce((sum, { size }) => sum + size, 0) ?? 0;
 }
 
 /** The chain ids of a list of diff ids (image-spec, config.md, Layer ChainID). */

@@ -8,6 +8,8 @@ import { type Platform, platformRank, platformText } from "../spec/platform.ts";
 import { familiarReference, type Reference } from "../spec/reference.ts";
 import { attestedBy, entriesOf, isIndexType, readIndex } from "./image-index.ts";
 import {
+  artifactDocument,
+  artifactType,
   type Descriptor,
   DOCUMENT_MAX,
   type ImageDocument,
@@ -48,13 +50,6 @@ const BESIDE_MAX = 32 << 20;
 const AT_A_TIME = 4;
 /** An entry that says nothing of its platform is the last that is taken. */
 const UNNAMED = 1000;
-const configs = new Set([
-  "application/vnd.oci.image.config.v1+json",
-  "application/vnd.docker.container.image.v1+json",
-  // Old images of Docker Hub say this of theirs.
-  "application/octet-stream",
-  "",
-]);
 const isLayer = (type: string) =>
   /^application\/vnd\.(oci\.image\.layer\.v1\.tar(\+gzip|\+zstd)?|docker\.image\.rootfs\.diff\.tar(\.gzip|\.zstd)?)$/.test(
     type,
@@ -233,6 +228,25 @@ async function besideOf(
   return { digest: top.digest, documents: [...documents.values()], blobs: [...blobs.values()] };
 }
 
+/** An artifact: its manifest stands for it, and all that it names is kept as it comes. */
+async function remoteArtifact(
+  source: Pick<Repository, "manifest">,
+  chosen: Found,
+  artifact: string,
+  beside: Beside,
+  signal: AbortSignal,
+): Promise<RemoteImage> {
+  const { bytes, digest } = chosen.found;
+  const [top = chosen.found] = chosen.indexes;
+  const { parts } = readIndex({ digest, size: bytes.length }, () => bytes);
+  const alone = { digest, documents: [chosen.found], blobs: parts.flatMap(({ names }) => names) };
+  return {
+    ...{ digest: top.digest, manifestBytes: bytes, configBytes: bytes, layers: [] },
+    document: artifactDocument(artifact),
+    index: (await besideOf(source, chosen, beside, signal)) ?? alone,
+  };
+}
+
 /** Finds the image that a reference means. Rejects with Faults in Docker's words. */
 export async function resolveRemote(
   source: Pick<Repository, "manifest" | "blob">,
@@ -245,11 +259,9 @@ export async function resolveRemote(
   const top = await source.manifest(reference.digest ?? reference.tag ?? "latest", signal);
   const chosen = await manifestFor(source, top, platform, shown, signal);
   const { manifest } = chosen;
+  const artifact = artifactType(manifest);
+  if (artifact !== undefined) return remoteArtifact(source, chosen, artifact, beside, signal);
   const config = parseDescriptor(manifest.config, "an image manifest");
-  if (!configs.has(config.mediaType ?? ""))
-    throw unsupported(
-      `${shown} is no image but an artifact of the type ${JSON.stringify(manifest.artifactType ?? config.mediaType)}`,
-    );
   const layers = layersOf(manifest, shown);
   const configBytes = await configOf(source, config, signal);
   const document = parseDocument(configBytes);

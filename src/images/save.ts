@@ -198,7 +198,9 @@ function archive(content: ContentStore, picked: readonly Picked[]): ByteStream {
   return layoutArchive({
     manifests: picked.flatMap(indexEntries),
     beside: {
-      "manifest.json": picked.map(dockerEntry),
+      "manifest.json": picked
+        .filter(({ image }) => image.document.artifact === undefined)
+        .map(dockerEntry),
       ...(Object.keys(repositories).length === 0 ? {} : { repositories }),
     },
     documents,

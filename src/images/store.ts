@@ -31,7 +31,7 @@ import { Indexes } from "./indexes.ts";
 import { LayerSets } from "./layer-set.ts";
 import { Layers, wantedLayer } from "./layers.ts";
 import { manifestSummaries } from "./manifest.ts";
-import { chainIds, digestOf, type ImageRecord } from "./model.ts";
+import { chainIds, digestOf, type ImageRecord, sizeOf } from "./model.ts";
 import { noSuchImage, wholeDigest, wholeTag } from "./names.ts";
 import type {
   CommitOptions,
@@ -263,7 +263,7 @@ export class ImageStore {
           meter(report, "Loading layer", shortDigest(digest), size)(done ? size : 0);
       };
       tell(false);
-      const size = await this.layers.unpackAll(wanted);
+      const size = sizeOf(image, await this.layers.unpackAll(wanted));
       tell(true);
       for (const file of [...image.layers, ...beside])
         await this.content.commit({ ...file, path: this.copyOf(file) });
@@ -464,7 +464,11 @@ export class ImageStore {
       const { content, downloads } = this;
       const isHere = (digest: string) => this.isHere(digest);
       const parts = { content, downloads, layers: this.layers, isHere, source, report, signal };
-      const size = (await bringLayers(image, chain, parts)).reduce((sum, one) => sum + one, 0);
+      const sizes = await bringLayers(image, chain, parts);
+      const size = sizeOf(
+        image,
+        sizes.reduce((sum, one) => sum + one, 0),
+      );
       await Promise.all(beside.map((blob) => downloads.fetch(source, blob, report, signal)));
       for (const { bytes } of image.index?.documents ?? []) await content.put(bytes);
       await this.add(image, layers, size, (id) => {
@@ -527,7 +531,9 @@ export class ImageStore {
     const { content, data } = this;
     const target = { content, data, repository, reference, signal: options.signal };
     const sent = await this.indexes.push(target, options, () =>
-      this.withBlobs(image, () => pushImage(target, image, options.report)),
+      image.document.artifact === undefined
+        ? this.withBlobs(image, () => pushImage(target, image, options.report))
+        : this.indexes.pushArtifact(target, image, options.report),
     );
     this.data.setDigest(wholeDigest(reference, sent.digest), image.id);
     this.resolved.clear();

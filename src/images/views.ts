@@ -93,6 +93,16 @@ export function checkPlatform(
     );
 }
 
+/** Throws a Fault "unsupported" for what is no image but an artifact, in which there is nothing to run or to build on. */
+export function checkRunnable(name: string, { document }: ImageRecord): void {
+  if (document.artifact !== undefined)
+    throw fault(
+      "unsupported",
+      "image-artifact",
+      `${name} is no image but an artifact of the type ${JSON.stringify(document.artifact)}: it cannot be run or built on`,
+    );
+}
+
 /** For each of some images the bytes that it has in common with others of them. */
 export function sharedSizes(
   all: readonly ImageRecord[],

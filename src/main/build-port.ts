@@ -31,7 +31,13 @@ import {
 } from "../builder/index.ts";
 import { type BuildCacheParts, forgetBuildCache } from "../disk/index.ts";
 import { type BuildStep, BuildSteps, type EngineDeps, type MountRecord } from "../engine/index.ts";
-import { checkPlatform, hostPlatform, type ImageRecord, type ImageStore } from "../images/index.ts";
+import {
+  checkPlatform,
+  checkRunnable,
+  hostPlatform,
+  type ImageRecord,
+  type ImageStore,
+} from "../images/index.ts";
 import { emulationOf } from "../spec/binfmt.ts";
 import type { HostConfig, ImageConfig } from "../spec/engine-api.ts";
 import { type Platform, platformRank, platformText } from "../spec/platform.ts";
@@ -87,6 +93,7 @@ class Images implements BuildImages {
   ): Promise<ImageRecord | undefined> {
     try {
       const image = await this.images.resolveOrBuiltin(name);
+      checkRunnable(name, image);
       checkPlatform(name, image, platform);
       return image;
     } catch (error) {
@@ -113,7 +120,9 @@ class Images implements BuildImages {
         await this.images.pullBeside(name, { ...options, platform, fresh: pull }),
       );
     await this.images.pull(name, options);
-    return baseOf(this.images, this.images.resolve(name));
+    const image = this.images.resolve(name);
+    checkRunnable(name, image);
+    return baseOf(this.images, image);
   }
 
   async configOf(name: string, platform: Platform | undefined): Promise<ImageConfig | undefined> {

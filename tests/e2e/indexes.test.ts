@@ -171,3 +171,39 @@ test("an index that takes another's place lets go of what only that had; damage 
   await ok("rmi", name);
   expect(blobs()).toEqual(before);
 });
+
+test("an artifact is pulled, listed, pushed on, saved, loaded and removed, and not run", async () => {
+  const before = blobs();
+  const config = source.blob("{}", "application/vnd.oci.empty.v1+json");
+  const layers = [
+    source.blob("a chart's bytes", "application/vnd.cncf.helm.chart.content.v1.tar+gzip"),
+  ];
+  const artifactType = "application/vnd.example.chart";
+  const manifest = { schemaVersion: 2, mediaType: OCI, artifactType, config, layers };
+  const artifact = source.document(manifest, OCI, "chart");
+  const [from, to] = [`${source.address}/app:chart`, `${target.address}/chart:1`];
+  expect(await ok("pull", from)).toContain(`Digest: ${artifact.digest}`);
+  expect(await ok("images", "--no-trunc", "--format", "{{.ID}}", from)).toBe(
+    `${artifact.digest}\n`,
+  );
+  expect(await manifestsOf(from)).toMatchObject([
+    { ID: artifact.digest, Kind: "unknown", Available: true },
+  ]);
+  for (const verb of ["run", "create"]) {
+    const refused = await daemon.berth(verb, from, "true");
+    expect(refused.err).toContain(`is no image but an artifact of the type "${artifactType}"`);
+    expect(refused.status).not.toBe(0);
+  }
+  await ok("tag", from, to);
+  expect(await ok("push", to)).toContain(`1: digest: ${artifact.digest} size: ${artifact.size}`);
+  expect((await inTarget("chart", "1")).digest).toBe(artifact.digest);
+  const archive = `${daemon.directory}/chart.tar`;
+  await ok("save", "-o", archive, to);
+  await ok("rmi", from, to);
+  expect(blobs()).toEqual(before);
+  await ok("load", "-i", archive);
+  expect(await ok("push", to)).toContain(`1: digest: ${artifact.digest} size:`);
+  await ok("system", "check");
+  await ok("rmi", to);
+  expect(blobs()).toEqual(before);
+});

@@ -273,14 +273,6 @@ function otherLies(): LyingCase[] {
   const config = ({ config }: Record<string, unknown>) => config as object;
   return [
     {
-      name: "an artifact",
-      says: /is no image but an artifact of the type "a\/b"/,
-      lie: changed((manifest) => ({
-        artifactType: "a/b",
-        config: { ...config(manifest), mediaType: "application/vnd.oci.empty.v1+json" },
-      })),
-    },
-    {
       name: "the schema that nobody has any more",
       says: /is of the schema 1/,
       lie: changed(() => ({ schemaVersion: 1, fsLayers: [], history: [] })),
