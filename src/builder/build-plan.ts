@@ -10,7 +10,8 @@ import {
   type Stage,
   targetStage,
 } from "./dockerfile/stages.ts";
-import { expandWord } from "./dockerfile/words.ts";
+import { Budget, expandWord } from "./dockerfile/words.ts";
+import { Numbering } from "./numbering.ts";
 import type { BuildRequest } from "./request.ts";
 
 /** A build that has been looked at. */
@@ -21,7 +22,14 @@ export interface BuildPlan {
   readonly needed: readonly Stage[];
   readonly arguments: BuildArguments;
   readonly globals: ReadonlyMap<string, string>;
+  readonly numbers: Numbering;
 }
+
+/** What of a request a plan depends on. */
+type PlannedRequest = Pick<
+  BuildRequest,
+  "dockerfile" | "target" | "args" | "platform" | "hostPlatform"
+> & { readonly named: Pick<BuildRequest["named"], "has"> };
 
 type Globals = ReadonlyMap<string, string>;
 
@@ -48,18 +56,15 @@ function dependencies(dockerfile: Dockerfile, stage: Stage, globals: Globals): S
 
 /** The stages that a target needs, itself among them, in the order of the Dockerfile. */
 function neededStages(dockerfile: Dockerfile, target: Stage, globals: Globals): Stage[] {
-  const found = new Set<Stage>();
-  const visit = (stage: Stage): void => {
-    if (found.has(stage)) return;
-    found.add(stage);
-    for (const one of dependencies(dockerfile, stage, globals)) visit(one);
-  };
-  visit(target);
+  const found = new Set<Stage>([target]);
+  // What is added is come to as well.
+  for (const stage of found)
+    for (const one of dependencies(dockerfile, stage, globals)) found.add(one);
   return [...found].sort((a, b) => a.index - b.index);
 }
 
 /** Reads a build's Dockerfile. Throws a Fault "invalid" that names the line of a mistake. */
-export function planBuild(request: BuildRequest): BuildPlan {
+export function planBuild(request: PlannedRequest): BuildPlan {
   const { named } = request;
   const dockerfile = replaceStages(parseDockerfile(request.dockerfile), (one) => named.has(one));
   const target = targetStage(dockerfile, request.target);
@@ -68,8 +73,10 @@ export function planBuild(request: BuildRequest): BuildPlan {
     targetPlatform: request.platform ?? request.hostPlatform,
     buildPlatform: request.hostPlatform,
     target: request.target,
+    budget: new Budget(),
   };
   const globals = globalScope(dockerfile, build);
   const needed = neededStages(dockerfile, target, globals);
-  return { dockerfile, target, needed, arguments: build, globals };
+  const numbers = new Numbering(needed);
+  return { dockerfile, target, needed, arguments: build, globals, numbers };
 }

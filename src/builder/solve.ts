@@ -52,7 +52,7 @@ interface FailedAt {
   readonly step: number;
   readonly instruction: Instruction;
   readonly snapshot?: Snapshot;
-  readonly config?: ImageConfig;
+  readonly config?: ImageConfig | undefined;
   readonly platform?: Platform;
 }
 
@@ -96,9 +96,6 @@ function everythingOf(name: string): CopyWork {
     ...none,
   };
 }
-
-/** Instructions that may change files. */
-const working: ReadonlySet<Instruction["kind"]> = new Set(["run", "copy", "add", "workdir"]);
 
 /** One build. */
 class Build {
@@ -152,7 +149,7 @@ class Build {
         : { ...built.config, Labels: { ...built.config.Labels, ...request.labels } };
     const created = built.history.at(-1)?.created ?? BEGINNING;
     const { shared } = request;
-    const last = this.firstStep(this.plan.target) + this.plan.target.instructions.length;
+    const last = this.plan.numbers.first(this.plan.target) + this.plan.target.instructions.length;
     await shared.bring(built.snapshot, (text) =>
       request.report({ kind: "notice", step: last, text }),
     );
@@ -177,28 +174,17 @@ class Build {
     return building;
   }
 
-  /** The number of a stage's FROM among all steps; counted from 1. */
-  private firstStep(stage: Stage): number {
-    return this.plan.needed
-      .filter(({ index }) => index < stage.index)
-      .reduce((sum, { instructions }) => sum + 1 + instructions.length, 1);
-  }
-
   /** How many steps there are. */
   get total(): number {
-    return this.plan.needed.reduce((sum, { instructions }) => sum + 1 + instructions.length, 0);
+    return this.plan.numbers.total;
   }
 
   private tell(stage: Stage, step: number, text: string): void {
-    const first = this.firstStep(stage);
-    const works = stage.instructions.map(({ kind }) => working.has(kind));
-    const index = step - first;
-    const at = 1 + works.slice(0, index).filter(Boolean).length;
-    const place =
-      index === 0 || works[index - 1] ? { at, of: 1 + works.filter(Boolean).length } : undefined;
+    const { total } = this;
+    const place = this.plan.numbers.place(stage, step);
     const alone = this.plan.dockerfile.stages.length === 1 ? "" : `stage-${stage.index}`;
     const name = stage.name ?? alone;
-    this.request.report({ kind: "step", step, total: this.total, stage: name, text, place });
+    this.request.report({ kind: "step", step, total, stage: name, text, place });
   }
 
   /** Tells what failed, once, and where in the Dockerfile. */
@@ -235,12 +221,14 @@ class Build {
     const { from } = stage;
     const look = (name: string) => this.plan.globals.get(name);
     const { escapeMark } = this.plan.dockerfile.source;
-    const name = expandWord(from.image, escapeMark, look);
+    const { budget } = this.plan.arguments;
+    const name = expandWord(from.image, escapeMark, look, budget);
     if (name === "") throw mistake(from.raw.lines, `base name (${from.image}) should not be blank`);
     this.tell(stage, step, from.raw.text);
     const earlier = findStage(this.plan.dockerfile, name, stage.index);
     if (earlier !== undefined) return this.stage(earlier);
-    const asked = from.platform === undefined ? "" : expandWord(from.platform, escapeMark, look);
+    const asked =
+      from.platform === undefined ? "" : expandWord(from.platform, escapeMark, look, budget);
     const platform = asked === "" ? this.request.platform : parsePlatform(asked);
     if (name === "scratch") {
       const own = platform ?? this.request.hostPlatform;
@@ -283,7 +271,7 @@ class Build {
   }
 
   private async build(stage: Stage): Promise<BuiltStage> {
-    const first = this.firstStep(stage);
+    const first = this.plan.numbers.first(stage);
     const base = await this.base(stage, first).catch(async (error) => {
       await this.failed(error, { step: first, instruction: stage.from });
       throw error;

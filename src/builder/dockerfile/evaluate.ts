@@ -52,8 +52,8 @@ export interface Step {
   /** As a history shows it. */
   readonly createdBy: string;
   readonly work?: Work | undefined;
-  /** The configuration after it. */
-  readonly config: ImageConfig;
+  /** The configuration after it, where there is work. */
+  readonly config?: ImageConfig | undefined;
   /** Variables that it uses and that nothing has set or declared. */
   readonly unknown: readonly string[];
   /** What WORKDIR and EXPOSE say, with their variables substituted. */
@@ -96,9 +96,19 @@ class Evaluation {
   private author: string | undefined;
   private commandSet = false;
   private readonly unknown = new Set<string>();
+  private readonly labels: Map<string, string>;
+  private readonly volumes: Map<string, object>;
+  private readonly ports: Map<string, object>;
+  /** What of these, and of the environment, is not in the configuration yet. */
+  private readonly grown = new Set<"Env" | "Labels" | "Volumes" | "ExposedPorts">();
 
   constructor(private readonly input: StageInput) {
     this.config = { ...input.base, OnBuild: undefined };
+    const entries = <T>(values: Readonly<Record<string, T>> | null | undefined) =>
+      new Map(Object.entries(values ?? {}));
+    this.labels = entries(input.base.Labels);
+    this.volumes = entries(input.base.Volumes);
+    this.ports = entries(input.base.ExposedPorts);
     this.scope = new StageScope(input.build, input.globals, input.base.Env ?? []);
   }
 
@@ -106,7 +116,17 @@ class Evaluation {
     const steps = [...this.triggers(), ...this.input.instructions].map((instruction) =>
       this.step(instruction),
     );
-    return { steps, config: { ...this.config }, author: this.author };
+    return { steps, config: this.snapshot(), author: this.author };
+  }
+
+  /** The configuration as it is now. What has grown is copied only here: a Dockerfile may have thousands of lines for it. */
+  private snapshot(): ImageConfig {
+    const { config, grown } = this;
+    if (grown.delete("Env")) config.Env = this.scope.env;
+    if (grown.delete("Labels")) config.Labels = Object.fromEntries(this.labels);
+    if (grown.delete("Volumes")) config.Volumes = Object.fromEntries(this.volumes);
+    if (grown.delete("ExposedPorts")) config.ExposedPorts = Object.fromEntries(this.ports);
+    return { ...config };
   }
 
   /** What the base image wants to be done to whatever is built on it. */
@@ -120,7 +140,7 @@ class Evaluation {
     this.unknown.clear();
     const looked = this.look(instruction);
     const unknown = [...this.unknown];
-    return { instruction, ...looked, config: { ...this.config }, unknown };
+    return { instruction, ...looked, config: looked.work && this.snapshot(), unknown };
   }
 
   private readonly lookUp: Variables = (name, guarded = false) => {
@@ -129,11 +149,11 @@ class Evaluation {
   };
 
   private word(text: string): string {
-    return expandWord(text, this.input.escapeMark, this.lookUp);
+    return expandWord(text, this.input.escapeMark, this.lookUp, this.input.build.budget);
   }
 
   private words(text: string): string[] {
-    return expandWords(text, this.input.escapeMark, this.lookUp);
+    return expandWords(text, this.input.escapeMark, this.lookUp, this.input.build.budget);
   }
 
   private look(one: Instruction): Looked {
@@ -173,13 +193,14 @@ class Evaluation {
     // All values of one instruction see the environment before it.
     const values = pairs.map(([name, value]) => [this.word(name), this.word(value)] as const);
     for (const [name, value] of values) this.scope.set(name, value);
-    this.config.Env = this.scope.env;
+    this.grown.add("Env");
     return values.map(([name, value]) => `${name}=${value}`).join(" ");
   }
 
   private setLabels(pairs: readonly (readonly [string, string])[]): string {
     const values = pairs.map(([name, value]) => [this.word(name), this.word(value)] as const);
-    this.config.Labels = { ...this.config.Labels, ...Object.fromEntries(values) };
+    for (const [name, value] of values) this.labels.set(name, value);
+    this.grown.add("Labels");
     return values.map(([name, value]) => `${name}=${value}`).join(" ");
   }
 
@@ -249,7 +270,7 @@ class Evaluation {
       sources: one.sources.map((source) => this.word(source)),
       inline: one.inline.map(({ name, content, expand }) => ({
         name,
-        content: expand ? expandText(content, this.lookUp) : content,
+        content: expand ? expandText(content, this.lookUp, this.input.build.budget) : content,
       })),
       destination: this.absolute(this.word(one.destination)),
       from: one.from,
@@ -317,10 +338,8 @@ class Evaluation {
         return `ONBUILD ${one.trigger}`;
       case "volume": {
         const paths = one.paths.map((path) => this.word(path));
-        config.Volumes = {
-          ...config.Volumes,
-          ...Object.fromEntries(paths.map((path) => [path, {}])),
-        };
+        for (const path of paths) this.volumes.set(path, {});
+        this.grown.add("Volumes");
         return `VOLUME [${paths.join(" ")}]`;
       }
       case "healthcheck":
@@ -345,8 +364,8 @@ class Evaluation {
       if (known === undefined) throw mistake(raw.lines, `invalid containerPort: ${word}`);
       return known;
     });
-    const added = Object.fromEntries(found.map((port) => [port, {}]));
-    this.config.ExposedPorts = { ...this.config.ExposedPorts, ...added };
+    for (const port of found) this.ports.set(port, {});
+    this.grown.add("ExposedPorts");
     return { createdBy: `EXPOSE [${found.join(" ")}]`, values };
   }
 }

@@ -3,7 +3,7 @@
  */
 import { type Platform, platformText } from "../../spec/platform.ts";
 import type { Dockerfile } from "./stages.ts";
-import { expandWord, type Variables } from "./words.ts";
+import { type Budget, expandWord, type Variables } from "./words.ts";
 
 /** What a build was asked for, as far as variables go. */
 export interface BuildArguments {
@@ -13,6 +13,8 @@ export interface BuildArguments {
   readonly buildPlatform: Platform;
   /** The name or number of the stage that is built. */
   readonly target: string;
+  /** What substitutions may come to; everything else has a budget of its own. */
+  readonly budget?: Budget | undefined;
 }
 
 /** Arguments of the builder, as BuildKit has them. */
@@ -52,7 +54,9 @@ export function globalScope(dockerfile: Dockerfile, build: BuildArguments): Map<
     for (const { name, value } of args) {
       const given = build.given.get(name);
       const own =
-        value === undefined ? undefined : expandWord(value, escapeMark, (n) => scope.get(n));
+        value === undefined
+          ? undefined
+          : expandWord(value, escapeMark, (n) => scope.get(n), build.budget);
       const chosen = given ?? own ?? scope.get(name);
       if (chosen !== undefined) scope.set(name, chosen);
     }
@@ -63,7 +67,9 @@ export function globalScope(dockerfile: Dockerfile, build: BuildArguments): Map<
 export class StageScope {
   /** What ARG has declared, in that order. */
   private readonly declared = new Map<string, string | undefined>();
-  private environment: Map<string, string>;
+  private readonly environment: Map<string, string>;
+  /** "NAME=value" of each: every RUN has them all, and they may be long. */
+  private readonly texts: Map<string, string>;
 
   constructor(
     private readonly build: BuildArguments,
@@ -76,6 +82,7 @@ export class StageScope {
         return at < 0 ? [item, ""] : [item.slice(0, at), item.slice(at + 1)];
       }),
     );
+    this.texts = new Map([...this.environment].map(([name, value]) => [name, `${name}=${value}`]));
   }
 
   /** What a name stands for at this place: the environment beats arguments. */
@@ -95,11 +102,12 @@ export class StageScope {
 
   set(name: string, value: string): void {
     this.environment.set(name, value);
+    this.texts.set(name, `${name}=${value}`);
   }
 
   /** "NAME=value", in the order in which they were first set. */
   get env(): string[] {
-    return [...this.environment].map(([name, value]) => `${name}=${value}`);
+    return [...this.texts.values()];
   }
 
   /** The arguments that a RUN gets in its environment and its history, sorted by name. */

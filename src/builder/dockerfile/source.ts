@@ -119,11 +119,14 @@ function announced(text: string, escapeMark: string): Omit<Heredoc, "content">[]
 
 /** Whether here-documents may follow: not after a JSON list. */
 function mayHaveHeredocs(keyword: string, rest: string): boolean {
+  if (!rest.includes("<<")) return false;
   if (keyword === "ONBUILD") {
     const [inner = "", ...others] = rest.trim().split(/\s+/);
+    // One in another is a mistake.
+    if (inner.toUpperCase() === "ONBUILD") return false;
     return mayHaveHeredocs(inner.toUpperCase(), others.join(" "));
   }
-  if (!["RUN", "COPY", "ADD"].includes(keyword) || !rest.includes("<<")) return false;
+  if (!["RUN", "COPY", "ADD"].includes(keyword)) return false;
   return jsonList(rest) === undefined;
 }
 

@@ -21,9 +21,19 @@ export interface Dockerfile {
   readonly stages: readonly Stage[];
 }
 
+/** Nobody means more; what is made of them grows with their square here and there. */
+const INSTRUCTIONS_MAX = 10_000;
+
 /** Reads a Dockerfile. Throws a Fault "invalid" that names the line. */
 export function parseDockerfile(text: string): Dockerfile {
   const source = readSource(text);
+  const count = source.instructions.length;
+  if (count > INSTRUCTIONS_MAX)
+    throw fault(
+      "invalid",
+      "dockerfile",
+      `the Dockerfile has ${count} instructions: at most ${INSTRUCTIONS_MAX} are read`,
+    );
   const globals: Extract<Instruction, { kind: "arg" }>[] = [];
   const stages: { index: number; from: Stage["from"]; instructions: Instruction[] }[] = [];
   for (const raw of source.instructions) {
@@ -46,9 +56,10 @@ export function findStage(
   name: string,
   before = stages.length,
 ): Stage | undefined {
-  const earlier = stages.slice(0, before);
-  const named = earlier.findLast((stage) => stage.name === name.toLowerCase());
-  return named ?? (/^\d+$/.test(name) ? earlier[Number(name)] : undefined);
+  const wanted = name.toLowerCase();
+  for (let at = Math.min(before, stages.length) - 1; at >= 0; at--)
+    if (stages[at]?.name === wanted) return stages[at];
+  return /^\d+$/.test(name) && Number(name) < before ? stages[Number(name)] : undefined;
 }
 
 /** The stage to build; the last one when none is named. Throws a Fault "invalid" in Docker's words. */

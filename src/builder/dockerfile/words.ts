@@ -14,14 +14,35 @@ interface Marks {
   readonly escapes: "keep" | "drop";
 }
 
-/** What a substitution may come to; more is a bomb. */
+/** What a substitution may come to, and all of a build together; more is a bomb. */
 const EXPANSION_MAX = 1 << 20;
-/** How many steps of matching a pattern may take. */
-const STEPS_MAX = 1e7;
+const TOTAL_MAX = 32 << 20;
+/** How many steps of matching all patterns of a build may take. */
+const STEPS_MAX = 2e6;
+/** Substitutions inside of each other. */
+const DEPTH_MAX = 100;
 const SPECIAL = "@*#?-$!0";
 
 function bad(message: string): Error {
   return fault("invalid", "dockerfile-substitution", message);
+}
+
+/** What the substitutions of a build may come to and take, all together. */
+export class Budget {
+  private size = 0;
+  private steps = 0;
+
+  /** Takes account of a result. Throws a Fault "invalid" when it is too much. */
+  spend(result: string): void {
+    this.size += result.length;
+    if (this.size > TOTAL_MAX) throw bad("the substitutions of variables are too large together");
+  }
+
+  /** Takes account of a pattern's matching. */
+  match(steps: number): void {
+    this.steps += steps;
+    if (this.steps > STEPS_MAX) throw bad("the pattern takes too long");
+  }
 }
 
 /** A pattern's parts: characters, and `*` and `?` that were not escaped. */
@@ -44,9 +65,10 @@ function tokensOf(pattern: readonly string[]): Token[] {
 
 /** Finds where patterns match, all their possibilities at once: never longer than text times pattern, and that is bounded. */
 class Matcher {
-  private steps = 0;
-
-  constructor(private readonly tokens: readonly Token[]) {}
+  constructor(
+    private readonly tokens: readonly Token[],
+    private readonly budget: Budget,
+  ) {}
 
   /** Where the match that begins at a place ends; undefined when none does. */
   end(text: readonly string[], from: number, longest: boolean): number | undefined {
@@ -59,8 +81,7 @@ class Matcher {
       }
       const char = text[at];
       if (char === undefined || states.size === 0) return found;
-      this.steps += states.size;
-      if (this.steps > STEPS_MAX) throw bad("the pattern takes too long");
+      this.budget.match(states.size);
       const next: number[] = [];
       for (const state of states) {
         const token = this.tokens[state];
@@ -87,18 +108,23 @@ class Matcher {
   }
 }
 
-function trimmed(value: string, pattern: string, end: "#" | "%"): string {
+function trimmed(value: string, pattern: string, end: "#" | "%", budget: Budget): string {
   const longest = pattern.startsWith(end);
   const tokens = tokensOf([...(longest ? pattern.slice(1) : pattern)]);
   const chars = [...value];
-  if (end === "#") return chars.slice(new Matcher(tokens).end(chars, 0, longest) ?? 0).join("");
+  if (end === "#")
+    return chars.slice(new Matcher(tokens, budget).end(chars, 0, longest) ?? 0).join("");
   // A suffix is a prefix of everything turned round.
-  const cut = new Matcher(tokens.reverse()).end(chars.toReversed(), 0, longest) ?? 0;
+  const cut = new Matcher(tokens.reverse(), budget).end(chars.toReversed(), 0, longest) ?? 0;
   return chars.slice(0, chars.length - cut).join("");
 }
 
-function replacedIn(value: string, pattern: string, replacement: string, all: boolean): string {
-  const matcher = new Matcher(tokensOf([...pattern]));
+function replacedIn(
+  value: string,
+  { pattern, replacement, all }: { pattern: string; replacement: string; all: boolean },
+  budget: Budget,
+): string {
+  const matcher = new Matcher(tokensOf([...pattern]), budget);
   const chars = [...value];
   let result = "";
   for (let at = 0; at <= chars.length; ) {
@@ -131,6 +157,9 @@ class Lexer {
     private readonly escapeMark: string,
     private readonly variables: Variables | undefined,
     private readonly marks: Marks,
+    private readonly budget: Budget,
+    /** Whether anybody wants the words. */
+    private readonly collects: boolean,
   ) {
     this.chars = [...text];
   }
@@ -178,7 +207,7 @@ class Lexer {
       }
       result += piece;
       if (result.length > EXPANSION_MAX) throw bad("the substitution of variables is too large");
-      if (stop === undefined && this.depth === 0) this.add(piece, raw);
+      if (this.collects && stop === undefined && this.depth === 0) this.add(piece, raw);
     }
     if (stop !== undefined)
       throw bad(`unexpected end of statement while looking for matching ${stop}`);
@@ -245,7 +274,7 @@ class Lexer {
     if (this.peek === undefined) throw bad("syntax error: missing '}'");
     if ("{}:".includes(this.peek)) throw bad("syntax error: bad substitution");
     const name = this.name();
-    this.depth++;
+    if (++this.depth > DEPTH_MAX) throw bad("substitutions are too deep inside of each other");
     const guarded = ":-+?".includes(this.peek ?? "}");
     try {
       return this.modified(name, variables(name, guarded));
@@ -287,7 +316,7 @@ class Lexer {
         throw bad(`${name}: ${word === "" ? `is not allowed to be ${why}` : word}`);
       }
       default:
-        return trimmed(value ?? "", word, mark as "#" | "%");
+        return trimmed(value ?? "", word, mark as "#" | "%", this.budget);
     }
   }
 
@@ -296,13 +325,13 @@ class Lexer {
     if (all) this.at++;
     const pattern = this.word("/", true);
     const replacement = this.word("}", true);
-    return replacedIn(value, pattern, replacement, all);
+    return replacedIn(value, { pattern, replacement, all }, this.budget);
   }
 }
 
 /** Splits at white space outside of quotes; nothing is substituted. Throws a Fault for a quote that does not end. */
 export function splitWords(text: string, escapeMark: string, marks: Marks): string[] {
-  const lexer = new Lexer(text, escapeMark, undefined, marks);
+  const lexer = new Lexer(text, escapeMark, undefined, marks, new Budget(), true);
   lexer.until(undefined);
   return lexer.words;
 }
@@ -310,18 +339,33 @@ export function splitWords(text: string, escapeMark: string, marks: Marks): stri
 const plain: Marks = { quotes: "drop", escapes: "drop" };
 
 /** Substitutes variables and takes quotes and escapes away. Throws a Fault "invalid" for what makes no sense. */
-export function expandWord(text: string, escapeMark: string, variables: Variables): string {
-  return new Lexer(text, escapeMark, variables, plain).until(undefined);
+export function expandWord(
+  text: string,
+  escapeMark: string,
+  variables: Variables,
+  budget = new Budget(),
+): string {
+  const result = new Lexer(text, escapeMark, variables, plain, budget, false).until(undefined);
+  budget.spend(result);
+  return result;
 }
 
 /** The same, and what variables bring is split at white space too. */
-export function expandWords(text: string, escapeMark: string, variables: Variables): string[] {
-  const lexer = new Lexer(text, escapeMark, variables, plain);
-  lexer.until(undefined);
+export function expandWords(
+  text: string,
+  escapeMark: string,
+  variables: Variables,
+  budget = new Budget(),
+): string[] {
+  const lexer = new Lexer(text, escapeMark, variables, plain, budget, true);
+  budget.spend(lexer.until(undefined));
   return lexer.words;
 }
 
 /** Substitutes variables in a here-document: quotes mean nothing there, and the escape is always the backslash. */
-export function expandText(text: string, variables: Variables): string {
-  return new Lexer(text, "\\", variables, { quotes: "plain", escapes: "drop" }).until(undefined);
+export function expandText(text: string, variables: Variables, budget = new Budget()): string {
+  const marks = { quotes: "plain", escapes: "drop" } as const;
+  const result = new Lexer(text, "\\", variables, marks, budget, false).until(undefined);
+  budget.spend(result);
+  return result;
 }

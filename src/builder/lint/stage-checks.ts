@@ -32,11 +32,8 @@ const OWN = new Set(["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"]);
 function checkVariables({ steps, base, globals }: CheckedStage, linter: Linter): void {
   if (base === undefined) return;
   const known = new Set(globals);
-  const learn = ({ Env }: ImageConfig): void => {
-    for (const text of Env ?? []) known.add(text.replace(/=[\s\S]*$/, ""));
-  };
-  learn(base);
-  for (const { instruction, unknown, config } of steps) {
+  for (const text of base.Env ?? []) known.add(text.replace(/=[\s\S]*$/, ""));
+  for (const { instruction, unknown } of steps) {
     if (instruction.kind === "arg") for (const { name } of instruction.args) known.add(name);
     for (const name of unknown) {
       if (OWN.has(name)) continue;
@@ -45,7 +42,7 @@ function checkVariables({ steps, base, globals }: CheckedStage, linter: Linter):
       const message = `Usage of undefined variable '$${name}'${near}`;
       linter.warn("UndefinedVar", instruction.raw.lines, message);
     }
-    learn(config);
+    if (instruction.kind === "env") for (const [name] of instruction.pairs) known.add(name);
   }
 }
 
