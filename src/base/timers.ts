@@ -28,3 +28,16 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
     signal.removeEventListener("abort", resolve as () => void);
   });
 }
+
+/** Waits for work, but not when the signal goes off: then it rejects with its reason, and the work goes on. */
+export async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}

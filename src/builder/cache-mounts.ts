@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { fault } from "../base/errors.ts";
+import { orAborted } from "../base/timers.ts";
 import type { RunMount } from "./dockerfile/run-mounts.ts";
 
 type CacheMount = Extract<RunMount, { type: "cache" }>;
@@ -44,6 +45,7 @@ export interface KeptMount {
   readonly inUse: boolean;
 }
 
+const NEW = ".new";
 const NAME = /^[0-9a-f]{32}(-\d+)?$/;
 const NAME_MAX = 4096;
 const OWN = /^[0-9a-f]{32}(-\d+)?(\.id)?$/;
@@ -65,20 +67,23 @@ export class CacheMounts {
     private readonly directory: string,
     private readonly discard: (path: string) => void,
   ) {
-    // What a daemon that was killed was just filling.
+    // What a daemon that was killed has half made.
     if (!existsSync(directory)) return;
     for (const name of readdirSync(directory)) if (!OWN.test(name)) discard(`${directory}/${name}`);
   }
 
-  /** Waits for its turn where a cache is for one at a time; makes the directory when it is not there. */
-  async take(mount: CacheMount, base?: CacheBase): Promise<TakenMount> {
+  /**
+   * Waits for its turn where a cache is for one at a time; makes the directory when it is not there. Rejects with the signal's
+   * reason.
+   */
+  async take(mount: CacheMount, signal: AbortSignal, base?: CacheBase): Promise<TakenMount> {
     const own = base === undefined ? mount.id : JSON.stringify([mount.id, base.key]);
     const whole = `${this.directory}/${hashOf(own)}`;
     let path = whole;
     if (mount.sharing === "private")
       for (let count = 1; this.users.has(path); count++) path = `${whole}-${count}`;
     this.users.set(path, (this.users.get(path) ?? 0) + 1);
-    const leave = mount.sharing === "shared" ? () => {} : await this.turn(path);
+    let leave = () => {};
     const end = () => {
       leave();
       const left = (this.users.get(path) ?? 1) - 1;
@@ -86,8 +91,10 @@ export class CacheMounts {
       else this.users.delete(path);
     };
     try {
+      if (mount.sharing !== "shared") leave = await this.turn(path, signal);
       // Whoever takes it out or puts it in has it alone.
-      while (this.filling.has(path)) await this.filling.get(path)?.catch(() => {});
+      while (this.filling.has(path))
+        await orAborted(this.filling.get(path)?.catch(() => {}) ?? Promise.resolve(), signal);
       if (base === undefined) this.make(path, mount);
       else await this.filled(path, base);
       this.note(path, mount.id);
@@ -100,23 +107,25 @@ export class CacheMounts {
 
   private make(path: string, mount: CacheMount): void {
     if (existsSync(path)) return;
-    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
-    mkdirSync(path, { mode: 0o700 });
-    chownSync(path, mount.uid, mount.gid);
-    chmodSync(path, mount.mode);
+    const fresh = `${path}${NEW}`;
+    this.discard(fresh);
+    mkdirSync(fresh, { recursive: true, mode: 0o700 });
+    chownSync(fresh, mount.uid, mount.gid);
+    chmodSync(fresh, mount.mode);
+    renameSync(fresh, path);
   }
 
   /** Makes a directory with what it begins with, once; it appears whole. */
   private async filled(path: string, base: CacheBase): Promise<void> {
     const fill = async () => {
       if (existsSync(path)) return;
-      const fresh = `${path}.new`;
+      const fresh = `${path}${NEW}`;
       try {
         mkdirSync(fresh, { recursive: true, mode: 0o755 });
         await base.fill(fresh);
         renameSync(fresh, path);
       } finally {
-        rmSync(fresh, { recursive: true, force: true });
+        this.discard(fresh);
       }
     };
     // Whoever gives up says nothing about the others.
@@ -137,15 +146,22 @@ export class CacheMounts {
     else writeFileSync(known, id);
   }
 
-  private async turn(path: string): Promise<() => void> {
-    const before = this.turns.get(path);
+  private async turn(path: string, signal: AbortSignal): Promise<() => void> {
+    const before = this.turns.get(path) ?? Promise.resolve();
     const { promise, resolve } = Promise.withResolvers<void>();
     this.turns.set(path, promise);
-    await before;
-    return () => {
+    const leave = () => {
       if (this.turns.get(path) === promise) this.turns.delete(path);
       resolve();
     };
+    try {
+      await orAborted(before, signal);
+      return leave;
+    } catch (error) {
+      // Whoever waits behind still waits for the one before.
+      void before.then(leave);
+      throw error;
+    }
   }
 
   /** All of them. */

@@ -5,6 +5,7 @@ import { mkdtempSync } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { type Fault, fault } from "../base/errors.ts";
 import { tarEnd, tarHeader } from "../base/tar-writer.ts";
+import { orAborted } from "../base/timers.ts";
 import type { HistoryEntry } from "../images/index.ts";
 import type { Platform } from "../spec/platform.ts";
 import { resolveUser } from "../spec/users.ts";
@@ -221,7 +222,10 @@ export class Performer {
     }
     const other = step.fresh ? undefined : underway.get(key);
     if (other !== undefined) {
-      const done = await other.catch(() => undefined);
+      const done = await orAborted(
+        other.catch(() => undefined),
+        this.request.signal,
+      );
       // Another build that gave up says nothing about this one.
       if (done !== undefined) return done;
     }

@@ -134,6 +134,7 @@ export async function resolveMounts(
 ): Promise<StepMounts> {
   const digests: unknown[] = [];
   const makers: ((prepared: Preparation) => Promise<void>)[] = [];
+  const caches: WantedCache[] = [];
   for (const mount of work.mounts) {
     if (mount.type === "bind") {
       const bound = await bindOf(deps, request, mount, from);
@@ -147,7 +148,9 @@ export async function resolveMounts(
           : await cacheBase(deps, request, await from(mount.from));
       const begins = base === undefined ? [] : [base.key, mount.source];
       digests.push(["cache", mount.target, mount.id, ...begins]);
-      makers.push((prepared) => prepared.cache(mount, base));
+      const wanted = { key: JSON.stringify([mount.id, base?.key, mount.sharing]), mount, base };
+      caches.push(wanted);
+      makers.push(async (prepared) => prepared.cache(wanted));
     } else if (mount.type === "tmpfs") {
       digests.push(["tmpfs", mount.target]);
       const { target, size } = mount;
@@ -165,7 +168,15 @@ export async function resolveMounts(
     makers.push(async (prepared) =>
       prepared.file(script.path, new TextEncoder().encode(script.content), { mode: 0o755 }),
     );
-  return { digests, prepare: () => Preparation.make(deps, request.scratch, makers) };
+  return { digests, prepare: () => Preparation.make(deps, request, caches, makers) };
+}
+
+/** A directory of type=cache that a command wants. */
+interface WantedCache {
+  /** The same for the same directory. */
+  readonly key: string;
+  readonly mount: Cache;
+  readonly base: CacheBase | undefined;
 }
 
 /** What is being made for one command. */
@@ -175,6 +186,8 @@ class Preparation implements PreparedMounts {
   private readonly ends: (() => void | Promise<void>)[] = [];
   private directory: string | undefined;
   private agents = 0;
+  /** Directories of type=cache, by their keys. */
+  private readonly taken = new Map<string, string>();
 
   private constructor(
     private readonly deps: Deps,
@@ -183,11 +196,15 @@ class Preparation implements PreparedMounts {
 
   static async make(
     deps: Deps,
-    scratch: string,
+    { scratch, signal }: Pick<BuildRequest, "scratch" | "signal">,
+    caches: readonly WantedCache[],
     makers: readonly ((prepared: Preparation) => Promise<void>)[],
   ): Promise<Preparation> {
     const prepared = new Preparation(deps, scratch);
     try {
+      // In one order for all, since each may have to wait for the other, and each once: it would wait for itself.
+      for (const wanted of [...caches].sort((a, b) => (a.key < b.key ? -1 : 1)))
+        await prepared.take(wanted, signal);
       for (const make of makers) await make(prepared);
       return prepared;
     } catch (error) {
@@ -213,11 +230,17 @@ class Preparation implements PreparedMounts {
     return directory;
   }
 
-  async cache(mount: Cache, base: CacheBase | undefined): Promise<void> {
-    const { path, end } = await this.deps.cacheMounts.take(mount, base);
+  async take({ key, mount, base }: WantedCache, signal: AbortSignal): Promise<void> {
+    if (this.taken.has(key)) return;
+    const { path, end } = await this.deps.cacheMounts.take(mount, signal, base);
     this.ends.push(end);
-    const { target, readonly } = mount;
-    this.mounts.push({ kind: "bind", source: path, subpath: mount.source, target, readonly });
+    this.taken.set(key, path);
+  }
+
+  cache({ key, mount }: WantedCache): void {
+    const source = this.taken.get(key) ?? "";
+    const { target, readonly, source: subpath } = mount;
+    this.mounts.push({ kind: "bind", source, subpath, target, readonly });
   }
 
   secret(mount: Secret, value: Uint8Array): void {
