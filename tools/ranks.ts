@@ -9,6 +9,7 @@ import { Glob } from "bun";
 export const ranks: Readonly<Record<string, number>> = {
   base: 0,
   spec: 1,
+  gotemplate: 1,
   kernel: 2,
   tree: 2,
   client: 3,

@@ -40,6 +40,12 @@ function table(value: unknown): Table {
   return isTable ? (value as Table) : {};
 }
 
+/** The format that a list has when the command line names none, as the user's configuration has it under this name. */
+export function configuredFormat(key: string): string {
+  const file = readConfig() as Table;
+  return Object.hasOwn(file, key) ? text(file[key]) : "";
+}
+
 function readConfig(): DockerConfig {
   const path = configPath();
   let value: unknown;

@@ -163,6 +163,7 @@ const list: Command = {
       writeList(isTable ? rows.map((row) => ({ ...row, Error: short(row.Error) })) : rows, {
         format,
         table,
+        type: "formatter.clientContextContext",
         headings: {
           ...{ Name: "NAME", Description: "DESCRIPTION" },
           ...{ DockerEndpoint: "DOCKER ENDPOINT", Error: "ERROR" },

@@ -58,7 +58,7 @@ export const command: Command = {
       Comment: "COMMENT",
     };
     const format = parsed.text("format") || (parsed.on("quiet") ? "{{.ID}}" : "");
-    writeList(rows, { format, table, headings });
+    writeList(rows, { format, table, headings, type: "image.historyContext" });
     return 0;
   },
 };

@@ -5,6 +5,7 @@ import { humanDuration } from "../../base/durations.ts";
 import type { ApiClient, Query } from "../../client/index.ts";
 import type { ImageSummary } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
+import { configuredFormat } from "../docker-config.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { goTime, humanSize } from "../human.ts";
@@ -97,15 +98,16 @@ export const command: Command = {
     if (parsed.on("tree")) return showTree(client, parsed, query);
     const found = await client.json<ImageSummary[]>("GET", "/images/json", { query });
     const digests = parsed.on("digests");
-    const format = parsed.text("format");
+    const quiet = parsed.on("quiet");
+    const format = parsed.text("format") || (quiet ? "" : configuredFormat("imagesFormat"));
     const told = digests || /\{\{[^}]*\.Digest\b/.test(format);
     const rows = found
       .flatMap((one) => rowsOf(one, parsed.on("no-trunc"), digests))
       .map((row) => (told ? row : { ...row, Digest: "<none>" }));
     const digest = digests ? "\t{{.Digest}}" : "";
     const table = `{{.Repository}}\t{{.Tag}}${digest}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`;
-    if (parsed.on("quiet") && format === "") out(rows.map((row) => `${row.ID}\n`).join(""));
-    else writeList(rows, { format, headings, table });
+    if (quiet && format === "") out(rows.map((row) => `${row.ID}\n`).join(""));
+    else writeList(rows, { format, headings, table, type: "formatter.imageContext" });
     return 0;
   },
 };

@@ -5,8 +5,7 @@ import { type ApiClient, ApiError } from "../../client/index.ts";
 import type { Command } from "../command.ts";
 import { describeError } from "../failure.ts";
 import { flag } from "../flags.ts";
-import { execute } from "../gotemplate/execute.ts";
-import { parseTemplate } from "../gotemplate/parse.ts";
+import { objectFormatter } from "../objects.ts";
 import { err, out } from "../output.ts";
 import { platformJson } from "../platform.ts";
 import { imagePath } from "../reference.ts";
@@ -58,7 +57,7 @@ async function inspectAll(
   names: readonly string[],
   format: string,
 ): Promise<number> {
-  const template = format === "" || format === "json" ? undefined : parseTemplate(format);
+  const show = format === "" || format === "json" ? undefined : objectFormatter(format);
   const found: unknown[] = [];
   const failures: string[] = [];
   for (const name of names) {
@@ -68,7 +67,7 @@ async function inspectAll(
       failures.push(describeError(error));
     }
   }
-  if (template) for (const one of found) out(`${execute(template, one)}\n`);
+  if (show) for (const one of found) out(show(one));
   else if (format === "json") out(`${JSON.stringify(found)}\n`);
   else out(`${found.length === 0 ? "[]" : JSON.stringify(found, undefined, 4)}\n`);
   for (const failure of failures) err(`${failure}\n`);

@@ -4,6 +4,7 @@
 import type { EndpointSettings, IPAMConfig, Network } from "../../spec/engine-api.ts";
 import { type Command, forEachName } from "../command.ts";
 import { pairs } from "../container-options/environment.ts";
+import { configuredFormat } from "../docker-config.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { err, out } from "../output.ts";
@@ -141,7 +142,8 @@ const list: Command = {
     if (parsed.on("quiet")) for (const row of rows) out(`${row.ID}\n`);
     else
       writeList(rows, {
-        format: parsed.text("format"),
+        format: parsed.text("format") || configuredFormat("networksFormat"),
+        type: "network.networkContext",
         table: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
         headings: {
           ...{ ID: "NETWORK ID", Name: "NAME", Driver: "DRIVER", Scope: "SCOPE", IPv4: "IPV4" },

@@ -4,6 +4,7 @@
 import { humanDuration } from "../../base/durations.ts";
 import type { ContainerSummary, Port } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
+import { configuredFormat } from "../docker-config.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag } from "../flags.ts";
 import { ellipsis, goTime, humanSize } from "../human.ts";
@@ -81,6 +82,7 @@ export function rowOf(one: ContainerSummary, whole: boolean): Row {
     Mounts: mounts.map((name) => (whole ? name : ellipsis(name, 15))).join(","),
     Names: own.join(","),
     Networks: Object.keys(one.NetworkSettings?.Networks ?? {}).join(","),
+    Platform: null,
     Ports: showPorts(one.Ports ?? []),
     RunningFor: `${humanDuration(Date.now() / 1000 - (one.Created ?? 0))} ago`,
     Size: one.SizeRootFs ? `${rw} (virtual ${humanSize(one.SizeRootFs)})` : rw,
@@ -127,8 +129,11 @@ export const command: Command = {
   ],
   async run({ client }, parsed) {
     const limit = parsed.on("latest") ? 1 : parsed.number("last", -1);
-    const format = parsed.text("format");
-    const size = parsed.on("size") || /\{\{[^}]*\.Size/.test(format);
+    const quiet = parsed.on("quiet");
+    const format = parsed.text("format") || (quiet ? "" : configuredFormat("psFormat"));
+    // A row as a whole has its size, too.
+    const tellsSize = /\{\{[^}]*(\.Size|json\s+\.(?![\w]))/.test(format);
+    const size = parsed.on("size") || tellsSize;
     const query = {
       all: parsed.on("all") || undefined,
       limit: limit > 0 ? limit : undefined,
@@ -137,11 +142,13 @@ export const command: Command = {
     };
     const found = await client.json<ContainerSummary[]>("GET", "/containers/json", { query });
     const rows = found.map((one) => rowOf(one, parsed.on("no-trunc")));
-    if (parsed.on("quiet") && format === "") out(rows.map((row) => `${row.ID}\n`).join(""));
+    if (quiet && format === "") out(rows.map((row) => `${row.ID}\n`).join(""));
     else
       writeList(rows, {
         format,
         headings,
+        type: "formatter.ContainerContext",
+        words: ["failed to parse template", "failed to execute template"],
         table: parsed.on("size") ? `${table}\t{{.Size}}` : table,
       });
     return 0;

@@ -5,6 +5,7 @@ import type { ApiClient } from "../../client/index.ts";
 import type { ContainerStatsResponse, ContainerSummary } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { blockBytes, cpuPercent, memoryUsage, networkBytes } from "../container-usage.ts";
+import { configuredFormat } from "../docker-config.ts";
 import { describeError } from "../failure.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { binarySize, humanSize } from "../human.ts";
@@ -101,9 +102,14 @@ export const command: Command = {
     flag("no-trunc", "", "bool", "Do not truncate output"),
   ],
   async run({ client }, parsed) {
-    const format = parsed.text("format");
+    const format = parsed.text("format") || configuredFormat("statsFormat");
     for (let before = CLEAR; ; before = "") {
-      const text = listText(await collect(client, parsed), { format, table, headings });
+      const text = listText(await collect(client, parsed), {
+        format,
+        table,
+        headings,
+        type: "container.statsContext",
+      });
       if (parsed.on("no-stream")) {
         out(text);
         return 0;

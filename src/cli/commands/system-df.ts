@@ -5,9 +5,8 @@ import { humanDuration } from "../../base/durations.ts";
 import type { ContainerSummary, ImageSummary, Volume } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
-import { execute } from "../gotemplate/execute.ts";
-import { parseTemplate } from "../gotemplate/parse.ts";
 import { goTime, humanSize } from "../human.ts";
+import { objectFormatter } from "../objects.ts";
 import { out } from "../output.ts";
 import { listText, type Row, writeList } from "../table.ts";
 import { rowOf as containerRow } from "./ps.ts";
@@ -257,7 +256,7 @@ function verboseRows(usage: Usage, whole: boolean) {
 function writeVerbose(usage: Usage, format: string): void {
   if (format === "json") return out(JSON.stringify(verboseRows(usage, true)));
   if (format !== "" && format !== "table")
-    return out(`${execute(parseTemplate(format), verboseRows(usage, true))}\n`);
+    return out(objectFormatter(format)(verboseRows(usage, true)));
   const { Images, Containers, Volumes, BuildCache } = verboseRows(usage, false);
   const imageFields = [
     ...["Repository", "Tag", "ID", "CreatedSince", "Size"],

@@ -66,9 +66,8 @@ export const command: Command = {
       if (server) out(serverText(server));
     } else if (format === "json") out(`${JSON.stringify({ Client, Server: server ?? null })}\n`);
     else {
-      const { parseTemplate } = await import("../gotemplate/parse.ts");
-      const { execute } = await import("../gotemplate/execute.ts");
-      out(`${execute(parseTemplate(format), { Client, Server: server ?? null })}\n`);
+      const { objectFormatter } = await import("../objects.ts");
+      out(objectFormatter(format)({ Client, Server: server ?? null }));
     }
     if (failure !== "") err(`${failure}\n`);
     return failure === "" ? 0 : 1;

@@ -4,6 +4,7 @@
 import type { Volume } from "../../spec/engine-api.ts";
 import { checkArchivePath, writeArchive } from "../archive-output.ts";
 import { type Command, type Context, forEachName } from "../command.ts";
+import { configuredFormat } from "../docker-config.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag, type Parsed, UsageError } from "../flags.ts";
 import { out } from "../output.ts";
@@ -77,7 +78,7 @@ const list: Command = {
       query: { filters: encodeFilters(parsed.all("filter")) },
     });
     const [quiet, cluster] = [parsed.on("quiet"), parsed.on("cluster")];
-    const format = parsed.text("format");
+    const format = parsed.text("format") || (quiet ? "" : configuredFormat("volumesFormat"));
     if (quiet && (format === "" || format === "table") && !cluster)
       for (const volume of Volumes) out(`${volume.Name}\n`);
     else {
@@ -107,6 +108,8 @@ const list: Command = {
         Scope: "SCOPE",
         Mountpoint: "MOUNTPOINT",
         Labels: "LABELS",
+        Links: "LINKS",
+        Size: "SIZE",
         Group: "GROUP",
         Availability: "AVAILABILITY",
         Status: "STATUS",
@@ -115,7 +118,12 @@ const list: Command = {
         ? "{{.Name}}\t{{.Group}}\t{{.Driver}}\t{{.Availability}}\t{{.Status}}"
         : "{{.Driver}}\t{{.Name}}";
       const raw = quiet ? "name: {{.Name}}" : "name: {{.Name}}\ndriver: {{.Driver}}\n";
-      writeList(rows, { format: format === "raw" ? raw : format, table, headings });
+      writeList(rows, {
+        format: format === "raw" ? raw : format,
+        table,
+        headings,
+        type: "formatter.volumeContext",
+      });
     }
     return 0;
   },
