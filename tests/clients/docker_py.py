@@ -4,13 +4,14 @@ import io
 import socket as sockets
 import sys
 import tarfile
+import tempfile
 import threading
 import time
 import traceback
 import uuid
 
 import docker
-from docker.errors import APIError, ContainerError, ImageNotFound, NotFound
+from docker.errors import APIError, BuildError, ContainerError, ImageNotFound, NotFound
 from docker.types import Healthcheck, LogConfig, Mount, Ulimit
 
 client = docker.from_env(timeout=20)
@@ -386,6 +387,40 @@ def images():
     with box(name=name, network_mode="none") as made:
         made.reload()
         assert list(made.attrs["NetworkSettings"]["Networks"]) == ["none"]
+
+
+@scenario
+def builds():
+    with tempfile.TemporaryDirectory() as directory:
+        for name, text in {
+            "Dockerfile": "FROM busybox AS base\nARG WHO=nobody\nLABEL who=$WHO\nCOPY f /f\nRUN cat /f > /g\n"
+            "FROM base\nRUN echo last > /last\n",
+            ".dockerignore": "left*\n",
+            "f": "from context\n",
+            "left-out": "x" * 1000,
+        }.items():
+            with open(f"{directory}/{name}", "w") as file:
+                file.write(text)
+        image, said = client.images.build(
+            path=directory, tag="py-built:1", target="base", buildargs={"WHO": "py"}, rm=True, labels={"also": "here"}
+        )
+        said = list(said)
+        assert image.labels == {"who": "py", "also": "here"}, image.labels
+        assert any("Step 1/" in line.get("stream", "") for line in said), said
+        assert any("aux" in line for line in said)
+        assert client.containers.run("py-built:1", "cat /g", remove=True) == b"from context\n"
+        again, said = client.images.build(path=directory, target="base", buildargs={"WHO": "py"}, labels={"also": "here"})
+        assert again.id == image.id and any("Using cache" in line.get("stream", "") for line in said)
+        client.images.remove("py-built:1")
+    image, _ = client.images.build(fileobj=io.BytesIO(b"FROM busybox\nENV A=1\n"), network_mode="none", nocache=True)
+    assert "A=1" in image.attrs["Config"]["Env"]
+    client.images.remove(image.id)
+    try:
+        client.images.build(fileobj=io.BytesIO(b"FROM busybox\nRUN echo said; exit 3\n"))
+        raise AssertionError("it was built")
+    except BuildError as error:
+        assert "returned a non-zero code: 3" in error.msg, error.msg
+        assert any("said" in line.get("stream", "") for line in error.build_log)
 
 
 failed = 0

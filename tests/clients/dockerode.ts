@@ -2,7 +2,7 @@
  * What programs do with dockerode, against the daemon that DOCKER_HOST names.
  */
 import assert from "node:assert/strict";
-import { PassThrough, type Readable } from "node:stream";
+import { PassThrough, Readable } from "node:stream";
 import { gunzipSync, gzipSync } from "node:zlib";
 import Docker from "dockerode";
 import { play, type Scenarios, textOf, until } from "./scenarios.ts";
@@ -425,6 +425,30 @@ const scenarios: Scenarios = {
       );
     });
     assert.match(steps.at(-1)?.status ?? "", /^Status: Image is up to date for busybox:latest/);
+  },
+
+  async "builds, with progress to their end, of an archive and of a directory"() {
+    const steps = (stream: NodeJS.ReadableStream) =>
+      new Promise<{ stream?: string; error?: string; aux?: { ID: string } }[]>((resolve) => {
+        docker.modem.followProgress(stream, (_error, output) => resolve(output));
+      });
+    const dockerfile = "FROM busybox\nARG A\nCOPY f /f\nRUN echo $A >> /f\n";
+    const archive = tarOf({ "its/Dockerfile": dockerfile, f: "packed\n" });
+    const options = { t: "node-built:1", dockerfile: "its/Dockerfile", buildargs: { A: "argued" } };
+    const built = await steps(await docker.buildImage(Readable.from([gzipSync(archive)]), options));
+    assert.match(
+      built.map(({ stream = "" }) => stream).join(""),
+      /Successfully tagged node-built:1/,
+    );
+    assert.match(built.find(({ aux }) => aux)?.aux?.ID ?? "", /^sha256:[0-9a-f]{64}$/);
+    await using({ Image: "node-built:1", Cmd: ["true"] }, async (box) => {
+      const packed = await bytesOf(await box.getArchive({ path: "/f" }));
+      assert.equal(filesOf(packed).f, "packed\nargued\n");
+    });
+    await docker.getImage("node-built:1").remove();
+    const failing = tarOf({ Dockerfile: "FROM busybox\nRUN exit 9\n" });
+    const failed = await steps(await docker.buildImage(Readable.from([failing]), {}));
+    assert.match(failed.at(-1)?.error ?? "", /returned a non-zero code: 9/);
   },
 
   async df() {

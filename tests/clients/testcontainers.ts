@@ -3,7 +3,7 @@
  * that does what Ryuk does; what this program leaves running, that removes.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -257,6 +257,21 @@ const scenarios: Scenarios = {
       .withPlatform("linux/amd64")
       .start();
     assert.deepEqual(box.getNetworkNames(), ["none"]);
+  },
+
+  async "an image built of a Dockerfile"() {
+    const context = join(directory, "built");
+    mkdirSync(context);
+    writeFileSync(
+      join(context, "Dockerfile"),
+      'FROM busybox AS one\nARG WHO\nRUN echo "for $WHO" > /who\nCMD ["sleep", "1000"]\nFROM one\nRUN rm /who\n',
+    );
+    const image = await GenericContainer.fromDockerfile(context)
+      .withBuildArgs({ WHO: "tests" })
+      .withTarget("one")
+      .build("tc-built:1", { deleteOnExit: false });
+    await using box = await image.start();
+    assert.equal((await box.exec(["cat", "/who"])).output, "for tests\n");
   },
 
   async "what is left running is the reaper's"() {

@@ -1,6 +1,6 @@
 /** Client libraries run real scenarios. */
 import { beforeAll, expect, test } from "bun:test";
-import { rmSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
 
@@ -59,6 +59,51 @@ test.concurrent("docker-py", async () => {
 test.concurrent("dockerode, under node and bun", async () => {
   await expectSuccess(node, "dockerode.ts");
   await expectSuccess(process.execPath, "dockerode.ts");
+});
+
+test.concurrent("docker-compose 1.29 builds, and starts what it has built", async () => {
+  const project = `${daemon.directory}/project`;
+  mkdirSync(`${project}/app`, { recursive: true });
+  writeFileSync(
+    `${project}/docker-compose.yml`,
+    `version: "3.4"
+services:
+  app:
+    build: {context: app, args: {WORD: composed}, target: first, labels: {by: compose}}
+    image: composed:1
+    network_mode: bridge
+`,
+  );
+  writeFileSync(
+    `${project}/app/Dockerfile`,
+    "FROM busybox AS first\nARG WORD\nCOPY f /f\nRUN echo $WORD >> /f\nCMD cat /f\nFROM first\nRUN exit 1\n",
+  );
+  writeFileSync(`${project}/app/f`, "file\n");
+  const compose = async (...args: string[]) => {
+    const child = Bun.spawn(["docker-compose", ...args], {
+      cwd: project,
+      env: {
+        ...{ PATH: process.env.PATH ?? "", HOME: daemon.directory, COMPOSE_DOCKER_CLI_BUILD: "0" },
+        DOCKER_HOST: `unix://${daemon.socket}`,
+      },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    return { said: out + err, status: await child.exited };
+  };
+  const built = await compose("build", "--no-cache");
+  expect(built.said).toContain("Successfully tagged composed:1");
+  expect(built.status).toBe(0);
+  const up = await compose("run", "--rm", "app");
+  expect(up.said).toContain("file\ncomposed\n");
+  expect(up.status).toBe(0);
+  expect((await daemon.berth("inspect", "-f", "{{.Config.Labels.by}}", "composed:1")).out).toBe(
+    "compose\n",
+  );
+  expect((await compose("down")).status).toBe(0);
+  await daemon.berth("rmi", "composed:1");
 });
 
 test.concurrent("Testcontainers and its reaper, under node and bun", async () => {
