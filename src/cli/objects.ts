@@ -10,6 +10,7 @@ import {
   fromJson,
   mapOf,
   parse,
+  pointerTo,
   type Template,
   type Type,
   toJson,
@@ -46,17 +47,86 @@ const GO_NAMES: Readonly<Record<string, string>> = {
   CPURealtimeRuntime: "CpuRealtimeRuntime",
 };
 
+/** Members that are lists, or tables, in Go when they are null or left out; everything else is then a pointer to nothing. */
+const LISTS: ReadonlySet<string> = new Set(
+  [
+    "ExecIDs",
+    "OnBuild",
+    "CapAdd",
+    "CapDrop",
+    "Binds",
+    "Links",
+    "GroupAdd",
+    "Dns",
+    "Devices",
+  ].concat(
+    [
+      "Entrypoint",
+      "Cmd",
+      "Shell",
+      "Env",
+      "Aliases",
+      "RepoTags",
+      "RepoDigests",
+      "Ulimits",
+      "Mounts",
+    ],
+    ["DnsOptions", "DnsSearch", "ExtraHosts", "SecurityOpt", "VolumesFrom", "DeviceRequests"],
+  ),
+);
+const TABLES: ReadonlySet<string> = new Set(
+  ["Volumes", "Labels", "ExposedPorts", "Tmpfs", "Sysctls", "Ports", "Options", "Data"].concat([
+    "PortBindings",
+    "Annotations",
+    "StorageOpt",
+    "Containers",
+    "DriverOpts",
+    "Networks",
+  ]),
+);
+/** Members that the API leaves out when there is nothing to say. */
+const OPTIONAL = [
+  "Health",
+  "Healthcheck",
+  "SizeRw",
+  "SizeRootFs",
+  "StopTimeout",
+  "MemorySwappiness",
+].concat(
+  ["OnBuild", "Shell", "StopSignal", "MacAddress", "NetworkDisabled", "ArgsEscaped", "Status"],
+  [
+    "UsageData",
+    "ExposedPorts",
+    "Init",
+    "ClusterVolume",
+    "GraphDriver",
+    "Descriptor",
+    "Manifests",
+    "Annotations",
+  ],
+  ["Tmpfs", "Sysctls", "StorageOpt", "Mounts", "ImageManifestDescriptor", "Labels", "Volumes"],
+);
+const nothing: Type = pointerTo(types.any);
+
+function nullOf(name: string): Value {
+  if (LISTS.has(name)) return new Value(strings, null);
+  return new Value(TABLES.has(name) ? stringMap : nothing, null);
+}
+
 function goNames(value: Value): Record<string, Callable> {
-  return Object.fromEntries(
-    Object.entries(GO_NAMES)
-      .filter(([name, json]) => !value.entries.has(name) && value.entries.has(json))
-      .map(([name, json]) => [name, { params: [], call: () => value.entries.get(json) }]),
+  const others = Object.entries(GO_NAMES)
+    .filter(([name, json]) => !value.entries.has(name) && value.entries.has(json))
+    .map(([name, json]) => [name, { params: [], call: () => value.entries.get(json) }] as const);
+  const missing = OPTIONAL.filter((name) => !value.entries.has(name)).map(
+    (name) => [name, { params: [], call: () => nullOf(name) }] as const,
   );
+  return Object.fromEntries([...others, ...missing]);
 }
 
 /** An object of the API: its members keep the order in which they came. */
 const objectType: Type = {
   ...mapOf(types.any),
+  isClosed: true,
   methods: goNames,
   json: (value) => {
     const members = [...value.entries].map(
@@ -70,21 +140,32 @@ const objectType: Type = {
  * An object of the API with the types that it has in Go: whole numbers are integers, lists of strings can be joined,
  * tables of strings have no missing keys.
  */
-export function objectValue(json: unknown): Value | undefined {
+export function objectValue(json: unknown, isTable = false): Value | undefined {
   if (typeof json === "bigint") return new Value(types.int, json);
   if (typeof json === "number" && Number.isSafeInteger(json))
     return new Value(types.int, BigInt(json));
   if (typeof json !== "object" || json === null) return fromJson(json);
-  const inside = (item: unknown) => new Value(types.any, objectValue(item) ?? null);
+  const inside = (item: unknown, isOpen = false) =>
+    new Value(types.any, objectValue(item, isOpen) ?? null);
   const isText = (item: unknown) => typeof item === "string";
   if (Array.isArray(json)) {
-    if (json.every(isText)) return new Value(strings, json.map(objectValue));
-    return new Value({ ...strings, name: "[]interface {}", elem: types.any }, json.map(inside));
+    if (json.every(isText))
+      return new Value(
+        strings,
+        json.map((item) => objectValue(item)),
+      );
+    return new Value(
+      { ...strings, name: "[]interface {}", elem: types.any },
+      json.map((item) => inside(item)),
+    );
   }
   const entries = Object.entries(json);
-  if (entries.length > 0 && entries.every(([, item]) => isText(item)))
+  if ((isTable || entries.length > 0) && entries.every(([, item]) => isText(item)))
     return new Value(stringMap, new Map(entries.map(([key, item]) => [key, objectValue(item)])));
-  return new Value(objectType, new Map(entries.map(([key, item]) => [key, inside(item)])));
+  const members = entries.map(
+    ([key, item]) => [key, item === null ? nullOf(key) : inside(item, TABLES.has(key))] as const,
+  );
+  return new Value(isTable ? { ...objectType, isClosed: false } : objectType, new Map(members));
 }
 
 /** Gives what formats an object: "json", or a Go template. Throws for a template that cannot be read. */

@@ -378,15 +378,19 @@ function makeRunDirectory(settings: EngineDeps["settings"], id: string): void {
   }
 }
 
-async function startNow(deps: EngineDeps, container: Container, again: boolean): Promise<void> {
-  const { record } = container;
-  const { state } = record;
-  if (container.removed || state.status === "removing")
+function checkNotRemoved({ removed, record }: Container): void {
+  if (removed || record.state.status === "removing")
     throw fault(
       "conflict",
       "being-removed",
       "container is marked for removal and cannot be started",
     );
+}
+
+async function startNow(deps: EngineDeps, container: Container, again: boolean): Promise<void> {
+  const { record } = container;
+  const { state } = record;
+  checkNotRemoved(container);
   if (state.status === "paused")
     throw fault("conflict", "paused", "cannot start a paused container, try unpause instead");
   if (state.status === "running" || (state.status === "restarting" && !again))
@@ -394,6 +398,8 @@ async function startNow(deps: EngineDeps, container: Container, again: boolean):
   // A restart that was called off while it waited for its turn.
   if (again && state.status !== "restarting") return;
   await container.cleaned;
+  // One with --rm removes itself behind its end.
+  checkNotRemoved(container);
   applyPending(deps, record);
   container.beginning = true;
   container.oomKills = 0;

@@ -387,7 +387,7 @@ class Run {
     if (receiver.kind === "map") {
       if (hasArguments) throw this.error(`${name} is not a method but has arguments`);
       const found = receiver.entries.get(name);
-      if (found === undefined && this.options.missingKeyIsError)
+      if (found === undefined && (this.options.missingKeyIsError || receiver.type.isClosed))
         throw this.error(`map has no entry for key ${quote(name)}`);
       return found;
     }

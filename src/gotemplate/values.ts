@@ -55,6 +55,8 @@ export interface Type {
   readonly elem?: Type;
   /** Set later for types that contain themselves. */
   fields?: readonly Field[];
+  /** Of a map: a key that it does not have is an error, as a field is that a struct does not have. */
+  readonly isClosed?: boolean;
   /** Methods of a value and of a pointer to it. */
   readonly methods?: (value: Value) => Readonly<Record<string, Callable>>;
   /** How fmt prints a value that has String() or Error(). */

@@ -67,6 +67,23 @@ describe("starts", () => {
 });
 
 describe("stops and restarts", () => {
+  test("a start that meets the removal of a container with --rm is refused, and nothing is left", async () => {
+    for (let round = 0; round < 15; round++) {
+      const flags = ["--rm", "--name", "going", "-v", "/data", "-p", "127.0.0.1::80"];
+      expect((await daemon.berth("create", ...flags, "busybox", "true")).err).toBe("");
+      expect((await daemon.api("POST", "/containers/going/start")).status).toBe(204);
+      const starting = async () => {
+        for (;;) {
+          const { status, text } = await daemon.api("POST", "/containers/going/start");
+          expect(`${status} ${text}`).toMatch(/^(304|404|409)\b/);
+          if (status === 404) return;
+        }
+      };
+      await Promise.all(Array.from({ length: 6 }, starting));
+    }
+    expect((await daemon.berth("ps", "-aq")).out).toBe("");
+  });
+
   test("restart keeps a container that is removed when it ends", async () => {
     await daemon.berth("run", "-d", "--rm", "--name", "kept", "busybox", "sleep", "1000");
     const { Pid } = await state("kept");
