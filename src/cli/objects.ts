@@ -86,6 +86,7 @@ const TABLES: ReadonlySet<string> = new Set(
 );
 /** Members that the API leaves out when there is nothing to say. */
 const OPTIONAL = [
+  "Berth",
   "Health",
   "Healthcheck",
   "SizeRw",
