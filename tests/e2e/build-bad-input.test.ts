@@ -277,3 +277,23 @@ function readdir(path: string): string[] {
   mkdirSync(path, { recursive: true });
   return Bun.spawnSync(["ls", "-A", path]).stdout.toString().split("\n").filter(Boolean);
 }
+
+test("a server that lies about the length of what it sends makes no layer", async () => {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => {
+      socket.end("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this");
+    });
+  });
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.listen(0, "127.0.0.1", resolve);
+  await promise;
+  const address = server.address();
+  const port = typeof address === "object" ? address?.port : 0;
+  const input = { stdin: `FROM busybox\nADD http://127.0.0.1:${port}/f /f\n` };
+  const done = await daemon.berthWith(input, "build", "-t", "lied", "-");
+  server.close();
+  expect(done.status).not.toBe(0);
+  expect(done.err).toContain(`failed to fetch http://127.0.0.1:${port}/f`);
+  expect((await daemon.berth("images", "-q", "lied")).out).toBe("");
+});
