@@ -17,4 +17,4 @@ export type {
   SystemPort,
   VolumesPort,
 } from "./ports.ts";
-export { API_VERSION, ApiServer, MIN_API_VERSION } from "./server.ts";
+export { API_VERSION, ApiServer, MIN_API_VERSION, type ServerTls } from "./server.ts";

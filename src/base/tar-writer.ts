@@ -91,6 +91,14 @@ export function tarEnd(): Uint8Array {
   return new Uint8Array(2 * BLOCK);
 }
 
+/** The header of what has no owner and no time but root and 1970. */
+export function plainTarHeader(
+  entry: Pick<TarEntry, "path" | "type" | "mode" | "size">,
+): Uint8Array {
+  const none = { uid: 0, gid: 0, mtime: 0, linkPath: "", major: 0, minor: 0, xattrs: new Map() };
+  return tarHeader({ ...none, ...entry });
+}
+
 /** An entry's header, with a pax header before it if one is needed. Times are cut to whole seconds but for `exactTimes`. */
 export function tarHeader(entry: TarEntry, exactTimes = false): Uint8Array {
   const path =

@@ -3,7 +3,7 @@
  */
 import { inflateRawSync } from "node:zlib";
 import { TarReader } from "../base/tar.ts";
-import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
+import { plainTarHeader, tarEnd, tarPadding } from "../base/tar-writer.ts";
 import { type ContextMeta, parseMeta, type TlsFiles } from "./contexts.ts";
 
 /** Archives above this are refused, and files in them, too. */
@@ -11,13 +11,12 @@ const MAX = 10 << 20;
 
 /** A context as a tar archive. */
 export function contextArchive(meta: ContextMeta, tls: TlsFiles): Uint8Array {
-  const plain = { uid: 0, gid: 0, mtime: 0, linkPath: "", major: 0, minor: 0, xattrs: new Map() };
   const parts: Uint8Array[] = [];
   const directory = (path: string) =>
-    parts.push(tarHeader({ ...plain, path, type: "directory", mode: 0o700, size: 0 }));
+    parts.push(plainTarHeader({ path, type: "directory", mode: 0o700, size: 0 }));
   const file = (path: string, mode: number, bytes: Uint8Array) =>
     parts.push(
-      tarHeader({ ...plain, path, type: "file", mode, size: bytes.length }),
+      plainTarHeader({ path, type: "file", mode, size: bytes.length }),
       bytes,
       tarPadding(bytes.length),
     );

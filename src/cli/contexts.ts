@@ -23,9 +23,6 @@ export interface ContextMeta {
 /** Names and contents (PEM) of the files for TLS. */
 export type TlsFiles = ReadonlyMap<string, Uint8Array>;
 
-/** The files for TLS that docker knows. */
-export const tlsNames = ["ca.pem", "cert.pem", "key.pem"] as const;
-
 function rootDirectory(): string {
   return `${dirname(configPath())}/contexts`;
 }

@@ -1,8 +1,8 @@
 /**
  * What somebody may have meant, for a person at a terminal; scripts get docker's words and nothing else.
  */
-import { isatty } from "node:tty";
 import { type ApiClient, ApiError } from "../client/index.ts";
+import { isTerminal } from "./terminal.ts";
 
 /** As many letters may be wrong for each so many that there are. */
 const LETTERS_A_MISTAKE = 3;
@@ -42,7 +42,7 @@ export function nearest(word: string, words: readonly string[]): string | undefi
 }
 
 function hint(word: string, words: readonly string[], more = ""): string {
-  if (!isatty(2)) return "";
+  if (!isTerminal(2)) return "";
   const meant = nearest(word, words);
   return meant === undefined ? "" : `Did you mean ${more}${meant}?\n`;
 }
@@ -60,7 +60,7 @@ export function meantFlag(message: string, names: readonly string[]): string {
 
 /** For an object that the daemon does not have, by its message; asks for those that there are. */
 export async function meantObject(client: ApiClient, error: unknown): Promise<string> {
-  if (!isatty(2) || !(error instanceof ApiError) || error.status !== 404) return "";
+  if (!isTerminal(2) || !(error instanceof ApiError) || error.status !== 404) return "";
   const match =
     /^(?:No such (container|image): |get (\S+): no such volume|network (\S+) not found)(.*)/i.exec(
       error.message,

@@ -10,8 +10,8 @@ import type {
   HostConfig,
   NetworkingConfig,
 } from "../spec/engine-api.ts";
-import type { AttachmentRecord, ContainerRecord, LinkRecord } from "./container-record.ts";
-import { parseLink } from "./link-text.ts";
+import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
+import { linksOf } from "./link-text.ts";
 import type { ContainerRegistry } from "./registry.ts";
 
 /** A network as it is referred to: one of a user's, or the default bridge. */
@@ -108,20 +108,6 @@ function checkSettings(networks: Networks, network: Referred, settings: Endpoint
     );
   if (MacAddress && !isMac(MacAddress))
     throw fault("invalid", "mac-address", `invalid MAC address: ${MacAddress}`);
-}
-
-function linksOf(registry: ContainerRegistry, texts: readonly string[]): LinkRecord[] {
-  return texts.map((text) => {
-    const { name, alias } = parseLink(text);
-    const other = registry.lookUp(name);
-    if (other === undefined)
-      throw fault(
-        "invalid",
-        "other-container",
-        `could not get container for ${name}: No such container: ${name}`,
-      );
-    return { id: other.id, name: other.record.name, alias };
-  });
 }
 
 /** The lowest of a network's names for interfaces that is free. */

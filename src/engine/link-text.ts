@@ -1,7 +1,10 @@
 /**
- * What --link says: pure.
+ * What --link says, and whom it means.
  */
+
 import { fault } from "../base/errors.ts";
+import type { LinkRecord } from "./container-record.ts";
+import type { ContainerRegistry } from "./registry.ts";
 
 /** "name", "name:alias", or as inspect shows it "/name:/linking/alias". Throws a Fault "invalid" in Docker's words. */
 export function parseLink(text: string): { name: string; alias: string } {
@@ -11,4 +14,19 @@ export function parseLink(text: string): { name: string; alias: string } {
     throw fault("invalid", "link", `bad format for links: ${text}`);
   const alias = given?.startsWith("/") ? (given.split("/").at(-1) ?? "") : (given ?? name);
   return { name: name.replace(/^\//, ""), alias };
+}
+
+/** The containers that `NAME[:ALIAS]` mean, as they are now. Throws Faults in Docker's words. */
+export function linksOf(registry: ContainerRegistry, texts: readonly string[]): LinkRecord[] {
+  return texts.map((text) => {
+    const { name, alias } = parseLink(text);
+    const other = registry.lookUp(name);
+    if (other === undefined)
+      throw fault(
+        "invalid",
+        "other-container",
+        `could not get container for ${name}: No such container: ${name}`,
+      );
+    return { id: other.id, name: other.record.name, alias };
+  });
 }

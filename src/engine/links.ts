@@ -10,7 +10,7 @@ import { isUserDefined } from "./attachments.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord, LinkRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
-import { parseLink } from "./link-text.ts";
+import { linksOf } from "./link-text.ts";
 import { endpointOn, endpointsOf } from "./networking.ts";
 import { type ContainerRegistry, noSuchContainer } from "./registry.ts";
 
@@ -34,17 +34,7 @@ export function linksFor(
       "link-network",
       `conflicting options: ${NetworkMode === "host" ? "host type networking" : "container type network"} can't be used with links. This would result in undefined behavior`,
     );
-  return Links.map((text) => {
-    const { name, alias } = parseLink(text);
-    const other = registry.lookUp(name);
-    if (other === undefined)
-      throw fault(
-        "invalid",
-        "other-container",
-        `could not get container for ${name}: No such container: ${name}`,
-      );
-    return { id: other.id, name: other.record.name, alias };
-  });
+  return linksOf(registry, Links);
 }
 
 interface Linked {

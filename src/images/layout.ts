@@ -5,7 +5,7 @@
 import { open } from "node:fs/promises";
 import type { ByteStream } from "../base/compression.ts";
 import { fault } from "../base/errors.ts";
-import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
+import { plainTarHeader, tarEnd, tarPadding } from "../base/tar-writer.ts";
 import type { Descriptor } from "./model.ts";
 
 /** The media type of an OCI image index. */
@@ -37,19 +37,7 @@ export function blobName(digest: string): string {
 }
 
 function header(path: string, size: number, type: "file" | "directory" = "file"): Uint8Array {
-  return tarHeader({
-    path,
-    type,
-    mode: type === "file" ? 0o644 : 0o755,
-    uid: 0,
-    gid: 0,
-    size,
-    mtime: 0,
-    linkPath: "",
-    major: 0,
-    minor: 0,
-    xattrs: new Map(),
-  });
+  return plainTarHeader({ path, type, mode: type === "file" ? 0o644 : 0o755, size });
 }
 
 function member(path: string, bytes: Uint8Array): Uint8Array {

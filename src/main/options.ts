@@ -4,6 +4,7 @@
 
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import type { ServerTls } from "../api/index.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
 import type { KeepBlobs } from "../images/index.ts";
@@ -13,7 +14,7 @@ import type { RegistrySettings } from "../registry/index.ts";
 import { type DriverName, driverNamed } from "../storage/index.ts";
 import type { Proxies } from "./proxies.ts";
 import { registrySettings } from "./registries.ts";
-import { type ServerTls, serverTls } from "./tls.ts";
+import { serverTls } from "./tls.ts";
 
 /** A TCP address; port 0: any that is free. */
 export interface Address {

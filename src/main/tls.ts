@@ -2,6 +2,7 @@
  * TLS for the daemon's TCP addresses, by dockerd's flags.
  */
 import { readFileSync } from "node:fs";
+import type { ServerTls } from "../api/index.ts";
 import { fault, messageOf } from "../base/errors.ts";
 
 /** What dockerd's flags say of TLS; paths. */
@@ -12,14 +13,6 @@ export interface TlsFlags {
   readonly ca: string | undefined;
   readonly cert: string | undefined;
   readonly key: string | undefined;
-}
-
-/** What a server needs; PEM. */
-export interface ServerTls {
-  readonly cert: string;
-  readonly key: string;
-  /** Whose clients are let in; undefined: everybody. */
-  readonly clients: string | undefined;
 }
 
 function pem(path: string, what: string): string {

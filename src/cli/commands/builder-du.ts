@@ -7,19 +7,7 @@ import { flag } from "../flags.ts";
 import { humanSize } from "../human.ts";
 import { out } from "../output.ts";
 import { align } from "../table.ts";
-
-interface CacheRow {
-  readonly ID: string;
-  readonly Parents: readonly string[];
-  readonly Type: string;
-  readonly Description: string;
-  readonly InUse: boolean;
-  readonly Shared: boolean;
-  readonly Size: number;
-  readonly CreatedAt: string;
-  readonly LastUsedAt: string;
-  readonly UsageCount: number;
-}
+import type { CacheRow } from "./system-df.ts";
 
 const sum = (rows: readonly CacheRow[]) => rows.reduce((total, { Size }) => total + Size, 0);
 const since = (time: string) =>

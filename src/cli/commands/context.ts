@@ -126,6 +126,15 @@ const update: Command = {
   },
 };
 
+/** Tells that a variable says which daemon, whatever context is in use. `wanted`: what could be used instead. */
+function warnOfVariable(wanted: string): void {
+  const variable = overridingVariable(process.env);
+  if (variable !== undefined)
+    err(
+      `Warning: ${variable} environment variable overrides the active context. To use ${wanted}, either set the global --context flag, or unset ${variable} environment variable.\n`,
+    );
+}
+
 const list: Command = {
   usage: "[OPTIONS]",
   short: "List contexts",
@@ -170,11 +179,7 @@ const list: Command = {
         },
       });
     }
-    const variable = overridingVariable(process.env);
-    if (variable !== undefined && context.target.context === "")
-      err(
-        `Warning: ${variable} environment variable overrides the active context. To use a context, either set the global --context flag, or unset ${variable} environment variable.\n`,
-      );
+    if (context.target.context === "") warnOfVariable("a context");
     return 0;
   },
 };
@@ -254,11 +259,7 @@ const use: Command = {
     useContext(name === DEFAULT_CONTEXT ? "" : name);
     out(`${name}\n`);
     err(`Current context is now ${JSON.stringify(name)}\n`);
-    const variable = overridingVariable(process.env);
-    if (variable !== undefined && name !== DEFAULT_CONTEXT)
-      err(
-        `Warning: ${variable} environment variable overrides the active context. To use ${JSON.stringify(name)}, either set the global --context flag, or unset ${variable} environment variable.\n`,
-      );
+    if (name !== DEFAULT_CONTEXT) warnOfVariable(JSON.stringify(name));
     return 0;
   },
 };

@@ -12,7 +12,7 @@ import { listText, type Row, writeList } from "../table.ts";
 import { rowOf as containerRow } from "./ps.ts";
 
 /** A row of the builds' cache. */
-interface CacheRow {
+export interface CacheRow {
   readonly ID: string;
   readonly Parents: readonly string[];
   readonly Type: string;

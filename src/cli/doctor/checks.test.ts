@@ -27,10 +27,8 @@ function hostWith(
     exists: (path) => all[path] !== undefined,
     writable: () => true,
     fileSystem: () => ({ magic: 0xef53, freeBytes: 100 * (1 << 30) }),
-    program: () => undefined,
     kernel: "6.1.0",
     uid: 0,
-    environment: {},
     daemon: async () => undefined,
     ...more,
   };

@@ -13,12 +13,9 @@ export interface HostView {
   writable(path: string): boolean;
   /** The file system below a path that may not be there yet. */
   fileSystem(path: string): { readonly magic: number; readonly freeBytes: number } | undefined;
-  /** Where a program is. */
-  program(name: string): string | undefined;
   /** Such as "6.18.5-amd64". */
   readonly kernel: string;
   readonly uid: number;
-  readonly environment: Readonly<Record<string, string | undefined>>;
   /** What a daemon says at a socket; undefined when nobody answers. */
   daemon(): Promise<{ readonly version: string; readonly warnings: readonly string[] } | undefined>;
 }
@@ -58,11 +55,8 @@ export function thisHost(daemon: HostView["daemon"]): HostView {
         return undefined;
       }
     },
-    program: (name) =>
-      Bun.which(name, { PATH: `${process.env.PATH}:/usr/sbin:/sbin` }) ?? undefined,
     kernel: release(),
     uid: process.getuid?.() ?? 0,
-    environment: process.env,
     daemon,
   };
 }
