@@ -12,6 +12,8 @@ const root = join(import.meta.dir, "..");
 const bun = process.execPath;
 let passed = 0;
 let failed = 0;
+/** What failed, with why: said again at the end, since whoever sees only that must be able to tell. */
+const failures: string[] = [];
 
 function report(name: string, problems: readonly string[]): boolean {
   if (problems.length === 0) {
@@ -22,6 +24,7 @@ function report(name: string, problems: readonly string[]): boolean {
   failed++;
   console.log(`FAIL  ${name}`);
   for (const problem of problems) console.log(`      ${problem}`);
+  failures.push([name, ...problems].join("\n      "));
   return false;
 }
 
@@ -31,6 +34,10 @@ async function command(name: string, argv: readonly string[]): Promise<boolean> 
   const status = await child.exited;
   return report(name, status === 0 ? [] : [...(out + err).trim().split("\n").slice(-80)]);
 }
+
+/** So much of what a failed test said is said again. */
+const REASON_LINES = 40;
+const REASON_WIDTH = 300;
 
 /** Runs test files in one `bun test`, shows its output, and adds up what it counted. */
 async function suite(
@@ -48,8 +55,9 @@ async function suite(
     stderr: "pipe",
   });
   let text = "";
+  const decoder = new TextDecoder();
   for await (const chunk of child.stderr) {
-    const part = new TextDecoder().decode(chunk);
+    const part = decoder.decode(chunk, { stream: true });
     text += part;
     process.stderr.write(part);
   }
@@ -59,7 +67,26 @@ async function suite(
   passed += count("pass");
   failed += count("fail");
   // A crash or an error outside of a test fails the run even if each test passed.
-  if (status !== 0 && count("fail") === 0) failed++;
+  if (status !== 0 && count("fail") === 0) {
+    failed++;
+    failures.push(`${name}: every test passed, but the run ended with status ${status}`);
+  }
+  failures.push(...failedTests(text).map((test) => `${name}: ${test}`));
+}
+
+/** The tests that failed, each with the lines above it that tell why. */
+function failedTests(text: string): string[] {
+  const lines = text.split("\n");
+  // What `bun test` repeats in its summary has no reasons.
+  const summary = lines.findIndex((line) => /^\d+ tests? (skipped|failed):$/.test(line));
+  const last = lines.findLastIndex((line) => /^\s*\d+ pass$/.test(line));
+  return lines.slice(0, summary === -1 ? last : summary).flatMap((line, at) => {
+    if (!line.startsWith("(fail) ")) return [];
+    const above = lines.slice(Math.max(0, at - REASON_LINES), at);
+    const own = above.findLastIndex((one) => /^\((pass|fail|skip)\) |\.test\.ts:$/.test(one)) + 1;
+    const shown = [line, ...above.slice(own)].map((one) => one.slice(0, REASON_WIDTH));
+    return [shown.join("\n      ")];
+  });
 }
 
 const named = process.argv.slice(2);
@@ -84,5 +111,6 @@ if (named.length === 0) {
 }
 if (built && existsSync(join(root, "dist/berth")))
   await suite("black-box tests", blackBox, 120_000);
+for (const failure of failures) console.log(`failed: ${failure}`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -51,6 +51,20 @@ test("whoever reads along is told only of what is there", async () => {
   expect(seen.at(-1)).toEqual({ size: 5_000_000, whole: true });
 });
 
+test("what has come is in the file soon, also when nothing follows", async () => {
+  for (let round = 0; round < 20; round++) {
+    const path = `${dir}/silent-${round}`;
+    const sink = new FileSink(openSync(path, "wx"));
+    // The second is taken while the first is being written.
+    await sink.write(piece(600_000, 1));
+    await sink.write(piece(300_000, 2));
+    for (let tries = 0; readFileSync(path).length < 900_000 && tries < 200; tries++)
+      await Bun.sleep(5);
+    expect(readFileSync(path).length).toBe(900_000);
+    await sink.close();
+  }
+});
+
 test("a disk that takes no more is told of", async () => {
   const sink = new FileSink(openSync("/dev/full", "w"));
   const all = async () => {

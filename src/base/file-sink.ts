@@ -51,38 +51,38 @@ export class FileSink {
     this.hash.update(piece);
     this.size += piece.length;
     for (let at = 0; at < piece.length; ) {
-      this.filling ??= this.takeSpare() ?? Buffer.allocUnsafeSlow(BUFFER);
+      while (this.used === BUFFER && this.lost === undefined) await this.writing;
+      if (this.lost !== undefined) throw this.lost;
+      this.filling ??= Buffer.allocUnsafeSlow(BUFFER);
       const some = piece.subarray(at, at + BUFFER - this.used);
       this.filling.set(some, this.used);
       this.used += some.length;
       at += some.length;
-      if (this.used === BUFFER) await this.turn();
+      this.turn();
     }
-    // Who reads along must not wait for a buffer that fills slowly.
-    if (!this.busy && this.used > 0) await this.turn();
   }
 
-  /** The buffer that nobody fills or writes. */
-  private takeSpare(): Buffer | undefined {
-    const { spare } = this;
-    this.spare = undefined;
-    return spare;
-  }
-
-  /** Hands the full buffer over, and waits for the other one. */
-  private async turn(): Promise<void> {
+  /**
+   * Has what was filled written, unless a write is on its way: that one goes on with it. Who reads along, or comes after a
+   * crash, finds what has come, also when nothing follows.
+   */
+  private turn(): void {
     const { filling, used } = this;
-    await this.writing;
-    if (filling === undefined) return;
-    this.filling = this.takeSpare();
+    if (this.busy || filling === undefined || used === 0 || this.lost !== undefined) return;
+    this.filling = this.spare;
+    this.spare = undefined;
     this.used = 0;
     this.busy = true;
-    this.writing = this.put(filling.subarray(0, used)).finally(() => {
-      this.spare = filling;
-      this.busy = false;
-    });
-    // Looked at by the next turn, or by finish.
-    this.writing.catch(() => {});
+    this.writing = this.put(filling.subarray(0, used))
+      .catch((error) => {
+        this.lost ??= error;
+      })
+      .finally(() => {
+        if (this.filling === undefined) this.filling = filling;
+        else this.spare = filling;
+        this.busy = false;
+        this.turn();
+      });
   }
 
   private async put(bytes: Buffer): Promise<void> {
@@ -108,16 +108,19 @@ export class FileSink {
 
   /** Writes what is left; gives the digest. Not all has reached the disk then. */
   async finish(): Promise<string> {
-    await this.turn();
-    await this.writing;
+    await this.idle();
     await this.flushing;
     if (this.lost !== undefined) throw this.lost;
     return `sha256:${this.hash.digest("hex")}`;
   }
 
+  private async idle(): Promise<void> {
+    while (this.busy) await this.writing;
+  }
+
   /** Closes the file, however far it is. */
   async close(): Promise<void> {
-    await this.writing.catch(() => {});
+    await this.idle();
     await this.flushing;
     await closeFile(this.fd);
   }
