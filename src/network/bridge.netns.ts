@@ -313,8 +313,10 @@ test("two networks are apart, by either family, and their containers meet the wo
   ];
   const ping = (to: string | undefined) =>
     run(one.netns, "busybox", "ping", "-c1", "-W1", to ?? "").includes(" 0% packet loss");
-  expect(ping(two.endpoint.address)).toBe(true);
-  expect(ping(two.endpoint.address6)).toBe(true);
+  // The first packet to a new neighbour may be lost while that one is looked for.
+  const reaches = (to: string | undefined) => [1, 2, 3, 4, 5].some(() => ping(to));
+  expect(reaches(two.endpoint.address)).toBe(true);
+  expect(reaches(two.endpoint.address6)).toBe(true);
   expect(ping(three.endpoint.address)).toBe(false);
   expect(ping(three.endpoint.address6)).toBe(false);
   await serve(neighbour, 82);
@@ -322,7 +324,7 @@ test("two networks are apart, by either family, and their containers meet the wo
   // By IPv6, too, the neighbour knows the host alone.
   run(0, "ip", "address", "add", "2001:db8::1/64", "dev", "outside", "nodad");
   run(neighbour, "ip", "address", "add", "2001:db8::2/64", "dev", "eth0", "nodad");
-  expect(ping("2001:db8::2")).toBe(true);
+  expect(reaches("2001:db8::2")).toBe(true);
   run(neighbour, "ip", "route", "add", "fd00::/8", "via", "2001:db8::1");
   const back = run(neighbour, "busybox", "ping", "-c1", "-W1", one.endpoint.address6 ?? "");
   expect(back).toContain("100% packet loss");
