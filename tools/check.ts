@@ -6,6 +6,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
 import { checkRanks } from "./ranks.ts";
+import { runSuite } from "./suite.ts";
 import { checkTidy } from "./tidy.ts";
 
 const root = join(import.meta.dir, "..");
@@ -14,6 +15,7 @@ let passed = 0;
 let failed = 0;
 /** What failed, with why: said again at the end, since whoever sees only that must be able to tell. */
 const failures: string[] = [];
+const unsteady: string[] = [];
 
 function report(name: string, problems: readonly string[]): boolean {
   if (problems.length === 0) {
@@ -35,11 +37,7 @@ async function command(name: string, argv: readonly string[]): Promise<boolean> 
   return report(name, status === 0 ? [] : [...(out + err).trim().split("\n").slice(-80)]);
 }
 
-/** So much of what a failed test said is said again. */
-const REASON_LINES = 40;
-const REASON_WIDTH = 300;
-
-/** Runs test files in one `bun test`, shows its output, and adds up what it counted. */
+/** Runs test files and adds up what came of them. */
 async function suite(
   name: string,
   files: readonly string[],
@@ -48,45 +46,12 @@ async function suite(
 ): Promise<void> {
   if (files.length === 0) return;
   console.log(`----  ${name}`);
-  const child = Bun.spawn([bun, "test", "--timeout", String(timeoutMs), ...files], {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdout: "inherit",
-    stderr: "pipe",
-  });
-  let text = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of child.stderr) {
-    const part = decoder.decode(chunk, { stream: true });
-    text += part;
-    process.stderr.write(part);
-  }
-  const status = await child.exited;
-  const count = (word: string) =>
-    Number(new RegExp(`^\\s*(\\d+) ${word}$`, "m").exec(text)?.[1] ?? 0);
-  passed += count("pass");
-  failed += count("fail");
-  // A crash or an error outside of a test fails the run even if each test passed.
-  if (status !== 0 && count("fail") === 0) {
-    failed++;
-    failures.push(`${name}: every test passed, but the run ended with status ${status}`);
-  }
-  failures.push(...failedTests(text).map((test) => `${name}: ${test}`));
-}
-
-/** The tests that failed, each with the lines above it that tell why. */
-function failedTests(text: string): string[] {
-  const lines = text.split("\n");
-  // What `bun test` repeats in its summary has no reasons.
-  const summary = lines.findIndex((line) => /^\d+ tests? (skipped|failed):$/.test(line));
-  const last = lines.findLastIndex((line) => /^\s*\d+ pass$/.test(line));
-  return lines.slice(0, summary === -1 ? last : summary).flatMap((line, at) => {
-    if (!line.startsWith("(fail) ")) return [];
-    const above = lines.slice(Math.max(0, at - REASON_LINES), at);
-    const own = above.findLastIndex((one) => /^\((pass|fail|skip)\) |\.test\.ts:$/.test(one)) + 1;
-    const shown = [line, ...above.slice(own)].map((one) => one.slice(0, REASON_WIDTH));
-    return [shown.join("\n      ")];
-  });
+  const argv = [bun, "test", "--timeout", String(timeoutMs)];
+  const outcome = await runSuite(argv, files, { cwd: root, env: { ...process.env, ...env } });
+  passed += outcome.passed;
+  failed += outcome.failed;
+  failures.push(...outcome.failures.map((test) => `${name}: ${test}`));
+  unsteady.push(...outcome.unsteady.map((test) => `${name}: ${test}`));
 }
 
 const named = process.argv.slice(2);
@@ -111,6 +76,7 @@ if (named.length === 0) {
 }
 if (built && existsSync(join(root, "dist/berth")))
   await suite("black-box tests", blackBox, 120_000);
+for (const test of unsteady) console.log(`failed, and passed alone: ${test}`);
 for (const failure of failures) console.log(`failed: ${failure}`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed === 0 ? 0 : 1);

@@ -12,6 +12,8 @@ test("the bridge on the real kernel, in a host of its own", () => {
     "./src/network/bridge.netns.ts",
   ];
   const child = Bun.spawnSync(words, { stdin: "ignore" });
-  if (child.exitCode !== 0) console.error(child.stdout.toString() + child.stderr.toString());
+  // Set apart, so that nobody takes it for what the outer run says.
+  const said = (child.stdout.toString() + child.stderr.toString()).replace(/^/gm, "  | ");
+  if (child.exitCode !== 0) console.error(said);
   expect(child.exitCode).toBe(0);
 }, 120_000);
