@@ -10,13 +10,14 @@ const drivers: Readonly<Record<string, string>> = { none: "null", host: "host" }
 
 /** That a container is on a network now, or no longer. */
 export function announceNetwork(
-  { events }: Pick<EngineDeps, "events">,
+  { events, networks }: Pick<EngineDeps, "events" | "networks">,
   { id }: ContainerRecord,
   { network, name }: AttachmentRecord,
   action: "connect" | "disconnect",
 ): void {
   const actor = network === "" ? networkId(name) : network;
-  events.emit("network", action, actor, { container: id, name, type: "bridge" });
+  const type = networks.find(network)?.driver ?? "bridge";
+  events.emit("network", action, actor, { container: id, name, type });
 }
 
 function announceNetworks(

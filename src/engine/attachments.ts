@@ -85,7 +85,7 @@ function interfaceFault(name: string | undefined): string[] {
 function checkSettings(networks: Networks, network: Referred, settings: EndpointSettings): void {
   const name = network === "bridge" ? "bridge" : network.name;
   const { IPAMConfig, MacAddress, DriverOpts, Aliases = [] } = settings;
-  const bridge = networks.bridge(network === "bridge" ? "" : network.id);
+  const bridge = networks.segment(network === "bridge" ? "" : network.id);
   const own = addressFaults(settings, network);
   const outside = [IPAMConfig?.IPv4Address, IPAMConfig?.IPv6Address].flatMap((one) =>
     one && own.length === 0 && bridge?.covers(one) === false

@@ -1,7 +1,7 @@
 /**
  * What the engine knows of a container: plain data, as it is stored.
  */
-import type { EndpointRecord } from "../network/index.ts";
+import type { EndpointRecord, PublishedPort } from "../network/index.ts";
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
 import type { MatchedUser } from "./id-maps.ts";
 
@@ -185,6 +185,8 @@ export interface ContainerRecord {
   moreEndpoints?: readonly EndpointRecord[] | undefined;
   /** A network that the running container is about to be on, or not to be on any more: what there is of that goes if it comes to nothing. */
   settling?: string | undefined;
+  /** Ports that its shim holds while none of its networks publishes them. */
+  heldPorts?: readonly PublishedPort[] | undefined;
   /** What its shim understands (SHIM_VERSION), from its start on; undefined: 1. */
   shimVersion?: number;
   /** A change of the ports of the running container has begun, and perhaps not been finished. */

@@ -11,7 +11,7 @@ import type { Container } from "./container.ts";
 import type { ContainerRecord, LinkRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { linksOf } from "./link-text.ts";
-import { endpointOn, endpointsOf } from "./networking.ts";
+import { addressesOf, endpointOn, endpointsOf } from "./networking.ts";
 import { type ContainerRegistry, noSuchContainer } from "./registry.ts";
 
 interface Port {
@@ -47,7 +47,7 @@ interface Linked {
 function follow(deps: EngineDeps, link: LinkRecord): Linked | undefined {
   const other = deps.registry.find(link.id);
   const address = other?.running ? endpointOn(other.record, "")?.address : undefined;
-  return other === undefined || address === undefined ? undefined : { link, other, address };
+  return other === undefined || !address ? undefined : { link, other, address };
 }
 
 /** Throws a Fault in Docker's words when something that a container links to does not run. */
@@ -149,7 +149,7 @@ export function hostsText(
 ): string {
   const { config, hostConfig } = record;
   return hostsFor({
-    addresses: endpoints.flatMap(({ address, address6 }) => [address, address6 ?? []].flat()),
+    addresses: endpoints.flatMap(addressesOf),
     hostname: config.Hostname ?? "",
     domainname: config.Domainname ?? "",
     extra: hostConfig.ExtraHosts ?? [],

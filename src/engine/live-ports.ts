@@ -11,6 +11,7 @@ import type { ShimConnection } from "../runtime/index.ts";
 import { wireConstants } from "../spec/wire.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
+import { publishesFor } from "./networking.ts";
 import { type PortConfiguration, type PortDifference, portDifference } from "./port-changes.ts";
 import { portWishes } from "./ports.ts";
 
@@ -64,12 +65,13 @@ export interface ClaimedPorts {
 
 /** What changes of a running container's ports when it is to be as `next`; undefined: nothing. */
 export function livePortChange(
+  { networks }: Pick<EngineDeps, "networks">,
   container: Container,
   next: PortConfiguration,
 ): LivePortChange | undefined {
   const { record, shim } = container;
   const { endpoint } = record;
-  if (endpoint === undefined) return undefined;
+  if (endpoint === undefined || !publishesFor({ networks }, endpoint)) return undefined;
   const difference = portDifference(
     portWishes(record.config, record.hostConfig),
     endpoint.ports,

@@ -15,7 +15,7 @@ import {
 } from "../network/index.ts";
 import { attachmentsOf, dnsNames } from "./attachments.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
-import { endpointOn, endpointsOf, leadingOf } from "./networking.ts";
+import { addressesOf, endpointOn, endpointsOf, leadingOf } from "./networking.ts";
 import type { ContainerRegistry } from "./registry.ts";
 
 /** Who is on a network. */
@@ -62,8 +62,7 @@ export class NameLookup {
     for (const { record } of this.parts.registry.all()) {
       const endpoint = endpointOn(record, network);
       if (endpoint === undefined) continue;
-      byAddress.set(addressKey(endpoint.address), record);
-      if (endpoint.address6 !== undefined) byAddress.set(addressKey(endpoint.address6), record);
+      for (const address of addressesOf(endpoint)) byAddress.set(addressKey(address), record);
       const attachment = attachmentsOf(record).find((one) => one.network === network);
       for (const name of attachment === undefined ? [] : dnsNames(record, attachment)) {
         const key = name.toLowerCase();
@@ -103,7 +102,7 @@ export class NameLookup {
       if (found === undefined) continue;
       const addresses = found.flatMap((one) => {
         const endpoint = endpointOn(one, attachment.network);
-        return (question.type === "A" ? endpoint?.address : endpoint?.address6) ?? [];
+        return (question.type === "A" ? endpoint?.address : endpoint?.address6) || [];
       });
       const first = this.turn++ % Math.max(addresses.length, 1);
       return [...addresses.slice(first), ...addresses.slice(0, first)];

@@ -8,7 +8,13 @@
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle } from "../kernel/index.ts";
-import { bridgeOf, type EndpointRecord, setLeading, takeInterface } from "../network/index.ts";
+import {
+  type EndpointRecord,
+  type PublishedPort,
+  segmentFor,
+  setLeading,
+  takeInterface,
+} from "../network/index.ts";
 import type { EndpointSettings } from "../spec/engine-api.ts";
 import { announceNetwork } from "./announce.ts";
 import { attachmentFor, attachmentsOf, userNetwork, usesNames } from "./attachments.ts";
@@ -16,7 +22,8 @@ import { type Container, notRunning } from "./container.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { tellHosts } from "./links.ts";
-import { endpointOn, endpointsOf, leadingOf } from "./networking.ts";
+import { endpointOn, endpointsOf, leadingOf, publishesFor } from "./networking.ts";
+import { portWishes } from "./ports.ts";
 import { tellResolver } from "./resolv-conf.ts";
 
 /** Throws a Fault "forbidden" in Docker's words for a container whose namespace is not its own, or on no network for good. */
@@ -69,19 +76,33 @@ async function leadAnew(
   endpoints: readonly EndpointRecord[],
   netns: Handle,
 ): Promise<void> {
-  const before = endpointsOf(record).find((one) => one.ports.length > 0) ?? record.endpoint;
+  const before = endpointsOf(record).find((one) => one.ports.length > 0);
+  const ports = before?.ports ?? heldPorts(record);
   const plain = endpoints.map((one) => ({ ...one, ports: [] }));
   Object.assign(record, { endpoint: plain[0], moreEndpoints: plain.slice(1) });
   const leading = leadingEndpoint(deps, record, attachmentsOf(record));
   const first = plain.find((one) => one.endpointId === leading?.endpointId) ?? plain[0];
-  const ports = leading === undefined ? [] : (before?.ports ?? []);
-  record.endpoint = first && { ...first, ports };
+  const publishes = leading !== undefined && publishesFor(deps, leading);
+  record.endpoint = first && { ...first, ports: publishes ? ports : [] };
+  record.heldPorts = publishes || ports.length === 0 ? undefined : ports;
   record.moreEndpoints = plain.filter((one) => one !== first);
-  if (before !== undefined && ports.length > 0 && first !== undefined)
-    await deps.networks.publisher.move(before.address, first.address, ports);
-  else if (before !== undefined)
-    await deps.networks.publisher.republish(before.address, before.ports, []);
+  const { publisher } = deps.networks;
+  if (before !== undefined && publishes && first !== undefined)
+    await publisher.move(before.address, first.address, ports);
+  else if (before !== undefined) await publisher.republish(before.address, before.ports, []);
+  else if (publishes && first !== undefined) await publisher.republish(first.address, [], ports);
   await setLeading(deps.networks, netns, leading);
+}
+
+/** Ports that the shim still holds, and that are still asked for, although no network has published them meanwhile. */
+function heldPorts(record: ContainerRecord): readonly PublishedPort[] {
+  const wishes = portWishes(record.config, record.hostConfig);
+  return (record.heldPorts ?? []).filter((port) =>
+    wishes.some(
+      ({ protocol, containerPort }) =>
+        protocol === port.protocol && containerPort === port.containerPort,
+    ),
+  );
 }
 
 async function connectRunning(
@@ -90,7 +111,7 @@ async function connectRunning(
   attachment: AttachmentRecord,
 ): Promise<void> {
   const { record } = container;
-  const bridge = bridgeOf(deps.networks, attachment);
+  const bridge = segmentFor(deps.networks, attachment);
   await inNamespace(deps, container, async (netns) => {
     const wish = { ...attachment, leads: false };
     const endpoint = bridge.reserve(wish);
@@ -121,7 +142,7 @@ async function parted(
   if (endpointOn(record, endpoint.network ?? "")?.endpointId !== endpoint.endpointId) return;
   const rest = endpointsOf(record).filter(({ endpointId }) => endpointId !== endpoint.endpointId);
   await leadAnew(deps, record, rest, netns);
-  deps.networks.bridge(endpoint.network ?? "")?.release(endpoint);
+  deps.networks.segment(endpoint.network ?? "")?.release(endpoint);
 }
 
 /** Finishes what a daemon has left in the middle of connecting or disconnecting. */

@@ -72,7 +72,7 @@ function containersOn({ registry }: Deps, network: string): Record<string, Netwo
         Name: record.name,
         EndpointID: endpoint.endpointId,
         MacAddress: endpoint.mac,
-        IPv4Address: `${endpoint.address}/${endpoint.prefix}`,
+        IPv4Address: endpoint.address === "" ? "" : `${endpoint.address}/${endpoint.prefix}`,
         IPv6Address: address6 === undefined ? "" : `${address6}/${prefix6}`,
       };
       return [[record.id, shown]];
@@ -116,7 +116,7 @@ function configsOf({ ipam, template }: NetworkRecord): IPAMConfig[] {
   return ipam.config.map(({ subnet, range, gateway, auxiliary }) => ({
     Subnet: subnet,
     ...(range === undefined ? {} : { IPRange: range }),
-    Gateway: gateway,
+    ...(gateway === "" ? {} : { Gateway: gateway }),
     ...(auxiliary === undefined ? {} : { AuxiliaryAddresses: { ...auxiliary } }),
   }));
 }
@@ -125,7 +125,7 @@ function shown(deps: Deps, record: NetworkRecord): Network {
   const { id, name, ipam, options, labels } = record;
   return {
     ...{ Name: name, Id: id, Created: record.created, Scope: "local", Driver: record.driver },
-    ...{ EnableIPv4: true, EnableIPv6: record.ipv6, Internal: record.internal },
+    ...{ EnableIPv4: record.ipv4 !== false, EnableIPv6: record.ipv6, Internal: record.internal },
     IPAM: { Driver: ipam.driver, Options: { ...ipam.options }, Config: configsOf(record) },
     ...{ Attachable: record.attachable, Ingress: false, ConfigOnly: record.template !== undefined },
     ConfigFrom: { Network: record.configFrom },

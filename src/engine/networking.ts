@@ -1,6 +1,7 @@
 /**
  * A container's ends on networks: made at its start in a namespace of its own, given back at its end.
  */
+import { log } from "../base/log.ts";
 import { type Attached, attach, type EndpointRecord, type PortWish } from "../network/index.ts";
 import { attachmentsOf } from "./attachments.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
@@ -13,7 +14,7 @@ export function leadingOf(
   attachments: readonly AttachmentRecord[],
 ): AttachmentRecord | undefined {
   const able = attachments.filter(
-    (one) => deps.networks.bridge(one.network)?.plan.internal === false,
+    (one) => deps.networks.segment(one.network)?.plan.internal === false,
   );
   const priority = ({ gatewayPriority = 0 }: AttachmentRecord) => gatewayPriority;
   return able.toSorted(
@@ -29,9 +30,22 @@ export function endpointsOf(record: ContainerRecord): EndpointRecord[] {
   ];
 }
 
+/** An end's addresses, of IPv4 first. */
+export function addressesOf({ address, address6 = "" }: EndpointRecord): string[] {
+  return [address, address6].filter((one) => one !== "");
+}
+
 /** A container's end on a network; undefined when it has none. */
 export function endpointOn(record: ContainerRecord, network: string): EndpointRecord | undefined {
   return endpointsOf(record).find((one) => (one.network ?? "") === network);
+}
+
+/** Whether ports are published by a network, an attachment's or an endpoint's. */
+export function publishesFor(
+  { networks }: Pick<EngineDeps, "networks">,
+  { network = "" }: { readonly network?: string },
+): boolean {
+  return networks.segment(network)?.publishes === true;
 }
 
 /** Where ports that name no address of the host's are published, by the network's option. */
@@ -42,7 +56,14 @@ function withBinding(
 ): PortWish[] {
   const wishes = portWishes(record.config, record.hostConfig);
   // An internal network has no way in either.
-  if (leading === undefined) return [];
+  if (leading === undefined || wishes.length === 0) return [];
+  if (!publishesFor(deps, leading)) {
+    log.warn("ports are not published: the container is its own host on this network", {
+      container: record.name,
+      network: leading.name,
+    });
+    return [];
+  }
   const options = deps.networks.find(leading.network)?.options ?? {};
   const binding = options["com.docker.network.bridge.host_binding_ipv4"] ?? "";
   return wishes.map((wish) =>
@@ -67,5 +88,6 @@ export async function detach(deps: EngineDeps, record: ContainerRecord): Promise
   const endpoints = endpointsOf(record);
   // First of all: whoever comes meanwhile is not to give them back a second time.
   Object.assign(record, { endpoint: undefined, moreEndpoints: undefined, changing: undefined });
+  record.heldPorts = undefined;
   for (const endpoint of endpoints) await deps.networks.release(endpoint);
 }

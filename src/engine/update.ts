@@ -144,7 +144,7 @@ async function changeRunning(
   const wishes = wishesOf(record);
   const { config, hostConfig, mounts, pending, endpoint } = record;
   const resources = liveResources(limits, next.hostConfig, resourceHostOf(deps));
-  const portChange = livePortChange(container, next);
+  const portChange = livePortChange(deps, container, next);
   const settle = () => {
     record.changing = undefined;
     if (!container.removed) deps.database.save(record);

@@ -102,13 +102,13 @@ export function isMac(text: string): boolean {
   );
 }
 
-/** An Ethernet address that goes with an IPv4 address, as Docker makes them. */
+/** An Ethernet address that goes with an address: of IPv4 as Docker makes them, of IPv6 by its digest. */
 export function macOf(address: string): string {
-  return [
-    "02",
-    "42",
-    ...[...ipv4Bytes(address)].map((byte) => byte.toString(16).padStart(2, "0")),
-  ].join(":");
+  const own = parseAddress(address)?.family === 4;
+  const bytes = own
+    ? ipv4Bytes(address)
+    : new Bun.CryptoHasher("sha256").update(address).digest().subarray(0, 4);
+  return ["02", "42", ...[...bytes].map((byte) => byte.toString(16).padStart(2, "0"))].join(":");
 }
 
 /** The bits of a family's addresses. */

@@ -3,9 +3,9 @@
  */
 import { fault } from "../base/errors.ts";
 import type { Handle } from "../kernel/index.ts";
-import type { EndpointRecord, EndWish } from "./bridge.ts";
 import type { Networks } from "./networks.ts";
 import type { PortWish } from "./publish.ts";
+import type { EndpointRecord, EndWish } from "./segment.ts";
 
 /** An end on one of several networks. */
 export interface NetworkEnd extends EndWish {
@@ -29,15 +29,15 @@ export interface Attached {
 /** The index of a new namespace's first interface after lo. */
 const FIRST_INDEX = 2;
 
-/** The bridge of a network. Throws a Fault "not-found" in Docker's words when the network is there no longer. */
-export function bridgeOf(
+/** What a network's ends are connected to. Throws a Fault "not-found" in Docker's words when the network is there no longer. */
+export function segmentFor(
   networks: Networks,
   { network, name }: Pick<NetworkEnd, "network" | "name">,
 ) {
-  const bridge = networks.bridge(network);
-  if (bridge === undefined)
+  const segment = networks.segment(network);
+  if (segment === undefined)
     throw fault("not-found", "no-such-network", `network ${name} not found`);
-  return bridge;
+  return segment;
 }
 
 async function connectAll(
@@ -49,7 +49,7 @@ async function connectAll(
   try {
     await networks.redirectResolver(netns);
     for (const [at, end] of ends.entries())
-      made.push(await bridgeOf(networks, end).connect(netns, end, FIRST_INDEX + at));
+      made.push(await segmentFor(networks, end).connect(netns, end, FIRST_INDEX + at));
     return made;
   } catch (error) {
     for (const endpoint of made) await networks.release(endpoint);
@@ -62,7 +62,7 @@ async function connected(
   networks: Networks,
   ends: readonly NetworkEnd[],
 ): Promise<{ netns: Handle; endpoints: EndpointRecord[] }> {
-  for (const end of ends) bridgeOf(networks, end);
+  for (const end of ends) segmentFor(networks, end);
   const [only, ...more] = ends;
   if (only === undefined) return { netns: await networks.isolated(), endpoints: [] };
   const plain = only.network === "" && only.interface === "eth0" && only.mac === undefined;

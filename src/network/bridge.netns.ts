@@ -7,11 +7,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { openDatabase } from "../base/database.ts";
 import { type Handle, type Kernel, startKernel } from "../kernel/index.ts";
 import { type Attached, attach } from "./attach.ts";
-import type { EndpointRecord } from "./bridge.ts";
 import { encodeRequests } from "./netlink.ts";
 import { Networks } from "./networks.ts";
 import type { PortWish } from "./publish.ts";
 import { newAddress, newVeth, setUp } from "./rtnetlink.ts";
+import type { EndpointRecord } from "./segment.ts";
 import { NetworkStore } from "./store.ts";
 import { defaultPools } from "./subnets.ts";
 

@@ -12,6 +12,7 @@ const host: CreationHost = {
   pools6: [],
   taken: [{ subnet: route, by: "the host's route to 10.8.0.0/16 by tun0", network: false }],
   existing: undefined,
+  parents: [],
 };
 const made = (input: NetworkInput, more: Partial<CreationHost> = {}) =>
   networkRecord(id, { Name: "net", ...input }, { ...host, ...more });

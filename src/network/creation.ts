@@ -12,6 +12,14 @@ import {
   type Subnet,
 } from "./addresses.ts";
 import { bridgeOptions } from "./options.ts";
+import {
+  checkShared,
+  isParentDriver,
+  ownParent,
+  type ParentUse,
+  parentOptions,
+  vlanOf,
+} from "./parent-options.ts";
 import { hostsOf } from "./pool.ts";
 import type { IpamRecord, NetworkRecord, SubnetRecord } from "./record.ts";
 import { freeSubnet, type SubnetPool } from "./subnets.ts";
@@ -60,8 +68,12 @@ export interface CreationHost {
   readonly pools: readonly SubnetPool[];
   readonly pools6: readonly SubnetPool[];
   readonly taken: readonly TakenSubnet[];
-  /** A bridge of that name that is there already, with the IPv4 address that it has ("10.0.0.1/24"; empty: none). */
-  readonly existing: { readonly address: string } | undefined;
+  /** The interface, if it is there already, with the IPv4 address that it has ("10.0.0.1/24"; empty: none). */
+  readonly existing:
+    | { readonly address: string /** berth has made it. */; readonly own?: boolean }
+    | undefined;
+  /** Networks on parents. */
+  readonly parents: readonly ParentUse[];
 }
 
 /** Names that no network of a user's may have. */
@@ -135,8 +147,8 @@ function faultsOf(input: SubnetInput): string[] {
   ].flatMap((reason) => reason ?? []);
 }
 
-/** The record of a subnet whose fields are right. The gateway is the first address that nothing else has. */
-function subnetRecord(input: SubnetInput): SubnetRecord {
+/** The record of a subnet whose fields are right. The gateway is the first address that nothing else has, where there is one. */
+function subnetRecord(input: SubnetInput, gatewayNeeded: boolean): SubnetRecord {
   const subnet = subnetOf(input.Subnet ?? "");
   const range = parsePrefixed(input.IPRange ?? "")?.subnet;
   const auxiliary = Object.values(input.AuxiliaryAddresses ?? {});
@@ -148,14 +160,17 @@ function subnetRecord(input: SubnetInput): SubnetRecord {
   return {
     subnet: formatSubnet(subnet),
     ...(range === undefined ? {} : { range: formatSubnet(range) }),
-    gateway: formatAddress(subnet.family, given ?? first),
+    gateway:
+      given === undefined && !gatewayNeeded ? "" : formatAddress(subnet.family, given ?? first),
     ...(auxiliary.length === 0 ? {} : { auxiliary: input.AuxiliaryAddresses }),
   };
 }
 
 /** Throws a Fault that names what a subnet overlaps with. */
-function checkFree(subnet: Subnet, taken: readonly TakenSubnet[]): void {
-  const clash = taken.find((one) => overlaps(one.subnet, subnet));
+function checkFree(subnet: Subnet, host: CreationHost, shape: Shape): void {
+  // On a parent containers are neighbours of the host's: its route there is what is meant.
+  const walls = host.taken.filter(({ network }) => network || !shape.parented);
+  const clash = walls.find((one) => overlaps(one.subnet, subnet));
   if (clash === undefined) return;
   if (clash.network)
     throw fault(
@@ -197,9 +212,31 @@ function existingSubnet({ existing }: CreationHost): SubnetRecord | undefined {
   return parsed && { subnet: formatSubnet(parsed.subnet), gateway: parsed.address };
 }
 
-/** Subnets of a network: as asked for, or one of the pools. */
-function ipamFor(input: NetworkInput, host: CreationHost): IpamRecord {
-  const { Driver = "", Options = {}, Config = [] } = input.IPAM ?? {};
+/** What a driver makes of a network. */
+interface Shape {
+  /** The interface of the host. */
+  readonly interface: string;
+  readonly parented: boolean;
+  /** A gateway is chosen where none is given. */
+  readonly gateways: boolean;
+}
+
+function shapeOf(id: string, driver: string, input: NetworkInput): Shape {
+  const { Options = {}, Internal: internal = false } = input;
+  if (!isParentDriver(driver)) {
+    const { name } = bridgeOptions(Options, internal);
+    return { interface: bridgeName(id, name), parented: false, gateways: true };
+  }
+  const { parent, mode } = parentOptions(driver, Options);
+  return {
+    interface: parent || ownParent(driver, id),
+    parented: true,
+    gateways: !internal && parent !== "" && (driver === "macvlan" || mode === "l2"),
+  };
+}
+
+function checkConfig(input: NetworkInput, shape: Shape): readonly SubnetInput[] {
+  const { Driver = "", Config = [] } = input.IPAM ?? {};
   if (Driver !== "" && Driver !== "default")
     throw fault(
       "not-found",
@@ -209,24 +246,47 @@ function ipamFor(input: NetworkInput, host: CreationHost): IpamRecord {
   const asked = Config.filter(({ Subnet, IPRange, Gateway }) => Subnet || IPRange || Gateway);
   const reasons = asked.flatMap(faultsOf);
   if (reasons.length > 0) throw badConfig(reasons);
-  const given = asked.map(subnetRecord);
-  const has = (family: 4 | 6) => given.some((one) => familyOf(one) === family);
   for (const family of [4, 6] as const)
-    if (given.filter((one) => familyOf(one) === family).length > 1)
+    if (!shape.parented && asked.filter((one) => inputFamily(one) === family).length > 1)
       throw fault("forbidden", "subnets", "bridge driver doesn't support multiple subnets");
-  const own = existingSubnet(host);
-  const kept = given.filter((one) => input.EnableIPv6 || familyOf(one) === 4);
-  // What the bridge has already is a route of its own.
-  for (const { subnet } of kept.filter((one) => one.subnet !== own?.subnet))
-    checkFree(subnetOf(subnet), host.taken);
-  const four = has(4) ? [] : [own ?? subnetRecord(chosenFor(4, host))];
-  const six = input.EnableIPv6 && !has(6) ? [subnetRecord(chosenFor(6, host))] : [];
+  return asked;
+}
+
+const inputFamily = ({ Subnet = "" }: SubnetInput) => subnetOf(Subnet).family;
+
+/** Subnets of a network: as asked for, or of the pools. */
+function ipamFor(input: NetworkInput, host: CreationHost, shape: Shape): IpamRecord {
+  const families = familiesOf(input);
+  const asked = checkConfig(input, shape);
+  const recordOf = (one: SubnetInput) => subnetRecord(one, shape.gateways);
+  const own = shape.parented ? undefined : existingSubnet(host);
+  const kept = asked.filter((one) => families.includes(inputFamily(one))).map(recordOf);
+  for (const [at, { subnet }] of kept.entries()) {
+    // What the bridge has already is a route of its own.
+    if (subnet !== own?.subnet) checkFree(subnetOf(subnet), host, shape);
+    const before = kept.slice(0, at).map((one): TakenSubnet => {
+      return { subnet: subnetOf(one.subnet), by: one.subnet, network: true };
+    });
+    checkFree(subnetOf(subnet), { ...host, taken: before }, shape);
+  }
+  const has = (family: 4 | 6) => kept.some((one) => familyOf(one) === family);
+  const chosen = (family: 4 | 6) =>
+    families.includes(family) && !has(family)
+      ? [(family === 4 ? own : undefined) ?? recordOf(chosenFor(family, host))]
+      : [];
   return {
     driver: "default",
-    options: Options,
-    config: [...four, ...kept, ...six],
-    chosen: given.length > 0,
+    options: input.IPAM?.Options ?? {},
+    config: [...chosen(4), ...kept, ...chosen(6)],
+    chosen: asked.length > 0,
   };
+}
+
+/** The families of which a network is to have addresses. Throws a Fault in Docker's words for none. */
+function familiesOf({ EnableIPv4 = true, EnableIPv6 = false }: NetworkInput): (4 | 6)[] {
+  if (!EnableIPv4 && !EnableIPv6)
+    throw fault("invalid", "network-families", "IPv4 or IPv6 must be enabled");
+  return [...(EnableIPv4 ? [4 as const] : []), ...(EnableIPv6 ? [6 as const] : [])];
 }
 
 /** What the bridge of a network is called. */
@@ -234,9 +294,36 @@ export function bridgeName(id: string, wanted: string): string {
   return wanted || `br-${id.slice(0, 12)}`;
 }
 
+/** The driver that is asked for. Throws Faults in Docker's words for one that there is not, or only once. */
+export function driverOf({ Driver = "" }: NetworkInput): string {
+  const driver = Driver === "" || Driver === "default" ? "bridge" : Driver;
+  if (driver === "host" || driver === "null")
+    throw fault(
+      "forbidden",
+      "network-driver-once",
+      `only one instance of "${driver}" network is allowed`,
+    );
+  if (driver !== "bridge" && !isParentDriver(driver))
+    throw fault("not-found", "plugin", `plugin "${driver}" not found`);
+  return driver;
+}
+
+/** The interface of the host that a network would be on. Throws Faults in Docker's words. */
+export function interfaceFor(id: string, input: NetworkInput): string {
+  return shapeOf(id, driverOf(input), input).interface;
+}
+
+/** Throws Faults in Docker's words for a parent that cannot be one. */
+function checkParent(driver: string, { Options = {} }: NetworkInput, host: CreationHost): void {
+  if (!isParentDriver(driver)) return;
+  const { parent, mode } = parentOptions(driver, Options);
+  checkShared({ driver, parent, mode }, host.parents);
+  if (parent !== "" && host.existing === undefined) vlanOf(driver, parent);
+}
+
 /** The record of a network that is to be. Throws Faults in Docker's words. */
 export function networkRecord(id: string, input: NetworkInput, host: CreationHost): NetworkRecord {
-  const { Name = "", Options = {}, Driver = "" } = input;
+  const { Name = "", Options = {} } = input;
   checkNetworkName(Name);
   if (input.Ingress)
     throw fault(
@@ -250,30 +337,23 @@ export function networkRecord(id: string, input: NetworkInput, host: CreationHos
       "network-scope",
       `networks of the scope ${input.Scope} are networks of a swarm, and berth has none`,
     );
-  const driver = Driver === "" || Driver === "default" ? "bridge" : Driver;
-  if (driver === "host" || driver === "null")
-    throw fault(
-      "forbidden",
-      "network-driver-once",
-      `only one instance of "${driver}" network is allowed`,
-    );
-  if (driver !== "bridge") throw fault("not-found", "plugin", `plugin "${driver}" not found`);
-  if (input.EnableIPv4 === false)
-    throw fault("unsupported", "ipv6-only", "networks without IPv4 are not supported yet");
-  const options = bridgeOptions(Options, input.Internal === true);
+  const driver = driverOf(input);
+  const shape = shapeOf(id, driver, input);
+  checkParent(driver, input, host);
   return {
     id,
     name: Name,
     created: new Date().toISOString(),
     driver,
+    ipv4: input.EnableIPv4 !== false,
     ipv6: input.EnableIPv6 === true,
     internal: input.Internal === true,
     attachable: input.Attachable === true,
     options: Options,
     labels: input.Labels ?? {},
-    ipam: ipamFor(input, host),
-    bridge: bridgeName(id, options.name),
-    foreign: host.existing !== undefined,
+    ipam: ipamFor(input, host, shape),
+    bridge: shape.interface,
+    foreign: host.existing !== undefined && host.existing.own !== true,
     configFrom: input.ConfigFrom?.Network ?? "",
   };
 }

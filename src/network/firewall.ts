@@ -26,8 +26,8 @@ export interface PublishedPort {
 export interface NetworkRules {
   /** The interface: letters, digits, dots and dashes alone, since it stands in rules. */
   readonly bridge: string;
-  /** "172.18.0.0/24". */
-  readonly subnet: string;
+  /** "172.18.0.0/24"; undefined: it has none of IPv4. */
+  readonly subnet?: string | undefined;
   /** "fd00::/64". */
   readonly subnet6?: string | undefined;
   /** Nothing goes in or out, but to and from the host itself. */
@@ -77,7 +77,7 @@ function partsOf(network: NetworkRules): Parts {
     elements: [
       ["bridges", `"${bridge}"`],
       ["into", `"${bridge}" : jump into-${bridge}`],
-      ["leaving", `${subnet} : jump leaving-${bridge}`],
+      ...(subnet === undefined ? [] : [["leaving", `${subnet} : jump leaving-${bridge}`] as const]),
       ...(subnet6 === undefined
         ? []
         : [["leaving6", `${subnet6} : jump leaving-${bridge}`] as const]),

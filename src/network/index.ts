@@ -3,8 +3,7 @@
  * images nor containers.
  */
 export { isMac, parseAddress, parseIpv4 } from "./addresses.ts";
-export { type Attached, attach, bridgeOf } from "./attach.ts";
-export type { EndpointRecord, EndWish } from "./bridge.ts";
+export { type Attached, attach, segmentFor } from "./attach.ts";
 export type { NetworkInput } from "./creation.ts";
 export { answerTo, type NameQuestion, questionIn, reverseAddress } from "./dns.ts";
 export { type DnsWishes, hostsFor, parseResolvConf, resolvConfFor } from "./files.ts";
@@ -15,5 +14,6 @@ export type { PortClaimer, PortWish } from "./publish.ts";
 export type { NetworkRecord } from "./record.ts";
 export { hostResolvers, Resolver, serverFailure } from "./resolver.ts";
 export { RESOLVER_ADDRESS, RESOLVER_PORT } from "./resolver-redirect.ts";
+export type { EndpointRecord, EndWish } from "./segment.ts";
 export { NetworkStore } from "./store.ts";
 export { defaultPools, parsePool, type SubnetPool } from "./subnets.ts";

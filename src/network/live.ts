@@ -1,16 +1,12 @@
 /**
  * Changing the interfaces of a namespace in which a container runs.
  */
+
 import { type Handle, KernelError } from "../kernel/index.ts";
-import type { EndpointRecord } from "./bridge.ts";
+import type { Family } from "./addresses.ts";
 import type { Networks } from "./networks.ts";
-import {
-  deleteDefaultRoute,
-  deleteLinkNamed,
-  getLink,
-  linksOf,
-  setDefaultRoute,
-} from "./rtnetlink.ts";
+import { deleteDefaultRoute, deleteLinkNamed, setDefaultRoute } from "./rtnetlink.ts";
+import { type EndpointRecord, findLink, waysOut } from "./segment.ts";
 
 const ENODEV = 19;
 const ESRCH = 3;
@@ -39,17 +35,12 @@ export async function setLeading(
   netns: Handle,
   endpoint: EndpointRecord | undefined,
 ): Promise<void> {
-  const links =
-    endpoint === undefined
-      ? []
-      : linksOf(await channel.send(netns, [getLink(endpoint.interface ?? "eth0")]));
-  const index = links[0]?.index;
-  for (const [family, gateway] of [
-    [4, endpoint?.gateway],
-    [6, endpoint?.gateway6],
-  ] as const) {
-    if (index !== undefined && gateway)
-      await channel.send(netns, [setDefaultRoute(gateway, index)]);
+  const link = endpoint && (await findLink(channel, endpoint.interface ?? "eth0", netns));
+  const ways = endpoint === undefined || link === undefined ? [] : waysOut(endpoint);
+  for (const family of [4, 6] as const) {
+    const way = ways.find((one) => familyOf(one) === family);
+    if (way !== undefined && link !== undefined)
+      await channel.send(netns, [setDefaultRoute(way, link.index)]);
     else
       await unless(
         ESRCH,
@@ -57,6 +48,9 @@ export async function setLeading(
       );
   }
 }
+
+const familyOf = (way: string | Family) =>
+  typeof way === "number" ? way : way.includes(":") ? 6 : 4;
 
 /** A namespace without IPv6 has no routes of it either. */
 function ignoreSix(family: 4 | 6): (error: unknown) => void {

@@ -38,6 +38,10 @@ export class MessageBuilder {
     return this.attribute(type, Uint8Array.of(value));
   }
 
+  u16(type: number, value: number): this {
+    return this.attribute(type, Uint8Array.of(value & 255, value >> 8));
+  }
+
   u16be(type: number, value: number): this {
     return this.attribute(type, Uint8Array.of(value >> 8, value));
   }

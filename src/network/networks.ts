@@ -6,17 +6,19 @@ import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle, Kernel } from "../kernel/index.ts";
 import { formatSubnet, overlaps, parseCidr, parsePrefixed, type Subnet } from "./addresses.ts";
-import { Bridge, type BridgePlan, type EndpointRecord } from "./bridge.ts";
+import { Bridge, type BridgePlan } from "./bridge.ts";
 import { NETLINK_NETFILTER, NetlinkChannel } from "./channel.ts";
 import {
-  bridgeName,
   type CreationHost,
+  driverOf,
+  interfaceFor,
   type NetworkInput,
   networkRecord,
   type TakenSubnet,
 } from "./creation.ts";
 import { additions, removals, ruleset, runNft, tableRemoval } from "./firewall.ts";
-import { bridgeOptions } from "./options.ts";
+import { isParentDriver } from "./parent-options.ts";
+import { segmentOf, usesOfParents } from "./plans.ts";
 import { Publisher } from "./publish.ts";
 import type { NetworkRecord } from "./record.ts";
 import { resolverRedirect } from "./resolver-redirect.ts";
@@ -30,6 +32,7 @@ import {
   routesOf,
   setUp,
 } from "./rtnetlink.ts";
+import { type EndpointRecord, findLink, type Segment } from "./segment.ts";
 import type { NetworkStore } from "./store.ts";
 import { defaultBridgePools, freeSubnet, localPool, type SubnetPool } from "./subnets.ts";
 import { Stock } from "./warm.ts";
@@ -65,7 +68,7 @@ const LOOPBACK = 1;
 export class Networks {
   readonly publisher: Publisher;
   private readonly records = new Map<string, NetworkRecord>();
-  private readonly bridges = new Map<string, Bridge>();
+  private readonly segments = new Map<string, Segment>();
   private readonly prepared: Stock<Prepared>;
   private readonly empty: Stock<Handle>;
   /** Changes of the set of networks come one after the other. */
@@ -128,14 +131,15 @@ export class Networks {
     }
     for (const record of this.records.values())
       if (record.template === undefined) await this.restoreOne(record, on(record.id));
-    const rules = [this.defaultBridge, ...this.bridges.values()].map((bridge) => bridge.rules);
+    const all = [this.defaultBridge, ...this.segments.values()];
+    const rules = all.flatMap((segment) => segment.rules ?? []);
     const ports = running.flatMap(({ address, ports: own }) =>
       own.map((port) => ({ ...port, address })),
     );
     await runNft(ruleset(this.table, rules, ports));
-    for (const bridge of [this.defaultBridge, ...this.bridges.values()]) {
-      const count = on(bridge.plan.id).length;
-      if (count > 0) await bridge.othersGone(count);
+    for (const segment of all) {
+      const count = on(segment.plan.id).length;
+      if (count > 0 && segment instanceof Bridge) await segment.othersGone(count);
     }
   }
 
@@ -144,10 +148,10 @@ export class Networks {
     record: NetworkRecord,
     running: readonly EndpointRecord[],
   ): Promise<void> {
-    const bridge = new Bridge(this.channel, planOf(record, this.options));
-    this.bridges.set(record.id, bridge);
+    const segment = segmentOf(this.channel, record, this.options);
+    this.segments.set(record.id, segment);
     try {
-      await bridge.up(running);
+      await segment.up(running);
     } catch (error) {
       log.error("a network cannot be set up", { name: record.name, error: messageOf(error) });
     }
@@ -156,12 +160,19 @@ export class Networks {
   /** What a daemon has left that died while it made or removed a network. */
   private async finishRemoval(record: NetworkRecord): Promise<void> {
     try {
-      if (record.template === undefined)
-        await new Bridge(this.channel, planOf(record, this.options)).down();
+      if (record.template === undefined && !this.parentUsed(record))
+        await segmentOf(this.channel, record, this.options).down();
       this.store.forget(record.id);
     } catch (error) {
       log.warn("remove the rest of a network", { name: record.name, error: messageOf(error) });
     }
+  }
+
+  /** Whether another network is on the same interface of the host. */
+  private parentUsed({ id, bridge }: NetworkRecord): boolean {
+    return this.store
+      .all()
+      .some(({ record, ready }) => ready && record.id !== id && record.bridge === bridge);
   }
 
   /** Users' networks, the oldest first. */
@@ -174,9 +185,9 @@ export class Networks {
     return this.records.get(id);
   }
 
-  /** The bridge of a network by its whole id; "" is the default one's. */
-  bridge(id: string): Bridge | undefined {
-    return id === "" ? this.defaultBridge : this.bridges.get(id);
+  /** What containers are connected to, by the network's whole id; "" is the default one's. */
+  segment(id: string): Segment | undefined {
+    return id === "" ? this.defaultBridge : this.segments.get(id);
   }
 
   private inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -197,18 +208,17 @@ export class Networks {
     if (this.all().some((one) => one.name === name))
       throw fault("conflict", "network-exists", `network with name ${name} already exists`);
     if (asked.ConfigOnly) return this.keep(configOnly(id, asked));
-    const options = bridgeOptions(input.Options ?? {}, input.Internal === true);
-    const record = networkRecord(id, input, await this.hostFor(bridgeName(id, options.name)));
-    const bridge = new Bridge(this.channel, planOf(record, this.options));
+    const record = networkRecord(id, input, await this.hostFor(id, input));
+    const segment = segmentOf(this.channel, record, this.options);
     this.store.begin(record);
     try {
-      await bridge.up([]);
-      await runNft(additions(this.table, bridge.rules));
+      await segment.up([]);
+      if (segment.rules !== undefined) await runNft(additions(this.table, segment.rules));
     } catch (error) {
       await this.finishRemoval(record);
       throw error;
     }
-    this.bridges.set(id, bridge);
+    this.segments.set(id, segment);
     return this.keep(record, true);
   }
 
@@ -247,39 +257,51 @@ export class Networks {
     };
   }
 
-  private async hostFor(bridge: string): Promise<CreationHost> {
-    const other = this.all().find((one) => one.bridge === bridge);
+  private async hostFor(id: string, input: NetworkInput): Promise<CreationHost> {
+    const parented = isParentDriver(driverOf(input));
+    const name = interfaceFor(id, input);
+    const link = await findLink(this.channel, name);
+    if (!parented) this.checkBridge(name, link);
+    const addresses =
+      link === undefined || parented
+        ? []
+        : addressesOf(await this.channel.send(0, [dumpAddresses(4)]), link.index);
+    const first = addresses[0];
+    const address = first === undefined ? "" : `${first.address}/${first.prefix}`;
+    const own = parented && link?.alias.startsWith(`berth ${this.options.bridge} `) === true;
+    return {
+      pools: this.options.pools,
+      pools6: [localPool(this.options.seed)],
+      taken: await this.taken(),
+      existing: link && { address, own },
+      parents: usesOfParents(this.all()),
+    };
+  }
+
+  /** Throws Faults in Docker's words for a bridge that is another network's, or somebody else's and none. */
+  private checkBridge(bridge: string, link: Link | undefined): void {
+    const other = this.all().find((one) => one.driver === "bridge" && one.bridge === bridge);
     if (other !== undefined || bridge === this.options.bridge)
       throw fault(
         "forbidden",
         "bridge-name",
         `cannot create network ${bridge}: conflicts with network ${other?.name ?? "bridge"} (${bridge}): networks have same bridge name`,
       );
-    const link = await Bridge.find(this.channel, bridge);
     if (link !== undefined && link.kind !== "bridge")
       throw fault("forbidden", "bridge-name", `existing interface ${bridge} is not a bridge`);
-    const addresses =
-      link === undefined
-        ? []
-        : addressesOf(await this.channel.send(0, [dumpAddresses(4)]), link.index);
-    const first = addresses[0];
-    const address = first === undefined ? "" : `${first.address}/${first.prefix}`;
-    return {
-      pools: this.options.pools,
-      pools6: [localPool(this.options.seed)],
-      taken: await this.taken(),
-      existing: link && { address },
-    };
   }
 
   /** Subnets that no new network may touch: those of networks, and where the host has a way to. */
   private async taken(): Promise<TakenSubnet[]> {
     const links = linksOf(await this.channel.send(0, [dumpLinks()]));
     const routes = await routesTo(this.channel);
-    const own = new Set([this.options.bridge, ...this.all().map(({ bridge }) => bridge)]);
+    const bridges = this.all().filter(({ driver }) => driver === "bridge");
+    const own = new Set([this.options.bridge, ...bridges.map(({ bridge }) => bridge)]);
     const nameOf = (index: number) => links.find((link) => link.index === index)?.name ?? "";
     return [
-      { subnet: this.defaultBridge.plan.ipv4.subnet, by: "network bridge", network: true },
+      ...this.defaultBridge.plan.subnets.map(({ subnet }) => {
+        return { subnet, by: "network bridge", network: true };
+      }),
       ...this.all().flatMap(({ name, ipam, template }) =>
         template !== undefined
           ? []
@@ -305,7 +327,8 @@ export class Networks {
       if (record === undefined)
         throw fault("not-found", "no-such-network", `network ${id} not found`);
       check();
-      if (this.bridges.get(id)?.inUse)
+      const segment = this.segments.get(id);
+      if (segment?.inUse)
         throw fault(
           "forbidden",
           "network-in-use",
@@ -313,10 +336,9 @@ export class Networks {
         );
       this.store.setReady(id, false);
       this.records.delete(id);
-      const bridge = this.bridges.get(id);
-      this.bridges.delete(id);
-      if (bridge !== undefined)
-        await runNft(removals(this.table, bridge.rules)).catch((error) =>
+      this.segments.delete(id);
+      if (segment?.rules !== undefined)
+        await runNft(removals(this.table, segment.rules)).catch((error) =>
           log.warn("take a network out of the firewall", { error: messageOf(error) }),
         );
       await this.finishRemoval(record);
@@ -368,7 +390,7 @@ export class Networks {
     await this.publisher
       .republish(endpoint.address, endpoint.ports, [])
       .catch((error) => log.debug("withdraw ports", { error: messageOf(error) }));
-    this.bridge(endpoint.network ?? "")?.release(endpoint);
+    this.segment(endpoint.network ?? "")?.release(endpoint);
   }
 
   /** Lets go of prepared namespaces; with `remove`, takes bridges and firewall table away. */
@@ -376,10 +398,10 @@ export class Networks {
     await this.turn;
     await Promise.all([this.prepared.close(), this.empty.close()]);
     if (!remove) return;
-    for (const bridge of [this.defaultBridge, ...this.bridges.values()])
-      await bridge
+    for (const segment of [this.defaultBridge, ...this.segments.values()])
+      await segment
         .down()
-        .catch((error) => log.warn("remove a bridge", { error: messageOf(error) }));
+        .catch((error) => log.warn("remove a network's interface", { error: messageOf(error) }));
     await runNft(tableRemoval(this.table)).catch(() => {});
   }
 }
@@ -399,7 +421,7 @@ async function defaultPlan(
 ): Promise<BridgePlan> {
   const { bridge } = options;
   const alias = `berth ${bridge}`;
-  const existing = await Bridge.find(channel, bridge);
+  const existing = await findLink(channel, bridge);
   const foreign = existing !== undefined && options.bridgeNamed && existing.alias !== alias;
   const wanted = options.bip ?? (await presentAddress(channel, existing, foreign, first));
   const routes = (await routesTo(channel)).filter(({ index }) => index !== existing?.index);
@@ -418,7 +440,9 @@ async function defaultPlan(
       ownName: !options.bridgeNamed,
     },
     ...{ internal: false, icc: true, masquerade: true, foreign },
-    ipv4: wanted === undefined ? chosenBridge(taken) : wantedBridge(wanted, existing ? [] : taken),
+    subnets: [
+      wanted === undefined ? chosenBridge(taken) : wantedBridge(wanted, existing ? [] : taken),
+    ],
   };
 }
 
@@ -458,37 +482,6 @@ function wantedBridge(wanted: string, taken: readonly Subnet[]) {
       `the subnet of ${wanted} overlaps with the host's route to ${formatSubnet(clash)}: choose another with --bip`,
     );
   return { subnet, gateway, reserved: [] };
-}
-
-function planOf(record: NetworkRecord, { bridge, mtu }: NetworksOptions): BridgePlan {
-  const options = bridgeOptions(record.options, record.internal);
-  const addressing = record.ipam.config.map((one) => {
-    const subnet = parsePrefixed(one.subnet)?.subnet;
-    if (subnet === undefined) throw new Error(`not a subnet: ${one.subnet}`);
-    return {
-      subnet,
-      gateway: one.gateway,
-      range: parsePrefixed(one.range ?? "")?.subnet,
-      reserved: Object.values(one.auxiliary ?? {}),
-    };
-  });
-  const ipv4 = addressing.find(({ subnet }) => subnet.family === 4);
-  if (ipv4 === undefined) throw new Error(`network ${record.name} has no IPv4 subnet`);
-  return {
-    id: record.id,
-    network: record.name,
-    bridge: record.bridge,
-    alias: `berth ${bridge} ${record.id}`,
-    mtu: options.mtu || mtu,
-    ipv4,
-    ipv6: addressing.find(({ subnet }) => subnet.family === 6),
-    internal: record.internal,
-    icc: options.icc,
-    masquerade: options.masquerade,
-    sourceAddress: options.sourceAddress,
-    foreign: record.foreign,
-    ownName: record.bridge === bridgeName(record.id, ""),
-  };
 }
 
 /** A configuration for others. Its subnets are checked when a network is made from it. */

@@ -31,8 +31,17 @@ function invalid(key: string, value: string, why: string): Error {
 }
 
 /** An interface's name that stands in firewall rules as it is. */
-function isInterfaceName(name: string): boolean {
+export function isInterfaceName(name: string): boolean {
   return /^[a-zA-Z0-9_.-]{1,15}$/.test(name) && name !== "." && name !== "..";
+}
+
+/** The MTU that options ask for; 0: none. Throws a Fault "invalid". */
+export function mtuOption(options: Readonly<Record<string, string>>): number {
+  const text = options["com.docker.network.driver.mtu"] ?? "";
+  const fits = /^\d{1,5}$/.test(text) && Number(text) >= 68 && Number(text) <= 65535;
+  if (text !== "" && !fits)
+    throw invalid("com.docker.network.driver.mtu", text, "from 68 to 65535");
+  return Number(text);
 }
 
 /** Reads the options of a bridge. Throws a Fault "invalid" that names the one that makes no sense; unknown ones are ignored. */
@@ -53,12 +62,6 @@ export function bridgeOptions(
       throw invalid(key, value, "an IPv4 address");
     return value;
   };
-  const mtuText = options["com.docker.network.driver.mtu"] ?? "";
-  if (
-    mtuText !== "" &&
-    (!/^\d{1,5}$/.test(mtuText) || Number(mtuText) < 68 || Number(mtuText) > 65535)
-  )
-    throw invalid("com.docker.network.driver.mtu", mtuText, "from 68 to 65535");
   const name = options[`${BRIDGE}name`] ?? "";
   if (name !== "" && !isInterfaceName(name))
     throw invalid(
@@ -86,7 +89,7 @@ export function bridgeOptions(
     masquerade: truth(`${BRIDGE}enable_ip_masquerade`, true) && !internal,
     hostBinding: address(`${BRIDGE}host_binding_ipv4`),
     sourceAddress: address("com.docker.network.host_ipv4") || undefined,
-    mtu: Number(mtuText),
+    mtu: mtuOption(options),
     interfacePrefix,
   };
 }

@@ -8,6 +8,7 @@ export interface SubnetRecord {
   readonly subnet: string;
   /** Addresses that nobody asks for by name come from here alone. */
   readonly range?: string | undefined;
+  /** Empty: none. */
   readonly gateway: string;
   readonly auxiliary?: Readonly<Record<string, string>> | undefined;
 }
@@ -29,15 +30,17 @@ export interface NetworkRecord {
   /** ISO 8601. */
   readonly created: string;
   readonly driver: string;
+  /** Absent: it has. */
+  readonly ipv4?: boolean;
   readonly ipv6: boolean;
   readonly internal: boolean;
   readonly attachable: boolean;
   readonly options: Readonly<Record<string, string>>;
   readonly labels: Readonly<Record<string, string>>;
   readonly ipam: IpamRecord;
-  /** The bridge's name on the host. */
+  /** The interface of the host: its bridge, or of macvlan and ipvlan the parent. */
   readonly bridge: string;
-  /** The bridge was there before, and is left where it is. */
+  /** The interface was there before, and is left where it is. */
   readonly foreign: boolean;
   /** The name of the configuration that it was made from; empty: none. */
   readonly configFrom: string;

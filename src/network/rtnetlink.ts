@@ -32,6 +32,7 @@ const IFF_UP = 1;
 const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
+const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_IFALIAS = 20;
 const IFLA_LINKINFO = 18;
@@ -83,8 +84,74 @@ export interface VethPair {
     readonly name: string;
     readonly index: number;
     readonly mac: string;
-    readonly netns: number;
+    /** Absent: here. */
+    readonly netns?: number;
   };
+}
+
+/** An interface on top of another of the host's. */
+export interface UpperLink {
+  readonly name: string;
+  /** The lower one's index. */
+  readonly parent: number;
+  /** 0: the parent's. */
+  readonly mtu: number;
+  readonly kind: UpperKind;
+}
+
+/** What kind of interface, by the numbers of linux/if_link.h. */
+export type UpperKind =
+  | { readonly kind: "macvlan"; readonly mode: number }
+  | { readonly kind: "ipvlan"; readonly mode: number; readonly flags: number }
+  | { readonly kind: "vlan"; readonly id: number };
+
+function upperData(data: MessageBuilder, kind: UpperKind): void {
+  if (kind.kind === "macvlan") data.u32(1, kind.mode);
+  else if (kind.kind === "ipvlan") data.u16(1, kind.mode).u16(2, kind.flags);
+  else data.u16(1, kind.id);
+}
+
+/** Makes an interface on top of another; `inside`: born in another namespace. */
+export function newUpper(
+  { name, parent, mtu, kind }: UpperLink,
+  inside?: { readonly index: number; readonly mac: string; readonly netns: number },
+): NetlinkRequest {
+  const body = new MessageBuilder()
+    .raw(linkHead(inside?.index ?? 0, false))
+    .text(IFLA_IFNAME, name)
+    .u32(IFLA_LINK, parent);
+  if (mtu !== 0) body.u32(IFLA_MTU, mtu);
+  if (inside?.mac) body.attribute(IFLA_ADDRESS, macBytes(inside.mac));
+  if (inside !== undefined) body.u32(IFLA_NET_NS_FD, inside.netns);
+  body.nest(IFLA_LINKINFO, (info) =>
+    info.text(IFLA_INFO_KIND, kind.kind).nest(IFLA_INFO_DATA, (data) => upperData(data, kind)),
+  );
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+    body: body.bytes(),
+    what: `make the ${kind.kind} interface ${name}`,
+  };
+}
+
+/** Makes an interface that leads nowhere. */
+export function newDummy(name: string): NetlinkRequest {
+  const body = new MessageBuilder()
+    .raw(linkHead(0, false))
+    .text(IFLA_IFNAME, name)
+    .nest(IFLA_LINKINFO, (info) => info.text(IFLA_INFO_KIND, "dummy"));
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+    body: body.bytes(),
+    what: `make the dummy interface ${name}`,
+  };
+}
+
+/** Renames a link, which has to be down. */
+export function renameLink(index: number, name: string): NetlinkRequest {
+  const body = new MessageBuilder().raw(linkHead(index, false)).text(IFLA_IFNAME, name);
+  return { type: RTM_NEWLINK, flags: NLM_F_ACK, body: body.bytes(), what: `rename to ${name}` };
 }
 
 /** Makes a pair in one message: moving an end afterwards would cost 30 times as much. */
@@ -93,8 +160,8 @@ export function newVeth(pair: VethPair): NetlinkRequest {
     .raw(linkHead(pair.peer.index, false))
     .text(IFLA_IFNAME, pair.peer.name)
     .attribute(IFLA_ADDRESS, macBytes(pair.peer.mac))
-    .u32(IFLA_MTU, pair.mtu)
-    .u32(IFLA_NET_NS_FD, pair.peer.netns);
+    .u32(IFLA_MTU, pair.mtu);
+  if (pair.peer.netns !== undefined) peer.u32(IFLA_NET_NS_FD, pair.peer.netns);
   const body = new MessageBuilder()
     .raw(linkHead(0, true))
     .text(IFLA_IFNAME, pair.name)
@@ -287,6 +354,8 @@ export function dumpRoutes(family: Family): NetlinkRequest {
 export interface Link {
   readonly name: string;
   readonly index: number;
+  /** The interface that it is on top of; 0: none. */
+  readonly parent: number;
   /** The bridge that it belongs to; 0: none. */
   readonly master: number;
   /** "bridge", "veth" and so on; "" for hardware. */
@@ -303,15 +372,16 @@ export function linksOf(answers: readonly NetlinkAnswer[]): Link[] {
     .map(({ body }) => {
       const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
       const attributes = attributesOf(body, 16);
-      const master = attributes.get(IFLA_MASTER);
+      const number = (bytes: Uint8Array | undefined) =>
+        bytes === undefined
+          ? 0
+          : new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, true);
       const info = attributesOf(attributes.get(IFLA_LINKINFO) ?? new Uint8Array(0), 0);
       return {
         name: text(attributes.get(IFLA_IFNAME)),
         index: view.getInt32(4, true),
-        master:
-          master === undefined
-            ? 0
-            : new DataView(master.buffer, master.byteOffset, 4).getUint32(0, true),
+        parent: number(attributes.get(IFLA_LINK)),
+        master: number(attributes.get(IFLA_MASTER)),
         kind: text(info.get(IFLA_INFO_KIND)),
         alias: text(attributes.get(IFLA_IFALIAS)),
       };

@@ -75,7 +75,9 @@ export function takeCensus(): Census {
     "mount namespaces": namespaces("mnt"),
     mounts: lines("/proc/self/mountinfo").map((line) => line.split(" ")[4] ?? ""),
     cgroups: cgroups(),
-    interfaces: readdirSync("/sys/class/net").filter((name) => /^(veth|berth|br-)/.test(name)),
+    interfaces: readdirSync("/sys/class/net").filter((name) =>
+      /^(veth|berth|br-|d[mix]-)/.test(name),
+    ),
     listeners: listeners(),
     firewall: firewall(),
   };
