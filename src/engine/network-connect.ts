@@ -7,7 +7,7 @@
  */
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
-import type { Handle } from "../kernel/index.ts";
+import { type Handle, KernelError } from "../kernel/index.ts";
 import {
   type EndpointRecord,
   type PublishedPort,
@@ -18,13 +18,16 @@ import {
 import type { EndpointSettings } from "../spec/engine-api.ts";
 import { announceNetwork } from "./announce.ts";
 import { attachmentFor, attachmentsOf, userNetwork, usesNames } from "./attachments.ts";
-import { type Container, notRunning } from "./container.ts";
+import type { Container } from "./container.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { tellHosts } from "./links.ts";
 import { endpointOn, endpointsOf, leadingOf, publishesFor } from "./networking.ts";
 import { portWishes } from "./ports.ts";
 import { tellResolver } from "./resolv-conf.ts";
+
+const ENOENT = 2;
+const ESRCH = 3;
 
 /** Throws a Fault "forbidden" in Docker's words for a container whose namespace is not its own, or on no network for good. */
 function checkMode({ hostConfig: { NetworkMode = "" } }: ContainerRecord): void {
@@ -42,19 +45,32 @@ function checkMode({ hostConfig: { NetworkMode = "" } }: ContainerRecord): void 
     );
 }
 
-/** Runs work in the network namespace of a container that runs. */
-async function inNamespace<T>(
+/**
+ * Runs work in the network namespace of a container that runs. Of one that is about to end, which the daemon has not heard of yet,
+ * there is none: nothing is done then, as with one that does not run, and its end gives back what it has.
+ */
+async function inNamespace(
   deps: EngineDeps,
   container: Container,
-  work: (netns: Handle) => Promise<T>,
-): Promise<T> {
-  const netns = await deps.kernel.openNetns(`/proc/${container.record.state.pid}/ns/net`);
+  work: (netns: Handle) => Promise<void>,
+): Promise<void> {
+  const netns = await namespaceOf(deps, container);
+  if (netns === undefined) return;
   try {
     // Its number may have been another's by then.
-    if (!container.running) throw notRunning(container);
-    return await work(netns);
+    if (container.running) await work(netns);
   } finally {
     await deps.kernel.close(netns).catch(() => {});
+  }
+}
+
+async function namespaceOf(deps: EngineDeps, container: Container): Promise<Handle | undefined> {
+  try {
+    return await deps.kernel.openNetns(`/proc/${container.record.state.pid}/ns/net`);
+  } catch (error) {
+    if (error instanceof KernelError && (error.errno === ENOENT || error.errno === ESRCH))
+      return undefined;
+    throw error;
   }
 }
 

@@ -6,19 +6,11 @@ import { join } from "node:path";
 import { Builder } from "../build-conformance/builders.ts";
 import type { Files } from "../build-conformance/case.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { pickFrom, randomFrom } from "../kits/random.ts";
 
 const daemon = daemonOfFile();
 const builder = new Builder(daemon.socket);
 const all = "FROM scratch\nCOPY . /all/\n";
-
-/** The same numbers at each run. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
 
 /** Bugs are logged as such; whatever comes in is no reason for one. */
 function expectNoBug(): void {
@@ -186,7 +178,7 @@ const words = [
 
 test("Dockerfiles made of pieces end in an image or in a mistake that has a name", async () => {
   const random = randomFrom(20261125);
-  const pick = () => words[Math.floor(random() * words.length)] ?? "";
+  const pick = () => pickFrom(random, words);
   const ends = { images: 0, mistakes: 0 };
   for (let round = 0; round < 400; round++) {
     const lines = Array.from({ length: 1 + Math.floor(random() * 8) }, () =>

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { pickFrom, randomFrom, seedFrom } from "../kits/random.ts";
 
 const daemon = daemonOfFile();
 const CALLS = Number(process.env.BERTH_RANDOM_CALLS ?? 10_000);
@@ -10,17 +11,6 @@ const CLIENTS = 32;
 const NAMES = 50;
 /** A call that takes longer than this has hung. */
 const PATIENCE_MS = 20_000;
-
-/** A generator of its own, so that a run can be repeated by its seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 interface Answer {
   readonly status: number;
@@ -161,7 +151,7 @@ const commands = [
 ];
 
 function operations(random: () => number): (() => Promise<unknown>)[] {
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
+  const pick = <T>(list: readonly T[]): T => pickFrom(random, list);
   const name = () => `n${Math.floor(random() * NAMES)}`;
   const on = (method: string, path: string, body?: unknown) => () =>
     call(method, `/containers/${name()}${path}`, body);
@@ -243,8 +233,7 @@ function contradiction({ Id, Name, State }: Inspected): string | undefined {
 
 /** Lets all clients call; between, as many times as asked, the daemon is killed and started. */
 async function storm(calls: number, kills: number): Promise<void> {
-  const seed = Number(process.env.BERTH_RANDOM_SEED ?? Math.floor(Math.random() * 2 ** 32));
-  console.info(`seed ${seed}`);
+  const seed = seedFrom("BERTH_RANDOM_SEED");
   let left = calls;
   const client = async (number: number) => {
     const random = randomFrom(seed + number);
