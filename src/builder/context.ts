@@ -11,7 +11,8 @@ import { openRoot, type Privileged, placeIn } from "../tree/index.ts";
 import { archiveIn } from "./copy/archive.ts";
 import type { TreeSpec } from "./copy/spec.ts";
 import type { KeptContext, KeptContexts, KeptName } from "./kept-contexts.ts";
-import { fetchFile, fetchRepository, gitSource, isHttp } from "./remote.ts";
+import { fetchFile, isHttp } from "./remote.ts";
+import { fetchRepository, type GitAccess, gitSource } from "./repositories.ts";
 import type { BuildThreads } from "./threads/pool.ts";
 
 /** A context that is there until it is closed. */
@@ -57,6 +58,7 @@ export type ContextSource =
 export interface ContextDeps {
   readonly kernel: Privileged;
   readonly threads: BuildThreads;
+  readonly git: GitAccess;
   /** Takes a tree away at once; its files go beside the event loop. */
   readonly discard: (path: string) => void;
 }
@@ -73,7 +75,7 @@ interface Gathered {
 async function gather(
   source: ContextSource,
   directory: string,
-  { kernel, threads }: ContextDeps,
+  { kernel, threads, git }: ContextDeps,
   signal: AbortSignal,
 ): Promise<Gathered> {
   if (source.kind === "kept") {
@@ -91,7 +93,7 @@ async function gather(
   const { address } = source;
   const repository = gitSource(address);
   if (repository !== undefined) {
-    const fetched = await fetchRepository(repository, directory, false, signal);
+    const fetched = await fetchRepository(repository, directory, false, git, signal);
     if (repository.directory === "") return { root: fetched.directory };
     const view = new ContainerView(kernel, [fetched.directory], []);
     const found = await view.find(posix.join("/", repository.directory), true);

@@ -7,7 +7,7 @@ import type { TreeSpec } from "./copy/spec.ts";
 import type { CopyWork } from "./dockerfile/evaluate.ts";
 import type { PerformerDeps, StageFiles, StepInput } from "./perform.ts";
 import type { Snapshot } from "./ports.ts";
-import { isFetched } from "./remote.ts";
+import { isFetched } from "./repositories.ts";
 import type { BuildRequest } from "./request.ts";
 
 /** Such a key. */

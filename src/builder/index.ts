@@ -10,7 +10,7 @@ export {
   recordsToForget,
   recordsToPrune,
 } from "./cache-policy.ts";
-export { type BuildContext, type ContextSource, openContext } from "./context.ts";
+export { type BuildContext, type ContextDeps, type ContextSource, openContext } from "./context.ts";
 export { changeConfig } from "./dockerfile/changes.ts";
 export { StepRecords } from "./explain.ts";
 export { type KeptContextInfo, KeptContexts } from "./kept-contexts.ts";
@@ -27,6 +27,7 @@ export type {
   StepMount,
   StepRun,
 } from "./ports.ts";
+export type { GitAccess } from "./repositories.ts";
 export { type BuildRequest, type Entitlement, epochOf } from "./request.ts";
 export {
   CACHE_CONFIG,

@@ -20,7 +20,8 @@ import { type EarlyKey, earlyKey } from "./early.ts";
 import { fingerprint, reasons, type StepInputs, type StepRecords } from "./explain.ts";
 import type { NamedTree } from "./named-contexts.ts";
 import type { BuildFiles, BuildImages, BuildRunner, Snapshot } from "./ports.ts";
-import { checkChecksum, fetchFile, fetchRepository, gitSource, isFetched } from "./remote.ts";
+import { checkChecksum, fetchFile } from "./remote.ts";
+import { fetchRepository, gitSource, isFetched } from "./repositories.ts";
 import { type BuildRequest, epochOf } from "./request.ts";
 import { resolveMounts, type StepMounts } from "./step-mounts.ts";
 import type { BuildThreads } from "./threads/pool.ts";
@@ -414,6 +415,7 @@ export class Performer {
         repository,
         directory,
         work.keepGitDir,
+        this.request.git,
         signal,
       );
       fetched.push({ ...this.fetchedTree(root), path: repository.directory, isDirectory: true });

@@ -7,6 +7,7 @@ import type { Platform } from "../spec/platform.ts";
 import type { TreeSpec } from "./copy/spec.ts";
 import type { NamedContexts } from "./named-contexts.ts";
 import type { StepLimits } from "./ports.ts";
+import type { GitAccess } from "./repositories.ts";
 import type { SharedCaches } from "./shared/index.ts";
 
 /** Something of the host that a RUN has only if whoever builds allows it. */
@@ -61,6 +62,8 @@ export interface BuildRequest {
   readonly secrets: ReadonlyMap<string, Uint8Array>;
   /** Agents of ssh that the client lets be used, by their ids. */
   readonly agents: ReadonlySet<string>;
+  /** What repositories may be fetched, and with what. */
+  readonly git: GitAccess;
   readonly signal: AbortSignal;
   readonly report: (event: BuildEvent) => void;
 }

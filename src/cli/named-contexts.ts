@@ -18,7 +18,7 @@ export interface NamedContext {
 }
 
 /** Addresses that the daemon fetches. */
-export const REMOTE = /^(https?:\/\/|git:\/\/|ssh:\/\/|git\+ssh:\/\/|git@|github\.com\/)/;
+export const REMOTE = /^(https?:\/\/|git:\/\/|ssh:\/\/|git\+ssh:\/\/|git@|file:\/\/|github\.com\/)/;
 
 interface Descriptor {
   readonly mediaType?: string;

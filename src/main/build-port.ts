@@ -17,9 +17,11 @@ import {
   type BuiltImage,
   build,
   CacheMounts,
+  type ContextDeps,
   type ContextSource,
   check,
   type Done,
+  type GitAccess,
   KeptContexts,
   NamedContexts,
   openContext,
@@ -52,6 +54,8 @@ import { exportCacheMount, importCacheMount } from "./cache-mount-copies.ts";
 export interface BuildPlaces {
   readonly dataRoot: string;
   readonly execRoot: string;
+  /** Directories whose repositories builds may fetch. */
+  readonly gitDirectories: readonly string[];
 }
 
 function baseOf(images: ImageStore, image: ImageRecord): BaseImage {
@@ -357,10 +361,11 @@ export class Builds implements BuildPort {
     // With named contexts the body is several, the build's own first.
     const parts = options.named.length === 0 ? undefined : new PartsReader(archive);
     const source = this.sourceOf((await parts?.next()) ?? archive, options);
-    const contexts = { kernel, threads, discard };
+    const git = this.gitAccess(options);
+    const contexts = { kernel, threads, git, discard };
     const given = { dockerfile, signal: gone };
     const context = await openContext(source, this.contexts, contexts, given);
-    const named = await this.namedContexts(parts, { ...options, signal: gone }).catch((error) => {
+    const named = await this.namedContexts(parts, contexts, options).catch((error) => {
       context.close();
       throw error;
     });
@@ -386,7 +391,7 @@ export class Builds implements BuildPort {
       ...{ target, args, noCache, pull, limits, labels, secrets, signal },
       platform: options.platforms[0],
       ...{ keepFailed: options.keepFailed, explain: options.explain, allowed: options.allowed },
-      ...{ agents: options.agents, noCacheFilter: options.noCacheFilter, shared },
+      ...{ agents: options.agents, git, noCacheFilter: options.noCacheFilter, shared },
       project: projectOf(options),
       dockerfile: context.dockerfile,
       context: context.tree,
@@ -408,20 +413,31 @@ export class Builds implements BuildPort {
     }
   }
 
+  /** An agent that the client has lent by the usual name is for git, too. */
+  private gitAccess({ agents, report }: BuildOptions): GitAccess {
+    const id = "default";
+    const tell = (connection: string) => report({ kind: "agent", id, connection });
+    const agent = (path: string) => this.agents.listen(path, tell);
+    return {
+      directories: this.places.gitDirectories,
+      agent: agents.has(id) ? agent : undefined,
+    };
+  }
+
   private namedContexts(
     parts: PartsReader | undefined,
+    contexts: ContextDeps,
     { named, platforms, signal }: BuildOptions,
   ): Promise<NamedContexts> {
-    const { kernel, images } = this.deps;
+    const { images } = this.deps;
     const load = async (archive: AsyncIterable<Uint8Array>) => {
       const [image] = await images.load(archive, { platform: platforms[0] });
       if (image === undefined)
         throw fault("invalid", "build-parts", "the layout of a named context has no image");
       return image.id;
     };
-    const { threads, discard } = this;
     const places = { parent: this.contexts, kept: this.contextsKept };
-    const deps = { ...places, kernel, threads, discard, load, signal };
+    const deps = { ...places, ...contexts, load, signal };
     return NamedContexts.open(named, parts, deps);
   }
 

@@ -36,6 +36,8 @@ export interface DaemonOptions {
   /** Where users' networks get their subnets. */
   readonly addressPools: readonly SubnetPool[];
   readonly storageDriver: DriverName | undefined;
+  /** Where the repositories are that builds may fetch from this host's disk. */
+  readonly gitDirectories: readonly string[];
   readonly logLevel: LogLevel;
   readonly group: string | undefined;
   readonly runtimes: ReadonlyMap<string, string>;
@@ -89,6 +91,7 @@ const flags = {
   "https-proxy": { type: "string" },
   "no-proxy": { type: "string" },
   "keep-blobs": { type: "string" },
+  "allow-git-directory": { type: "string", multiple: true },
   "idle-timeout": { type: "string" },
   "warm-networks": { type: "string" },
   "metrics-addr": { type: "string" },
@@ -136,6 +139,7 @@ Options:
       --no-proxy string        Hosts, domains and blocks to reach without; this host always is
       --keep-blobs string      Blobs to keep beside the layers that they are unpacked to: always, compressed (what came so), or
                                never (what can be rebuilt byte for byte goes) (default "always")
+      --allow-git-directory list  Builds may fetch repositories below it by file:// (default: none)
       --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
       --warm-networks int      Network namespaces to hold ready (default 4)
       --metrics-addr string    ADDRESS:PORT to serve Prometheus metrics on, besides the API's /metrics
@@ -152,6 +156,7 @@ const fileKeys: Readonly<Record<string, keyof typeof flags>> = {
   hosts: "host",
   labels: "label",
   "log-opts": "log-opt",
+  "allow-git-directories": "allow-git-directory",
   runtimes: "add-runtime",
   "insecure-registries": "insecure-registry",
   "registry-mirrors": "registry-mirror",
@@ -356,6 +361,13 @@ function tlsOf(settings: Settings): ServerTls | undefined {
   return serverTls(flagsOfTls, process.env);
 }
 
+function gitDirectories(settings: Settings): readonly string[] {
+  const given = settings.list("allow-git-directory");
+  for (const one of given)
+    if (!one.startsWith("/")) throw bad(`invalid --allow-git-directory "${one}": no absolute path`);
+  return given;
+}
+
 function addressPools(settings: Settings): readonly SubnetPool[] {
   const given = settings.list("default-address-pool");
   return given.length > 0 ? given.map(parsePool) : defaultPools;
@@ -383,6 +395,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     mtu: settings.whole("mtu", 1500),
     addressPools: addressPools(settings),
     storageDriver: storageDriver(settings),
+    gitDirectories: gitDirectories(settings),
     logLevel: logLevel(settings),
     group: settings.text("group"),
     ...runtimesOf(settings),
