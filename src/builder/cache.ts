@@ -47,9 +47,29 @@ export function cacheKey(parts: readonly unknown[]): string {
   return new Bun.CryptoHasher("sha256").update(JSON.stringify(parts)).digest("hex");
 }
 
+/** Blobs and layers with how many entries need each. */
+class Needs {
+  readonly blobs = new Map<string, number>();
+  readonly chains = new Map<string, number>();
+
+  count({ blobs, chain }: Snapshot, by: 1 | -1): void {
+    for (const [counts, keys] of [
+      [this.blobs, blobs],
+      [this.chains, chain],
+    ] as const)
+      for (const key of keys) {
+        const left = (counts.get(key) ?? 0) + by;
+        if (left > 0) counts.set(key, left);
+        else counts.delete(key);
+      }
+  }
+}
+
 /** The entries of one data root. */
 export class BuildCache {
   private leftOut: ReadonlySet<string> = new Set();
+  /** Of all entries; asked for at the end of every step, so that it is not read from the disk each time. */
+  private needs: Needs | undefined;
 
   constructor(private readonly db: Database) {
     db.run(
@@ -78,6 +98,7 @@ export class BuildCache {
 
   /** Notes a result; the last one counts. */
   put(entry: Pick<CacheEntry, "key" | "snapshot" | "created" | "description" | "size">): void {
+    this.forgetNeeds(entry.key);
     this.db.run("INSERT OR REPLACE INTO build_cache VALUES (?, ?, ?, ?, 0, ?, ?)", [
       entry.key,
       JSON.stringify(entry.snapshot),
@@ -86,6 +107,12 @@ export class BuildCache {
       entry.description,
       entry.size,
     ]);
+    this.needs?.count(entry.snapshot, 1);
+  }
+
+  private forgetNeeds(key: string): void {
+    const snapshot = this.needs && this.layersOf(key);
+    if (snapshot !== undefined) this.needs?.count(snapshot, -1);
   }
 
   /** All entries, those that were used last at the end. */
@@ -95,6 +122,7 @@ export class BuildCache {
 
   /** Forgets an entry. Its layers go when nothing else needs them. */
   remove(key: string): void {
+    this.forgetNeeds(key);
     this.db.run("DELETE FROM build_cache WHERE key = ?", [key]);
   }
 
@@ -108,16 +136,30 @@ export class BuildCache {
     }
   }
 
-  /** Blobs and layers that entries need, so that nobody else deletes them. */
+  /** Whether an entry needs a blob or a layer (by its chain id). */
+  needsKey(key: string): boolean {
+    const { blobs, chains } = this.counted();
+    return blobs.has(key) || chains.has(key);
+  }
+
+  /** Blobs and layers that entries need, each once, so that nobody else deletes them. */
   needed(): { readonly blobs: readonly string[]; readonly chains: readonly string[] } {
-    const snapshots = this.db
-      .query<Pick<Row, "key" | "snapshot">, []>("SELECT key, snapshot FROM build_cache")
-      .all()
-      .filter(({ key }) => !this.leftOut.has(key))
-      .map((row) => JSON.parse(row.snapshot) as Snapshot);
-    return {
-      blobs: snapshots.flatMap(({ blobs }) => blobs),
-      chains: snapshots.flatMap(({ chain }) => chain),
-    };
+    const { blobs, chains } = this.leftOut.size === 0 ? this.counted() : this.countAll();
+    return { blobs: [...blobs.keys()], chains: [...chains.keys()] };
+  }
+
+  private counted(): Needs {
+    this.needs ??= this.countAll();
+    return this.needs;
+  }
+
+  private countAll(): Needs {
+    const needs = new Needs();
+    const rows = this.db.query<Pick<Row, "key" | "snapshot">, []>(
+      "SELECT key, snapshot FROM build_cache",
+    );
+    for (const { key, snapshot } of rows.iterate())
+      if (!this.leftOut.has(key)) needs.count(JSON.parse(snapshot) as Snapshot, 1);
+    return needs;
   }
 }

@@ -114,9 +114,14 @@ export class DroppedBlobs {
     rmSync(this.recipe(digest), { force: true });
   }
 
+  /** Whether any blob is ever dropped. */
+  get drops(): boolean {
+    return this.parts.keep !== "always";
+  }
+
   /** Drops blobs one after the other, beside everything else, where the policy says so. */
   schedule(digests: Iterable<string>): void {
-    if (this.parts.keep === "always") return;
+    if (!this.drops) return;
     for (const digest of digests) this.queue.add(digest);
     this.working ??= this.work().finally(() => {
       this.working = undefined;

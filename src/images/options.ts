@@ -26,6 +26,8 @@ export interface ImageStoreOptions {
   readonly layersInUse?: (() => ReadonlySet<string>) | undefined;
   /** Layers that builds may use again. */
   readonly cachedLayers?: (() => readonly string[]) | undefined;
+  /** Whether builds may use a layer or a blob again. */
+  readonly isCached?: ((key: string) => boolean) | undefined;
   /** Whether blobs stay beside the layers that they have been unpacked to; always, unless told otherwise. */
   readonly keepBlobs?: KeepBlobs | undefined;
   /** Applies Dockerfile instructions to a configuration; without it there are none. */

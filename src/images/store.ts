@@ -78,13 +78,21 @@ export class ImageStore {
     this.content = new ContentStore(options.root);
     this.data = new ImageDatabase(options.db, options.others);
     this.driver = options.driver;
-    const { root, db, driver, keepBlobs: keep = "always", layersInUse, cachedLayers } = options;
+    const {
+      root,
+      db,
+      driver,
+      keepBlobs: keep = "always",
+      layersInUse,
+      cachedLayers,
+      isCached,
+    } = options;
     const { content, data, holds } = this;
     this.dropped = new DroppedBlobs({ root, db, content, data, driver, holds, keep });
     const { dropped } = this;
     this.upkeep = new ImageUpkeep({
       ...{ data, content, driver, holds, dropped },
-      ...{ layersInUse, cachedLayers },
+      ...{ layersInUse, cachedLayers, isCached },
     });
     this.layers = new Layers(driver, this.data);
     const { layers } = this;

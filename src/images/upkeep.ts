@@ -23,6 +23,8 @@ export interface UpkeepParts {
   readonly layersInUse?: (() => ReadonlySet<string>) | undefined;
   /** Layers that builds may use again. */
   readonly cachedLayers?: (() => readonly string[]) | undefined;
+  /** Whether builds may use a layer or a blob again. */
+  readonly isCached?: ((key: string) => boolean) | undefined;
 }
 
 /** A pull that broke off may be taken up again for a week. */
@@ -42,20 +44,25 @@ export class ImageUpkeep {
 
   /** What nobody holds any more goes if nothing refers to it: the rest of what did not become an image. */
   private released(keys: readonly string[]): void {
-    const { content, driver, data, dropped } = this.parts;
-    const blobs = keys.filter((key) => content.has(key));
+    const { content, dropped } = this.parts;
+    // A build's steps each let go of all that is below them: asking what images need is for what is left then.
+    const loose = keys.filter((key) => !this.parts.isCached?.(key));
+    if (loose.length > 0) this.removeLoose(loose);
+    if (dropped.drops) dropped.schedule(keys.filter((key) => content.has(key)));
+  }
+
+  private removeLoose(keys: readonly string[]): void {
+    const { content, driver, data } = this.parts;
     const needed = this.neededBlobs();
-    for (const digest of blobs) if (!needed.has(digest)) this.removeBlob(digest);
+    for (const key of keys) if (!needed.has(key) && content.has(key)) this.removeBlob(key);
     const standOn = this.parts.layersInUse?.();
-    if (standOn !== undefined) {
-      const used = new Set([...standOn, ...this.imageLayers()]);
-      for (const chainId of keys)
-        if (!used.has(chainId) && driver.hasLayer(chainId)) {
-          driver.removeLayer(chainId);
-          data.forgetLayer(chainId);
-        }
-    }
-    dropped.schedule(blobs);
+    if (standOn === undefined) return;
+    const used = new Set([...standOn, ...this.imageLayers()]);
+    for (const chainId of keys)
+      if (!used.has(chainId) && driver.hasLayer(chainId)) {
+        driver.removeLayer(chainId);
+        data.forgetLayer(chainId);
+      }
   }
 
   private removeBlob(digest: string): void {

@@ -138,6 +138,7 @@ async function construct(
     change: changeConfig,
     layersInUse: () => new Set(containers.all().flatMap(({ record }) => chainsOf(record))),
     cachedLayers: () => cache.needed().chains,
+    isCached: (key) => cache.needsKey(key),
     // What a repository of the daemon's registry has stays, whatever becomes of the images; so does what builds reuse.
     others: () => [...data.allBlobs(), ...cache.needed().blobs],
   });

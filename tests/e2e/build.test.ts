@@ -289,6 +289,23 @@ test("the stock command line builds through the classic endpoint", async () => {
   await daemon.berth("rmi", "stock:1");
 });
 
+test("more steps than the field's other engines have room for layers, in a container and on top", async () => {
+  const many = Array.from({ length: 140 }, (_, at) => `COPY f /d/${at}`);
+  const dockerfile = ["FROM busybox", ...many, "RUN ls /d | wc -l > /count"].join("\n");
+  await within({ Dockerfile: dockerfile, f: "x" }, async (directory) => {
+    expect((await daemon.berth("build", "-t", "deep", directory)).status).toBe(0);
+    expect(await shell("deep", "cat /count /d/0 /d/139; rm /d/7; ls /d | wc -l")).toBe(
+      "140\nxx139\n",
+    );
+    const id = (await daemon.berth("run", "-d", "deep", "touch", "/more")).out.trim();
+    await daemon.berth("wait", id);
+    expect((await daemon.berth("commit", id, "deeper")).status).toBe(0);
+    expect((await daemon.berth("rm", id)).status).toBe(0);
+    expect(await shell("deeper", "ls /more")).toBe("/more\n");
+  });
+  await daemon.berth("rmi", "deeper", "deep");
+});
+
 test("a client that goes away ends its build; the steps that were done are there next time", async () => {
   const dockerfile = "FROM busybox\nRUN echo quick > /q\nRUN echo begun; sleep 1000\n";
   await within({ Dockerfile: dockerfile }, async (directory) => {
