@@ -30,9 +30,10 @@ import { type ImportOptions, importArchive, remoteArchive } from "./import.ts";
 import { Indexes } from "./indexes.ts";
 import { LayerSets } from "./layer-set.ts";
 import { Layers, wantedLayer } from "./layers.ts";
+import { ImageLookup } from "./lookup.ts";
 import { manifestSummaries } from "./manifest.ts";
 import { chainIds, digestOf, type ImageRecord, sizeOf } from "./model.ts";
-import { noSuchImage, wholeDigest, wholeTag } from "./names.ts";
+import { wholeDigest, wholeTag } from "./names.ts";
 import type {
   CommitOptions,
   ImageStoreOptions,
@@ -71,12 +72,12 @@ export class ImageStore {
   readonly exporter: Exporter;
   /** Layers that come from registries or go there without an image. */
   readonly layerSets: LayerSets;
-  /** A cache of resolved names, for the start path; emptied by every change. */
-  private readonly resolved = new Map<string, ImageRecord>();
+  private readonly lookup: ImageLookup;
 
   constructor(private readonly options: ImageStoreOptions) {
     this.content = new ContentStore(options.root);
     this.data = new ImageDatabase(options.db, options.others);
+    this.lookup = new ImageLookup(this.data);
     this.driver = options.driver;
     const {
       root,
@@ -103,7 +104,7 @@ export class ImageStore {
     this.exporter = new Exporter({
       ...{ content, data, holds, dropped, indexes },
       open: (reference, options) => this.open(reference, "pull,push", options),
-      changed: () => this.resolved.clear(),
+      changed: () => this.lookup.forget(),
     });
     const downloads = new Downloads(content, DOWNLOADS_MAX);
     this.downloads = downloads;
@@ -124,54 +125,7 @@ export class ImageStore {
    * can be no name.
    */
   resolve(name: string): ImageRecord {
-    const known = this.resolved.get(name);
-    if (known !== undefined) return known;
-    const id = this.lookUp(name);
-    const record = id === undefined ? undefined : this.data.byId(id);
-    if (record === undefined) throw noSuchImage(name);
-    this.resolved.set(name, record);
-    return record;
-  }
-
-  private lookUp(name: string): string | undefined {
-    const hex = /^(?:sha256:)?([0-9a-f]{1,64})$/.exec(name)?.[1];
-    if (hex?.length === 64) return this.data.byId(`sha256:${hex}`)?.id;
-    if (name.startsWith("sha256:")) return hex === undefined ? undefined : this.byPrefix(hex);
-    let reference: Reference;
-    try {
-      reference = parseReference(name);
-    } catch (error) {
-      if (hex !== undefined) return this.byPrefix(hex);
-      throw error;
-    }
-    if (reference.digest !== undefined)
-      return (
-        this.data.byDigest(wholeDigest(reference, reference.digest)) ??
-        this.loadedAs(reference, reference.digest)
-      );
-    return (
-      this.data.byReference(wholeTag(reference)) ??
-      (hex === undefined ? undefined : this.byPrefix(hex))
-    );
-  }
-
-  /** An image that has come with this manifest, and has a name in this repository. */
-  private loadedAs({ domain, path }: Reference, digest: string): string | undefined {
-    const id = this.data.byManifest(digest) ?? this.data.indexes.imageOf(digest);
-    if (id === undefined) return undefined;
-    const prefix = `${domain}/${path}:`;
-    return this.data.references(id).some((tag) => tag.startsWith(prefix)) ? id : undefined;
-  }
-
-  private byPrefix(hex: string): string | undefined {
-    const found = this.data.byPrefix(hex);
-    if (found.length > 1)
-      throw fault(
-        "invalid",
-        "image-ambiguous",
-        `ambiguous reference: several images have ids that begin with ${hex}`,
-      );
-    return found[0];
+    return this.lookup.image(name);
   }
 
   /** An image by its whole id. */
@@ -215,7 +169,7 @@ export class ImageStore {
       Date.now(),
       this.indexes.meant(source, record),
     );
-    this.resolved.clear();
+    this.lookup.forget();
     return record;
   }
 
@@ -286,7 +240,7 @@ export class ImageStore {
             : [{ name: familiarReference(name), id: before }];
         });
       });
-      this.resolved.clear();
+      this.lookup.forget();
       return { names: names.map(familiarReference), id, replaced };
     });
   }
@@ -328,7 +282,7 @@ export class ImageStore {
     try {
       return await importArchive({ content, data, layers, holds }, source, changed, options);
     } finally {
-      this.resolved.clear();
+      this.lookup.forget();
     }
   }
 
@@ -370,7 +324,7 @@ export class ImageStore {
       const id = await this.composer.create(document, made);
       if (parent.id !== "") this.data.setParent(id, parent.id);
       if (reference !== undefined) this.data.setTag(wholeTag(reference), id);
-      this.resolved.clear();
+      this.lookup.forget();
       return id;
     });
   }
@@ -414,7 +368,7 @@ export class ImageStore {
     const reference = parseReference(name);
     const shown = familiarReference(reference);
     const { report, signal } = options;
-    const before = this.lookUp(name);
+    const before = this.lookup.id(name);
     const id = reference.digest ?? reference.tag ?? "latest";
     if (this.isBuiltin(name)) {
       const image = await this.loadBuiltin(name);
@@ -430,7 +384,7 @@ export class ImageStore {
       report({ status: `Digest: ${remote.digest}` });
     }
     const status =
-      before === this.lookUp(name) ? "Image is up to date for" : "Downloaded newer image for";
+      before === this.lookup.id(name) ? "Image is up to date for" : "Downloaded newer image for";
     report({ status: `Status: ${status} ${shown}` });
   }
 
@@ -487,7 +441,7 @@ export class ImageStore {
         if (reference.digest === undefined)
           this.indexes.rename(wholeTag(reference), id, image.index?.digest);
       });
-      this.resolved.clear();
+      this.lookup.forget();
     });
   }
 
@@ -544,7 +498,7 @@ export class ImageStore {
         : this.indexes.pushArtifact(target, image, options.report),
     );
     this.data.setDigest(wholeDigest(reference, sent.digest), image.id);
-    this.resolved.clear();
+    this.lookup.forget();
     return sent;
   }
 
@@ -588,7 +542,7 @@ export class ImageStore {
     try {
       return removeImage(removal, this.resolve(wish.name), wish, users);
     } finally {
-      this.resolved.clear();
+      this.lookup.forget();
     }
   }
 
