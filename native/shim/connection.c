@@ -58,6 +58,7 @@ void accept_connection(void) {
 
 void drop_connection(struct connection *connection) {
   if (connection->role == ROLE_FREE) return;
+  dns_flush();
   unwatch(connection->fd);
   close(connection->fd);
   struct process *process = connection->role == ROLE_STREAM ? connection->process : NULL;
@@ -67,6 +68,8 @@ void drop_connection(struct connection *connection) {
     for (int i = 0; i < MAX_CONNECTIONS; i++) {
       if (connections[i].role == ROLE_CONTROL) newest_control = &connections[i];
     }
+    dns_daemon_gone();
+    dns_resume();
   }
   /* Give large buffers back: they are used rarely and a shim is to stay small. */
   madvise(incoming[index_of(connection)], FRAME_MAX, MADV_DONTNEED);
@@ -291,6 +294,7 @@ static void frames_from(struct connection *connection) {
     at += WIRE_HEADER + length;
   }
   if (connection->role == ROLE_FREE) return;
+  dns_flush();
   memmove(buffer, buffer + at, connection->received - at);
   connection->received -= at;
   if (connection->closing && connection->queued == 0) drop_connection(connection);
@@ -311,4 +315,5 @@ void connection_ready(uint32_t tag, uint32_t events) {
   } else if (connection->role != ROLE_FREE && events & (EPOLLIN | EPOLLHUP)) {
     frames_from(connection);
   }
+  dns_resume();
 }

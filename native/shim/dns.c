@@ -1,41 +1,61 @@
 /*
  * The container's resolver: questions that arrive at its sockets go to the daemon, and to the host's resolvers while there
- * is none. Nothing is interpreted but the two bytes of the message's id.
+ * is none. Nothing is interpreted but the header. Questions and answers travel in batches, and what the daemon has no room
+ * for stays in the kernel's buffer: a question that has been taken has a place.
  */
 #include "shim.h"
 
 #include <arpa/inet.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
-#define MESSAGE_MAX 65535u
-#define MAX_ASKERS 512
-#define MAX_CLIENTS 16
+#define HEADER 12
+#define QUESTION_MAX 4096u /* longer ones are dropped */
+#define QUESTION_FRAME (QUESTION_MAX + 64u)
+#define ANSWER_MAX 65535u
+#define BATCH 16
+#define MAX_ASKERS 1024u
+#define MAX_CLIENTS 32
 #define EXPIRY_MS 6000
 
 /* Who is to get the answer. */
 static struct asker {
   bool used, tcp;
-  uint32_t id;
+  uint32_t id; /* its place is this modulo MAX_ASKERS */
   uint64_t since;
   uint32_t client;
   uint32_t client_generation;
-  uint8_t original[2];
   struct sockaddr_in address;
+  /* Of a question to upstreams: the id that they know, the asker's own, and how many have not answered. */
+  uint32_t waits;
+  uint16_t wire_id;
+  uint8_t original[2];
 } askers[MAX_ASKERS];
 
 static struct client {
   int fd;
   bool used;
   uint32_t generation;
+  uint64_t moved_at;
   size_t received;
-  uint8_t buffer[2 + 4096];
+  uint8_t buffer[2 + QUESTION_MAX];
 } clients[MAX_CLIENTS];
 
-static int udp_fd = -1, tcp_fd = -1, upstream_fd = -1;
+static int udp_fd = -1, tcp_fd = -1;
+/* By family, IPv6 second. */
+static int upstream_fds[2] = {-1, -1};
 static struct wire_list upstreams;
-static uint32_t next_id = 1;
-static uint8_t message_buffer[64 + MESSAGE_MAX];
+static uint32_t asked, last_id;
+static bool paused;
+static uint8_t questions[BATCH][QUESTION_MAX];
+static uint8_t upstream_answer[ANSWER_MAX];
+
+/* Answers that go out together; they lie where they have arrived. */
+static struct mmsghdr outgoing[BATCH];
+static struct iovec outgoing_data[BATCH];
+static struct sockaddr_in outgoing_to[BATCH];
+static unsigned outgoing_count;
 
 void dns_adopt(int fd, bool tcp) {
   if (tcp) tcp_fd = fd;
@@ -47,83 +67,210 @@ bool dns_has(int fd) {
   for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
     if (clients[i].used && clients[i].fd == fd) return true;
   }
-  return fd == udp_fd || fd == tcp_fd || fd == upstream_fd;
+  return fd == udp_fd || fd == tcp_fd || fd == upstream_fds[0] || fd == upstream_fds[1];
 }
 
 void dns_upstreams(struct wire_list list) { upstreams = list; }
 
+static void forget(struct asker *asker) {
+  asker->used = false;
+  asked--;
+}
+
+void dns_daemon_gone(void) {
+  /* Nobody answers these any more; whoever has asked asks again. */
+  for (uint32_t i = 0; i < MAX_ASKERS; i++) {
+    if (askers[i].used && askers[i].waits == 0) forget(&askers[i]);
+  }
+}
+
+/* Of questions to upstreams some are never answered; the daemon answers each of its own. */
+static void expire(void) {
+  uint64_t now = now_ms();
+  for (uint32_t i = 0; i < MAX_ASKERS; i++) {
+    if (askers[i].used && askers[i].waits > 0 && now - askers[i].since >= EXPIRY_MS) forget(&askers[i]);
+  }
+}
+
+/* How many questions there is room for. */
+static uint32_t capacity(void) {
+  struct connection *control = latest_control();
+  /* Without a daemon the oldest makes room. */
+  if (control == NULL) return BATCH;
+  if (asked == MAX_ASKERS) expire();
+  uint32_t places = MAX_ASKERS - asked;
+  size_t room = room_for_output(control) / QUESTION_FRAME;
+  return room < places ? (uint32_t)room : places;
+}
+
 static struct asker *remember(void) {
-  struct asker *asker = &askers[next_id % MAX_ASKERS];
-  if (asker->used && now_ms() - asker->since < EXPIRY_MS) return NULL;
-  *asker = (struct asker){.used = true, .id = next_id, .since = now_ms()};
-  next_id = next_id == UINT32_MAX ? 1 : next_id + 1;
+  if (asked == MAX_ASKERS) {
+    struct asker *oldest = &askers[0];
+    for (uint32_t i = 1; i < MAX_ASKERS; i++) {
+      if (askers[i].since < oldest->since) oldest = &askers[i];
+    }
+    forget(oldest);
+  }
+  do last_id++;
+  while (askers[last_id % MAX_ASKERS].used);
+  struct asker *asker = &askers[last_id % MAX_ASKERS];
+  *asker = (struct asker){.used = true, .id = last_id, .since = now_ms()};
+  asked++;
   return asker;
 }
 
-/* Without a daemon: to every resolver that the plan names; the first answer wins. */
-static void ask_upstreams(struct asker *asker, uint8_t *message, size_t length) {
-  if (upstream_fd < 0) {
-    upstream_fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (upstream_fd < 0) return;
-    watch(upstream_fd, EPOLLIN, SOURCE_DNS_UPSTREAM, 0);
-  }
-  memcpy(asker->original, message, 2);
-  message[0] = (uint8_t)(asker->id >> 8);
-  message[1] = (uint8_t)asker->id;
-  struct wire_list list = upstreams;
-  for (uint32_t i = 0; i < upstreams.count; i++) {
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(53)};
-    if (inet_pton(AF_INET, wire_next_str(&list), &to.sin_addr) != 1) continue;
-    sendto(upstream_fd, message, length, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&to, sizeof to);
-  }
+/* Reads an upstream's address; gives its length, or 0. */
+static socklen_t upstream_address(const char *text, struct sockaddr_storage *out) {
+  struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(53)};
+  struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+  memset(out, 0, sizeof *out);
+  if (inet_pton(AF_INET, text, &four.sin_addr) == 1) return memcpy(out, &four, sizeof four), sizeof four;
+  if (inet_pton(AF_INET6, text, &six.sin6_addr) == 1) return memcpy(out, &six, sizeof six), sizeof six;
+  return 0;
 }
 
-static void ask(struct asker *asker, uint8_t *message, size_t length) {
-  struct connection *control = latest_control();
-  if (control == NULL) {
-    ask_upstreams(asker, message, length);
-    return;
+static int upstream_socket(int family) {
+  uint32_t index = family == AF_INET6;
+  if (upstream_fds[index] < 0) {
+    upstream_fds[index] = socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (upstream_fds[index] >= 0) watch(upstream_fds[index], EPOLLIN, SOURCE_DNS_UPSTREAM, index);
   }
-  static uint8_t frame[64 + MESSAGE_MAX];
-  struct wire_writer w = wire_begin(frame, sizeof frame, SHIM_DNS_QUERY);
-  wire_put_u32(&w, asker->id);
-  wire_put_u32(&w, asker->tcp);
-  wire_put_bytes(&w, message, length);
-  size_t size = wire_end(&w);
-  if (size > 0) send_bytes(control, frame, size);
+  return upstream_fds[index];
+}
+
+static struct asker *waiting_as(uint16_t wire_id) {
+  for (uint32_t i = 0; i < MAX_ASKERS; i++) {
+    if (askers[i].used && askers[i].waits > 0 && askers[i].wire_id == wire_id) return &askers[i];
+  }
+  return NULL;
+}
+
+/* Without a daemon: to every resolver that the plan names. What nobody can be asked is forgotten. */
+static void ask_upstreams(struct asker *asker, uint8_t *message, size_t length) {
+  uint16_t wire_id;
+  do {
+    if (getrandom(&wire_id, sizeof wire_id, GRND_NONBLOCK) != sizeof wire_id) wire_id = (uint16_t)(asker->id * 40503u);
+  } while (waiting_as(wire_id) != NULL);
+  asker->wire_id = wire_id;
+  memcpy(asker->original, message, 2);
+  memcpy(message, &wire_id, 2);
+  struct wire_list list = upstreams;
+  for (uint32_t i = 0; i < upstreams.count; i++) {
+    struct sockaddr_storage to;
+    socklen_t size = upstream_address(wire_next_str(&list), &to);
+    int fd = size > 0 ? upstream_socket(to.ss_family) : -1;
+    if (fd < 0) continue;
+    if (sendto(fd, message, length, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&to, size) >= 0) asker->waits++;
+  }
+  if (asker->waits == 0) forget(asker);
 }
 
 void dns_udp_ready(void) {
-  struct sockaddr_in from;
-  socklen_t size = sizeof from;
-  ssize_t n = recvfrom(udp_fd, message_buffer, MESSAGE_MAX, MSG_DONTWAIT, (struct sockaddr *)&from, &size);
-  if (n < 12) return;
-  struct asker *asker = remember();
-  if (asker == NULL) return;
-  asker->address = from;
-  ask(asker, message_buffer, (size_t)n);
+  static uint8_t frames[BATCH * QUESTION_FRAME];
+  struct mmsghdr messages[BATCH] = {0};
+  struct iovec data[BATCH];
+  struct sockaddr_in from[BATCH];
+  uint32_t room = capacity();
+  if (room == 0) {
+    paused = true;
+    rewatch(udp_fd, 0, SOURCE_DNS_UDP, 0);
+    return;
+  }
+  for (int i = 0; i < BATCH; i++) {
+    data[i] = (struct iovec){questions[i], QUESTION_MAX};
+    messages[i].msg_hdr = (struct msghdr){.msg_iov = &data[i], .msg_iovlen = 1, .msg_name = &from[i], .msg_namelen = sizeof from[i]};
+  }
+  int count = recvmmsg(udp_fd, messages, room < BATCH ? room : BATCH, MSG_DONTWAIT, NULL);
+  struct connection *control = latest_control();
+  size_t length = 0;
+  for (int i = 0; i < count; i++) {
+    if (messages[i].msg_len < HEADER || messages[i].msg_hdr.msg_flags & MSG_TRUNC) continue;
+    struct asker *asker = remember();
+    asker->address = from[i];
+    if (control == NULL) {
+      ask_upstreams(asker, questions[i], messages[i].msg_len);
+      continue;
+    }
+    struct wire_writer w = wire_begin(frames + length, QUESTION_FRAME, SHIM_DNS_QUERY);
+    wire_put_u32(&w, asker->id);
+    wire_put_u32(&w, 0);
+    wire_put_bytes(&w, questions[i], messages[i].msg_len);
+    length += wire_end(&w);
+  }
+  if (length > 0) send_bytes(control, frames, length);
 }
 
-void dns_tcp_ready(void) {
-  int fd = accept4(tcp_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  if (fd < 0) return;
-  for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
-    if (clients[i].used) continue;
-    clients[i].used = true;
-    clients[i].fd = fd;
-    clients[i].generation++;
-    clients[i].received = 0;
-    if (watch(fd, EPOLLIN, SOURCE_DNS_CLIENT, i) == 0) return;
-    clients[i].used = false;
-    break;
-  }
-  close(fd);
+void dns_resume(void) {
+  if (!paused || capacity() == 0) return;
+  paused = false;
+  rewatch(udp_fd, EPOLLIN, SOURCE_DNS_UDP, 0);
 }
 
 static void drop_client(struct client *client) {
   unwatch(client->fd);
   close(client->fd);
   client->used = false;
+}
+
+/* Where there is no place left, whoever has been silent for longest goes. */
+static struct client *place_for_client(void) {
+  struct client *found = &clients[0];
+  for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
+    if (!clients[i].used) return &clients[i];
+    if (clients[i].moved_at < found->moved_at) found = &clients[i];
+  }
+  drop_client(found);
+  return found;
+}
+
+static bool accept_client(void) {
+  int fd = accept4(tcp_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return false;
+  struct client *client = place_for_client();
+  client->used = true;
+  client->fd = fd;
+  client->generation++;
+  client->received = 0;
+  client->moved_at = now_ms();
+  if (watch(fd, EPOLLIN, SOURCE_DNS_CLIENT, (uint32_t)(client - clients)) < 0) {
+    client->used = false;
+    close(fd);
+  }
+  return true;
+}
+
+void dns_tcp_ready(void) {
+  for (int i = 0; i < BATCH && accept_client(); i++) {
+  }
+}
+
+/* Asks the first question of a client's buffer and takes it out; false when there is none, or when it is dropped. */
+static bool ask_for_client(struct client *client) {
+  static uint8_t frame[QUESTION_FRAME];
+  if (client->received < 2) return false;
+  size_t length = (size_t)client->buffer[0] << 8 | client->buffer[1];
+  if (length < HEADER || length > QUESTION_MAX || capacity() == 0) {
+    drop_client(client);
+    return false;
+  }
+  if (client->received < 2 + length) return false;
+  struct asker *asker = remember();
+  asker->tcp = true;
+  asker->client = (uint32_t)(client - clients);
+  asker->client_generation = client->generation;
+  struct connection *control = latest_control();
+  if (control == NULL) {
+    ask_upstreams(asker, client->buffer + 2, length);
+  } else {
+    struct wire_writer w = wire_begin(frame, sizeof frame, SHIM_DNS_QUERY);
+    wire_put_u32(&w, asker->id);
+    wire_put_u32(&w, 1);
+    wire_put_bytes(&w, client->buffer + 2, length);
+    send_bytes(control, frame, wire_end(&w));
+  }
+  client->received -= 2 + length;
+  memmove(client->buffer, client->buffer + 2 + length, client->received);
+  return true;
 }
 
 void dns_client_ready(uint32_t index) {
@@ -136,54 +283,82 @@ void dns_client_ready(uint32_t index) {
     return;
   }
   client->received += (size_t)n;
-  if (client->received < 2) return;
-  size_t length = (size_t)client->buffer[0] << 8 | client->buffer[1];
-  if (length < 12 || length > sizeof client->buffer - 2) {
-    drop_client(client);
-    return;
+  client->moved_at = now_ms();
+  while (ask_for_client(client)) {
   }
-  if (client->received < 2 + length) return;
-  struct asker *asker = remember();
-  if (asker == NULL) {
-    drop_client(client);
-    return;
-  }
-  asker->tcp = true;
-  asker->client = index;
-  asker->client_generation = client->generation;
-  memcpy(message_buffer, client->buffer + 2, length);
-  client->received -= 2 + length;
-  memmove(client->buffer, client->buffer + 2 + length, client->received);
-  ask(asker, message_buffer, length);
 }
 
-static void answer(struct asker *asker, const uint8_t *message, size_t length) {
-  asker->used = false;
-  if (length < 12 || length > MESSAGE_MAX) return;
-  if (!asker->tcp) {
-    sendto(udp_fd, message, length, MSG_NOSIGNAL | MSG_DONTWAIT, (struct sockaddr *)&asker->address, sizeof asker->address);
-    return;
+void dns_flush(void) {
+  unsigned sent = 0;
+  while (sent < outgoing_count) {
+    int n = sendmmsg(udp_fd, outgoing + sent, outgoing_count - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    /* Nobody may be there any more for the first of them. */
+    sent += n > 0 ? (unsigned)n : 1;
   }
+  outgoing_count = 0;
+}
+
+static void answer_by_tcp(const struct asker *asker, const uint8_t *message, size_t length) {
+  static uint8_t framed[2 + ANSWER_MAX];
   struct client *client = &clients[asker->client];
   if (!client->used || client->generation != asker->client_generation) return;
-  static uint8_t framed[2 + MESSAGE_MAX];
   framed[0] = (uint8_t)(length >> 8);
   framed[1] = (uint8_t)length;
   memcpy(framed + 2, message, length);
+  client->moved_at = now_ms();
   if (send(client->fd, framed, 2 + length, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)(2 + length)) drop_client(client);
+}
+
+/* The message has to stay where it is until dns_flush. */
+static void answer(struct asker *asker, const uint8_t *message, size_t length) {
+  forget(asker);
+  if (length < HEADER || length > ANSWER_MAX) return;
+  if (asker->tcp) {
+    answer_by_tcp(asker, message, length);
+    return;
+  }
+  unsigned i = outgoing_count++;
+  outgoing_to[i] = asker->address;
+  outgoing_data[i] = (struct iovec){(uint8_t *)message, length};
+  outgoing[i].msg_hdr = (struct msghdr){
+      .msg_iov = &outgoing_data[i], .msg_iovlen = 1, .msg_name = &outgoing_to[i], .msg_namelen = sizeof outgoing_to[i]};
+  if (outgoing_count == BATCH) dns_flush();
 }
 
 void dns_answered(uint32_t id, struct wire_bytes message) {
   struct asker *asker = &askers[id % MAX_ASKERS];
-  if (asker->used && asker->id == id) answer(asker, message.data, message.length);
+  if (asker->used && asker->waits == 0 && asker->id == id) answer(asker, message.data, message.length);
 }
 
-void dns_upstream_ready(void) {
-  ssize_t n = recv(upstream_fd, message_buffer, MESSAGE_MAX, MSG_DONTWAIT);
-  if (n < 12) return;
-  uint32_t low = (uint32_t)message_buffer[0] << 8 | message_buffer[1];
-  struct asker *asker = &askers[low % MAX_ASKERS];
-  if (!asker->used || (asker->id & 0xffff) != low) return;
-  memcpy(message_buffer, asker->original, 2);
-  answer(asker, message_buffer, (size_t)n);
+/* Whether an answer is from one that has been asked. */
+static bool is_upstream(const struct sockaddr_storage *from, socklen_t size) {
+  struct wire_list list = upstreams;
+  for (uint32_t i = 0; i < upstreams.count; i++) {
+    struct sockaddr_storage known;
+    socklen_t known_size = upstream_address(wire_next_str(&list), &known);
+    if (known_size == 0 || known_size > size || known.ss_family != from->ss_family) continue;
+    const struct sockaddr_in *a = (const struct sockaddr_in *)&known, *b = (const struct sockaddr_in *)from;
+    const struct sockaddr_in6 *c = (const struct sockaddr_in6 *)&known, *d = (const struct sockaddr_in6 *)from;
+    bool same = known.ss_family == AF_INET ? a->sin_addr.s_addr == b->sin_addr.s_addr && a->sin_port == b->sin_port
+                                           : memcmp(&c->sin6_addr, &d->sin6_addr, 16) == 0 && c->sin6_port == d->sin6_port;
+    if (same) return true;
+  }
+  return false;
+}
+
+void dns_upstream_ready(uint32_t index) {
+  struct sockaddr_storage from = {0};
+  socklen_t size = sizeof from;
+  ssize_t n = recvfrom(upstream_fds[index], upstream_answer, sizeof upstream_answer, MSG_DONTWAIT, (struct sockaddr *)&from, &size);
+  if (n < HEADER || !is_upstream(&from, size) || !(upstream_answer[2] & 0x80)) return;
+  uint16_t wire_id;
+  memcpy(&wire_id, upstream_answer, 2);
+  struct asker *asker = waiting_as(wire_id);
+  if (asker == NULL) return;
+  /* A failure counts when no other can do better. */
+  bool failure = (upstream_answer[3] & 15) == 2 || (upstream_answer[3] & 15) == 5;
+  if (failure && --asker->waits > 0) return;
+  memcpy(upstream_answer, asker->original, 2);
+  answer(asker, upstream_answer, (size_t)n);
+  dns_flush();
 }

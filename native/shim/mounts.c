@@ -21,6 +21,8 @@
 #include "kernel.h"
 
 #define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+/* Bytes of questions that may wait, as the kernel counts them. */
+#define DNS_BUFFER (1 << 20)
 #define READ(type) \
   struct op_##type op; \
   if (!op_##type##_read(&op, body, length)) return failing(EPROTO, #type, NULL)
@@ -73,9 +75,10 @@ int do_dns_socket(const uint8_t *body, size_t length) {
   if (inet_pton(AF_INET, op.address, &address.sin_addr) != 1) return failing(EINVAL, "resolver address", op.address);
   for (int tcp = 0; tcp < 2; tcp++) {
     scoped_fd int fd = socket(AF_INET, (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || (tcp && listen(fd, 16) < 0)) {
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || (tcp && listen(fd, 1024) < 0)) {
       return failing(errno, "resolver at", op.address);
     }
+    if (!tcp) setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &(int){DNS_BUFFER}, sizeof(int));
     struct report report = {.kind = tcp ? REPORT_DNS_TCP : REPORT_DNS_UDP};
     int sent = send_report(&report, fd);
     if (sent < 0) return sent;

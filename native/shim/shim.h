@@ -246,6 +246,14 @@ void dns_upstreams(struct wire_list upstreams);
 void dns_udp_ready(void);
 void dns_tcp_ready(void);
 void dns_client_ready(uint32_t index);
-void dns_upstream_ready(void);
+/* `index`: of its family. */
+void dns_upstream_ready(uint32_t index);
+/* The message stays where it is until dns_flush. */
 void dns_answered(uint32_t id, struct wire_bytes message);
+/* Sends what has been answered. */
+void dns_flush(void);
+/* There may be room for questions again. */
+void dns_resume(void);
+/* The daemon that had questions has gone. */
+void dns_daemon_gone(void);
 #endif

@@ -366,7 +366,7 @@ static void dispatch(const struct epoll_event *event) {
     case SOURCE_DNS_UDP: dns_udp_ready(); break;
     case SOURCE_DNS_TCP: dns_tcp_ready(); break;
     case SOURCE_DNS_CLIENT: dns_client_ready(index); break;
-    case SOURCE_DNS_UPSTREAM: dns_upstream_ready(); break;
+    case SOURCE_DNS_UPSTREAM: dns_upstream_ready(index); break;
   }
 }
 

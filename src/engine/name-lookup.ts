@@ -9,7 +9,9 @@ import {
   type Networks,
   parseAddress,
   questionIn,
+  RecordType,
   type Resolver,
+  recordData,
   reverseAddress,
   serverFailure,
 } from "../network/index.ts";
@@ -35,11 +37,25 @@ export function upstreamsOf({ hostConfig: { Dns = [] } }: ContainerRecord): read
   return Dns.length > 0 ? Dns : hostResolvers();
 }
 
+/** What berth itself says of a name to one container. */
+interface Known {
+  readonly data: readonly Uint8Array[];
+  /** Of several records each comes first in its turn. */
+  turn: number;
+}
+
+const KEPT_TYPES: readonly number[] = Object.values(RecordType);
+
+/** A user who says how many dots a whole name has wants others to be tried with a search domain first. */
+function hasDots({ hostConfig: { DnsOptions = [] } }: ContainerRecord): boolean {
+  return DnsOptions.some((option) => /^ndots:0*[1-9]/.test(option));
+}
+
 /** Answers the questions of containers. */
 export class NameLookup {
   private readonly directories = new Map<string, Directory>();
-  /** Of several answers each comes first in its turn. */
-  private turn = 0;
+  /** By a container's id, then by type and name: what has been asked already. It can be no more than there are names. */
+  private readonly known = new Map<string, Map<string, Known>>();
 
   constructor(
     private readonly parts: {
@@ -52,6 +68,7 @@ export class NameLookup {
   /** Some container has come or gone, or is called otherwise. */
   changed(): void {
     this.directories.clear();
+    this.known.clear();
   }
 
   private directory(network: string): Directory {
@@ -92,20 +109,20 @@ export class NameLookup {
   }
 
   /** What berth itself knows; undefined: somebody else may. */
-  private ownAnswer(record: ContainerRecord, question: NameQuestion): string[] | undefined {
+  private find(record: ContainerRecord, { type, name }: NameQuestion): string[] | undefined {
     const on = attachmentsOf(record).filter(
       ({ network }) => network !== "" && endpointOn(record, network) !== undefined,
     );
-    if (question.type === "PTR") return this.reverse(on, question.name);
+    if (type === RecordType.PTR) return this.reverse(on, name);
     for (const attachment of on) {
-      const found = this.named(attachment, question.name);
+      const found = this.named(attachment, name);
       if (found === undefined) continue;
-      const addresses = found.flatMap((one) => {
+      return found.flatMap((one) => {
         const endpoint = endpointOn(one, attachment.network);
-        return (question.type === "A" ? endpoint?.address : endpoint?.address6) || [];
+        // Of a container that is there nobody else can have records of whatever other type.
+        if (type !== RecordType.A && type !== RecordType.AAAA) return [];
+        return (type === RecordType.A ? endpoint?.address : endpoint?.address6) || [];
       });
-      const first = this.turn++ % Math.max(addresses.length, 1);
-      return [...addresses.slice(first), ...addresses.slice(0, first)];
     }
     return undefined;
   }
@@ -121,11 +138,40 @@ export class NameLookup {
     return undefined;
   }
 
-  /** Answers one message of a container's; gives the answer's message. */
-  async answer(record: ContainerRecord, message: Uint8Array, tcp: boolean): Promise<Uint8Array> {
+  private ownAnswer(
+    record: ContainerRecord,
+    question: NameQuestion,
+    tcp: boolean,
+  ): Uint8Array | undefined {
+    const { type, name } = question;
+    let ofContainer = this.known.get(record.id);
+    const key = `${type} ${name}`;
+    let known = ofContainer?.get(key);
+    if (known === undefined) {
+      const found = this.find(record, question);
+      if (found === undefined) return undefined;
+      known = { data: found.map((text) => recordData(type, text)), turn: 0 };
+      if (ofContainer === undefined) {
+        ofContainer = new Map();
+        this.known.set(record.id, ofContainer);
+      }
+      if (KEPT_TYPES.includes(type)) ofContainer.set(key, known);
+    }
+    return answerTo(question, known.data, tcp, known.turn++);
+  }
+
+  /**
+   * Answers one message of a container's; gives the answer's message, which is empty for what gets none: at once when berth
+   * knows it itself.
+   */
+  answer(
+    record: ContainerRecord,
+    message: Uint8Array,
+    tcp: boolean,
+  ): Uint8Array | Promise<Uint8Array> {
     const question = questionIn(message);
-    const own = question && this.ownAnswer(record, question);
-    if (question !== undefined && own !== undefined) return answerTo(question, own, tcp);
+    const own = question && this.ownAnswer(record, question, tcp);
+    if (own !== undefined) return own;
     const { networks, resolver } = this.parts;
     const present = attachmentsOf(record).filter(
       ({ network }) => endpointOn(record, network) !== undefined,
@@ -133,7 +179,10 @@ export class NameLookup {
     // From an internal network no query leaves by the host (CVE-2024-29018).
     if (endpointsOf(record).length > 0 && leadingOf({ networks }, present) === undefined)
       return serverFailure(message);
+    const ofAddress = question?.type === RecordType.A || question?.type === RecordType.AAAA;
+    if (question !== undefined && ofAddress && !question.name.includes(".") && hasDots(record))
+      return answerTo(question, [], tcp);
     const { Dns = [] } = record.hostConfig;
-    return resolver.answer(message, tcp, Dns.length > 0 ? Dns : undefined);
+    return resolver.answer(record.id, message, tcp, Dns.length > 0 ? Dns : undefined);
   }
 }

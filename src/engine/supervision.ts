@@ -2,7 +2,9 @@
  * Listening to a container's shim.
  */
 import { existsSync } from "node:fs";
+import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { serverFailure } from "../network/index.ts";
 import type { ShimEvent, ShimHandlers } from "../runtime/index.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -15,6 +17,26 @@ const SIGKILLED = 137;
 
 function lostBy({ dropped, failed }: Extract<ShimEvent, { name: "log_lost" }>) {
   return { dropped: Number(dropped), failed: Number(failed) };
+}
+
+/** Answers a question, whatever becomes of it: the shim keeps a place for each until then. */
+function answerQuery(
+  { names }: EngineDeps,
+  container: Container,
+  { id, message, tcp }: Extract<ShimEvent, { name: "dns_query" }>,
+): void {
+  const give = (answer: Uint8Array) => container.shim?.answerDns(id, answer);
+  const fail = (error: unknown) => {
+    log.warn("answer a name query", { error: messageOf(error) });
+    give(serverFailure(message));
+  };
+  try {
+    const answer = names.answer(container.record, message, tcp === 1);
+    if (answer instanceof Uint8Array) give(answer);
+    else answer.then(give, fail);
+  } catch (error) {
+    fail(error);
+  }
 }
 
 /** Handlers for a control connection: exits, execs and name resolution. Whoever was followed before is followed no more. */
@@ -33,11 +55,7 @@ export function followShim(deps: EngineDeps, container: Container): ShimHandlers
     else if (event.name === "log_files") deps.compression.look(container);
     else if (event.name === "log_lost")
       recordsLost(deps, container, lostBy(event), event.news === 1);
-    else if (event.name === "dns_query")
-      deps.names.answer(container.record, event.message, event.tcp === 1).then(
-        (answer) => container.shim?.answerDns(event.id, answer),
-        (error) => log.warn("answer a name query", { error }),
-      );
+    else if (event.name === "dns_query") answerQuery(deps, container, event);
     if (exit !== undefined && event.name === "exited") containerEnded(deps, container, exit);
   };
   const onClosed = () => {

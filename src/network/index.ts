@@ -5,7 +5,14 @@
 export { isMac, parseAddress, parseIpv4 } from "./addresses.ts";
 export { type Attached, attach, segmentFor } from "./attach.ts";
 export type { NetworkInput } from "./creation.ts";
-export { answerTo, type NameQuestion, questionIn, reverseAddress } from "./dns.ts";
+export {
+  answerTo,
+  type NameQuestion,
+  questionIn,
+  RecordType,
+  recordData,
+  reverseAddress,
+} from "./dns.ts";
 export { type DnsWishes, hostsFor, parseResolvConf, resolvConfFor } from "./files.ts";
 export type { PublishedPort } from "./firewall.ts";
 export { setLeading, takeInterface } from "./live.ts";

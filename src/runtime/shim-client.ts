@@ -106,10 +106,28 @@ function failureOf(frame: Extract<ShimFrame, { name: "failed" }>): LaunchFailure
 /** A socket that takes what is written even when the kernel does not yet. */
 class Outbox {
   private backlog: Uint8Array[] = [];
+  private held: Uint8Array[] | undefined;
   private ending = false;
   constructor(private readonly socket: Socket) {}
 
+  /** Writes what is written meanwhile in one go. */
+  together(work: () => void): void {
+    const held: Uint8Array[] = [];
+    this.held = held;
+    try {
+      work();
+    } finally {
+      this.held = undefined;
+      const [first, ...more] = held;
+      if (first !== undefined) this.write(more.length === 0 ? first : Buffer.concat(held));
+    }
+  }
+
   write(chunk: Uint8Array): boolean {
+    if (this.held !== undefined) {
+      this.held.push(chunk);
+      return true;
+    }
     if (this.backlog.length > 0) {
       this.backlog.push(chunk.slice());
       return false;
@@ -163,7 +181,10 @@ class Control implements ShimConnection {
   }
 
   received(chunk: Uint8Array): void {
-    for (const frame of this.decoder.push(chunk)) this.take(frame);
+    // Name questions come many at a time, and so do their answers go.
+    this.outbox?.together(() => {
+      for (const frame of this.decoder.push(chunk)) this.take(frame);
+    });
   }
 
   drained(): void {
