@@ -38,16 +38,12 @@ export interface Answered {
   readonly count: number;
 }
 
-const question = (id: number, name: string, type = "A", size?: number) =>
-  encode({
-    type: "query",
-    id,
-    flags: 256,
-    questions: [{ name, type, class: "IN" }],
-    ...(size === undefined
-      ? {}
-      : { additionals: [{ type: "OPT", name: ".", udpPayloadSize: size }] }),
-  });
+function question(id: number, name: string, type = "A", size?: number): Uint8Array {
+  const opt = { type: "OPT", name: ".", udpPayloadSize: size ?? 0 };
+  const questions = [{ name, type, class: "IN" }];
+  const additionals = size === undefined ? [] : [opt];
+  return encode({ type: "query", id, flags: 256, questions, additionals });
+}
 
 function read(message: Uint8Array, count = 1): Answered {
   const {
