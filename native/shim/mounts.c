@@ -422,12 +422,12 @@ static int null_device(void) {
   return child.null_fd = fd;
 }
 
+/* A mount with nothing in it. All are copies of the first, which has its place by then: what has none is not copied before Linux 6.15. */
 static int empty_directory(void) {
-  if (child.empty < 0) {
-    struct wire_list none = {0};
-    child.empty = new_mount("tmpfs", "tmpfs", none, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
-  }
-  return child.empty;
+  if (child.empty >= 0) return sys_open_tree(child.empty, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  struct wire_list none = {0};
+  child.empty = new_mount("tmpfs", "tmpfs", none, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  return child.empty < 0 ? child.empty : fcntl(child.empty, F_DUPFD_CLOEXEC, 0);
 }
 
 int do_mask(const uint8_t *body, size_t length) {
@@ -436,9 +436,14 @@ int do_mask(const uint8_t *body, size_t length) {
   scoped_fd int target = in_root(op.path, O_PATH);
   if (target == -ENOENT || target == -ENOTDIR) return 0;
   if (target < 0 || fstat(target, &info) < 0) return failing(target < 0 ? -target : errno, "mask", op.path);
-  int source = S_ISDIR(info.st_mode) ? empty_directory() : null_device();
-  if (source < 0) return source;
-  scoped_fd int mnt = sys_open_tree(source, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  scoped_fd int mnt = -1;
+  if (S_ISDIR(info.st_mode)) {
+    mnt = empty_directory();
+  } else {
+    int device = null_device();
+    if (device < 0) return device;
+    mnt = sys_open_tree(device, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  }
   if (mnt < 0 || sys_move_mount(mnt, target) < 0) return failing(errno, "mask", op.path);
   return 0;
 }

@@ -62,7 +62,7 @@ struct child {
   int root;     /* the container's root directory, O_PATH */
   int null_fd;  /* the host's null device, checked */
   int proc;     /* a private procfs */
-  int empty;    /* a detached read-only tmpfs for masking */
+  int empty;    /* a read-only tmpfs for masking, whose first place is taken */
   bool is_exec; /* beside PID 1: does not wait for a start */
   char detail[DETAIL_SIZE];
 };

@@ -22,7 +22,7 @@ import type { Container } from "./container.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { tellHosts } from "./links.ts";
-import { endpointOn, endpointsOf, leadingOf, publishesFor } from "./networking.ts";
+import { endpointOn, endpointsOf, leadingOf, opensFor, publishesFor } from "./networking.ts";
 import { portWishes } from "./ports.ts";
 import { tellResolver } from "./resolv-conf.ts";
 
@@ -129,7 +129,7 @@ async function connectRunning(
   const { record } = container;
   const bridge = segmentFor(deps.networks, attachment);
   await inNamespace(deps, container, async (netns) => {
-    const wish = { ...attachment, leads: false };
+    const wish = { ...attachment, leads: false, opens: opensFor(record) };
     const endpoint = bridge.reserve(wish);
     try {
       record.settling = attachment.network;
@@ -138,6 +138,7 @@ async function connectRunning(
       // Where it has been on a network before there is one already.
       await deps.networks.redirectResolver(netns).catch(() => {});
       await bridge.wire(netns, endpoint, wish);
+      await deps.networks.openPorts(endpoint, true);
       await leadAnew(deps, record, endpointsOf(record), netns);
     } catch (error) {
       await parted(deps, record, endpoint, netns);
@@ -154,6 +155,9 @@ async function parted(
   netns: Handle,
 ): Promise<void> {
   await takeInterface(deps.networks, netns, endpoint);
+  await deps.networks
+    .openPorts(endpoint, false)
+    .catch((error) => log.debug("close ports", { error: messageOf(error) }));
   // Whoever has ended meanwhile has given everything back already.
   if (endpointOn(record, endpoint.network ?? "")?.endpointId !== endpoint.endpointId) return;
   const rest = endpointsOf(record).filter(({ endpointId }) => endpointId !== endpoint.endpointId);

@@ -2,7 +2,13 @@
  * A container's ends on networks: made at its start in a namespace of its own, given back at its end.
  */
 import { log } from "../base/log.ts";
-import { type Attached, attach, type EndpointRecord, type PortWish } from "../network/index.ts";
+import {
+  type Attached,
+  attach,
+  type EndpointRecord,
+  type EndWish,
+  type PortWish,
+} from "../network/index.ts";
 import { attachmentsOf } from "./attachments.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -71,11 +77,23 @@ function withBinding(
   );
 }
 
+/** The ports of a container that are reached at its own address where a network is routed. */
+export function opensFor({ config, hostConfig }: ContainerRecord): EndWish["opens"] {
+  const keys = portWishes(config, hostConfig).map(
+    ({ protocol, containerPort }) => `${containerPort}/${protocol}`,
+  );
+  return [...new Set(keys)].map((key) => {
+    const [port = "", protocol = ""] = key.split("/");
+    return { port: Number(port), protocol: protocol as PortWish["protocol"] };
+  });
+}
+
 /** Makes a container's namespace with an end on each of its networks, and publishes its ports. Throws Faults in Docker's words; nothing is left then. */
 export function attachNetworks(deps: EngineDeps, record: ContainerRecord): Promise<Attached> {
   const attachments = record.config.NetworkDisabled === true ? [] : attachmentsOf(record);
   const leading = leadingOf(deps, attachments);
-  const ends = attachments.map((one) => ({ ...one, leads: one === leading }));
+  const opens = opensFor(record);
+  const ends = attachments.map((one) => ({ ...one, leads: one === leading, opens }));
   return attach(deps.networks, {
     name: record.name,
     ends,

@@ -40,6 +40,22 @@ export function segmentFor(
   return segment;
 }
 
+async function connectOne(
+  networks: Networks,
+  netns: Handle,
+  end: NetworkEnd,
+  index: number,
+): Promise<EndpointRecord> {
+  const made = await segmentFor(networks, end).connect(netns, end, index);
+  try {
+    await networks.openPorts(made, true);
+    return made;
+  } catch (error) {
+    await networks.release(made);
+    throw error;
+  }
+}
+
 async function connectAll(
   networks: Networks,
   netns: Handle,
@@ -49,7 +65,7 @@ async function connectAll(
   try {
     await networks.redirectResolver(netns);
     for (const [at, end] of ends.entries())
-      made.push(await segmentFor(networks, end).connect(netns, end, FIRST_INDEX + at));
+      made.push(await connectOne(networks, netns, end, FIRST_INDEX + at));
     return made;
   } catch (error) {
     for (const endpoint of made) await networks.release(endpoint);

@@ -5,8 +5,9 @@ import { fault } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle } from "../kernel/index.ts";
 import { formatSubnet, macOf } from "./addresses.ts";
-import type { NetworkRules } from "./firewall.ts";
+import type { NetworkRules, OpenedPort } from "./firewall.ts";
 import type { NetlinkRequest } from "./netlink.ts";
+import type { GatewayMode } from "./options.ts";
 import {
   addressesOf,
   deleteLink,
@@ -42,6 +43,12 @@ export interface BridgePlan extends SegmentPlan {
   readonly icc: boolean;
   readonly masquerade: boolean;
   readonly sourceAddress?: string | undefined;
+  readonly sourceAddress6?: string | undefined;
+  readonly mode4: GatewayMode;
+  readonly mode6: GatewayMode;
+  /** The bridge gets no address of IPv4. */
+  readonly inhibit4: boolean;
+  readonly trusted: readonly string[];
   /** The interface was there before, and is left as it is. */
   readonly foreign: boolean;
   /** Nobody else calls an interface so: whatever has this name was made by a daemon that had no time to leave its mark. */
@@ -52,9 +59,9 @@ export interface BridgePlan extends SegmentPlan {
 export class Bridge extends Segment<BridgePlan> {
   private index = 0;
 
-  /** Ports are led to addresses of IPv4. */
+  /** Ports are led to addresses of IPv4, unless that is routed: then they are opened. */
   get publishes(): boolean {
-    return this.addressing(4) !== undefined;
+    return this.addressing(4) !== undefined && this.plan.mode4 !== "routed";
   }
 
   private addressing(family: 4 | 6): Addressing | undefined {
@@ -78,9 +85,11 @@ export class Bridge extends Segment<BridgePlan> {
 
   /** What the firewall has to know. */
   get rules(): NetworkRules {
-    const { bridge, internal, icc, masquerade, sourceAddress } = this.plan;
+    const { bridge, internal, icc, masquerade, sourceAddress, sourceAddress6 } = this.plan;
+    const { mode4, mode6, trusted } = this.plan;
     const [subnet, subnet6] = [this.cidrOf(4), this.cidrOf(6)];
-    return { bridge, subnet, subnet6, internal, icc, masquerade, sourceAddress };
+    const modes = { mode4, mode6, trusted, sourceAddress6 };
+    return { ...modes, bridge, subnet, subnet6, internal, icc, masquerade, sourceAddress };
   }
 
   async up(running: readonly EndpointRecord[]): Promise<void> {
@@ -109,16 +118,34 @@ export class Bridge extends Segment<BridgePlan> {
     if (made === undefined) throw new Error(`the bridge ${bridge} has gone at once`);
     this.index = made.index;
     await this.channel.send(0, [setAlias(made.index, alias)]);
-    if (this.addressing(6) !== undefined)
+    if (this.ownSubnets().some(({ subnet }) => subnet.family === 6))
       await this.channel.kernel.sysctl(0, `net/ipv6/conf/${bridge}/disable_ipv6`, "0");
     await this.channel.send(0, this.ownAddresses());
   }
 
-  /** The host has the gateways' addresses. */
-  private ownAddresses(): NetlinkRequest[] {
-    return this.plan.subnets.flatMap(({ gateway, subnet }) =>
-      gateway === "" ? [] : [newAddress(this.index, gateway, subnet.prefix)],
+  /** The subnets of which the host has the gateway's address. */
+  private ownSubnets(): readonly Addressing[] {
+    return this.plan.subnets.filter(
+      ({ gateway, subnet }) => gateway !== "" && !(subnet.family === 4 && this.plan.inhibit4),
     );
+  }
+
+  private ownAddresses(): NetlinkRequest[] {
+    return this.ownSubnets().map(({ gateway, subnet }) =>
+      newAddress(this.index, gateway, subnet.prefix),
+    );
+  }
+
+  /** The ports of an end that are reached at its own addresses. */
+  override opened({ address, address6 = "", opens = [] }: EndpointRecord): OpenedPort[] {
+    const { mode4, mode6 } = this.plan;
+    const routed = [
+      ...(mode4 === "routed" ? [address] : []),
+      ...(mode6 === "routed" ? [address6] : []),
+    ];
+    return routed
+      .filter((one) => one !== "")
+      .flatMap((one) => opens.map((port) => ({ address: one, ...port })));
   }
 
   /** Somebody else's bridge gets the gateways' addresses that it has not; nothing else of it is changed. */
@@ -132,11 +159,10 @@ export class Bridge extends Segment<BridgePlan> {
       );
     this.index = existing.index;
     await this.channel.send(0, [setUp(existing.index)]);
-    for (const { gateway, subnet } of this.plan.subnets) {
+    for (const { gateway, subnet } of this.ownSubnets()) {
       const dumped = await this.channel.send(0, [dumpAddresses(subnet.family)]);
       const had = addressesOf(dumped, existing.index).some(({ address }) => address === gateway);
-      if (gateway !== "" && !had)
-        await this.channel.send(0, [newAddress(existing.index, gateway, subnet.prefix)]);
+      if (!had) await this.channel.send(0, [newAddress(existing.index, gateway, subnet.prefix)]);
     }
   }
 
@@ -186,7 +212,7 @@ export class Bridge extends Segment<BridgePlan> {
         newVeth({ name, bridgeIndex: this.index, mtu: this.plan.mtu, peer }),
         setBridgePort(name, { hairpin: true, isolated: !this.plan.icc }),
       ],
-      unmake: [0, deleteLinkNamed(name)],
+      unmake: [0, [deleteLinkNamed(name)]],
     };
   }
 }

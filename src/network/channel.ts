@@ -26,6 +26,7 @@ export class NetlinkChannel {
     requests: readonly NetlinkRequest[],
     protocol = NETLINK_ROUTE,
   ): Promise<NetlinkAnswer[]> {
+    if (requests.length === 0) return [];
     const first = this.seq;
     this.seq = (this.seq + requests.length) % 0x7fffffff || 1;
     const last = requests.findLastIndex((request) => (request.flags & 4) !== 0);

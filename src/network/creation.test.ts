@@ -64,7 +64,7 @@ const refused: readonly [input: NetworkInput, words: string][] = [
     "com.docker.network.bridge.name",
   ],
   [{ Options: { "com.docker.network.bridge.name": "x*" } }, "com.docker.network.bridge.name"],
-  [{ Options: { "com.docker.network.bridge.enable_icc": "maybe" } }, "true or false"],
+  [{ Options: { "com.docker.network.bridge.enable_icc": "maybe" } }, "strconv.ParseBool"],
   [{ Options: { "com.docker.network.driver.mtu": "1" } }, "from 68 to 65535"],
   [{ Ingress: true }, "swarm"],
 ];

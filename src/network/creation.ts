@@ -11,7 +11,7 @@ import {
   parsePrefixed,
   type Subnet,
 } from "./addresses.ts";
-import { bridgeOptions } from "./options.ts";
+import { bridgeOptions, familyOptions } from "./options.ts";
 import {
   checkShared,
   isParentDriver,
@@ -217,21 +217,23 @@ interface Shape {
   /** The interface of the host. */
   readonly interface: string;
   readonly parented: boolean;
-  /** A gateway is chosen where none is given. */
-  readonly gateways: boolean;
+  /** A gateway is chosen where none is given: of IPv4, of IPv6. */
+  readonly gateways: { readonly 4: boolean; readonly 6: boolean };
 }
 
 function shapeOf(id: string, driver: string, input: NetworkInput): Shape {
   const { Options = {}, Internal: internal = false } = input;
   if (!isParentDriver(driver)) {
-    const { name } = bridgeOptions(Options, internal);
-    return { interface: bridgeName(id, name), parented: false, gateways: true };
+    const { name, mode4, mode6, inhibit4 } = bridgeOptions(Options, internal);
+    const [four, six] = [mode4 !== "isolated" && !(inhibit4 && internal), mode6 !== "isolated"];
+    return { interface: bridgeName(id, name), parented: false, gateways: { 4: four, 6: six } };
   }
   const { parent, mode } = parentOptions(driver, Options);
+  const gateways = !internal && parent !== "" && (driver === "macvlan" || mode === "l2");
   return {
     interface: parent || ownParent(driver, id),
     parented: true,
-    gateways: !internal && parent !== "" && (driver === "macvlan" || mode === "l2"),
+    gateways: { 4: gateways, 6: gateways },
   };
 }
 
@@ -258,7 +260,7 @@ const inputFamily = ({ Subnet = "" }: SubnetInput) => subnetOf(Subnet).family;
 function ipamFor(input: NetworkInput, host: CreationHost, shape: Shape): IpamRecord {
   const families = familiesOf(input);
   const asked = checkConfig(input, shape);
-  const recordOf = (one: SubnetInput) => subnetRecord(one, shape.gateways);
+  const recordOf = (one: SubnetInput) => subnetRecord(one, shape.gateways[inputFamily(one)]);
   const own = shape.parented ? undefined : existingSubnet(host);
   const kept = asked.filter((one) => families.includes(inputFamily(one))).map(recordOf);
   for (const [at, { subnet }] of kept.entries()) {
@@ -282,11 +284,16 @@ function ipamFor(input: NetworkInput, host: CreationHost, shape: Shape): IpamRec
   };
 }
 
-/** The families of which a network is to have addresses. Throws a Fault in Docker's words for none. */
-function familiesOf({ EnableIPv4 = true, EnableIPv6 = false }: NetworkInput): (4 | 6)[] {
-  if (!EnableIPv4 && !EnableIPv6)
+/** The families of which a network is to have addresses, as the request says, or else its options. Throws a Fault in Docker's words for none. */
+function familiesOf({ EnableIPv4, EnableIPv6, Options = {} }: NetworkInput): (4 | 6)[] {
+  const { ipv4, ipv6 } = familyOptions(Options);
+  const families = [
+    ...((EnableIPv4 ?? ipv4) ? [4 as const] : []),
+    ...((EnableIPv6 ?? ipv6) ? [6 as const] : []),
+  ];
+  if (families.length === 0)
     throw fault("invalid", "network-families", "IPv4 or IPv6 must be enabled");
-  return [...(EnableIPv4 ? [4 as const] : []), ...(EnableIPv6 ? [6 as const] : [])];
+  return families;
 }
 
 /** What the bridge of a network is called. */
@@ -345,8 +352,8 @@ export function networkRecord(id: string, input: NetworkInput, host: CreationHos
     name: Name,
     created: new Date().toISOString(),
     driver,
-    ipv4: input.EnableIPv4 !== false,
-    ipv6: input.EnableIPv6 === true,
+    ipv4: familiesOf(input).includes(4),
+    ipv6: familiesOf(input).includes(6),
     internal: input.Internal === true,
     attachable: input.Attachable === true,
     options: Options,

@@ -4,7 +4,7 @@
  * number of networks and containers, and isolation never opens meanwhile.
  */
 import { fault } from "../base/errors.ts";
-import { ipv4Bytes } from "./addresses.ts";
+import { addressBytes, ipv4Bytes } from "./addresses.ts";
 import {
   MessageBuilder,
   type NetlinkRequest,
@@ -12,6 +12,7 @@ import {
   NLM_F_ACK,
   NLM_F_CREATE,
 } from "./netlink.ts";
+import type { GatewayMode } from "./options.ts";
 
 /** A published port. */
 export interface PublishedPort {
@@ -38,6 +39,12 @@ export interface NetworkRules {
   readonly masquerade: boolean;
   /** The host's address that what leaves has; undefined: that of the way out. */
   readonly sourceAddress?: string | undefined;
+  readonly sourceAddress6?: string | undefined;
+  /** How each family is connected to the outside. */
+  readonly mode4: GatewayMode;
+  readonly mode6: GatewayMode;
+  /** Interfaces from which containers are reached directly. */
+  readonly trusted: readonly string[];
 }
 
 /** The text of a published port as an element of a map. */
@@ -55,17 +62,21 @@ interface Parts {
 }
 
 function partsOf(network: NetworkRules): Parts {
-  const { bridge, subnet, subnet6, internal, icc, masquerade, sourceAddress } = network;
+  const { bridge, subnet, subnet6, internal, icc, masquerade } = network;
   const own = icc ? [`iifname "${bridge}" accept`] : [];
   const into = internal
     ? [...own, "drop"]
-    : ["ct state established,related accept", ...own, "ct status dnat accept", "drop"];
-  const ways =
-    sourceAddress === undefined
-      ? ["masquerade"]
-      : [`meta nfproto ipv4 snat ip to ${sourceAddress}`, "masquerade"];
+    : [
+        "ct state established,related accept",
+        ...own,
+        "ct status dnat accept",
+        ...directWays(network),
+        "drop",
+      ];
   const leaving = [
-    ...(masquerade && !internal ? ways.map((way) => `oifname != "${bridge}" ${way}`) : []),
+    ...(masquerade && !internal
+      ? translations(network).map((way) => `oifname != "${bridge}" ${way}`)
+      : []),
     // A container that calls a published port of its own network is to hear from whom it has called.
     `oifname "${bridge}" ct status dnat masquerade`,
   ];
@@ -84,6 +95,38 @@ function partsOf(network: NetworkRules): Parts {
       ...(internal ? [["internal", `"${bridge}"`] as const] : []),
     ],
   };
+}
+
+/** How containers are reached at their own addresses. Nothing of that holds for containers of internal networks. */
+function directWays({ mode4, mode6, trusted }: NetworkRules): string[] {
+  const outside = "iifname != @internal";
+  const opened = "meta l4proto . th dport";
+  const ofMode = (mode: GatewayMode, family: "ipv4" | "ipv6", ways: readonly string[]) => {
+    if (mode === "nat-unprotected") return [`${outside} meta nfproto ${family} accept`];
+    return mode === "routed" ? ways.map((way) => `${outside} ${way} accept`) : [];
+  };
+  return [
+    ...trusted.map((name) => `iifname "${name}" accept`),
+    ...ofMode(mode4, "ipv4", [
+      "meta nfproto ipv4 meta l4proto icmp",
+      `ip daddr . ${opened} @opened`,
+    ]),
+    ...ofMode(mode6, "ipv6", [
+      "meta nfproto ipv6 meta l4proto icmpv6",
+      `ip6 daddr . ${opened} @opened6`,
+    ]),
+  ];
+}
+
+/** What becomes of the addresses of what leaves: of a family that is routed nothing. */
+function translations(network: NetworkRules): string[] {
+  const { mode4, mode6, sourceAddress, sourceAddress6 } = network;
+  const way = (mode: GatewayMode, family: "ipv4" | "ipv6", translation: string) =>
+    mode === "routed" ? [] : [`meta nfproto ${family} ${translation}`];
+  return [
+    ...way(mode4, "ipv4", sourceAddress ? `snat ip to ${sourceAddress}` : "masquerade"),
+    ...way(mode6, "ipv6", sourceAddress6 ? `snat ip6 to ${sourceAddress6}` : "masquerade"),
+  ];
 }
 
 /** What makes a network part of the table. */
@@ -124,11 +167,25 @@ export function tableRemoval(table: string): string {
   return `${withoutOldTable(table)}\ntable inet ${table} {}\ndelete table inet ${table}\n`;
 }
 
-/** The whole table. `ports` are those of containers that run already. */
+/** A port that is reached at a container's own address. */
+export interface OpenedPort {
+  readonly address: string;
+  readonly protocol: PublishedPort["protocol"];
+  readonly port: number;
+}
+
+function openedTexts(opened: readonly OpenedPort[], family: 4 | 6): string[] {
+  return opened
+    .filter(({ address }) => address.includes(":") === (family === 6))
+    .map(({ address, protocol, port }) => `${address} . ${protocol} . ${port}`);
+}
+
+/** The whole table. `ports` and `opened` are those of containers that run already. */
 export function ruleset(
   table: string,
   networks: readonly NetworkRules[],
   ports: readonly Led[],
+  opened: readonly OpenedPort[],
 ): string {
   const list = (texts: readonly string[]) =>
     texts.length === 0 ? "" : `elements = { ${texts.join(", ")} }`;
@@ -149,6 +206,8 @@ delete table inet ${table}
 table inet ${table} {
   map published-any { type inet_proto . inet_service : ipv4_addr . inet_service; ${list(any.map(elementText))} }
   map published-bound { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; ${list(bound.map(elementText))} }
+  set opened { type ipv4_addr . inet_proto . inet_service; ${list(openedTexts(opened, 4))} }
+  set opened6 { type ipv6_addr . inet_proto . inet_service; ${list(openedTexts(opened, 6))} }
   set bridges { type ifname; ${of("bridges")} }
   set internal { type ifname; ${of("internal")} }
   map into { type ifname : verdict; ${of("into")} }
@@ -272,6 +331,33 @@ export function publishRequests(
     ...added.map((port) => elementRequest(table, address, port, true)),
     batchMark(NFNL_MSG_BATCH_END),
   ];
+}
+
+/** One transaction that opens ports of containers' own addresses, or closes them. */
+export function openRequests(
+  table: string,
+  ports: readonly OpenedPort[],
+  add: boolean,
+): NetlinkRequest[] {
+  const elements = ports.map(({ address, protocol, port }): NetlinkRequest => {
+    const key = [...addressBytes(address), protocols[protocol], 0, 0, 0, ...portBytes(port)];
+    const body = new MessageBuilder()
+      .raw(Uint8Array.of(NFPROTO_INET, 0, 0, 0))
+      .text(1, table)
+      .text(2, address.includes(":") ? "opened6" : "opened")
+      .nest(3 | NLA_F_NESTED, (list) =>
+        list.nest(1 | NLA_F_NESTED, (element) =>
+          element.nest(1 | NLA_F_NESTED, (value) => value.attribute(1, Uint8Array.from(key))),
+        ),
+      );
+    return {
+      type: (NFNL_SUBSYS_NFTABLES << 8) | (add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM),
+      flags: NLM_F_ACK | (add ? NLM_F_CREATE : 0),
+      body: body.bytes(),
+      what: `${add ? "open" : "close"} port ${port}/${protocol} of ${address}`,
+    };
+  });
+  return [batchMark(NFNL_MSG_BATCH_BEGIN), ...elements, batchMark(NFNL_MSG_BATCH_END)];
 }
 
 /** One transaction that leads ports to another address. */

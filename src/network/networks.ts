@@ -16,7 +16,15 @@ import {
   networkRecord,
   type TakenSubnet,
 } from "./creation.ts";
-import { additions, removals, ruleset, runNft, tableRemoval } from "./firewall.ts";
+import {
+  additions,
+  type OpenedPort,
+  openRequests,
+  removals,
+  ruleset,
+  runNft,
+  tableRemoval,
+} from "./firewall.ts";
 import { isParentDriver } from "./parent-options.ts";
 import { segmentOf, usesOfParents } from "./plans.ts";
 import { Publisher } from "./publish.ts";
@@ -136,7 +144,8 @@ export class Networks {
     const ports = running.flatMap(({ address, ports: own }) =>
       own.map((port) => ({ ...port, address })),
     );
-    await runNft(ruleset(this.table, rules, ports));
+    const opened = running.flatMap((endpoint) => this.openedOf(endpoint));
+    await runNft(ruleset(this.table, rules, ports, opened));
     for (const segment of all) {
       const count = on(segment.plan.id).length;
       if (count > 0 && segment instanceof Bridge) await segment.othersGone(count);
@@ -385,11 +394,25 @@ export class Networks {
     await this.channel.send(netns, resolverRedirect(), NETLINK_NETFILTER);
   }
 
+  private openedOf(endpoint: EndpointRecord): OpenedPort[] {
+    return this.segment(endpoint.network ?? "")?.opened(endpoint) ?? [];
+  }
+
+  /** Lets an endpoint's ports be reached at its own addresses, where its network is routed, or no longer. */
+  async openPorts(endpoint: EndpointRecord, open: boolean): Promise<void> {
+    const ports = this.openedOf(endpoint);
+    if (ports.length === 0) return;
+    await this.channel.send(0, openRequests(this.table, ports, open), NETLINK_NETFILTER);
+  }
+
   /** Gives back what an endpoint has: its ports and addresses. The dying namespace takes the interfaces along. */
   async release(endpoint: EndpointRecord): Promise<void> {
     await this.publisher
       .republish(endpoint.address, endpoint.ports, [])
       .catch((error) => log.debug("withdraw ports", { error: messageOf(error) }));
+    await this.openPorts(endpoint, false).catch((error) =>
+      log.debug("close ports", { error: messageOf(error) }),
+    );
     this.segment(endpoint.network ?? "")?.release(endpoint);
   }
 
@@ -440,6 +463,7 @@ async function defaultPlan(
       ownName: !options.bridgeNamed,
     },
     ...{ internal: false, icc: true, masquerade: true, foreign },
+    ...{ mode4: "nat", mode6: "nat", inhibit4: false, trusted: [] },
     subnets: [
       wanted === undefined ? chosenBridge(taken) : wantedBridge(wanted, existing ? [] : taken),
     ],

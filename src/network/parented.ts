@@ -25,6 +25,7 @@ import {
   type EndpointRecord,
   type EndWish,
   findLink,
+  hex,
   Segment,
   type SegmentPlan,
 } from "./segment.ts";
@@ -152,15 +153,16 @@ export class Parented extends Segment<ParentedPlan> {
   protected async linkFor(
     netns: Handle,
     { interface: name = "eth0", mac }: EndpointRecord,
-    index: number,
   ): Promise<EndLink> {
     const { parent, mtu } = this.plan;
     const below = await this.found(parent);
+    // Before Linux 6.13 neither its name nor its index may be one of the host's.
+    const born = `veth${hex(4).slice(0, 7)}`;
+    const kind = kindOf(this.plan);
     return {
-      make: [
-        newUpper({ name, parent: below, mtu, kind: kindOf(this.plan) }, { index, mac, netns }),
-      ],
-      unmake: [netns, deleteLinkNamed(name)],
+      born,
+      make: [newUpper({ name: born, parent: below, mtu, kind }, { mac, netns })],
+      unmake: [netns, [deleteLinkNamed(born), deleteLinkNamed(name)]],
     };
   }
 

@@ -27,6 +27,7 @@ function addressings({ ipam }: NetworkRecord): Addressing[] {
       gateway: one.gateway,
       range: parsePrefixed(one.range ?? "")?.subnet,
       reserved: Object.values(one.auxiliary ?? {}),
+      leads: one.auxiliary?.[`DefaultGatewayIPv${subnet.family}`],
     };
   });
 }
@@ -50,6 +51,9 @@ function bridgePlan(record: NetworkRecord, defaults: Defaults): BridgePlan {
     icc: options.icc,
     masquerade: options.masquerade,
     sourceAddress: options.sourceAddress,
+    sourceAddress6: options.sourceAddress6,
+    ...{ mode4: options.mode4, mode6: options.mode6 },
+    ...{ inhibit4: options.inhibit4, trusted: options.trusted },
     foreign: record.foreign,
     ownName: record.bridge === bridgeName(record.id, ""),
   };

@@ -114,10 +114,10 @@ function upperData(data: MessageBuilder, kind: UpperKind): void {
 /** Makes an interface on top of another; `inside`: born in another namespace. */
 export function newUpper(
   { name, parent, mtu, kind }: UpperLink,
-  inside?: { readonly index: number; readonly mac: string; readonly netns: number },
+  inside?: { readonly mac: string; readonly netns: number },
 ): NetlinkRequest {
   const body = new MessageBuilder()
-    .raw(linkHead(inside?.index ?? 0, false))
+    .raw(linkHead(0, false))
     .text(IFLA_IFNAME, name)
     .u32(IFLA_LINK, parent);
   if (mtu !== 0) body.u32(IFLA_MTU, mtu);

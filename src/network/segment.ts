@@ -6,10 +6,18 @@ import { fault } from "../base/errors.ts";
 import { type Handle, KernelError } from "../kernel/index.ts";
 import { contains, type Family, macOf, parseAddress, type Subnet } from "./addresses.ts";
 import { NETLINK_NETFILTER, type NetlinkChannel } from "./channel.ts";
-import type { NetworkRules, PublishedPort } from "./firewall.ts";
+import type { NetworkRules, OpenedPort, PublishedPort } from "./firewall.ts";
 import type { NetlinkRequest } from "./netlink.ts";
 import { AddressPool } from "./pool.ts";
-import { getLink, type Link, linksOf, newAddress, setDefaultRoute, setUp } from "./rtnetlink.ts";
+import {
+  getLink,
+  type Link,
+  linksOf,
+  newAddress,
+  renameLink,
+  setDefaultRoute,
+  setUp,
+} from "./rtnetlink.ts";
 
 /** The index of lo in every namespace. */
 const LOOPBACK = 1;
@@ -27,6 +35,8 @@ export interface Addressing {
   readonly range?: Subnet | undefined;
   /** Addresses that no container is to have, besides the gateway. */
   readonly reserved: readonly string[];
+  /** Where containers' way out leads, if not to the gateway. */
+  readonly leads?: string | undefined;
 }
 
 /** What a network is to be, whatever its driver. */
@@ -63,6 +73,8 @@ export interface EndpointRecord {
   readonly gateway6?: string;
   /** Empty: that of the host's interface. */
   readonly mac: string;
+  /** Ports that are reached at its own address, where its network is routed. */
+  readonly opens?: readonly Omit<OpenedPort, "address">[];
   readonly ports: readonly PublishedPort[];
 }
 
@@ -73,6 +85,8 @@ export interface EndWish {
   readonly address?: string | undefined;
   readonly address6?: string | undefined;
   readonly mac?: string | undefined;
+  /** Ports that are to be reached at its own address, where its network is routed. */
+  readonly opens?: readonly Omit<OpenedPort, "address">[] | undefined;
   /** More addresses, which are its own affair. */
   readonly linkLocal?: readonly string[] | undefined;
   /** The container's way out leads by this network. */
@@ -89,10 +103,12 @@ export interface WiringOptions {
 
 /** An end's interface, as a driver has it made. */
 export interface EndLink {
+  /** What it is called at first, and what index it has; undefined: as it is to be, and the index that it is to have. */
+  readonly born?: string;
   /** Said in the host's namespace. */
   readonly make: readonly NetlinkRequest[];
   /** Takes it away again, in that namespace. */
-  readonly unmake: readonly [netns: Handle, request: NetlinkRequest];
+  readonly unmake: readonly [netns: Handle, requests: readonly NetlinkRequest[]];
 }
 
 /** Random hexadecimal digits. */
@@ -148,6 +164,11 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
 
   /** Takes it away; what somebody else has made stays. */
   abstract down(): Promise<void>;
+
+  /** The ports of an end that are reached at its own addresses. */
+  opened(_record: EndpointRecord): OpenedPort[] {
+    return [];
+  }
 
   protected abstract linkFor(
     netns: Handle,
@@ -211,7 +232,7 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
   private recordOf(four: Taken | undefined, six: Taken | undefined, wish: EndWish): EndpointRecord {
     const { id, internal } = this.plan;
     const gatewayOf = (taken: Taken | undefined) =>
-      internal || taken === undefined ? "" : taken.addressing.gateway;
+      internal || taken === undefined ? "" : (taken.addressing.leads ?? taken.addressing.gateway);
     return {
       endpointId: hex(32),
       ...(id === "" ? {} : { network: id }),
@@ -226,6 +247,7 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
             prefix6: six.addressing.subnet.prefix,
             gateway6: gatewayOf(six),
           }),
+      ...(wish.opens === undefined || wish.opens.length === 0 ? {} : { opens: wish.opens }),
       mac: this.macFor(wish.mac, four?.address ?? six?.address ?? ""),
       ports: [],
     };
@@ -281,7 +303,7 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
     index: number | undefined,
     more: WiringOptions,
   ): Promise<void> {
-    const { make, unmake } = await this.linkFor(netns, record, index ?? 0);
+    const { make, unmake, born } = await this.linkFor(netns, record, index ?? 0);
     const settings = this.sysctls(netns, record);
     const inside = (at: number) =>
       this.channel.send(netns, insideOf(record, wish, at, more.fresh === true));
@@ -290,15 +312,21 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
       await Promise.all([
         ...settings,
         outside,
-        index === undefined
-          ? outside.then(async () => inside(await this.indexOf(netns, wish.interface)))
+        index === undefined || born !== undefined
+          ? outside.then(async () => {
+              const at = await this.indexOf(netns, born ?? wish.interface);
+              if (born !== undefined)
+                await this.channel.send(netns, [renameLink(at, wish.interface)]);
+              return inside(at);
+            })
           : inside(index),
         more.netfilter && this.channel.send(netns, more.netfilter, NETLINK_NETFILTER),
       ]);
     } catch (error) {
       await outside.catch(() => {});
       // In a namespace that lives on nobody else would take it away.
-      await this.channel.send(unmake[0], [unmake[1]]).catch(() => {});
+      for (const request of unmake[1])
+        await this.channel.send(unmake[0], [request]).catch(() => {});
       // What came after it has failed for want of it.
       throw await outside.then(
         () => error,
