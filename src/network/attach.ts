@@ -63,7 +63,6 @@ async function connectAll(
 ): Promise<EndpointRecord[]> {
   const made: EndpointRecord[] = [];
   try {
-    await networks.redirectResolver(netns);
     for (const [at, end] of ends.entries())
       made.push(await connectOne(networks, netns, end, FIRST_INDEX + at));
     return made;
@@ -86,7 +85,7 @@ async function connected(
     const { netns, endpoint } = await networks.onDefault();
     return { netns, endpoints: [endpoint] };
   }
-  const netns = await networks.isolated();
+  const netns = await networks.connectable();
   try {
     const endpoints = await connectAll(networks, netns, ends);
     const first = ends.findIndex(({ leads }) => leads);

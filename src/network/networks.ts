@@ -68,7 +68,7 @@ export interface Prepared {
   readonly endpoint: EndpointRecord;
 }
 
-/** How many namespaces without a network are held ready at most. */
+/** How many namespaces without an interface are held ready at most, of each kind. */
 const MAX_EMPTY = 4;
 const LOOPBACK = 1;
 
@@ -79,6 +79,7 @@ export class Networks {
   private readonly segments = new Map<string, Segment>();
   private readonly prepared: Stock<Prepared>;
   private readonly empty: Stock<Handle>;
+  private readonly resolving: Stock<Handle>;
   /** Changes of the set of networks come one after the other. */
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -95,7 +96,9 @@ export class Networks {
       () => this.prepare(),
       ({ netns }) => close(netns),
     );
-    this.empty = new Stock(Math.min(options.warm, MAX_EMPTY), () => this.makeEmpty(), close);
+    const few = Math.min(options.warm, MAX_EMPTY);
+    this.empty = new Stock(few, () => this.makeEmpty(), close);
+    this.resolving = new Stock(few, () => this.makeResolving(), close);
   }
 
   /** The firewall table's name. */
@@ -125,6 +128,7 @@ export class Networks {
     }
     networks.prepared.fill();
     networks.empty.fill();
+    if (networks.records.size > 0) networks.resolving.fill();
     return networks;
   }
 
@@ -235,6 +239,7 @@ export class Networks {
     if (!begun) this.store.begin(record);
     this.store.setReady(record.id, true);
     this.records.set(record.id, record);
+    this.resolving.fill();
     return record;
   }
 
@@ -371,6 +376,29 @@ export class Networks {
     return this.empty.take() ?? (await this.makeEmpty());
   }
 
+  private async makeResolving(): Promise<Handle> {
+    const netns = await this.makeEmpty();
+    try {
+      await this.redirectResolver(netns);
+      return netns;
+    } catch (error) {
+      await this.channel.kernel.close(netns).catch(() => {});
+      throw error;
+    }
+  }
+
+  /**
+   * The same for whoever is to be on networks: the resolver is found there. The kernel takes longer over that one rule than
+   * over the ends.
+   */
+  async connectable(): Promise<Handle> {
+    const ready = this.resolving.take();
+    if (ready !== undefined) return ready;
+    const made = await this.makeResolving();
+    this.resolving.fill();
+    return made;
+  }
+
   /** A network namespace that is on the default bridge, at whatever address. */
   async onDefault(): Promise<Prepared> {
     return this.prepared.take() ?? (await this.prepare());
@@ -419,7 +447,7 @@ export class Networks {
   /** Lets go of prepared namespaces; with `remove`, takes bridges and firewall table away. */
   async close(remove: boolean): Promise<void> {
     await this.turn;
-    await Promise.all([this.prepared.close(), this.empty.close()]);
+    await Promise.all([this.prepared.close(), this.empty.close(), this.resolving.close()]);
     if (!remove) return;
     for (const segment of [this.defaultBridge, ...this.segments.values()])
       await segment
