@@ -45,8 +45,14 @@ function parseIpv6(text: string): bigint | undefined {
   return all.reduce((value, group) => (value << 16n) | BigInt(`0x${group}`), 0n);
 }
 
+/** An address as a number. */
+export interface Address {
+  readonly family: Family;
+  readonly value: bigint;
+}
+
 /** An address of either family; undefined for what is none. */
-export function parseAddress(text: string): { family: Family; value: bigint } | undefined {
+export function parseAddress(text: string): Address | undefined {
   const four = parseIpv4(text);
   if (four !== undefined) return { family: 4, value: BigInt(four) };
   const six = parseIpv6(text);

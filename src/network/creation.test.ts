@@ -50,6 +50,26 @@ const refused: readonly [input: NetworkInput, words: string][] = [
   [withSubnet({ Subnet: "10.1.0.0" }), "invalid subnet 10.1.0.0: invalid CIDR block notation"],
   [withSubnet({ Subnet: "10.1.0.1/16" }), "invalid subnet 10.1.0.1/16: it should be 10.1.0.0/16"],
   [withSubnet({ Subnet: "10.1.0.0/32" }), "it has no room"],
+  [
+    withSubnet({ Gateway: "10.1.0.0" }),
+    "failed to allocate gateway (10.1.0.0): Address already in use",
+  ],
+  [
+    withSubnet({ Gateway: "10.1.255.255" }),
+    "failed to allocate gateway (10.1.255.255): Address already in use",
+  ],
+  [
+    withSubnet({ Gateway: "10.1.0.9", AuxiliaryAddresses: { x: "10.1.0.9" } }),
+    "failed to allocate secondary ip address (x:10.1.0.9): Address already in use",
+  ],
+  [
+    withSubnet({ AuxiliaryAddresses: { x: "10.1.0.9", y: "10.1.0.9" } }),
+    "failed to allocate secondary ip address (y:10.1.0.9): Address already in use",
+  ],
+  [
+    withSubnet({ AuxiliaryAddresses: { x: "10.1.0.0" } }),
+    "failed to allocate secondary ip address (x:10.1.0.0): Address already in use",
+  ],
   [withSubnet({ Gateway: "10.2.0.1" }), "parent subnet 10.1.0.0/16 doesn't contain this address"],
   [withSubnet({ Gateway: "fd00::1" }), "invalid gateway fd00::1: parent subnet is an IPv4 block"],
   [

@@ -20,7 +20,7 @@ import {
   parentOptions,
   vlanOf,
 } from "./parent-options.ts";
-import { hostsOf } from "./pool.ts";
+import { hostsOf, isHost } from "./pool.ts";
 import type { IpamRecord, NetworkRecord, SubnetRecord } from "./record.ts";
 import { freeSubnet, type SubnetPool } from "./subnets.ts";
 
@@ -147,21 +147,43 @@ function faultsOf(input: SubnetInput): string[] {
   ].flatMap((reason) => reason ?? []);
 }
 
+/** Throws a Fault in Docker's words for an address that no host can have, or that has been taken; else it is taken. */
+function takeAddress(what: string, address: string, subnet: Subnet, taken: Set<bigint>): void {
+  const parsed = parseAddress(address);
+  if (parsed === undefined || !isHost(subnet, parsed) || taken.has(parsed.value))
+    throw fault(
+      "forbidden",
+      "network-address",
+      `failed to allocate ${what}: Address already in use`,
+    );
+  taken.add(parsed.value);
+}
+
 /** The record of a subnet whose fields are right. The gateway is the first address that nothing else has, where there is one. */
 function subnetRecord(input: SubnetInput, gatewayNeeded: boolean): SubnetRecord {
   const subnet = subnetOf(input.Subnet ?? "");
+  const { family } = subnet;
   const range = parsePrefixed(input.IPRange ?? "")?.subnet;
-  const auxiliary = Object.values(input.AuxiliaryAddresses ?? {});
-  const used = new Set(auxiliary.map((address) => parseAddress(address)?.value));
+  const auxiliary = Object.entries(input.AuxiliaryAddresses ?? {});
+  const taken = new Set<bigint>();
+  const given = input.Gateway ?? "";
+  if (given !== "") takeAddress(`gateway (${given})`, given, subnet, taken);
+  for (const [name, address] of auxiliary)
+    takeAddress(`secondary ip address (${name}:${address})`, address, subnet, taken);
   const [lowest] = hostsOf(subnet);
   let first = range !== undefined && range.base > lowest ? range.base : lowest;
-  while (used.has(first)) first++;
-  const given = parseAddress(input.Gateway ?? "")?.value;
+  while (taken.has(first)) first++;
+  if (given === "" && gatewayNeeded && !isHost(subnet, { family, value: first }))
+    throw fault(
+      "forbidden",
+      "network-address",
+      "failed to allocate gateway (): no available addresses on this pool",
+    );
+  const gateway = parseAddress(given)?.value ?? (gatewayNeeded ? first : undefined);
   return {
     subnet: formatSubnet(subnet),
     ...(range === undefined ? {} : { range: formatSubnet(range) }),
-    gateway:
-      given === undefined && !gatewayNeeded ? "" : formatAddress(subnet.family, given ?? first),
+    gateway: gateway === undefined ? "" : formatAddress(family, gateway),
     ...(auxiliary.length === 0 ? {} : { auxiliary: input.AuxiliaryAddresses }),
   };
 }

@@ -275,7 +275,7 @@ export class Networks {
     const parented = isParentDriver(driverOf(input));
     const name = interfaceFor(id, input);
     const link = await findLink(this.channel, name);
-    if (!parented) this.checkBridge(name, link);
+    if (!parented) this.checkBridge(id, name, link);
     const addresses =
       link === undefined || parented
         ? []
@@ -293,13 +293,13 @@ export class Networks {
   }
 
   /** Throws Faults in Docker's words for a bridge that is another network's, or somebody else's and none. */
-  private checkBridge(bridge: string, link: Link | undefined): void {
+  private checkBridge(id: string, bridge: string, link: Link | undefined): void {
     const other = this.all().find((one) => one.driver === "bridge" && one.bridge === bridge);
     if (other !== undefined || bridge === this.options.bridge)
       throw fault(
         "forbidden",
         "bridge-name",
-        `cannot create network ${bridge}: conflicts with network ${other?.name ?? "bridge"} (${bridge}): networks have same bridge name`,
+        `cannot create network ${id} (${bridge}): conflicts with network ${other?.id ?? "bridge"} (${bridge}): networks have same bridge name`,
       );
     if (link !== undefined && link.kind !== "bridge")
       throw fault("forbidden", "bridge-name", `existing interface ${bridge} is not a bridge`);

@@ -3,7 +3,14 @@
  * it: a daemon that starts claims those again, so that no crash can lose an address or hand it out twice.
  */
 import { fault } from "../base/errors.ts";
-import { contains, formatAddress, parseAddress, type Subnet, sizeOf } from "./addresses.ts";
+import {
+  type Address,
+  contains,
+  formatAddress,
+  parseAddress,
+  type Subnet,
+  sizeOf,
+} from "./addresses.ts";
 
 /** Hands out addresses of a subnet, one after the other, so that a freed one is not taken again at once. */
 export class AddressPool {
@@ -16,7 +23,7 @@ export class AddressPool {
   constructor(
     private readonly subnet: Subnet,
     private readonly options: {
-      /** The network's name, for messages. */
+      /** The network as messages call it. */
       readonly network: string;
       /** Only from here come addresses that nobody asks for by name. */
       readonly range?: Subnet | undefined;
@@ -71,7 +78,7 @@ export class AddressPool {
   /** Takes a certain address; false when somebody has it or it lies elsewhere. */
   claim(address: string): boolean {
     const parsed = parseAddress(address);
-    if (parsed === undefined || !contains(this.subnet, parsed.family, parsed.value)) return false;
+    if (parsed === undefined || !isHost(this.subnet, parsed)) return false;
     if (this.used.has(parsed.value)) return false;
     this.used.add(parsed.value);
     return true;
@@ -82,6 +89,12 @@ export class AddressPool {
     const value = parseAddress(address)?.value;
     if (value !== undefined && !this.reserved.has(value)) this.used.delete(value);
   }
+}
+
+/** Whether a host may have an address: it lies in the subnet, and is not that of the subnet itself or of all its hosts. */
+export function isHost(subnet: Subnet, { family, value }: Address): boolean {
+  const [lowest, highest] = hostsOf(subnet);
+  return family === subnet.family && value >= lowest && value <= highest;
 }
 
 /** The lowest and highest address that a host may have: without the subnet's own, and without IPv4's broadcast. */

@@ -146,7 +146,8 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
     this.pools = plan.subnets.map((one) => {
       const reserved = one.gateway === "" ? one.reserved : [one.gateway, ...one.reserved];
       const { subnet, range } = one;
-      return [one, new AddressPool(subnet, { network: plan.network, range, reserved })] as const;
+      const network = plan.id === "" ? plan.network : `${plan.network} (${plan.id})`;
+      return [one, new AddressPool(subnet, { network, range, reserved })] as const;
     });
   }
 
