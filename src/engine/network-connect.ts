@@ -131,6 +131,7 @@ async function connectRunning(
   await inNamespace(deps, container, async (netns) => {
     const wish = { ...attachment, leads: false, opens: opensFor(record) };
     const endpoint = bridge.reserve(wish);
+    let wired = false;
     try {
       record.settling = attachment.network;
       record.moreEndpoints = [...(record.moreEndpoints ?? []), endpoint];
@@ -138,10 +139,13 @@ async function connectRunning(
       // Where it has been on a network before there is one already.
       await deps.networks.redirectResolver(netns).catch(() => {});
       await bridge.wire(netns, endpoint, wish);
+      wired = true;
       await deps.networks.openPorts(endpoint, true);
       await leadAnew(deps, record, endpointsOf(record), netns);
     } catch (error) {
-      await parted(deps, record, endpoint, netns);
+      // What has its name when there is none of its own is somebody else's.
+      if (wired) await takeInterface(deps.networks, netns, endpoint);
+      await givenUp(deps, record, endpoint, netns);
       throw error;
     }
   });
@@ -155,6 +159,15 @@ async function parted(
   netns: Handle,
 ): Promise<void> {
   await takeInterface(deps.networks, netns, endpoint);
+  await givenUp(deps, record, endpoint, netns);
+}
+
+async function givenUp(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  endpoint: EndpointRecord,
+  netns: Handle,
+): Promise<void> {
   await deps.networks
     .openPorts(endpoint, false)
     .catch((error) => log.debug("close ports", { error: messageOf(error) }));

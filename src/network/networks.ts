@@ -167,6 +167,7 @@ export class Networks {
       await segment.up(running);
     } catch (error) {
       log.error("a network cannot be set up", { name: record.name, error: messageOf(error) });
+      segment.postpone();
     }
   }
 

@@ -23,6 +23,7 @@ import {
 const LOOPBACK = 1;
 /** RFC 3927. */
 const LINK_LOCAL_PREFIX = 16;
+const EEXIST = 17;
 const ENODEV = 19;
 /** How long an interface that is about to go may be in the way of its successor. */
 const RETRY_MS = 2000;
@@ -138,6 +139,8 @@ interface Taken {
 /** One network. */
 export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
   private readonly pools: readonly (readonly [Addressing, AddressPool])[];
+  private postponed = false;
+  private attempt: Promise<void> | undefined;
 
   constructor(
     protected readonly channel: NetlinkChannel,
@@ -162,6 +165,24 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
    * somebody else has something of that name.
    */
   abstract up(running: readonly EndpointRecord[]): Promise<void>;
+
+  /** It could not be set up: that is tried again by whoever is to have an end on it, and is told why not. */
+  postpone(): void {
+    this.postponed = true;
+  }
+
+  /** Sets up what could not be before. */
+  private async settled(): Promise<void> {
+    if (!this.postponed) return;
+    this.attempt ??= this.up([])
+      .then(() => {
+        this.postponed = false;
+      })
+      .finally(() => {
+        this.attempt = undefined;
+      });
+    await this.attempt;
+  }
 
   /** Takes it away; what somebody else has made stays. */
   abstract down(): Promise<void>;
@@ -282,14 +303,29 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
     index?: number,
     more: WiringOptions = {},
   ): Promise<void> {
+    await this.settled();
     const end = Date.now() + RETRY_MS;
     for (;;)
       try {
         return await this.wireOnce(netns, record, wish, index, more);
       } catch (error) {
-        if (Date.now() > end || !this.mayRetry(error)) throw this.refusal(error);
+        const exists = error instanceof KernelError && error.errno === EEXIST;
+        if (exists) await this.checkNameFree(netns, wish.interface);
+        // An interface of the host's happens to be called as the new one was.
+        const may = exists || this.mayRetry(error);
+        if (Date.now() > end || !may) throw this.refusal(error);
         await Bun.sleep(5);
       }
+  }
+
+  /** Whoever may do so in a container makes interfaces there, too. */
+  private async checkNameFree(netns: Handle, name: string): Promise<void> {
+    if ((await findLink(this.channel, name, netns)) === undefined) return;
+    throw fault(
+      "conflict",
+      "interface-exists",
+      `the container has an interface ${name} already, which is none of berth's: remove it, or name another with --driver-opt com.docker.network.endpoint.ifname=NAME`,
+    );
   }
 
   /** What to say of an interface that cannot be. */
