@@ -6,6 +6,7 @@
 #include "shim.h"
 
 #include <arpa/inet.h>
+#include <linux/magic.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -16,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #include "kernel.h"
@@ -241,6 +243,21 @@ static int subtree(int mnt, const char *subpath) {
   return failing(error, "detach after", subpath);
 }
 
+/* Whether a path that names nothing of /proc leads there: by a link of the image's, onto the kernel's own files. */
+static bool is_diverted(int target, const char *path) {
+  struct statfs info;
+  if (fstatfs(target, &info) < 0 || info.f_type != PROC_SUPER_MAGIC) return false;
+  return strncmp(path, "/proc", 5) != 0 || (path[5] != '/' && path[5] != '\0');
+}
+
+/* Attaches a mount at a place of the root, which is of the mount's kind. */
+static int attach(int mnt, int target, bool directory, const char *what, const char *path) {
+  struct stat there;
+  if (is_diverted(target, path)) return failing(ELOOP, "mount point inside /proc", path);
+  if (fstat(target, &there) == 0 && S_ISDIR(there.st_mode) != directory) return failing(ENOTDIR, what, path);
+  return sys_move_mount(mnt, target) < 0 ? failing(errno, what, path) : 0;
+}
+
 int do_mount(const uint8_t *body, size_t length) {
   READ(mount);
   scoped_fd int whole = new_mount(op.type, op.source, op.params, op.attrs);
@@ -250,9 +267,10 @@ int do_mount(const uint8_t *body, size_t length) {
   int mnt = part < 0 ? whole : part;
   struct stat info;
   if (part >= 0 && fstat(part, &info) < 0) return failing(errno, "stat", op.subpath);
-  scoped_fd int target = open_in_root(op.target, part < 0 || S_ISDIR(info.st_mode), 0755);
+  bool directory = part < 0 || S_ISDIR(info.st_mode);
+  scoped_fd int target = open_in_root(op.target, directory, 0755);
   if (target < 0) return failing(-target, "mount point", op.target);
-  return sys_move_mount(mnt, target) < 0 ? failing(errno, "mount at", op.target) : 0;
+  return attach(mnt, target, directory, "mount at", op.target);
 }
 
 static int write_map(const char *process, const char *file, const char *map) {
@@ -373,7 +391,7 @@ int do_bind(const uint8_t *body, size_t length) {
   if ((op.options & WIRE_BIND_NO_FOLLOW_TARGET) && fstat(target, &there) == 0 && S_ISLNK(there.st_mode)) {
     return failing(ELOOP, "mount point", op.target);
   }
-  return sys_move_mount(mnt, target) < 0 ? failing(errno, "bind at", op.target) : 0;
+  return attach(mnt, target, S_ISDIR(info.st_mode), "bind at", op.target);
 }
 
 int do_mkdir(const uint8_t *body, size_t length) {

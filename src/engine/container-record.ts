@@ -85,6 +85,8 @@ export interface MountRecord {
   readonly mode: string;
   readonly propagation: string;
   readonly recursive: boolean;
+  /** A start makes the host's directory where it is missing, as -v has it. */
+  readonly makeSource?: true;
   /** Read-only does not reach what is mounted below it. */
   readonly readOnlyOnTop?: boolean;
   /** An image's layers, the lowest first. */

@@ -44,7 +44,7 @@ import {
 import { checkPropagation, devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
 import { checkLinksRun, hostsText, linkEnvironment, tellLinking } from "./links.ts";
 import { logCopyOf } from "./log-copy.ts";
-import { copyUp } from "./mounts.ts";
+import { copyUp, prepareSources, tmpfsModes } from "./mounts.ts";
 import { upstreamsOf } from "./name-lookup.ts";
 import { attachNetworks, leadingOf } from "./networking.ts";
 import { DEFAULT_PATH, toOciSpec } from "./oci.ts";
@@ -71,6 +71,7 @@ export function profileOf(hostConfig: HostConfig): SeccompProfile | undefined {
 const OTHERS_MS = 5000;
 const ENOEXEC = 8;
 const EACCES = 13;
+const ENOTDIR = 20;
 const filters = new Map<string, Promise<Uint8Array>>();
 /** Where the rules of a filter are known by identity, so that they need not be compared. */
 const filterOf = new WeakMap<OciSeccomp, Promise<Uint8Array>>();
@@ -201,6 +202,7 @@ async function prepare(
   checkLinksRun(deps, record);
   await deps.forwarding.check(record);
   const namespaces = namespacesOf(deps, record);
+  prepareSources(record.mounts);
   checkPropagation(record.mounts);
   const user = await userInImage(deps, container);
   const layer = layerOf(record);
@@ -226,6 +228,7 @@ async function prepare(
       seccomp: profileOf(hostConfig),
       devices: devicesOf(hostConfig),
       linkEnvironment: linkEnvironment(deps, record),
+      tmpfsModes: await tmpfsModes(deps, layer, record.mounts),
       imageLayers: (chain) => deps.driver.layerDirectories(chain),
       // What is not there is told by whoever binds it.
       ownerOf: (path) => statSync(path, { throwIfNoEntry: false }) ?? { uid: 0, gid: 0 },
@@ -294,13 +297,17 @@ function explain(error: LaunchFailure, reason: string): { error: Error; exitCode
     const [message, exitCode] = text[error.error] ?? [`exec: ${quoted}: errno ${error.error}`, 126];
     return { error: fault("invalid", "command", prefix + message, error), exitCode };
   }
+  const mismatched = op === "bind" && error.error === ENOTDIR;
+  const hint = mismatched
+    ? ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
+    : "";
   const ofUser = op === "workdir" || op === "user" || op === "bind" || op === "sysctl";
   if (ofUser || detail.startsWith("cannot access path"))
     return {
       error: fault(
         "invalid",
         "container-setup",
-        `${prefix}${detail}: ${errnoText(error.error)}`,
+        `${prefix}${detail}: ${errnoText(error.error)}${hint}`,
         error,
       ),
       exitCode: 126,

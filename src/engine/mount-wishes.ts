@@ -2,7 +2,7 @@
  * Mounts as a request words them (binds, --mount, --tmpfs, the image's volumes, --volumes-from), checked as Docker checks
  * them. Nothing is made yet.
  */
-import { existsSync } from "node:fs";
+import { existsSync, statfsSync } from "node:fs";
 import { normalize } from "node:path/posix";
 import { fault } from "../base/errors.ts";
 import type { ContainerConfig, HostConfig, Mount } from "../spec/engine-api.ts";
@@ -15,7 +15,7 @@ function bad(message: string): Error {
 }
 
 /** A mount before its volume has been made or its image been found. */
-export type WantedMount = Omit<MountRecord, "source" | "volume" | "driver"> & {
+export type WantedMount = Omit<MountRecord, "source" | "volume" | "driver" | "makeSource"> & {
   readonly source: string;
   /** undefined for what is no volume; empty for an anonymous one. */
   readonly volumeName?: string;
@@ -35,16 +35,42 @@ export function plainPath(path: string): string {
   return normalize(path).replace(/(.)\/$/, "$1");
 }
 
-/** The target, plain. `failing`: puts Docker's words around what is wrong with it. */
-function checkTarget(target: string, failing: (reason: string) => string): string {
+const PROC_SUPER_MAGIC = 0x9fa0;
+
+/** Files of /proc that others than the kernel may stand for, as lxcfs does: those that runc allows. */
+const replaceable: ReadonlySet<string> = new Set(
+  [
+    ...["cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo"],
+    ...["net/dev", "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled"],
+  ].map((name) => `/proc/${name}`),
+);
+
+function isProcfs(path: string): boolean {
+  try {
+    return statfsSync(path).type === PROC_SUPER_MAGIC;
+  } catch {
+    return false;
+  }
+}
+
+/** The target, plain. `failing`: puts Docker's words around what is wrong with it; `source`: a path of the host's that is bound. */
+function checkTarget(
+  target: string,
+  failing: (reason: string) => string,
+  source?: string | undefined,
+): string {
   const clean = plainPath(target);
   if (clean === "/") throw bad(failing("invalid specification: destination can't be '/'"));
   if (!target.startsWith("/"))
     throw bad(failing(`invalid mount path: '${target}' mount path must be absolute`));
   if (target.includes("\0")) throw bad("a mount path has a NUL byte");
-  // Nothing may stand between the container and the kernel's own files.
-  if (clean === "/proc" || clean === "/sys")
-    throw bad(failing(`invalid mount path: '${target}' is the kernel's own`));
+  // An image or a volume in place of the kernel's files could pretend that a change of rights has happened (CVE-2019-16884).
+  const inside = clean === "/proc" || clean.startsWith("/proc/");
+  const whole = clean === "/proc" && source !== undefined && isProcfs(source);
+  if (inside && !whole && !replaceable.has(clean))
+    throw bad(
+      failing(`invalid mount path: '${target}' cannot be mounted because it is inside /proc`),
+    );
   return clean;
 }
 
@@ -61,6 +87,11 @@ function isMode(mode: string): boolean {
   const words = mode.split(",");
   const kinds = words.map((word) => modeWords.findIndex((kind) => kind.has(word)));
   return mode === "" || (!kinds.includes(-1) && new Set(kinds).size === kinds.length);
+}
+
+/** What Docker shows of a volume that somebody has named without a mode. */
+function modeOfVolume(driver: string): string {
+  return driver === "" || driver === "local" ? "z" : "";
 }
 
 /** "source:target:options", "name:target", "target". */
@@ -82,14 +113,19 @@ export function parseBind(spec: string, volumeDriver = ""): WantedMount {
   const type = isBind ? "bind" : "volume";
   const around = (reason: string) =>
     `invalid volume specification: '${spec}': invalid mount config for type "${type}": ${reason}`;
+  const propagation = words.find((word) => propagations.has(word));
+  if (isBind && words.includes("nocopy"))
+    throw bad(around("field VolumeOptions must not be specified"));
+  if (!isBind && propagation !== undefined)
+    throw bad(around("field BindOptions must not be specified"));
   return {
     type,
     source: isBind ? plainPath(source) : "",
     ...(isBind ? {} : { volumeName: source, volumeDriver }),
-    target: checkTarget(target, around),
+    target: checkTarget(target, around, isBind ? source : undefined),
     readOnly: words.includes("ro"),
-    mode,
-    propagation: words.find((word) => propagations.has(word)) ?? (isBind ? "rprivate" : ""),
+    mode: mode || (isBind ? "" : modeOfVolume(volumeDriver)),
+    propagation: propagation ?? (isBind ? "rprivate" : ""),
     recursive: true,
     copyUp: !isBind && !words.includes("nocopy"),
     makeSource: true,
@@ -157,6 +193,7 @@ function volumeMount(mount: Mount, common: Common, failing: Failing): WantedMoun
     source: "",
     volumeName: Source,
     volumeDriver: options.DriverConfig?.Name ?? "",
+    mode: modeOfVolume(options.DriverConfig?.Name ?? ""),
     volumeOptions: options.DriverConfig?.Options ?? {},
     propagation: "",
     // What lies at the target belongs at the volume's root, and that is not what is mounted.
@@ -177,7 +214,7 @@ function tmpfsMount(mount: Mount, common: Common, failing: Failing): WantedMount
   }
   const options = [
     ...(SizeBytes > 0 ? [`size=${SizeBytes}`] : []),
-    `mode=${(Mode || 0o1777).toString(8)}`,
+    ...(Mode > 0 ? [`mode=${Mode.toString(8)}`] : []),
     ...Options.map(([name = ""]) => name),
   ];
   return { ...common, type: "tmpfs", source: "", propagation: "", options };
@@ -207,8 +244,8 @@ function fromMount(mount: Mount): WantedMount {
   const { Type = "volume", Target = "" } = mount;
   const failing: Failing = (reason) => `invalid mount config for type "${Type}": ${reason}`;
   if (Target === "") throw bad(failing("field Target must not be empty"));
-  const target = checkTarget(Target, failing);
   if (!isMountable(Type)) throw bad(failing("mount type unknown"));
+  const target = checkTarget(Target, failing, Type === "bind" ? mount.Source : undefined);
   for (const options of foreign[Type] ?? [])
     if (mount[options] !== undefined) throw bad(failing(`field ${options} must not be specified`));
   const common: Common = {
@@ -225,11 +262,16 @@ function fromMount(mount: Mount): WantedMount {
 const tmpfsWord =
   /^(ro|rw|exec|noexec|suid|nosuid|dev|nodev|size=\d+[bkmgBKMG%]?|mode=[0-7]+|uid=\d+|gid=\d+|nr_inodes=\d+[kmgKMG]?|noatime|relatime|strictatime)$/;
 
+/** As Go prints a list of strings with %q. */
+function quotedParts(word: string): string {
+  const parts = word.split(/=(.*)/s).slice(0, word.includes("=") ? 2 : 1);
+  return `[${parts.map((part) => JSON.stringify(part)).join(" ")}]`;
+}
+
 function fromTmpfs(target: string, options: string): WantedMount {
   const words = options.split(",").filter(Boolean);
   for (const word of words)
-    if (!tmpfsWord.test(word)) throw bad(`invalid tmpfs option ["${word}"]`);
-  const withMode = words.some((word) => word.startsWith("mode=")) ? words : [...words, "mode=1777"];
+    if (!tmpfsWord.test(word)) throw bad(`invalid tmpfs option ${quotedParts(word)}`);
   return {
     type: "tmpfs",
     source: "",
@@ -240,7 +282,7 @@ function fromTmpfs(target: string, options: string): WantedMount {
     recursive: true,
     copyUp: false,
     makeSource: false,
-    options: withMode,
+    options: words,
   };
 }
 
@@ -261,8 +303,9 @@ export function inheritedMounts(
         ...mount,
         ...(volume === undefined ? {} : { volumeName: volume }),
         readOnly: mount.readOnly || mode === "ro",
+        mode: "",
         copyUp: false,
-        makeSource: false,
+        makeSource: mount.makeSource === true,
       }));
   });
 }
@@ -290,7 +333,7 @@ export function wantedMounts(
   const others = new Map(inherited.map((mount) => [mount.target, mount]));
   for (const target of seen) others.delete(target);
   const anonymous = Object.keys(config.Volumes ?? {})
-    .map((target) => parseBind(target, driver))
+    .map((target) => ({ ...parseBind(target, driver), mode: "" }))
     .filter(({ target }) => !seen.has(target) && !others.has(target));
   return [...others.values(), ...explicit, ...anonymous];
 }

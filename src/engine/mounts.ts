@@ -10,6 +10,7 @@ import {
   mkdirSync,
   readdirSync,
 } from "node:fs";
+import { errnoText } from "../base/errno-text.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { checkRunnable, type ImageStore } from "../images/index.ts";
@@ -45,13 +46,57 @@ export async function makeMounts(
       checkRunnable(image, found);
       return { ...mount, source: found.id, chain: found.chain };
     }
-    if (mount.type === "bind" && makeSource && !existsSync(mount.source))
-      mkdirSync(mount.source, { recursive: true });
-    return mount;
+    return makeSource ? { ...mount, makeSource } : mount;
   };
   const made: MountRecord[] = [];
   for (const wish of wanted) made.push(await make(wish));
   return made;
+}
+
+/** Makes what is missing on the host of what is bound, where it may be made. Throws Faults in Docker's words. */
+export function prepareSources(mounts: readonly MountRecord[]): void {
+  for (const { type, source, makeSource } of mounts) {
+    if (type !== "bind" || existsSync(source)) continue;
+    if (makeSource !== true)
+      throw fault(
+        "invalid",
+        "mount",
+        `invalid mount config for type "bind": bind source path does not exist: ${source}`,
+      );
+    try {
+      mkdirSync(source, { recursive: true });
+    } catch (error) {
+      throw fault(
+        "invalid",
+        "mount-source",
+        `error while creating mount source path '${source}': mkdir ${source}: ${reasonOf(error)}`,
+        error,
+      );
+    }
+  }
+}
+
+/** The system's own words for what it has refused. */
+function reasonOf(error: unknown): string {
+  const { errno } = error as { errno?: number };
+  return errno === undefined ? messageOf(error) : errnoText(Math.abs(errno));
+}
+
+/** What a tmpfs takes over whose mode nobody has given: that of the directory that it hides. By target. */
+export async function tmpfsModes(
+  { driver }: Pick<EngineDeps, "driver">,
+  layer: ContainerLayer,
+  mounts: readonly MountRecord[],
+): Promise<ReadonlyMap<string, number>> {
+  const modes = new Map<string, number>();
+  for (const { type, target, options = [] } of mounts) {
+    if (type !== "tmpfs" || options.some((option) => option.startsWith("mode="))) continue;
+    const found = await driver.view(layer, []).find(target, true);
+    if (found?.place !== undefined && found.directories.length > 0)
+      modes.set(target, found.place.info.mode & 0o7777);
+    found?.close();
+  }
+  return modes;
 }
 
 /** The layers that a container stands on and mounts: they are needed while it exists. */

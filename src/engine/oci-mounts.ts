@@ -72,12 +72,17 @@ function imageMount(mount: MountRecord, layers: readonly string[]): OciMount {
   return { destination, type: "overlay", source: "overlay", options };
 }
 
-function userMount(mount: MountRecord, { imageLayers, user, ownerOf }: SpecInput): OciMount {
+function userMount(
+  mount: MountRecord,
+  { imageLayers, user, ownerOf, tmpfsModes }: SpecInput,
+): OciMount {
   const { target: destination, readOnly } = mount;
   if (mount.type === "image")
     return imageMount(mount, mount.directories ?? imageLayers(mount.chain ?? []));
   if (mount.type === "tmpfs") {
-    const own = mount.options ?? [];
+    const mode = tmpfsModes?.get(destination);
+    const taken = mode === undefined ? [] : [`mode=${mode.toString(8)}`];
+    const own = [...(mount.options ?? []), ...taken];
     const options = ["nosuid", "nodev", "noexec", ...own, ...(readOnly ? ["ro"] : [])];
     return { destination, type: "tmpfs", source: "tmpfs", options };
   }

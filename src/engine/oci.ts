@@ -51,6 +51,8 @@ export interface SpecInput {
   readonly devices: readonly GrantedDevice[];
   /** Variables of links; what the container says itself goes over them. */
   readonly linkEnvironment: readonly string[];
+  /** What a tmpfs without a mode of its own has, by its target; others are open to everybody. */
+  readonly tmpfsModes?: ReadonlyMap<string, number>;
   /** The directories of an image's layers, the uppermost first. */
   imageLayers(chain: readonly string[]): string[];
   /** Whom a path of the host belongs to. */

@@ -63,7 +63,7 @@ function mountPoint(mount: MountRecord): MountPoint {
     Source: mount.source,
     Destination: mount.target,
     ...(mount.type === "volume" ? { Driver: mount.driver ?? "local" } : {}),
-    Mode: mount.mode || (mount.type === "volume" ? "z" : ""),
+    Mode: mount.mode,
     RW: !mount.readOnly,
     Propagation: mount.propagation,
   };
