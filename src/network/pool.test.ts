@@ -111,6 +111,7 @@ class Paper extends Bridge {
     const plan: BridgePlan = {
       ...{ id: "f00", network: "paper", bridge: "br-f00", alias: "", mtu: 1500 },
       ...{ internal: false, icc: true, masquerade: true, foreign: false, ownName: true },
+      ...{ mode4: "nat", mode6: "nat", inhibit4: false, trusted: [] },
       subnets: families.map(addressing),
     };
     const paper = new Paper(undefined as unknown as NetlinkChannel, plan);
