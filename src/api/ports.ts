@@ -23,6 +23,7 @@ import type {
   SystemVersion,
   Volume,
 } from "../spec/engine-api.ts";
+import type { SecurityReport } from "../spec/extensions.ts";
 import type { NamedContextSource } from "../spec/named-contexts.ts";
 import type { Platform } from "../spec/platform.ts";
 
@@ -427,6 +428,12 @@ export interface RegistryPort {
   search(wish: SearchWish, credentials: RegistryCredentials): Promise<readonly SearchResult[]>;
 }
 
+/** What containers really have. */
+export interface SecurityPort {
+  /** Throws Faults "not-found" and "conflict". */
+  report(reference: string): SecurityReport;
+}
+
 /** Everything. */
 export interface ApiPorts {
   readonly containers: ContainersPort;
@@ -436,6 +443,7 @@ export interface ApiPorts {
   readonly networks: NetworksPort;
   readonly system: SystemPort;
   readonly disk: DiskPort;
+  readonly security: SecurityPort;
   readonly registry: RegistryPort;
   readonly ownRegistry: OwnRegistryPort;
   readonly events: Pick<Events, "recent" | "listen" | "emit">;

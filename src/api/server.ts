@@ -20,6 +20,7 @@ import { laterRoutes } from "./routes/later.ts";
 import { networkRoutes } from "./routes/networks.ts";
 import { ownRegistryRoutes } from "./routes/own-registry.ts";
 import { registryRoutes } from "./routes/registry.ts";
+import { securityRoutes } from "./routes/security.ts";
 import { streamRoutes } from "./routes/streams.ts";
 import { swarmRoutes } from "./routes/swarm.ts";
 import { systemRoutes } from "./routes/system.ts";
@@ -182,6 +183,7 @@ export class ApiServer {
       ...buildMountRoutes,
       ...laterRoutes,
       ...diskRoutes,
+      ...securityRoutes,
       ...registryRoutes,
       ...ownRegistryRoutes,
     ])

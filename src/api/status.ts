@@ -20,8 +20,11 @@ const statuses: Readonly<Record<FaultKind, number>> = {
 const refusals =
   /^(ENOSPC|EDQUOT|EROFS|EIO|EMFILE|ENFILE|ENOMEM|SQLITE_(FULL|READONLY|IOERR|CANTOPEN))/;
 
-function hostRefusal(error: unknown): Fault | undefined {
+/** What is nobody's bug, although nobody has made a Fault of it. */
+function systemRefusal(error: unknown): Fault | undefined {
   const code = errnoOf(error) ?? "";
+  // Of an image or a container: those of the host lead somewhere.
+  if (code === "ELOOP") return fault("invalid", "link-loop", messageOf(error), error);
   if (!refusals.test(code)) return undefined;
   const full = code === "SQLITE_FULL" ? "no space left on device: " : "";
   return fault("failed", "host-refused", `the host refuses: ${full}${messageOf(error)}`, error);
@@ -35,7 +38,7 @@ function withoutPasswords(request: string): string {
 /** The status and message of anything thrown. What is no Fault is a bug of berth's: it is logged as one. */
 export function statusOf(thrown: unknown, request: string): { status: number; message: string } {
   const what = withoutPasswords(request);
-  const error = hostRefusal(thrown) ?? thrown;
+  const error = systemRefusal(thrown) ?? thrown;
   if (error instanceof Fault) {
     if (error.kind === "failed") log.error("request failed", { what, error: error.message });
     return { status: statuses[error.kind], message: error.message };

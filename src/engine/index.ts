@@ -21,6 +21,7 @@ export { NetworkList } from "./network-list.ts";
 export { prunable } from "./prune.ts";
 export { liveEndpoints, recover } from "./recovery.ts";
 export { ContainerRegistry } from "./registry.ts";
+export { securityReport } from "./security-report.ts";
 export type { StreamChoice } from "./streams.ts";
 export { copyVolume, exportVolume, importVolume } from "./volume-copies.ts";
 export { copyIntoVolume, copyOutOfVolume, statInVolume } from "./volume-files.ts";

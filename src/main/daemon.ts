@@ -31,6 +31,7 @@ import {
   NameLookup,
   NetworkList,
   recover,
+  securityReport,
 } from "../engine/index.ts";
 import { ImageStore, type OpenRepository } from "../images/index.ts";
 import { type HostMounts, hostMounts, type Kernel, startKernel } from "../kernel/index.ts";
@@ -265,6 +266,7 @@ async function serve(options: DaemonOptions, running: Running): Promise<void> {
     networks: new NetworkList(deps, new Date().toISOString()),
     system: systemPort(options, engine, deps, { id: daemonId(options.dataRoot), storage }),
     disk: diskPort(engine, deps, options.dataRoot, running.builds),
+    security: { report: (reference: string) => securityReport(deps, reference) },
     registry: registryPort(options.registries),
     ownRegistry: ownRegistryPort(running.registry),
     events: deps.events,

@@ -52,3 +52,46 @@ export interface BerthState {
   /** The fields that have been changed and are applied at the next start. */
   readonly RestartPending: readonly string[];
 }
+
+/** A range of ids in a user namespace. */
+export interface IdRange {
+  readonly ContainerId: number;
+  readonly HostId: number;
+  readonly Size: number;
+}
+
+/** What a container's first process really has, read from /proc: GET /berth/containers/{id}/security. */
+export interface SecurityReport {
+  readonly Id: string;
+  readonly Name: string;
+  readonly Pid: number;
+  /** As the host numbers them. */
+  readonly User: { readonly Uid: number; readonly Gid: number; readonly Groups: readonly number[] };
+  readonly UidMap: readonly IdRange[];
+  readonly GidMap: readonly IdRange[];
+  readonly Capabilities: Readonly<
+    Record<"Effective" | "Permitted" | "Inheritable" | "Bounding" | "Ambient", readonly string[]>
+  >;
+  readonly NoNewPrivileges: boolean;
+  readonly Seccomp: { readonly Mode: "disabled" | "strict" | "filter"; readonly Filters: number };
+  /** Of AppArmor or SELinux; "" where no such module is active. */
+  readonly Label: string;
+  readonly Namespaces: readonly {
+    readonly Type: string;
+    readonly Id: string;
+    readonly SharedWithHost: boolean;
+  }[];
+  readonly Cgroups: readonly string[];
+  readonly MaskedPaths: readonly string[];
+  readonly ReadonlyPaths: readonly string[];
+  /** null where the kernel does not tell (cgroup v2: a program decides). */
+  readonly DeviceRules: readonly string[] | null;
+  /** Devices that are open, such as "c 1:3 /dev/null". */
+  readonly OpenDevices: readonly string[];
+  readonly Rlimits: readonly {
+    readonly Name: string;
+    readonly Soft: string;
+    readonly Hard: string;
+  }[];
+  readonly OomScoreAdj: number;
+}

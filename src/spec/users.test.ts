@@ -34,5 +34,15 @@ test("what is nobody, or beyond 31 bits, is an error and never uid 0", () => {
   expect(() => resolveUser("0:nogroup", passwd, group)).toThrow("unable to find group nogroup");
   for (const bad of ["4294967296", "2147483648", "-1", "0:4294967296", "99999999999999999999"])
     expect(() => resolveUser(bad, passwd, group)).toThrow("must be in range 0-2147483647");
+  // Nor does a line of the image's files make somebody root that the kernel would take for it.
+  for (const id of ["4294967296", "", "-0", "0x0", "1e-9", "9".repeat(30), "２"]) {
+    expect(() => resolveUser("evil", `evil:x:${id}:5::/:\n`, "")).toThrow(
+      "unable to find user evil",
+    );
+    expect(() => resolveUser("evil", `evil:x:5:${id}::/:\n`, "")).toThrow(
+      "unable to find user evil",
+    );
+    expect(() => resolveUser("5:evil", "", `evil:x:${id}:\n`)).toThrow("unable to find group evil");
+  }
   expect(resolveUser("0", "", "")).toEqual({ uid: 0, gid: 0, groups: [0], home: "/" });
 });

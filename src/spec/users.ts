@@ -34,21 +34,30 @@ function rows(text: string, columns: number): string[][] {
     .filter((row) => row.length >= columns && row[0] !== "");
 }
 
+/** What a file says is an id; anything else, which the kernel could take for root's, makes its line count for nothing. */
+function isId(text: string): boolean {
+  return /^\d+$/.test(text) && Number(text) <= ID_MAX;
+}
+
 function passwdOf(text: string): Passwd[] {
-  return rows(text, 4).map(([name = "", , uid = "", gid = "", , home = ""]) => ({
-    name,
-    uid: Number(uid),
-    gid: Number(gid),
-    home,
-  }));
+  return rows(text, 4)
+    .filter(([, , uid = "", gid = ""]) => isId(uid) && isId(gid))
+    .map(([name = "", , uid, gid, , home = ""]) => ({
+      name,
+      uid: Number(uid),
+      gid: Number(gid),
+      home,
+    }));
 }
 
 function groupsOf(text: string): Group[] {
-  return rows(text, 3).map(([name = "", , gid = "", members = ""]) => ({
-    name,
-    gid: Number(gid),
-    members: members.split(",").filter(Boolean),
-  }));
+  return rows(text, 3)
+    .filter(([, , gid = ""]) => isId(gid))
+    .map(([name = "", , gid, members = ""]) => ({
+      name,
+      gid: Number(gid),
+      members: members.split(",").filter(Boolean),
+    }));
 }
 
 /** A number of at most 2³¹-1; undefined for what is no number, an error for what is one too large (CVE-2024-40635). */

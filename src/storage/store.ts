@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import type { ByteStream } from "../base/compression.ts";
 import { DiskSync } from "../base/disk-sync.ts";
-import { fault } from "../base/errors.ts";
+import { errnoOf, fault } from "../base/errors.ts";
 import { Trash } from "../base/trash.ts";
 import { closeAll, openRoot, packTree, walkMerged } from "../tree/index.ts";
 import { type Change, changesOf, type Sameness, sameByContent } from "./changes.ts";
@@ -252,7 +252,12 @@ export abstract class Store implements SnapshotDriver {
     path: string,
     max: number,
   ): Promise<Uint8Array | undefined> {
-    const found = await this.view(container, []).find(path, true);
+    const found = await this.view(container, [])
+      .find(path, true)
+      .catch((error: unknown) => {
+        if (errnoOf(error) === "ELOOP") return undefined;
+        throw error;
+      });
     try {
       const { place } = found ?? {};
       if (!place?.info.isFile() || place.info.size > max) return undefined;

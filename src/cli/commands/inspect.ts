@@ -2,6 +2,7 @@
  * `berth inspect`, of one kind of object or of the first kind that has the name.
  */
 import { type ApiClient, ApiError } from "../../client/index.ts";
+import type { SecurityReport } from "../../spec/extensions.ts";
 import type { Command } from "../command.ts";
 import { describeError } from "../failure.ts";
 import { flag } from "../flags.ts";
@@ -9,6 +10,7 @@ import { objectFormatter } from "../objects.ts";
 import { err, out } from "../output.ts";
 import { platformJson } from "../platform.ts";
 import { imagePath } from "../reference.ts";
+import { securityText } from "../security-text.ts";
 
 const kinds = ["container", "image", "network", "volume"] as const;
 type Kind = (typeof kinds)[number];
@@ -74,6 +76,30 @@ async function inspectAll(
   return failures.length > 0 ? 1 : 0;
 }
 
+/** Prints what containers really have. Gives the exit status. */
+async function inspectSecurity(
+  client: ApiClient,
+  names: readonly string[],
+  format: string,
+): Promise<number> {
+  const show =
+    format === "" || format === "json"
+      ? (report: SecurityReport) =>
+          format === "" ? securityText(report) : `${JSON.stringify(report)}\n`
+      : objectFormatter(format);
+  let status = 0;
+  for (const name of names) {
+    try {
+      const path = `/berth/containers/${encodeURIComponent(name)}/security`;
+      out(show(await client.json<SecurityReport>("GET", path)));
+    } catch (error) {
+      err(`${describeError(error)}\n`);
+      status = 1;
+    }
+  }
+  return status;
+}
+
 /** The kinds that a type names. Throws in Docker's words for another. */
 function kindsOf(type: string): readonly Kind[] {
   const wanted = type === "" ? kinds : kinds.filter((kind) => kind === type);
@@ -91,8 +117,10 @@ export const command: Command = {
     flag("format", "f", "string", "Format output using a custom template"),
     flag("size", "s", "bool", "Display total file sizes if the type is container"),
     flag("type", "", "string", "Only inspect objects of the given type"),
+    flag("security", "", "bool", "Show what running containers really have, from /proc"),
   ],
   run({ client, name: called }, parsed) {
+    if (parsed.on("security")) return inspectSecurity(client, parsed.args, parsed.text("format"));
     const type =
       parsed.text("type") || kinds.find((kind) => called === `berth ${kind} inspect`) || "";
     const asked = { kinds: kindsOf(type), size: parsed.on("size") };

@@ -1,0 +1,19 @@
+/** docs/security.md names a test for each attack: they must exist. */
+import { expect, test } from "bun:test";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "..");
+const page = readFileSync(join(root, "docs/security.md"), "utf8");
+
+test("every test that docs/security.md names is in its file", () => {
+  const named = [...page.matchAll(/\| `((?:tests|src|tools)\/[^`]+)`: ([^|]+?) \|/g)];
+  expect(named.length).toBeGreaterThan(40);
+  const missing = named
+    .map(([, file = "", name = ""]) => ({ file, name }))
+    .filter(({ file, name }) => {
+      const path = join(root, file);
+      return !existsSync(path) || !readFileSync(path, "utf8").includes(`test("${name}`);
+    });
+  expect(missing).toEqual([]);
+});
