@@ -3,16 +3,12 @@
  */
 import { readFileSync } from "node:fs";
 import { parseBytes } from "../../base/sizes.ts";
-import type {
-  ContainerConfig,
-  EndpointSettings,
-  HealthConfig,
-  RestartPolicy,
-} from "../../spec/engine-api.ts";
+import type { ContainerConfig, HealthConfig, RestartPolicy } from "../../spec/engine-api.ts";
 import { parseDuration } from "../flag-values.ts";
 import type { Parsed } from "../flags.ts";
 import { pairs, readEnvironment, readLabels } from "./environment.ts";
-import { parseMount, parseTmpfs, parseVolumes, splitCsv } from "./mounts.ts";
+import { parseMount, parseTmpfs, parseVolumes } from "./mounts.ts";
+import { containerNetworks } from "./networks.ts";
 import { parsePorts } from "./ports.ts";
 import { parseResources } from "./resources.ts";
 
@@ -85,43 +81,6 @@ function securityOptions(values: readonly string[]) {
     } else options.push(value);
   }
   return { options, unconfined };
-}
-
-function endpoint(parsed: Parsed, spec: string, first: boolean): [string, EndpointSettings] {
-  const settings: EndpointSettings = {};
-  let name = spec;
-  if (spec.includes("=")) {
-    for (const field of splitCsv(spec)) {
-      const [key = "", value = ""] = field.split(/=(.*)/s, 2);
-      if (key === "name") name = value;
-      else if (key === "alias") settings.Aliases = [...(settings.Aliases ?? []), value];
-      else if (key === "ip") settings.IPAMConfig = { ...settings.IPAMConfig, IPv4Address: value };
-      else if (key === "ip6") settings.IPAMConfig = { ...settings.IPAMConfig, IPv6Address: value };
-      else if (key === "mac-address") settings.MacAddress = value;
-      else if (key === "gw-priority") settings.GwPriority = Number(value);
-      else if (key === "driver-opt")
-        settings.DriverOpts = { ...settings.DriverOpts, ...pairs([value]) };
-      else
-        throw new Error(
-          `invalid argument ${JSON.stringify(spec)} for "--network" flag: invalid field ${field}`,
-        );
-    }
-  }
-  if (!first) return [name, settings];
-  const aliases = [...parsed.all("network-alias"), ...parsed.all("net-alias")];
-  if (aliases.length > 0) settings.Aliases = [...(settings.Aliases ?? []), ...aliases];
-  if (parsed.has("ip"))
-    settings.IPAMConfig = { ...settings.IPAMConfig, IPv4Address: parsed.text("ip") };
-  if (parsed.has("ip6"))
-    settings.IPAMConfig = { ...settings.IPAMConfig, IPv6Address: parsed.text("ip6") };
-  if (parsed.has("link-local-ip"))
-    settings.IPAMConfig = {
-      ...settings.IPAMConfig,
-      LinkLocalIPs: [...parsed.all("link-local-ip")],
-    };
-  if (parsed.has("mac-address")) settings.MacAddress = parsed.text("mac-address");
-  if (parsed.has("link")) settings.Links = [...parsed.all("link")];
-  return [name, settings];
 }
 
 function streams(parsed: Parsed): ContainerConfig {
@@ -238,10 +197,7 @@ function hostConfigOf(parsed: Parsed, networkMode: string) {
 /** The request's body. Throws an Error in Docker's words for what makes no sense. */
 export function createRequest(parsed: Parsed) {
   const [image = "", ...command] = parsed.args;
-  const specs = [...parsed.all("network"), ...parsed.all("net")];
-  const endpoints = (specs.length > 0 ? specs : ["default"]).map((spec, index) =>
-    endpoint(parsed, spec, index === 0),
-  );
+  const endpoints = containerNetworks(parsed);
   const { exposed, volumes, host } = hostConfigOf(parsed, endpoints[0]?.[0] ?? "default");
   return {
     ...configOf(parsed, image, command),
