@@ -157,7 +157,7 @@ export function hostsText(
       address: linked,
       names: new Set([link.alias, other.record.config.Hostname ?? "", other.record.name]),
     })),
-    gateway: deps.networks.defaultBridge.gateway,
+    gateway: deps.networks.defaultBridge?.gateway,
   });
 }
 

@@ -78,10 +78,12 @@ async function namespaceOf(deps: EngineDeps, container: Container): Promise<Hand
 function leadingEndpoint(
   deps: EngineDeps,
   record: ContainerRecord,
-  attachments: readonly AttachmentRecord[],
+  family?: 6,
 ): EndpointRecord | undefined {
-  const present = attachments.filter(({ network }) => endpointOn(record, network) !== undefined);
-  const leading = leadingOf(deps, present);
+  const present = attachmentsOf(record).filter(
+    ({ network }) => endpointOn(record, network) !== undefined,
+  );
+  const leading = leadingOf(deps, present, family);
   return leading && endpointOn(record, leading.network);
 }
 
@@ -96,7 +98,7 @@ async function leadAnew(
   const ports = before?.ports ?? heldPorts(record);
   const plain = endpoints.map((one) => ({ ...one, ports: [] }));
   Object.assign(record, { endpoint: plain[0], moreEndpoints: plain.slice(1) });
-  const leading = leadingEndpoint(deps, record, attachmentsOf(record));
+  const leading = leadingEndpoint(deps, record);
   const first = plain.find((one) => one.endpointId === leading?.endpointId) ?? plain[0];
   const publishes = leading !== undefined && publishesFor(deps, leading);
   record.endpoint = first && { ...first, ports: publishes ? ports : [] };
@@ -107,7 +109,8 @@ async function leadAnew(
     await publisher.move(before.address, first.address, ports);
   else if (before !== undefined) await publisher.republish(before.address, before.ports, []);
   else if (publishes && first !== undefined) await publisher.republish(first.address, [], ports);
-  await setLeading(deps.networks, netns, leading);
+  const six = leadingEndpoint(deps, record, 6);
+  await setLeading(deps.networks, netns, { 4: leading, 6: six });
 }
 
 /** Ports that the shim still holds, and that are still asked for, although no network has published them meanwhile. */

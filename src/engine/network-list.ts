@@ -4,7 +4,7 @@
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { filterBoolean, isSelected, labelHolds, type Selection } from "../base/selection.ts";
-import type { NetworkInput, NetworkRecord } from "../network/index.ts";
+import { formatSubnet, type NetworkInput, type NetworkRecord } from "../network/index.ts";
 import type { IPAMConfig, Network, NetworkContainer } from "../spec/engine-api.ts";
 import { userNetwork } from "./attachments.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -90,23 +90,42 @@ function plain(name: string, driver: string, created: string): Network {
 }
 
 function predefinedNetworks(deps: Deps, created: string): Network[] {
+  return [
+    ...defaultNetwork(deps, created),
+    plain("host", "host", created),
+    plain("none", "null", created),
+  ];
+}
+
+function defaultNetwork(deps: Deps, created: string): Network[] {
   const { defaultBridge: bridge } = deps.networks;
+  if (bridge === undefined) return [];
+  const { icc, masquerade, bridge: name, mtu, subnets } = bridge.plan;
   return [
     {
       ...plain("bridge", "bridge", created),
-      IPAM: { Driver: "default", Config: [{ Subnet: bridge.cidr, Gateway: bridge.gateway }] },
+      EnableIPv6: subnets.some(({ subnet }) => subnet.family === 6),
+      IPAM: {
+        Driver: "default",
+        Config: subnets.map(({ subnet, range, gateway, leads }) => ({
+          Subnet: formatSubnet(subnet),
+          ...(range === undefined ? {} : { IPRange: formatSubnet(range) }),
+          Gateway: gateway,
+          ...(leads === undefined
+            ? {}
+            : { AuxiliaryAddresses: { [`DefaultGatewayIPv${subnet.family}`]: leads } }),
+        })),
+      },
       Containers: containersOn(deps, ""),
       Options: {
         "com.docker.network.bridge.default_bridge": "true",
-        "com.docker.network.bridge.enable_icc": "true",
-        "com.docker.network.bridge.enable_ip_masquerade": "true",
-        "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
-        "com.docker.network.bridge.name": bridge.plan.bridge,
-        "com.docker.network.driver.mtu": String(bridge.plan.mtu),
+        "com.docker.network.bridge.enable_icc": String(icc),
+        "com.docker.network.bridge.enable_ip_masquerade": String(masquerade),
+        "com.docker.network.bridge.host_binding_ipv4": deps.networks.hostBinding("") || "0.0.0.0",
+        "com.docker.network.bridge.name": name,
+        "com.docker.network.driver.mtu": String(mtu),
       },
     },
-    plain("host", "host", created),
-    plain("none", "null", created),
   ];
 }
 

@@ -14,14 +14,21 @@ import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { portWishes } from "./ports.ts";
 
-/** The attachment by which a container leads out: the highest priority, then the first by name; undefined: all are internal. */
+/**
+ * The attachment by which a container leads out: the highest priority, then the first by name; undefined: all are internal.
+ * Without a family that of IPv4, or else of IPv6.
+ */
 export function leadingOf(
   deps: Pick<EngineDeps, "networks">,
   attachments: readonly AttachmentRecord[],
+  family?: 4 | 6,
 ): AttachmentRecord | undefined {
-  const able = attachments.filter(
-    (one) => deps.networks.segment(one.network)?.plan.internal === false,
-  );
+  if (family === undefined)
+    return leadingOf(deps, attachments, 4) ?? leadingOf(deps, attachments, 6);
+  const able = attachments.filter(({ network }) => {
+    const { internal, subnets = [] } = deps.networks.segment(network)?.plan ?? {};
+    return internal === false && subnets.some(({ subnet }) => subnet.family === family);
+  });
   const priority = ({ gatewayPriority = 0 }: AttachmentRecord) => gatewayPriority;
   return able.toSorted(
     (a, b) => priority(b) - priority(a) || (a.name < b.name ? -1 : a.name > b.name ? 1 : 0),
@@ -70,8 +77,7 @@ function withBinding(
     });
     return [];
   }
-  const options = deps.networks.find(leading.network)?.options ?? {};
-  const binding = options["com.docker.network.bridge.host_binding_ipv4"] ?? "";
+  const binding = deps.networks.hostBinding(leading.network);
   return wishes.map((wish) =>
     wish.hostAddress === "" && binding !== "" ? { ...wish, hostAddress: binding } : wish,
   );
@@ -88,12 +94,21 @@ export function opensFor({ config, hostConfig }: ContainerRecord): EndWish["open
   });
 }
 
+/** Without a default network nobody is on it. */
+function presentOf({ networks }: EngineDeps, record: ContainerRecord): readonly AttachmentRecord[] {
+  const all = attachmentsOf(record);
+  return networks.defaultBridge === undefined ? all.filter(({ network }) => network !== "") : all;
+}
+
 /** Makes a container's namespace with an end on each of its networks, and publishes its ports. Throws Faults in Docker's words; nothing is left then. */
 export function attachNetworks(deps: EngineDeps, record: ContainerRecord): Promise<Attached> {
-  const attachments = record.config.NetworkDisabled === true ? [] : attachmentsOf(record);
+  const attachments = record.config.NetworkDisabled === true ? [] : presentOf(deps, record);
   const leading = leadingOf(deps, attachments);
+  const six = leadingOf(deps, attachments, 6);
   const opens = opensFor(record);
-  const ends = attachments.map((one) => ({ ...one, leads: one === leading, opens }));
+  const ends = attachments.map((one) => {
+    return { ...one, leads: one === leading, leads6: one === six, opens };
+  });
   return attach(deps.networks, {
     name: record.name,
     ends,

@@ -106,13 +106,13 @@ function openNetworks(
   store: NetworkStore,
   live: ReturnType<typeof liveEndpoints>,
 ): Promise<Networks> {
-  const { bip, mtu, warmNetworks: warm, addressPools: pools } = options;
+  const { defaultNetwork, forward, mtu, warmNetworks: warm, addressPools: pools } = options;
   const own = {
     bridge,
     bridgeNamed: options.bridge !== undefined,
     seed: daemonId(options.dataRoot),
   };
-  return Networks.open(kernel, { ...own, bip, mtu, warm, pools }, store, live);
+  return Networks.open(kernel, { ...own, defaultNetwork, forward, mtu, warm, pools }, store, live);
 }
 
 async function construct(

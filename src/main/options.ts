@@ -9,7 +9,13 @@ import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
 import type { KeepBlobs } from "../images/index.ts";
 import { checkLogOptions } from "../logging/index.ts";
-import { defaultPools, parsePool, type SubnetPool } from "../network/index.ts";
+import {
+  type DefaultNetworkOptions,
+  defaultPools,
+  parseAddress,
+  parsePool,
+  type SubnetPool,
+} from "../network/index.ts";
 import type { RegistrySettings } from "../registry/index.ts";
 import { type DriverName, driverNamed } from "../storage/index.ts";
 import type { Proxies } from "./proxies.ts";
@@ -30,7 +36,9 @@ export interface DaemonOptions {
   /** For the TCP addresses; undefined: whoever reaches them is let in. */
   readonly tls: ServerTls | undefined;
   readonly pidfile: string;
-  readonly bip: string | undefined;
+  readonly defaultNetwork: DefaultNetworkOptions;
+  /** The host is to forward packets between interfaces. */
+  readonly forward: boolean;
   readonly bridge: string | undefined;
   readonly mtu: number;
   /** Where users' networks get their subnets. */
@@ -73,6 +81,16 @@ const flags = {
   "exec-root": { type: "string" },
   pidfile: { type: "string", short: "p" },
   bip: { type: "string" },
+  bip6: { type: "string" },
+  "fixed-cidr": { type: "string" },
+  "fixed-cidr-v6": { type: "string" },
+  "default-gateway": { type: "string" },
+  "default-gateway-v6": { type: "string" },
+  ipv6: { type: "boolean" },
+  icc: { type: "boolean" },
+  ip: { type: "string" },
+  "ip-forward": { type: "boolean" },
+  "ip-masq": { type: "boolean" },
   bridge: { type: "string", short: "b" },
   mtu: { type: "string" },
   "default-address-pool": { type: "string", multiple: true },
@@ -120,8 +138,15 @@ Options:
       --data-root string       Images, volumes and containers (default "${DEFAULT_DATA_ROOT}")
       --exec-root string       State of running containers (default "/run/berth")
   -p, --pidfile string         File for the daemon's process id
-      --bip string             Address and subnet of the default bridge, such as 172.20.0.1/16
-  -b, --bridge string          Name of the default bridge (default "berth0")
+      --bip string             Address and subnet of the default bridge, such as 172.20.0.1/16 (--bip6 for IPv6)
+  -b, --bridge string          Name of the default bridge (default "berth0"); none: containers that name no network have none
+      --fixed-cidr string      Part of its subnet for containers' addresses (--fixed-cidr-v6 for IPv6)
+      --default-gateway string Where its containers' way out leads, if not to the bridge (--default-gateway-v6 for IPv6)
+      --ipv6                   Its containers have IPv6 addresses, too
+      --icc                    Its containers reach each other (default true)
+      --ip string              Address to publish its containers' ports on that name none (default 0.0.0.0)
+      --ip-forward             Have the host forward packets (default true)
+      --ip-masq                What leaves it has the host's address (default true)
       --mtu int                MTU of containers' interfaces (default 1500)
       --default-address-pool list  base=CIDR,size=BITS: where networks get their subnets (default 172.18.0.0/24 and so on)
   -s, --storage-driver string  overlay2, erofs, btrfs, fuse-overlayfs or vfs (default: the best that works)
@@ -260,6 +285,11 @@ class Settings {
     return this.values[name] === true;
   }
 
+  /** What is so unless it is said not to be (--icc=false). */
+  unlessOff(name: keyof typeof flags): boolean {
+    return this.values[name] !== false;
+  }
+
   list(name: keyof typeof flags): string[] {
     return [this.values[name] ?? []].flat().map(String);
   }
@@ -285,9 +315,10 @@ class Settings {
 /** What the arguments say over what the configuration file says. Undefined when only help was asked for. */
 function readSettings(argv: readonly string[]): Settings | undefined {
   let given: Values;
+  const { args, off } = withoutTruths(argv);
   try {
     given = parseArgs({
-      args: [...argv],
+      args,
       options: flags,
       strict: true,
       allowPositionals: false,
@@ -300,7 +331,46 @@ function readSettings(argv: readonly string[]): Settings | undefined {
   return new Settings({
     ...readConfig(file ?? "/etc/berth/daemon.json", file !== undefined),
     ...given,
+    ...off,
   });
+}
+
+/** Arguments without what their flags do not take: --icc=false, which is off, and --icc=true, which is --icc. */
+function withoutTruths(argv: readonly string[]): { args: string[]; off: Values } {
+  const off: Values = {};
+  const args = argv.flatMap((argument) => {
+    const [, name = "", value = ""] = /^--([\w-]+)=(.*)$/s.exec(argument) ?? [];
+    const key = name as keyof typeof flags;
+    if (!Object.hasOwn(flags, name) || flags[key].type !== "boolean") return [argument];
+    if (/^(1|t|T|TRUE|true|True)$/.test(value)) return [`--${name}`];
+    if (!/^(0|f|F|FALSE|false|False)$/.test(value))
+      throw bad(
+        `invalid argument "${value}" for "--${name}" flag: strconv.ParseBool: parsing "${value}": invalid syntax`,
+      );
+    off[key] = false;
+    return [];
+  });
+  return { args, off };
+}
+
+/** What dockerd's flags say of the default network. */
+function defaultNetworkOf(settings: Settings): DefaultNetworkOptions {
+  const hostBinding = settings.text("ip") ?? "";
+  if (hostBinding !== "" && parseAddress(hostBinding) === undefined)
+    throw bad(`invalid value "${hostBinding}" for --ip: no IP address`);
+  return {
+    bip: settings.text("bip"),
+    bip6: settings.text("bip6"),
+    fixedCidr: settings.text("fixed-cidr"),
+    fixedCidr6: settings.text("fixed-cidr-v6"),
+    gateway: settings.text("default-gateway"),
+    gateway6: settings.text("default-gateway-v6"),
+    ipv6: settings.on("ipv6"),
+    icc: settings.unlessOff("icc"),
+    masquerade: settings.unlessOff("ip-masq"),
+    hostBinding,
+    none: settings.text("bridge") === "none",
+  };
 }
 
 function logLevel(settings: Settings): LogLevel {
@@ -390,8 +460,9 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     dataRoot,
     execRoot,
     pidfile: settings.text("pidfile") ?? `${execRoot}/berth.pid`,
-    bip: settings.text("bip"),
-    bridge: settings.text("bridge"),
+    defaultNetwork: defaultNetworkOf(settings),
+    forward: settings.unlessOff("ip-forward"),
+    bridge: settings.text("bridge") === "none" ? undefined : settings.text("bridge"),
     mtu: settings.whole("mtu", 1500),
     addressPools: addressPools(settings),
     storageDriver: storageDriver(settings),

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { openDatabase } from "../base/database.ts";
 import { type Handle, type Kernel, startKernel } from "../kernel/index.ts";
 import { type Attached, attach } from "./attach.ts";
+import type { DefaultNetworkOptions } from "./default-bridge.ts";
 import { encodeRequests } from "./netlink.ts";
 import { Networks } from "./networks.ts";
 import type { PortWish } from "./publish.ts";
@@ -24,7 +25,8 @@ let networks: Networks;
 let neighbour: Handle;
 
 const options = {
-  ...{ bridge: "berth0", bridgeNamed: false, bip: "172.30.0.1/24" as string | undefined },
+  ...{ bridge: "berth0", bridgeNamed: false, forward: true },
+  defaultNetwork: { bip: "172.30.0.1/24" } as DefaultNetworkOptions,
   ...{ mtu: 1500, warm: 2, pools: defaultPools, seed: "test" },
 };
 const store = new NetworkStore(openDatabase(`${dir}/networks.db`, "NORMAL"));
@@ -282,14 +284,14 @@ test("datagrams of a sender that never pauses follow a port that is published, m
 });
 
 const openAnother = (bip: string | undefined) =>
-  Networks.open(kernel, { ...options, bridge: "berth1", bip }, store, []);
+  Networks.open(kernel, { ...options, bridge: "berth1", defaultNetwork: { bip } }, store, []);
 
 test("a subnet that a route of the host has is refused by name, and removal leaves neither bridge nor table", async () => {
   const clash = openAnother("198.51.100.1/25");
   expect(clash).rejects.toThrow("198.51.100.0/24");
   await clash.catch(() => {});
   const second = await openAnother(undefined);
-  expect(second.defaultBridge.cidr).toBe("172.17.0.0/16");
+  expect(second.defaultBridge?.cidr).toBe("172.17.0.0/16");
   await second.close(true);
   expect(run(0, "ip", "-br", "link")).not.toContain("berth1");
   expect(run(0, "nft", "list", "tables")).toBe("table inet berth0\n");

@@ -104,9 +104,21 @@ export class Bridge extends Segment<BridgePlan> {
         `the interface ${bridge} is there already and is not berth's: network ${this.plan.network} cannot have it`,
       );
     if (foreign) await this.adopt(existing);
-    else if (existing !== undefined && running.length > 0) this.index = existing.index;
+    else if (existing !== undefined && running.length > 0) await this.goOn(existing);
     else await this.make(existing);
     await this.settings();
+  }
+
+  /** Containers are on it: it gets what it has not yet. */
+  private async goOn(existing: Link): Promise<void> {
+    this.index = existing.index;
+    await this.allowSix();
+    await this.addMissing();
+  }
+
+  private async allowSix(): Promise<void> {
+    if (this.ownSubnets().some(({ subnet }) => subnet.family === 6))
+      await this.channel.kernel.sysctl(0, `net/ipv6/conf/${this.plan.bridge}/disable_ipv6`, "0");
   }
 
   private async make(existing: Link | undefined): Promise<void> {
@@ -118,8 +130,7 @@ export class Bridge extends Segment<BridgePlan> {
     if (made === undefined) throw new Error(`the bridge ${bridge} has gone at once`);
     this.index = made.index;
     await this.channel.send(0, [setAlias(made.index, alias)]);
-    if (this.ownSubnets().some(({ subnet }) => subnet.family === 6))
-      await this.channel.kernel.sysctl(0, `net/ipv6/conf/${bridge}/disable_ipv6`, "0");
+    await this.allowSix();
     await this.channel.send(0, this.ownAddresses());
   }
 
@@ -159,10 +170,14 @@ export class Bridge extends Segment<BridgePlan> {
       );
     this.index = existing.index;
     await this.channel.send(0, [setUp(existing.index)]);
+    await this.addMissing();
+  }
+
+  private async addMissing(): Promise<void> {
     for (const { gateway, subnet } of this.ownSubnets()) {
       const dumped = await this.channel.send(0, [dumpAddresses(subnet.family)]);
-      const had = addressesOf(dumped, existing.index).some(({ address }) => address === gateway);
-      if (!had) await this.channel.send(0, [newAddress(existing.index, gateway, subnet.prefix)]);
+      if (addressesOf(dumped, this.index).some(({ address }) => address === gateway)) continue;
+      await this.channel.send(0, [newAddress(this.index, gateway, subnet.prefix)]);
     }
   }
 
@@ -172,7 +187,6 @@ export class Bridge extends Segment<BridgePlan> {
     // A container's forged router advertisement must not change the host's routes (CVE-2020-13401).
     await kernel.sysctl(0, `net/ipv6/conf/${bridge}/accept_ra`, "0").catch(() => {});
     await kernel.sysctl(0, `net/ipv4/conf/${bridge}/route_localnet`, "1");
-    await kernel.sysctl(0, "net/ipv4/ip_forward", "1");
     if (this.addressing(6) !== undefined)
       await kernel.sysctl(0, "net/ipv6/conf/all/forwarding", "1");
   }

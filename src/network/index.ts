@@ -2,9 +2,10 @@
  * network: bridges, addresses, published ports, name resolution. Takes plain values and gives endpoints; knows neither
  * images nor containers.
  */
-export { isMac, parseAddress, parseIpv4 } from "./addresses.ts";
+export { formatSubnet, isMac, parseAddress, parseIpv4 } from "./addresses.ts";
 export { type Attached, attach, segmentFor } from "./attach.ts";
 export type { NetworkInput } from "./creation.ts";
+export type { DefaultNetworkOptions } from "./default-bridge.ts";
 export {
   answerTo,
   type NameQuestion,

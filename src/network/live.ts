@@ -3,10 +3,9 @@
  */
 
 import { type Handle, KernelError } from "../kernel/index.ts";
-import type { Family } from "./addresses.ts";
 import type { Networks } from "./networks.ts";
 import { deleteDefaultRoute, deleteLinkNamed, setDefaultRoute } from "./rtnetlink.ts";
-import { type EndpointRecord, findLink, waysOut } from "./segment.ts";
+import { type EndpointRecord, familyOf, findLink, waysOut } from "./segment.ts";
 
 const ENODEV = 19;
 const ESRCH = 3;
@@ -29,16 +28,16 @@ export async function takeInterface(
   await unless(ENODEV, channel.send(netns, [deleteLinkNamed(endpoint.interface ?? "eth0")]));
 }
 
-/** Lets a namespace's way out lead by an endpoint; undefined: it has none. */
+/** Lets a namespace's ways out lead by endpoints, of each family by one; undefined: it has none. */
 export async function setLeading(
   { channel }: Networks,
   netns: Handle,
-  endpoint: EndpointRecord | undefined,
+  leading: { readonly 4: EndpointRecord | undefined; readonly 6: EndpointRecord | undefined },
 ): Promise<void> {
-  const link = endpoint && (await findLink(channel, endpoint.interface ?? "eth0", netns));
-  const ways = endpoint === undefined || link === undefined ? [] : waysOut(endpoint);
   for (const family of [4, 6] as const) {
-    const way = ways.find((one) => familyOf(one) === family);
+    const endpoint = leading[family];
+    const link = endpoint && (await findLink(channel, endpoint.interface ?? "eth0", netns));
+    const way = endpoint && waysOut(endpoint).find((one) => familyOf(one) === family);
     if (way !== undefined && link !== undefined)
       await channel.send(netns, [setDefaultRoute(way, link.index)]);
     else
@@ -48,9 +47,6 @@ export async function setLeading(
       );
   }
 }
-
-const familyOf = (way: string | Family) =>
-  typeof way === "number" ? way : way.includes(":") ? 6 : 4;
 
 /** A namespace without IPv6 has no routes of it either. */
 function ignoreSix(family: 4 | 6): (error: unknown) => void {

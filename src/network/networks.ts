@@ -5,8 +5,8 @@
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle, Kernel } from "../kernel/index.ts";
-import { formatSubnet, overlaps, parseCidr, parsePrefixed, type Subnet } from "./addresses.ts";
-import { Bridge, type BridgePlan } from "./bridge.ts";
+import { formatSubnet, parsePrefixed } from "./addresses.ts";
+import { Bridge } from "./bridge.ts";
 import { NETLINK_NETFILTER, NetlinkChannel } from "./channel.ts";
 import {
   type CreationHost,
@@ -16,6 +16,7 @@ import {
   networkRecord,
   type TakenSubnet,
 } from "./creation.ts";
+import { type DefaultNetworkOptions, defaultPlan, routesTo } from "./default-bridge.ts";
 import {
   additions,
   type OpenedPort,
@@ -30,19 +31,10 @@ import { segmentOf, usesOfParents } from "./plans.ts";
 import { Publisher } from "./publish.ts";
 import type { NetworkRecord } from "./record.ts";
 import { resolverRedirect } from "./resolver-redirect.ts";
-import {
-  addressesOf,
-  dumpAddresses,
-  dumpLinks,
-  dumpRoutes,
-  type Link,
-  linksOf,
-  routesOf,
-  setUp,
-} from "./rtnetlink.ts";
+import { addressesOf, dumpAddresses, dumpLinks, type Link, linksOf, setUp } from "./rtnetlink.ts";
 import { type EndpointRecord, findLink, type Segment } from "./segment.ts";
 import type { NetworkStore } from "./store.ts";
-import { defaultBridgePools, freeSubnet, localPool, type SubnetPool } from "./subnets.ts";
+import { localPool, type SubnetPool } from "./subnets.ts";
 import { Stock } from "./warm.ts";
 
 /** How networks are set up. */
@@ -51,8 +43,9 @@ export interface NetworksOptions {
   readonly bridge: string;
   /** The bridge was named by a user: it may be there already, and is left then. */
   readonly bridgeNamed: boolean;
-  /** "172.17.0.1/16"; chosen so that it touches no route of the host when absent. */
-  readonly bip?: string | undefined;
+  readonly defaultNetwork: DefaultNetworkOptions;
+  /** The host is to forward packets between interfaces. */
+  readonly forward: boolean;
   readonly mtu: number;
   /** Namespaces to hold ready. */
   readonly warm: number;
@@ -87,7 +80,8 @@ export class Networks {
     readonly channel: NetlinkChannel,
     private readonly options: NetworksOptions,
     private readonly store: NetworkStore,
-    readonly defaultBridge: Bridge,
+    /** Undefined: there is none. */
+    readonly defaultBridge: Bridge | undefined,
   ) {
     const close = (netns: Handle) => channel.kernel.close(netns).catch(() => {});
     this.publisher = new Publisher(channel, options.bridge);
@@ -118,15 +112,19 @@ export class Networks {
   ): Promise<Networks> {
     const channel = new NetlinkChannel(kernel);
     const on = (id: string) => running.filter(({ network = "" }) => network === id);
-    const plan = await defaultPlan(channel, options, store, on("")[0]);
-    const networks = new Networks(channel, options, store, new Bridge(channel, plan));
+    const networks = new Networks(
+      channel,
+      options,
+      store,
+      await defaultBridgeOf(channel, options, store, on("")[0]),
+    );
     try {
       await networks.restore(on, running);
     } catch (error) {
       await networks.close(on("").length === 0);
       throw error;
     }
-    networks.prepared.fill();
+    if (networks.defaultBridge !== undefined) networks.prepared.fill();
     networks.empty.fill();
     if (networks.records.size > 0) networks.resolving.fill();
     return networks;
@@ -136,14 +134,15 @@ export class Networks {
     on: (id: string) => readonly EndpointRecord[],
     running: readonly EndpointRecord[],
   ): Promise<void> {
-    await this.defaultBridge.up(on(""));
+    if (this.options.forward) await this.forwardPackets();
+    await this.defaultBridge?.up(on(""));
     for (const { record, ready } of this.store.all()) {
       if (ready) this.records.set(record.id, record);
       else await this.finishRemoval(record);
     }
     for (const record of this.records.values())
       if (record.template === undefined) await this.restoreOne(record, on(record.id));
-    const all = [this.defaultBridge, ...this.segments.values()];
+    const all = this.everySegment();
     const rules = all.flatMap((segment) => segment.rules ?? []);
     const ports = running.flatMap(({ address, ports: own }) =>
       own.map((port) => ({ ...port, address })),
@@ -154,6 +153,16 @@ export class Networks {
       const count = on(segment.plan.id).length;
       if (count > 0 && segment instanceof Bridge) await segment.othersGone(count);
     }
+  }
+
+  private everySegment(): Segment[] {
+    const own = this.defaultBridge === undefined ? [] : [this.defaultBridge];
+    return [...own, ...this.segments.values()];
+  }
+
+  private async forwardPackets(): Promise<void> {
+    const { kernel } = this.channel;
+    await kernel.sysctl(0, "net/ipv4/ip_forward", "1");
   }
 
   /** One network that cannot be must not keep the daemon from its work: whoever starts a container on it is told why. */
@@ -197,6 +206,12 @@ export class Networks {
   /** A user's network by its whole id. */
   find(id: string): NetworkRecord | undefined {
     return this.records.get(id);
+  }
+
+  /** Where ports are published on a network that name no address; empty: everywhere. */
+  hostBinding(id: string): string {
+    if (id === "") return this.options.defaultNetwork.hostBinding ?? "";
+    return this.find(id)?.options["com.docker.network.bridge.host_binding_ipv4"] ?? "";
   }
 
   /** What containers are connected to, by the network's whole id; "" is the default one's. */
@@ -314,7 +329,7 @@ export class Networks {
     const own = new Set([this.options.bridge, ...bridges.map(({ bridge }) => bridge)]);
     const nameOf = (index: number) => links.find((link) => link.index === index)?.name ?? "";
     return [
-      ...this.defaultBridge.plan.subnets.map(({ subnet }) => {
+      ...(this.defaultBridge?.plan.subnets ?? []).map(({ subnet }) => {
         return { subnet, by: "network bridge", network: true };
       }),
       ...this.all().flatMap(({ name, ipam, template }) =>
@@ -407,11 +422,14 @@ export class Networks {
 
   private async prepare(): Promise<Prepared> {
     const { kernel } = this.channel;
+    const bridge = this.defaultBridge;
+    if (bridge === undefined)
+      throw fault("not-found", "no-such-network", "network bridge not found");
     const netns = await kernel.newNetns();
     try {
       const wish = { interface: "eth0", leads: true };
       const more = { fresh: true, netfilter: resolverRedirect() };
-      return { netns, endpoint: await this.defaultBridge.connect(netns, wish, LOOPBACK + 1, more) };
+      return { netns, endpoint: await bridge.connect(netns, wish, LOOPBACK + 1, more) };
     } catch (error) {
       await kernel.close(netns).catch(() => {});
       throw error;
@@ -450,91 +468,12 @@ export class Networks {
     await this.turn;
     await Promise.all([this.prepared.close(), this.empty.close(), this.resolving.close()]);
     if (!remove) return;
-    for (const segment of [this.defaultBridge, ...this.segments.values()])
+    for (const segment of this.everySegment())
       await segment
         .down()
         .catch((error) => log.warn("remove a network's interface", { error: messageOf(error) }));
     await runNft(tableRemoval(this.table)).catch(() => {});
   }
-}
-
-async function routesTo(channel: NetlinkChannel) {
-  const four = routesOf(await channel.send(0, [dumpRoutes(4)]));
-  const six = routesOf(await channel.send(0, [dumpRoutes(6)]).catch(() => []));
-  return [...four, ...six];
-}
-
-/** Where the default bridge is to be. */
-async function defaultPlan(
-  channel: NetlinkChannel,
-  options: NetworksOptions,
-  store: NetworkStore,
-  first: EndpointRecord | undefined,
-): Promise<BridgePlan> {
-  const { bridge } = options;
-  const alias = `berth ${bridge}`;
-  const existing = await findLink(channel, bridge);
-  const foreign = existing !== undefined && options.bridgeNamed && existing.alias !== alias;
-  const wanted = options.bip ?? (await presentAddress(channel, existing, foreign, first));
-  const routes = (await routesTo(channel)).filter(({ index }) => index !== existing?.index);
-  const users = store
-    .all()
-    .flatMap(({ record }) => record.ipam.config)
-    .flatMap(({ subnet }) => parsePrefixed(subnet)?.subnet ?? []);
-  const taken: Subnet[] = [...routes.map(({ subnet }) => subnet), ...users];
-  return {
-    ...{
-      id: "",
-      network: "bridge",
-      bridge,
-      alias,
-      mtu: options.mtu,
-      ownName: !options.bridgeNamed,
-    },
-    ...{ internal: false, icc: true, masquerade: true, foreign },
-    ...{ mode4: "nat", mode6: "nat", inhibit4: false, trusted: [] },
-    subnets: [
-      wanted === undefined ? chosenBridge(taken) : wantedBridge(wanted, existing ? [] : taken),
-    ],
-  };
-}
-
-/** The address that a bridge has which is to be gone on with. */
-async function presentAddress(
-  channel: NetlinkChannel,
-  existing: Link | undefined,
-  foreign: boolean,
-  first: EndpointRecord | undefined,
-): Promise<string | undefined> {
-  if (existing === undefined) return undefined;
-  if (first !== undefined) return `${first.gateway}/${first.prefix}`;
-  if (!foreign) return undefined;
-  const [own] = addressesOf(await channel.send(0, [dumpAddresses(4)]), existing.index);
-  return own && `${own.address}/${own.prefix}`;
-}
-
-function chosenBridge(taken: readonly Subnet[]) {
-  const subnet = freeSubnet(defaultBridgePools, taken);
-  if (subnet === undefined)
-    throw fault(
-      "failed",
-      "no-subnet",
-      "all predefined address pools have been fully subnetted: give one with --bip",
-    );
-  const gateway = formatSubnet({ ...subnet, base: subnet.base + 1n }).replace(/\/.*/, "");
-  return { subnet, gateway, reserved: [] };
-}
-
-function wantedBridge(wanted: string, taken: readonly Subnet[]) {
-  const { address: gateway, subnet } = parseCidr(wanted);
-  const clash = taken.find((route) => overlaps(route, subnet));
-  if (clash !== undefined)
-    throw fault(
-      "failed",
-      "subnet-taken",
-      `the subnet of ${wanted} overlaps with the host's route to ${formatSubnet(clash)}: choose another with --bip`,
-    );
-  return { subnet, gateway, reserved: [] };
 }
 
 /** A configuration for others. Its subnets are checked when a network is made from it. */
@@ -548,4 +487,19 @@ function configOnly(id: string, template: NetworkInput): NetworkRecord {
     configFrom: "",
     template,
   };
+}
+
+/** The default network's bridge, as the daemon's flags have it. */
+async function defaultBridgeOf(
+  channel: NetlinkChannel,
+  options: NetworksOptions,
+  store: NetworkStore,
+  first: EndpointRecord | undefined,
+): Promise<Bridge | undefined> {
+  if (options.defaultNetwork.none) return undefined;
+  const users = store
+    .all()
+    .flatMap(({ record }) => record.ipam.config)
+    .flatMap(({ subnet }) => parsePrefixed(subnet)?.subnet ?? []);
+  return new Bridge(channel, await defaultPlan(channel, { ...options, users, first }));
 }

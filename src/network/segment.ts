@@ -92,6 +92,8 @@ export interface EndWish {
   readonly linkLocal?: readonly string[] | undefined;
   /** The container's way out leads by this network. */
   readonly leads: boolean;
+  /** That of IPv6; absent: as the other. */
+  readonly leads6?: boolean;
 }
 
 /** What is done beside the interface. */
@@ -410,7 +412,7 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
 
 function insideOf(
   record: EndpointRecord,
-  { leads, linkLocal = [] }: EndWish,
+  { leads, leads6 = leads, linkLocal = [] }: EndWish,
   index: number,
   fresh: boolean,
 ): NetlinkRequest[] {
@@ -421,8 +423,16 @@ function insideOf(
     ...(address6 === undefined ? [] : [newAddress(index, address6, prefix6)]),
     ...linkLocal.map((one) => newAddress(index, one, LINK_LOCAL_PREFIX)),
     setUp(index),
-    ...(leads ? waysOut(record).map((way) => setDefaultRoute(way, index)) : []),
+    ...waysOut(record)
+      .filter((way) => (familyOf(way) === 4 ? leads : leads6))
+      .map((way) => setDefaultRoute(way, index)),
   ];
+}
+
+/** The family of a way out. */
+export function familyOf(way: string | Family): Family {
+  if (typeof way === "number") return way;
+  return way.includes(":") ? 6 : 4;
 }
 
 /** Where an endpoint leads out: gateways, or the families of which everything is at its interface. */

@@ -86,16 +86,10 @@ test("routed: what is published is reached at the container's address, under eve
   expect(outside.getInVain("198.51.100.1", 18080)).toBe("");
   expect(outside.run("busybox", "ping", "-c1", "-W3", address)).toContain("1 packets received");
   // What leaves keeps its address.
-  const sniff = Bun.spawn(
-    ["nsenter", "--target", await daemon.inspect("outside", "{{.State.Pid}}"), "--net"].concat([
-      ...["busybox", "nc", "-lp", "9999", "-e", "sh", "-c", "netstat -tn | grep :9999"],
-    ]),
-    { stdout: "ignore" },
-  );
+  const seen = outside.sources(9999);
   const ask = `until nc -w 3 ${MACHINE} 9999 </dev/null; do :; done`;
-  expect(await done("exec", "web", "sh", "-c", ask)).toContain(`${address}:`);
-  sniff.kill();
-  await sniff.exited;
+  await done("exec", "web", "sh", "-c", ask);
+  expect(await seen).toBe(address);
   await daemon.kill();
   await daemon.start();
   expect([outside.get(address, 80), outside.getInVain(address, 81)]).toEqual(["open", ""]);
@@ -137,6 +131,14 @@ test("a network without IPv4 has a way of its own", async () => {
   expect(address).toStartWith("2001:db8:98::");
   expect(outside.get(address, 81)).toBe("shut");
   expect(await done("exec", "web", "ip", "-4", "-o", "address")).not.toContain("eth0");
+  // Of two networks each family has its own way out.
+  await done("network", "connect", "bridge", "web");
+  const route = (family: string) => done("exec", "web", "ip", family, "route", "show", "default");
+  expect(await route("-4")).toContain("dev eth1");
+  expect(await route("-6")).toContain("via 2001:db8:98::1 dev eth0");
+  await done("restart", "-t", "0", "web");
+  expect(await route("-4")).toContain("dev eth1");
+  expect(await route("-6")).toContain("via 2001:db8:98::1 dev eth0");
 });
 
 test("isolated: the host has no address on an internal network, and its containers reach each other", async () => {

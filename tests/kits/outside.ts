@@ -71,6 +71,15 @@ export class Outside {
     return this.run("curl", "-s", "-m", String(seconds), `http://${at}:${port}/`).trim();
   }
 
+  /** Listens at a port; gives the address that the first client has. */
+  async sources(port: number): Promise<string> {
+    const program = `Bun.listen({ hostname: "0.0.0.0", port: ${port}, socket: {
+      open(socket) { console.log(socket.remoteAddress); process.exit(0); }, data() {} } });`;
+    const words = ["nsenter", "--target", this.pid, "--net", process.execPath, "-e", program];
+    const server = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+    return (await server.stdout.text()).trim();
+  }
+
   async remove(): Promise<void> {
     await this.daemon.berth("rm", "-f", this.name);
   }
