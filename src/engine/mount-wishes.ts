@@ -237,7 +237,7 @@ function imageMount(mount: Mount, common: Common, failing: Failing): WantedMount
 const makers = { bind: bindMount, volume: volumeMount, tmpfs: tmpfsMount, image: imageMount };
 
 function isMountable(type: string): type is keyof typeof makers {
-  return type in makers;
+  return Object.hasOwn(makers, type);
 }
 
 function fromMount(mount: Mount): WantedMount {

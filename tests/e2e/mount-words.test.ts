@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { checkAll, damagedJson } from "../kits/fuzz.ts";
 
 const daemon = daemonOfFile();
 const work = mkdtempSync("/tmp/bm-");
@@ -240,4 +241,38 @@ test("options that belong to another kind of mount are refused", async () => {
   await refused('invalid tmpfs option ["bogus" "1"]', "create", "--tmpfs", "/t:bogus=1", "busybox");
   await refused('invalid tmpfs option ["bogus"]', "create", "--tmpfs", "/t:bogus", "busybox");
   expect(await done("volume", "ls", "-q")).toBe("");
+});
+
+test("a request with whatever in its mounts is a container or a mistake of the client's, and nothing is left of it", async () => {
+  const corpus = [
+    {
+      Binds: [`${work}:/a:ro`, "fuzz:/b", "/c"],
+      Tmpfs: { "/t": "size=1m,ro" },
+      VolumesFrom: ["nobody:ro"],
+      VolumeDriver: "local",
+    },
+    {
+      Mounts: [
+        { Type: "bind", Source: work, Target: "/m", BindOptions: { Propagation: "rprivate" } },
+        { Type: "volume", Source: "fuzz", Target: "/v", VolumeOptions: { Labels: { a: "b" } } },
+        { Type: "tmpfs", Target: "/t", TmpfsOptions: { SizeBytes: 4096, Options: [["exec"]] } },
+        { Type: "image", Source: "busybox", Target: "/i", ImageOptions: { Subpath: "bin" } },
+      ],
+    },
+  ];
+  const seen = new Set<number>();
+  await checkAll(damagedJson(corpus), async (HostConfig) => {
+    const asked = { Image: "busybox", Cmd: ["true"], HostConfig };
+    const { status, text } = await daemon.api("POST", "/containers/create", asked);
+    seen.add(status);
+    expect(status, `${JSON.stringify(HostConfig)}: ${text}`).toBeLessThan(500);
+    if (status !== 201) return;
+    const { Id } = JSON.parse(text) as { Id: string };
+    expect((await daemon.api("DELETE", `/containers/${Id}?v=1&force=1`)).status).toBe(204);
+  });
+  expect(seen.has(201) && seen.has(400)).toBe(true);
+  const volumes = (await done("volume", "ls", "-q")).split("\n").filter(Boolean);
+  if (volumes.length > 0) await done("volume", "rm", ...volumes);
+  expect(await done("ps", "-aq")).toBe("");
+  expect(existsSync(`${work}/image.tar`)).toBe(true);
 });

@@ -14,15 +14,15 @@ export function parseVolumes(specs: readonly string[]): {
   anonymous: Record<string, Record<string, never>>;
 } {
   const binds: string[] = [];
-  const anonymous: Record<string, Record<string, never>> = {};
+  const anonymous = new Map<string, Record<string, never>>();
   for (const spec of specs) {
     const parts = spec.split(":");
-    if (spec === "") throw new Error("invalid spec: : empty volume spec");
+    if (spec === "") throw new Error("invalid empty volume spec");
     if (parts.length > 3) throw new Error(`invalid spec: ${spec}: too many colons`);
     if (parts[0] === "" || parts[1] === "")
       throw new Error(`invalid spec: ${spec}: empty section between colons`);
     if (parts.length === 1) {
-      anonymous[spec] = {};
+      anonymous.set(spec, {});
       continue;
     }
     const source = parts[0] ?? "";
@@ -30,7 +30,7 @@ export function parseVolumes(specs: readonly string[]): {
     if (source.startsWith(".")) parts[0] = resolve(source);
     binds.push(parts.join(":"));
   }
-  return { binds, anonymous };
+  return { binds, anonymous: Object.fromEntries(anonymous) };
 }
 
 /** `--tmpfs /run:size=64m` as place → options. */
@@ -213,7 +213,7 @@ function readMount(spec: string): Mount {
     const equals = field.indexOf("=");
     const key = (equals < 0 ? field : field.slice(0, equals)).trim().toLowerCase();
     const value = equals < 0 ? undefined : field.slice(equals + 1).trim();
-    const setter = setters[key];
+    const setter = Object.hasOwn(setters, key) ? setters[key] : undefined;
     if (value === undefined && !withoutValue.has(key))
       throw new Error(`invalid field '${field}' must be a key=value pair`);
     if (!setter) throw new Error(`unexpected key '${key}' in '${field}'`);
