@@ -42,8 +42,14 @@ export function userNetwork(networks: Networks, reference: string): NetworkRecor
 function refer(networks: Networks, reference: string): Referred {
   if (BRIDGE_NAMES.includes(reference)) return "bridge";
   const found = userNetwork(networks, reference);
-  if (found === undefined || found.template !== undefined)
+  if (found === undefined)
     throw fault("invalid", "no-such-network", `network ${reference} not found`);
+  if (found.template !== undefined)
+    throw fault(
+      "forbidden",
+      "network-config-only",
+      "cannot create endpoint on configuration-only network",
+    );
   return found;
 }
 

@@ -82,16 +82,25 @@ export function mergeConfig(user: ContainerConfig, image: ImageRecord): Containe
   };
 }
 
+function networkMode({ NetworkMode }: HostConfig): string {
+  return !NetworkMode || NetworkMode === "default" ? "bridge" : NetworkMode;
+}
+
+/** A mode with another container's id instead of its name, which may become another's. */
+function byId<T extends string | undefined>({ registry }: EngineDeps, mode: T): T | string {
+  const [, name = ""] = /^container:(.*)$/s.exec(mode ?? "") ?? [];
+  const other = name === "" ? undefined : registry.lookUp(name);
+  return other === undefined ? mode : `container:${other.id}`;
+}
+
 /** Fills in what Docker fills in, so that inspect shows it. */
 function completeHostConfig(deps: EngineDeps, hostConfig: HostConfig): HostConfig {
   return {
     ...hostConfig,
     Links: undefined,
-    NetworkMode:
-      !hostConfig.NetworkMode || hostConfig.NetworkMode === "default"
-        ? "bridge"
-        : hostConfig.NetworkMode,
-    IpcMode: hostConfig.IpcMode || "private",
+    NetworkMode: byId(deps, networkMode(hostConfig)),
+    PidMode: byId(deps, hostConfig.PidMode),
+    IpcMode: byId(deps, hostConfig.IpcMode) || "private",
     // Without a word about swap, Docker grants as much of it as of memory.
     MemorySwap: hostConfig.MemorySwap || 2 * (hostConfig.Memory ?? 0),
     CgroupnsMode: hostConfig.CgroupnsMode || "private",

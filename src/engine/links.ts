@@ -55,7 +55,14 @@ export function checkLinksRun(deps: EngineDeps, record: ContainerRecord): void {
   if (record.hostConfig.NetworkMode !== "bridge") return;
   for (const link of record.links ?? []) {
     if (follow(deps, link) !== undefined) continue;
-    const name = deps.registry.find(link.id)?.record.name ?? link.name;
+    const other = deps.registry.find(link.id);
+    const name = other?.record.name ?? link.name;
+    if (other?.running)
+      throw fault(
+        "invalid",
+        "link-network",
+        `Cannot link to /${name}, as it does not belong to the default network`,
+      );
     throw fault(
       "invalid",
       "link-not-running",

@@ -22,6 +22,7 @@ import type { Container } from "./container.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { tellHosts } from "./links.ts";
+import { networkId } from "./network-ids.ts";
 import { endpointOn, endpointsOf, leadingOf, opensFor, publishesFor } from "./networking.ts";
 import { portWishes } from "./ports.ts";
 import { tellResolver } from "./resolv-conf.ts";
@@ -38,6 +39,22 @@ function checkMode({ hostConfig: { NetworkMode = "" } }: ContainerRecord): void 
       "container sharing network namespace with another container or host cannot be connected to any other network",
     );
   if (NetworkMode === "none")
+    throw fault(
+      "forbidden",
+      "network-shared",
+      "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+    );
+}
+
+/** Throws a Fault "forbidden" in Docker's words for a network that is one only for those who are on no other. */
+function checkReference(reference: string): void {
+  if (reference === "host" || reference === networkId("host"))
+    throw fault(
+      "forbidden",
+      "network-shared",
+      "container cannot be disconnected from host network or connected to host network",
+    );
+  if (reference === "none" || reference === networkId("none"))
     throw fault(
       "forbidden",
       "network-shared",
@@ -210,6 +227,7 @@ export function connectContainer(
   return container.exclusively(async () => {
     const { record } = container;
     checkMode(record);
+    checkReference(reference);
     const others = attachmentsOf(record);
     const attachment = attachmentFor(deps, reference, settings, others);
     if (others.some(({ network }) => network === attachment.network))

@@ -13,3 +13,8 @@ export function networkId(name: string): string {
     ? BRIDGE_ID
     : new Bun.CryptoHasher("sha256").update(`berth ${name}`).digest("hex");
 }
+
+/** The id that a container's endpoint has on a network that has no addresses: it is nowhere stored. */
+export function bareEndpointId(container: string, network: string): string {
+  return new Bun.CryptoHasher("sha256").update(`${container} ${network}`).digest("hex");
+}

@@ -8,7 +8,7 @@ import { formatSubnet, type NetworkInput, type NetworkRecord } from "../network/
 import type { IPAMConfig, Network, NetworkContainer } from "../spec/engine-api.ts";
 import { userNetwork } from "./attachments.ts";
 import type { EngineDeps } from "./deps.ts";
-import { networkId } from "./network-ids.ts";
+import { bareEndpointId, networkId } from "./network-ids.ts";
 import { endpointOn } from "./networking.ts";
 
 /** Each key with its accepted values. */
@@ -92,9 +92,25 @@ function plain(name: string, driver: string, created: string): Network {
 function predefinedNetworks(deps: Deps, created: string): Network[] {
   return [
     ...defaultNetwork(deps, created),
-    plain("host", "host", created),
-    plain("none", "null", created),
+    { ...plain("host", "host", created), Containers: containersIn(deps, "host") },
+    { ...plain("none", "null", created), Containers: containersIn(deps, "none") },
   ];
+}
+
+/** The containers that run in a mode and so are on none of the networks that have addresses. */
+function containersIn({ registry }: Deps, mode: string): Record<string, NetworkContainer> {
+  return Object.fromEntries(
+    registry
+      .all()
+      .filter(({ running, record }) => running && record.hostConfig.NetworkMode === mode)
+      .map(({ record: { id, name } }) => [
+        id,
+        {
+          ...{ Name: name, EndpointID: bareEndpointId(id, mode) },
+          ...{ MacAddress: "", IPv4Address: "", IPv6Address: "" },
+        },
+      ]),
+  );
 }
 
 function defaultNetwork(deps: Deps, created: string): Network[] {
@@ -220,7 +236,7 @@ export class NetworkList {
       throw fault(
         "forbidden",
         "network-in-use",
-        `configuration network "${network.Name}" is in use`,
+        `error while removing network: configuration network "${network.Name}" is in use`,
       );
     if (!isUsed(network)) return;
     throw fault(

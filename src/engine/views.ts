@@ -16,7 +16,7 @@ import { attachmentsOf, dnsNames } from "./attachments.ts";
 import type { Container } from "./container.ts";
 import type { AttachmentRecord, ContainerRecord, MountRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
-import { networkId } from "./network-ids.ts";
+import { bareEndpointId, networkId } from "./network-ids.ts";
 import { endpointOn } from "./networking.ts";
 import { configuredOf, pendingFields } from "./pending.ts";
 import { logPath } from "./places.ts";
@@ -108,21 +108,37 @@ function networksOf(record: ContainerRecord): Record<string, EndpointSettings> {
   if (mode.startsWith("container:")) return {};
   if (mode === "host" || mode === "none")
     return {
-      [mode]: { ...plainEndpoint, NetworkID: networkId(mode), ...addressesShown(undefined) },
+      [mode]: {
+        ...{ ...plainEndpoint, NetworkID: networkId(mode), ...addressesShown(undefined) },
+        EndpointID: record.state.pid === 0 ? "" : bareEndpointId(record.id, mode),
+      },
     };
   return Object.fromEntries(
     attachmentsOf(record).map((one) => [one.name, attachmentShown(record, one)]),
   );
 }
 
+/** Whether ports of a container can be published, or could be. */
+function hasPorts(
+  record: ContainerRecord,
+): record is ContainerRecord & { endpoint: EndpointRecord } {
+  return record.endpoint !== undefined && record.endpoint.portless !== true;
+}
+
+/** Where the network namespace is that a running container has made; empty: none. */
+function sandboxKey({ state: { pid }, hostConfig: { NetworkMode = "" } }: ContainerRecord): string {
+  return pid === 0 || NetworkMode.startsWith("container:") ? "" : `/proc/${pid}/ns/net`;
+}
+
 function networkSettings(record: ContainerRecord): NetworkSettings {
+  const key = sandboxKey(record);
   // Docker's older fields are those of the default bridge.
   const own = addressesShown(endpointOn(record, ""));
   return {
     Bridge: "",
-    SandboxID: record.endpoint === undefined ? "" : record.id,
-    SandboxKey: record.state.pid === 0 ? "" : `/proc/${record.state.pid}/ns/net`,
-    Ports: record.endpoint === undefined ? {} : portMap(record.config, record.endpoint.ports),
+    SandboxID: key === "" ? "" : record.id,
+    SandboxKey: key,
+    Ports: hasPorts(record) ? portMap(record.config, record.endpoint.ports) : {},
     HairpinMode: false,
     LinkLocalIPv6Address: "",
     LinkLocalIPv6PrefixLen: 0,
@@ -164,7 +180,7 @@ export function summaryOfContainer(
       ...args.map((arg) => (/[\s'"]/.test(arg) ? `'${arg.replaceAll("'", "'\\''")}'` : arg)),
     ].join(" "),
     Created: Math.floor(Date.parse(record.created) / 1000),
-    Ports: record.endpoint === undefined ? [] : portList(record.config, record.endpoint.ports),
+    Ports: hasPorts(record) ? portList(record.config, record.endpoint.ports) : [],
     Labels: { ...record.config.Labels },
     State: status,
     Status: statusText(record),

@@ -159,7 +159,7 @@ function infoOf(
     DockerRootDir: options.dataRoot,
     Plugins: {
       Volume: ["local"],
-      Network: ["bridge", "host", "null"],
+      Network: ["bridge", "host", "ipvlan", "macvlan", "null"],
       Authorization: [],
       Log: [...logDriverNames],
     },

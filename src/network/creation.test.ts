@@ -86,7 +86,9 @@ const refused: readonly [input: NetworkInput, words: string][] = [
   [{ Options: { "com.docker.network.bridge.name": "x*" } }, "com.docker.network.bridge.name"],
   [{ Options: { "com.docker.network.bridge.enable_icc": "maybe" } }, "strconv.ParseBool"],
   [{ Options: { "com.docker.network.driver.mtu": "1" } }, "from 68 to 65535"],
-  [{ Ingress: true }, "swarm"],
+  [{ Ingress: true }, "Ingress network can only be global scope network"],
+  [{ Scope: "swarm" }, "cannot create a swarm scoped network when swarm is not active"],
+  [{ Driver: "overlay" }, "This node is not a swarm manager."],
 ];
 
 test.each(refused)("%j is refused", (input, words) => {

@@ -79,7 +79,7 @@ export interface CreationHost {
 /** Names that no network of a user's may have. */
 export const predefined: readonly string[] = ["bridge", "host", "none"];
 
-const reservedNames = [...predefined, "default", "container"];
+const reservedNames = [...predefined, "default"];
 /** As Docker's network names are; what else a name holds would break filters and host names. */
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
@@ -323,8 +323,21 @@ export function bridgeName(id: string, wanted: string): string {
   return wanted || `br-${id.slice(0, 12)}`;
 }
 
+/** Throws Faults in Docker's words for networks of a swarm, of which berth has none. */
+function checkScope({ Ingress, Scope = "", Driver = "" }: NetworkInput): void {
+  const refuse = (message: string) => fault("unavailable", "network-scope", message);
+  if (Driver === "overlay")
+    throw refuse(
+      'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
+    );
+  if (Scope !== "" && Scope !== "local")
+    throw refuse("cannot create a swarm scoped network when swarm is not active");
+  if (Ingress) throw refuse("Ingress network can only be global scope network");
+}
+
 /** The driver that is asked for. Throws Faults in Docker's words for one that there is not, or only once. */
-export function driverOf({ Driver = "" }: NetworkInput): string {
+export function driverOf(input: NetworkInput): string {
+  const { Driver = "" } = input;
   const driver = Driver === "" || Driver === "default" ? "bridge" : Driver;
   if (driver === "host" || driver === "null")
     throw fault(
@@ -332,6 +345,7 @@ export function driverOf({ Driver = "" }: NetworkInput): string {
       "network-driver-once",
       `only one instance of "${driver}" network is allowed`,
     );
+  checkScope(input);
   if (driver !== "bridge" && !isParentDriver(driver))
     throw fault("not-found", "plugin", `plugin "${driver}" not found`);
   return driver;
@@ -354,18 +368,6 @@ function checkParent(driver: string, { Options = {} }: NetworkInput, host: Creat
 export function networkRecord(id: string, input: NetworkInput, host: CreationHost): NetworkRecord {
   const { Name = "", Options = {} } = input;
   checkNetworkName(Name);
-  if (input.Ingress)
-    throw fault(
-      "unsupported",
-      "network-scope",
-      "ingress networks are networks of a swarm, and berth has none",
-    );
-  if (input.Scope !== undefined && input.Scope !== "" && input.Scope !== "local")
-    throw fault(
-      "unsupported",
-      "network-scope",
-      `networks of the scope ${input.Scope} are networks of a swarm, and berth has none`,
-    );
   const driver = driverOf(input);
   const shape = shapeOf(id, driver, input);
   checkParent(driver, input, host);

@@ -265,7 +265,7 @@ export class Networks {
     if (from === "") return input;
     const { template } = this.all().find(({ name, id }) => name === from || id === from) ?? {};
     if (template === undefined)
-      throw fault("not-found", "no-such-network", `configuration network "${from}" not found`);
+      throw fault("not-found", "no-such-network", `configuration network "${from}" does not exist`);
     if (
       input.ConfigOnly ||
       input.IPAM?.Config?.length ||

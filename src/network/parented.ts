@@ -143,7 +143,7 @@ export class Parented extends Segment<ParentedPlan> {
         "endpoint-mac",
         "ipvlan interfaces do not support custom mac address assignment",
       );
-    const record = super.reserve(wish);
+    const record: EndpointRecord = { ...super.reserve(wish), portless: true };
     // Of layer 3 everything is at the interface: the host's routes say where it goes on.
     if (driver !== "ipvlan" || mode === "l2") return record;
     const { gateway6, ...rest } = record;

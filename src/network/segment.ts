@@ -74,6 +74,8 @@ export interface EndpointRecord {
   readonly gateway6?: string;
   /** Empty: that of the host's interface. */
   readonly mac: string;
+  /** Its network has no ports to publish or to show. */
+  readonly portless?: true;
   /** Ports that are reached at its own address, where its network is routed. */
   readonly opens?: readonly Omit<OpenedPort, "address">[];
   readonly ports: readonly PublishedPort[];

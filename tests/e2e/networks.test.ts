@@ -366,3 +366,35 @@ test("a network with IPv6 has a prefix of its own, names of both families, and i
   await done("rm", "-f", "alpha", "omega");
   for (const name of ["six", "other6"]) await done("network", "rm", name);
 });
+
+test("networks that are no networks are refused in Docker's words, and shown with who is on them", async () => {
+  await done("network", "create", "--config-only", "--subnet", "10.219.0.0/24", "config");
+  await done("network", "create", "--config-from", "config", "configured");
+  const id = await sleeper("bare", "--network", "host");
+  await sleeper("joined", "--network", "container:bare");
+  await sleeper("named", "--network", "configured");
+  const refused: readonly (readonly [command: string, words: string])[] = [
+    ["run --network config busybox", "cannot create endpoint on configuration-only network"],
+    ["network create --config-from nobody x", 'configuration network "nobody" does not exist'],
+    ["network rm config", 'error while removing network: configuration network "config" is in use'],
+    ["network connect host named", "container cannot be disconnected from host network or"],
+    ["network connect none named", "with one of the networks in private (none) mode"],
+    ["run --link named:db busybox", "Cannot link to /named, as it does not belong to the default"],
+    ["network create -d overlay x", "This node is not a swarm manager."],
+    ["network create --scope swarm x", "cannot create a swarm scoped network when swarm is not"],
+  ];
+  for (const [command, words] of refused)
+    expect((await daemon.docker(...command.split(" "))).err, command).toContain(words);
+  expect(await daemon.inspect("joined", "{{.HostConfig.NetworkMode}}")).toBe(`container:${id}`);
+  expect(await daemon.inspect("joined", "{{.NetworkSettings.SandboxKey}}")).toBe("");
+  const [shown] = JSON.parse((await daemon.docker("network", "inspect", "host")).out);
+  const endpoint = await daemon.inspect("bare", "{{.NetworkSettings.Networks.host.EndpointID}}");
+  expect(shown.Containers).toEqual({
+    [id]: expect.objectContaining({ Name: "bare", EndpointID: endpoint, IPv4Address: "" }),
+  });
+  const created = (await done("ps", "-aq", "--filter", "status=created"))
+    .split("\n")
+    .filter(Boolean);
+  await done("rm", "-f", "bare", "joined", "named", ...created);
+  await done("network", "rm", "configured", "config");
+});
