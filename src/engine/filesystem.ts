@@ -69,7 +69,7 @@ export async function commitContainer(
   const given = Object.entries(request.config).filter(([, value]) => value !== undefined);
   const config = imageConfigOf({ ...record.config, ...Object.fromEntries(given) });
   const freeze = request.pause && record.state.status === "running";
-  const letGo = holdStill(deps, freeze ? [container] : []);
+  const letGo = await holdStill(deps, freeze ? [container] : []);
   if (freeze) deps.events.emit("container", "pause", record.id, attributesOf(record));
   try {
     const id = await deps.images.commit(

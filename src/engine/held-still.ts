@@ -2,7 +2,7 @@
  * Containers whose processes stand still while something is done with their files. A daemon that dies meanwhile leaves them so
  * to the next one, which lets them go on (recovery.ts).
  */
-import { messageOf } from "../base/errors.ts";
+import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -20,8 +20,30 @@ function release(deps: EngineDeps, container: Container): void {
   }
 }
 
+/** How long processes may take to stand still: a call that writes much ends first. */
+const STILL_MS = 10_000;
+
+/** Waits until nothing of containers runs any more. Throws a Fault "failed". */
+async function allStill(deps: EngineDeps, containers: readonly Container[]): Promise<void> {
+  for (const { record, running } of containers) {
+    const path = cgroupPath(deps.settings, record);
+    for (const end = Date.now() + STILL_MS; running && !deps.cgroups.isFrozen(path); ) {
+      if (Date.now() > end)
+        throw fault(
+          "failed",
+          "cgroup-freeze",
+          `cannot freeze: processes of ${record.name} do not stand still`,
+        );
+      await Bun.sleep(1);
+    }
+  }
+}
+
 /** Freezes containers; gives what lets them go on. Throws a Fault "failed", and then all of them go on. */
-export function holdStill(deps: EngineDeps, containers: readonly Container[]): () => void {
+export async function holdStill(
+  deps: EngineDeps,
+  containers: readonly Container[],
+): Promise<() => void> {
   const held: Container[] = [];
   const letGo = () => {
     for (const container of held.splice(0)) release(deps, container);
@@ -32,6 +54,7 @@ export function holdStill(deps: EngineDeps, containers: readonly Container[]): (
       held.push(container);
       deps.cgroups.freeze(cgroupPath(deps.settings, container.record));
     }
+    await allStill(deps, held);
   } catch (error) {
     letGo();
     throw error;

@@ -2,14 +2,23 @@
  * What a volume holds, as an archive or in another volume: as it is at one moment, in which those who write to it stand still.
  * A copy appears whole; nothing is left of one that was broken off.
  */
-import { closeSync } from "node:fs";
+import { closeSync, mkdirSync } from "node:fs";
 import { basename, dirname } from "node:path/posix";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { tarEnd } from "../base/tar-writer.ts";
 import { copyTree } from "../storage/index.ts";
-import { Extractor, openRoot, Packer, placeIn, TargetTree, walkMerged } from "../tree/index.ts";
+import {
+  canMirror,
+  Extractor,
+  Mirror,
+  openRoot,
+  Packer,
+  placeIn,
+  TargetTree,
+  walkMerged,
+} from "../tree/index.ts";
 import { isOwnDirectory } from "../volumes/index.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -44,6 +53,27 @@ export async function withVolume<T>(
   }
 }
 
+/** Copies a volume while its writers stand still: for as long as the copy takes, or only for what changes during a first copy. */
+async function copyStill(
+  deps: EngineDeps,
+  name: string,
+  source: string,
+  staged: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const into = `${staged}/_data`;
+  const early = isOwnDirectory(deps.volumes.get(name)) && writersOf(deps, name).length > 0;
+  if (!early || !(await canMirror(source, staged))) {
+    const letGo = await holdStill(deps, writersOf(deps, name));
+    return copyTree(source, into, signal).finally(letGo);
+  }
+  mkdirSync(into, { mode: 0o700 });
+  const mirror = new Mirror(deps.kernel, source, into, signal);
+  await mirror.begin();
+  const letGo = await holdStill(deps, writersOf(deps, name));
+  await mirror.finish().finally(letGo);
+}
+
 /** A copy of what a volume holds, in a directory that is nobody else's; whoever asks for it takes it away. */
 function stagedCopy(deps: EngineDeps, name: string, signal: AbortSignal): Promise<string> {
   return withVolume(deps, name, async (source) => {
@@ -52,8 +82,7 @@ function stagedCopy(deps: EngineDeps, name: string, signal: AbortSignal): Promis
       // A container that is to start with it waits until this is done.
       await deps.volumeDrivers.inTurn(name, async () => {
         signal.throwIfAborted();
-        const letGo = holdStill(deps, writersOf(deps, name));
-        await copyTree(source, `${staged}/_data`, signal).finally(letGo);
+        await copyStill(deps, name, source, staged, signal);
       });
       return staged;
     } catch (error) {

@@ -58,7 +58,7 @@ function stagedPath(
   const { name, path } = asked;
   return withVolume(deps, name, (source) =>
     deps.volumeDrivers.inTurn(name, async () => {
-      const letGo = holdStill(deps, writersOf(deps, name));
+      const letGo = await holdStill(deps, writersOf(deps, name));
       try {
         return await withFound(deps, source, asked, async (view, found) => {
           await copyTree(placeForOthers(found), `${staged}/_data`, signal);

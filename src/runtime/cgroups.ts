@@ -484,6 +484,20 @@ export class Cgroups {
     this.setFrozen(path, false);
   }
 
+  /** Whether none of its processes runs; also when there are none. */
+  isFrozen(path: string): boolean {
+    const freezer = this.hierarchies.find((h) => h.controllers.includes("freezer"));
+    const [file, word] =
+      this.version === 2
+        ? [`${this.unified}${path}/cgroup.events`, /^frozen 1$/m]
+        : [`${freezer?.path ?? ""}${path}/freezer.state`, /^FROZEN$/m];
+    try {
+      return word.test(readFileSync(file, "utf8"));
+    } catch {
+      return true;
+    }
+  }
+
   private setFrozen(path: string, frozen: boolean): void {
     const freezer = this.hierarchies.find((h) => h.controllers.includes("freezer"));
     const file =

@@ -5,6 +5,7 @@
 export { type ExtractOptions, Extractor, extractLayer, fileTime } from "./extract.ts";
 export { ArchiveFiles } from "./files.ts";
 export { contentDigest, DiskMeter, diskBytes, visitTree } from "./measure.ts";
+export { canMirror, Mirror } from "./mirror.ts";
 export { Packer, packTree } from "./pack.ts";
 export { components, TargetTree, type TreeMount } from "./target.ts";
 export {

@@ -17,10 +17,9 @@ export function parseVolumes(specs: readonly string[]): {
   const anonymous = new Map<string, Record<string, never>>();
   for (const spec of specs) {
     const parts = spec.split(":");
-    if (spec === "") throw new Error("invalid empty volume spec");
-    if (parts.length > 3) throw new Error(`invalid spec: ${spec}: too many colons`);
+    if (spec === "") throw new UsageError("invalid empty volume spec");
     if (parts[0] === "" || parts[1] === "")
-      throw new Error(`invalid spec: ${spec}: empty section between colons`);
+      throw new UsageError(`invalid spec: ${spec}: empty section between colons`);
     if (parts.length === 1) {
       anonymous.set(spec, {});
       continue;
