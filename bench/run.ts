@@ -14,6 +14,7 @@ import { Bench, root } from "./kit.ts";
 import { copy, exec, hundred, list } from "./life.ts";
 import { logs } from "./logs.ts";
 import { memory } from "./memory.ts";
+import { connects, names, networkStarts, ports } from "./network.ts";
 import { many, parallel, starts } from "./starts.ts";
 
 const sections = {
@@ -28,6 +29,10 @@ const sections = {
   logs,
   images,
   builds,
+  networkStarts,
+  connects,
+  names,
+  ports,
 };
 
 function results({ rows, rounds }: Bench): string {
