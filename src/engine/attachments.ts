@@ -11,7 +11,7 @@ import type {
   NetworkingConfig,
 } from "../spec/engine-api.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
-import { linksOf } from "./link-text.ts";
+import { namedLinksOf } from "./link-text.ts";
 import type { ContainerRegistry } from "./registry.ts";
 
 /** A network as it is referred to: one of a user's, or the default bridge. */
@@ -157,7 +157,7 @@ export function attachmentFor(
   checkSettings(networks, network, settings);
   const used = new Set(others.map((one) => one.interface));
   const { IPAMConfig, Aliases = [], Links = [], MacAddress, DriverOpts, GwPriority } = settings;
-  const links = network === "bridge" ? [] : linksOf(registry, Links);
+  const links = network === "bridge" ? [] : namedLinksOf(registry, Links);
   return {
     network: network === "bridge" ? "" : network.id,
     name: network === "bridge" ? "bridge" : network.name,

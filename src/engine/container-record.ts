@@ -42,6 +42,7 @@ export interface StartOrderRecord {
 
 /** A link to another container. */
 export interface LinkRecord {
+  /** Empty: it has come after the link, or is yet to come. */
   readonly id: string;
   /** As it was called when the link was made. */
   readonly name: string;

@@ -151,10 +151,19 @@ export async function restartContainer(
     if (container.running) checkRoom(deps, container);
     if (container.alive) await atAnyRate(stopContainer(deps, container, options));
     await atAnyRate(startContainer(deps, container));
+  } catch (error) {
+    throw cannotRestart(container, error);
   } finally {
     container.restartsUnderWay--;
   }
   deps.events.emit("container", "restart", container.id, attributesOf(container.record));
+}
+
+/** As Docker says it: of a start that has failed in a restart. */
+function cannotRestart({ record: { name } }: Container, error: unknown): unknown {
+  if (!(error instanceof Fault)) return error;
+  const message = `Cannot restart container ${name}: ${error.message}`;
+  return new Fault(error.kind, error.code, message, error);
 }
 
 /** Sends a signal; SIGKILL waits for the end. Throws a Fault "conflict" when the container does not run. */

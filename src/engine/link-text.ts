@@ -16,6 +16,15 @@ export function parseLink(text: string): { name: string; alias: string } {
   return { name: name.replace(/^\//, ""), alias };
 }
 
+/** Links on a user's network: names there, of containers that are yet to come, too. Throws Faults in Docker's words. */
+export function namedLinksOf(registry: ContainerRegistry, texts: readonly string[]): LinkRecord[] {
+  return texts.map((text) => {
+    const { name, alias } = parseLink(text);
+    const other = registry.lookUp(name);
+    return { id: other?.id ?? "", name: other?.record.name ?? name, alias };
+  });
+}
+
 /** The containers that `NAME[:ALIAS]` mean, as they are now. Throws Faults in Docker's words. */
 export function linksOf(registry: ContainerRegistry, texts: readonly string[]): LinkRecord[] {
   return texts.map((text) => {

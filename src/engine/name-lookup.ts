@@ -16,7 +16,7 @@ import {
   serverFailure,
 } from "../network/index.ts";
 import { attachmentsOf, dnsNames } from "./attachments.ts";
-import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
+import type { AttachmentRecord, ContainerRecord, LinkRecord } from "./container-record.ts";
 import { addressesOf, endpointOn, endpointsOf, leadingOf } from "./networking.ts";
 import type { ContainerRegistry } from "./registry.ts";
 
@@ -91,6 +91,12 @@ export class NameLookup {
     return made;
   }
 
+  /** Whom a link means: it may have come after the link. */
+  private linked({ id, name }: LinkRecord): ContainerRecord | undefined {
+    const { registry } = this.parts;
+    return (id === "" ? registry.lookUp(name) : registry.find(id))?.record;
+  }
+
   /** The containers that a name stands for on a network; undefined: none has it. */
   private named(
     attachment: AttachmentRecord,
@@ -98,7 +104,7 @@ export class NameLookup {
   ): readonly ContainerRecord[] | undefined {
     const { network, links = [], name: called } = attachment;
     const link = links.find(({ alias }) => alias.toLowerCase() === name);
-    const linked = link && this.parts.registry.find(link.id)?.record;
+    const linked = link && this.linked(link);
     if (linked !== undefined && endpointOn(linked, network) !== undefined) return [linked];
     const { byName } = this.directory(network);
     const suffix = `.${called.toLowerCase()}`;

@@ -113,6 +113,9 @@ test("a container whose other one is down does not start; after a boot it waits 
   expect((await daemon.docker("start", "web")).err).toContain(
     "Cannot link to a non running container: /db AS /web/my-db",
   );
+  expect((await daemon.docker("restart", "web")).err).toContain(
+    "Cannot restart container web: Cannot link to a non running container: /db AS /web/my-db",
+  );
   await daemon.berth("start", "db", "web");
   await daemon.berth("update", "--restart", "always", "web");
   const pids = await Promise.all(
@@ -136,4 +139,26 @@ test("rm --link takes one link away, and not a container", async () => {
   expect(await daemon.inspect("web", "{{json .HostConfig.Links}}")).toBe('["/db:/web/db"]');
   expect((await daemon.docker("rm", "web/db")).status).toBe(1);
   expect(await daemon.inspect("db", "{{.State.Running}}")).toBe("true");
+});
+
+test("on a user's network a link is a name of whoever is called so, also of one that comes later", async () => {
+  await daemon.berth("network", "create", "linked");
+  const run = ["run", "-d", "--network", "linked"];
+  const early = await daemon.docker(
+    ...run,
+    "--name",
+    "early",
+    "--link",
+    "late:far",
+    "app",
+    "sleep",
+    "1000",
+  );
+  expect([early.status, early.err]).toEqual([0, ""]);
+  const far = async () => (await daemon.berth("exec", "early", "ping", "-c1", "-W2", "far")).status;
+  expect(await far()).not.toBe(0);
+  await daemon.berth(...run, "--name", "late", "app", "sleep", "1000");
+  expect(await far()).toBe(0);
+  await daemon.berth("rm", "-f", "early", "late");
+  await daemon.berth("network", "rm", "linked");
 });
