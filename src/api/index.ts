@@ -1,6 +1,7 @@
 /**
  * api: the Docker Engine API over HTTP. Sees its own ports; makes no decision about containers.
  */
+export type { AuditEntry, Authorization, Gate, Peer, Question } from "./gate.ts";
 export type {
   ApiPorts,
   BuildOptions,
@@ -17,4 +18,5 @@ export type {
   SystemPort,
   VolumesPort,
 } from "./ports.ts";
+export type { Reply } from "./route.ts";
 export { API_VERSION, ApiServer, MIN_API_VERSION, type ServerTls } from "./server.ts";

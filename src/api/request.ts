@@ -10,6 +10,7 @@ import { withSchemaNames } from "./field-names.ts";
 import type { QueryFilters } from "./ports.ts";
 
 const BODY_MAX = 8 << 20;
+const BODY_PATIENCE_MS = 60_000;
 
 /** Docker's booleans: empty, 0, no, false and none are false, anything else is true. */
 export function boolean(query: URLSearchParams, name: string, fallback = false): boolean {
@@ -65,17 +66,23 @@ export function filters(query: URLSearchParams): QueryFilters {
   return out;
 }
 
-/** Reads a body. Rejects with a Fault "invalid" when it is larger than any request needs. */
-export function readBody(request: IncomingMessage): Promise<Uint8Array> {
+/** Reads a body. Rejects with a Fault "invalid" when it is larger than any request needs, or when its client stops to send. */
+export function readBody(request: IncomingMessage, max = BODY_MAX): Promise<Uint8Array> {
   const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
   const chunks: Uint8Array[] = [];
   let length = 0;
+  const tooSlow = () =>
+    reject(fault("invalid", "body-slow", "nothing has come of the request's body for a minute"));
+  // Most bodies are there whole: only what is waited for needs a clock.
+  const patience = request.complete ? undefined : setTimeout(tooSlow, BODY_PATIENCE_MS);
+  const done = () => clearTimeout(patience);
+  promise.then(done, done);
   // By its events, not by iterating: that takes several turns of the event loop, for every request.
   request.on("data", (chunk: Uint8Array) => {
     length += chunk.length;
-    if (length <= BODY_MAX) chunks.push(chunk);
-    else
-      reject(fault("invalid", "body-size", `the request's body is larger than ${BODY_MAX} bytes`));
+    patience?.refresh();
+    if (length <= max) chunks.push(chunk);
+    else reject(fault("invalid", "body-size", `the request's body is larger than ${max} bytes`));
   });
   request.on("end", () => resolve(Buffer.concat(chunks)));
   request.on("error", reject);

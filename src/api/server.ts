@@ -7,6 +7,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import findMyWay from "find-my-way";
 import { errnoOf, fault } from "../base/errors.ts";
+import { checkHead, type Gate, Passage } from "./gate.ts";
 import { hijackResponse, hijackSocket } from "./hijack.ts";
 import type { ApiPorts } from "./ports.ts";
 import { jsonBody, readBody } from "./request.ts";
@@ -169,6 +170,8 @@ export class ApiServer {
     private readonly ports: ApiPorts,
     version: string,
     tls: ServerTls | undefined,
+    /** Undefined: nobody is asked, and nothing noted. */
+    private readonly gate?: Gate,
   ) {
     for (const route of [
       ...pingRoutes,
@@ -208,6 +211,8 @@ export class ApiServer {
     });
     this.http.keepAliveTimeout = 60_000;
     this.http.requestTimeout = 0;
+    // A head that has not come by then is answered with 408; looked at twice a minute.
+    this.http.headersTimeout = 60_000;
   }
 
   private async answer(
@@ -217,13 +222,19 @@ export class ApiServer {
   ): Promise<void> {
     this.active++;
     this.requests++;
+    const passage = this.gate && new Passage(this.gate, request, upgrade?.socket ?? request.socket);
     try {
-      const reply = await this.route(request, response, upgrade);
+      checkHead(request, response);
+      const admitted = passage === undefined ? request : await passage.admit();
+      const reply = await this.route(admitted, response, upgrade);
+      if (reply !== undefined) await passage?.release(reply);
+      passage?.note(reply?.status ?? (upgrade?.taken ? 101 : response.statusCode));
       if (reply !== undefined) send(upgrade?.answerWith(response) ?? response, reply);
     } catch (error) {
       // Who went in the middle of a request wants no answer to it.
       if (errnoOf(error) === "ECONNRESET" && !request.complete) return;
       const { status, message } = statusOf(error, `${request.method} ${request.url}`);
+      passage?.note(status);
       if (upgrade?.taken) upgrade.socket.destroy();
       else if (response.headersSent) response.destroy();
       else

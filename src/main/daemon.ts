@@ -1,15 +1,7 @@
 /**
  * `berth daemon`: constructs the parts, wires them, serves, and ends cleanly. Containers go on without it.
  */
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import { ApiServer } from "../api/index.ts";
 import { openDatabase } from "../base/database.ts";
@@ -51,6 +43,7 @@ import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { Builds } from "./build-port.ts";
 import { diskPort } from "./disk.ts";
 import { releaseMemory } from "./idle-memory.ts";
+import { Gates, listenOn } from "./listen.ts";
 import { lockRoot } from "./lock.ts";
 import { serveMetrics } from "./metrics.ts";
 import {
@@ -180,65 +173,6 @@ async function construct(
   return { deps, engine, registry, storage, builds };
 }
 
-function groupId(name: string): number {
-  if (/^\d+$/.test(name)) return Number(name);
-  const line = readFileSync("/etc/group", "utf8")
-    .split("\n")
-    .find((row) => row.startsWith(`${name}:`));
-  const id = line?.split(":")[2];
-  if (id === undefined)
-    throw fault("invalid", "daemon-option", `group ${name} is not in /etc/group`);
-  return Number(id);
-}
-
-async function answers(path: string): Promise<boolean> {
-  try {
-    const response = await fetch("http://localhost/_ping", {
-      unix: path,
-      signal: AbortSignal.timeout(1000),
-    });
-    return response.ok;
-  } catch {
-    return false;
-  }
-}
-
-async function listenOn(
-  api: ApiServer,
-  host: string,
-  { group, tls }: Pick<DaemonOptions, "group" | "tls">,
-): Promise<string | undefined> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  api.http.once("error", reject);
-  const unix = /^unix:\/\/(\/.*)$/.exec(host)?.[1];
-  if (unix !== undefined) {
-    if (existsSync(unix) && (await answers(unix)))
-      throw fault("conflict", "socket-in-use", `a daemon listens on ${host} already`);
-    rmSync(unix, { force: true });
-    mkdirSync(unix.slice(0, unix.lastIndexOf("/")) || "/", { recursive: true });
-    api.http.listen(unix, resolve);
-    await promise;
-    chmodSync(unix, 0o660);
-    if (group !== undefined) chownSync(unix, 0, groupId(group));
-    return unix;
-  }
-  const tcp = /^tcp:\/\/(\[[0-9a-fA-F:]+\]|[^:/]+)?:(\d+)$/.exec(host);
-  if (tcp === null)
-    throw fault(
-      "invalid",
-      "daemon-option",
-      `invalid host ${host}: use unix:///PATH or tcp://ADDRESS:PORT`,
-    );
-  if (tls?.clients === undefined)
-    log.warn(
-      `the API is served without ${tls === undefined ? "TLS" : "--tlsverify"}: whoever reaches this port is root on this host`,
-      { host },
-    );
-  api.http.listen(Number(tcp[2]), (tcp[1] ?? "127.0.0.1").replace(/^\[|\]$/g, ""), resolve);
-  await promise;
-  return undefined;
-}
-
 function daemonId(dataRoot: string): string {
   const file = `${dataRoot}/engine-id`;
   if (!existsSync(file)) writeFileSync(file, crypto.randomUUID());
@@ -254,6 +188,7 @@ interface Running {
   readonly servers: ApiServer[];
   readonly sockets: string[];
   metrics: Server | undefined;
+  gates: Gates | undefined;
 }
 
 async function serve(options: DaemonOptions, running: Running): Promise<void> {
@@ -273,8 +208,12 @@ async function serve(options: DaemonOptions, running: Running): Promise<void> {
   };
   if (options.metricsAddress !== undefined)
     running.metrics = await serveMetrics(options.metricsAddress, ports.system.metrics);
+  running.gates = await Gates.open(options);
   for (const host of options.hosts) {
-    const api = new ApiServer(ports, VERSION, host.startsWith("tcp:") ? options.tls : undefined);
+    const { gate, peers } = running.gates.at(host) ?? {};
+    const tls = host.startsWith("tcp:") ? options.tls : undefined;
+    const api = new ApiServer(ports, VERSION, tls, gate);
+    if (peers !== undefined) api.http.on("connection", (socket) => peers.arrived(socket));
     const socket = await listenOn(api, host, options);
     running.servers.push(api);
     if (socket !== undefined) running.sockets.push(socket);
@@ -350,6 +289,7 @@ async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const server of running.servers) server.http.close();
   await Promise.all([running.registry.close(REGISTRY_PATIENCE_MS), running.builds.close()]);
   running.metrics?.close();
+  running.gates?.close();
   running.deps.restarts.close();
   await running.deps.forwarding.close();
   for (const socket of running.sockets) rmSync(socket, { force: true });
@@ -387,7 +327,7 @@ async function run(options: DaemonOptions): Promise<number> {
   let running: Running | undefined;
   try {
     const parts = await construct(options, kernel, hostMounts(programs.helper), names);
-    running = { ...parts, servers: [], sockets: [], metrics: undefined };
+    running = { ...parts, servers: [], sockets: [], metrics: undefined, gates: undefined };
     await serveRegistry(options, running);
     await serve(options, running);
   } catch (error) {

@@ -35,6 +35,12 @@ export interface DaemonOptions {
   readonly execRoot: string;
   /** For the TCP addresses; undefined: whoever reaches them is let in. */
   readonly tls: ServerTls | undefined;
+  /** TCP addresses are served to whoever reaches them: somebody has said so. */
+  readonly openTcp: boolean;
+  /** Programs that must allow each request. */
+  readonly authorizationPlugins: readonly string[];
+  /** Where it is noted who has asked for what. */
+  readonly auditLog: string | undefined;
   readonly pidfile: string;
   readonly defaultNetwork: DefaultNetworkOptions;
   /** The host is to forward packets between interfaces. */
@@ -121,6 +127,8 @@ const flags = {
   tlscacert: { type: "string" },
   tlscert: { type: "string" },
   tlskey: { type: "string" },
+  "authorization-plugin": { type: "string", multiple: true },
+  "audit-log": { type: "string" },
   "live-restore": { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -155,7 +163,9 @@ Options:
   -D, --debug                  The same as --log-level debug
       --log-driver string      Log driver of containers that name none (default "json-file")
       --log-opt map            Options that go with it (max-size 20m and max-file 5 unless given)
-  -G, --group string           Group that owns the Unix socket
+  -G, --group string           Group that owns the Unix socket (default: docker or berth, if there is one)
+      --authorization-plugin list  Programs that say which requests are allowed, by Docker's protocol
+      --audit-log string       File to note in who has asked for what, on which object, with which result
       --default-runtime string Runtime of containers that name none (default "berth")
       --add-runtime name=path  An OCI runtime, such as runc=/usr/sbin/runc
       --insecure-registry list Registry (host, host:port, CIDR) to reach without a valid certificate
@@ -173,6 +183,7 @@ Options:
       --label list             Labels of the engine, KEY=VALUE, that info shows
       --tls                    Serve TCP addresses by TLS; with --tlsverify, only clients whose certificate is of the
                                authority (--tlscacert, --tlscert, --tlskey: files, default ~/.docker/{ca,cert,key}.pem)
+                               Without --tlsverify a TCP address is refused, unless --tls=false or --tlsverify=false is said
       --live-restore           Accepted: containers always outlive the daemon
 `;
 
@@ -180,6 +191,7 @@ Options:
 const fileKeys: Readonly<Record<string, keyof typeof flags>> = {
   hosts: "host",
   labels: "label",
+  "authorization-plugins": "authorization-plugin",
   "log-opts": "log-opt",
   "allow-git-directories": "allow-git-directory",
   runtimes: "add-runtime",
@@ -283,6 +295,11 @@ class Settings {
 
   on(name: keyof typeof flags): boolean {
     return this.values[name] === true;
+  }
+
+  /** Said to be off, which is more than not being on. */
+  off(name: keyof typeof flags): boolean {
+    return this.values[name] === false;
   }
 
   /** What is so unless it is said not to be (--icc=false). */
@@ -457,6 +474,9 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
   return {
     hosts: hosts.length > 0 ? hosts : ["unix:///run/berth/berth.sock"],
     tls: tlsOf(settings),
+    openTcp: settings.off("tls") || settings.off("tlsverify"),
+    authorizationPlugins: settings.list("authorization-plugin"),
+    auditLog: settings.text("audit-log"),
     dataRoot,
     execRoot,
     pidfile: settings.text("pidfile") ?? `${execRoot}/berth.pid`,

@@ -5,4 +5,4 @@
 export { isOwnDirectory, type VolumeDetails, VolumeDrivers } from "./drivers.ts";
 export { type NewVolume, type VolumeRecord, VolumeStore } from "./local.ts";
 export { mountPoints } from "./mount-points.ts";
-export { dockerPlaces, type PluginPlaces, VolumePlugins } from "./plugins.ts";
+export { VolumePlugins } from "./plugins.ts";

@@ -1,0 +1,136 @@
+/**
+ * What stands before the routes where an administrator wants it: who asks, whether plugins allow it, and a note of what came of
+ * it. Without any of that no request passes here.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { type Duplex, Readable } from "node:stream";
+import { fault } from "../base/errors.ts";
+import { readBody } from "./request.ts";
+import type { Reply } from "./route.ts";
+
+/** Who asks. */
+export interface Peer {
+  /** The name in a client's certificate; "" for others. */
+  readonly user: string;
+  readonly method: "" | "TLS";
+  /** Of a Unix socket, as the kernel says it. */
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly pid?: number;
+  /** Of a TCP connection. */
+  readonly address?: string;
+}
+
+/** A request as plugins see it. */
+export interface Question {
+  readonly peer: Peer;
+  readonly method: string;
+  readonly uri: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** undefined: the body is no document, and no handler reads it as one. */
+  readonly body: Uint8Array | undefined;
+}
+
+/** Decides. Both reject with a Fault for what is not allowed, and when nobody can be asked. */
+export interface Authorization {
+  request(question: Question): Promise<void>;
+  response(question: Question, reply: Reply): Promise<void>;
+}
+
+/** What is noted of a request. */
+export interface AuditEntry {
+  readonly peer: Peer;
+  readonly method: string;
+  readonly uri: string;
+  readonly status: number;
+  readonly milliseconds: number;
+}
+
+/** What an administrator wants to stand before the routes. */
+export interface Gate {
+  readonly peerOf: (socket: Duplex) => Peer;
+  readonly authorization?: Authorization | undefined;
+  readonly audit?: ((entry: AuditEntry) => void) | undefined;
+}
+
+/** As Docker has it: plugins see bodies of up to a megabyte. What is larger is refused, and not passed on unseen (CVE-2024-41110). */
+const SHOWN_MAX = 1 << 20;
+const isDocument = /^\s*application\/json\s*(;|$)/i;
+/** A password stands in it, which is nobody's but the registry's; it does nothing else. */
+const isLogin = /^(\/v\d+\.\d+)?\/auth\/?(\?|$)/;
+
+function headersOf(request: IncomingMessage): Record<string, string> {
+  const shown: Record<string, string> = {};
+  // Docker keeps these from plugins, too: they are credentials of registries.
+  for (const [name, value] of Object.entries(request.headers))
+    if (value !== undefined && !/^x-registry-(auth|config)$/.test(name))
+      shown[name] = [value].flat().join(", ");
+  return shown;
+}
+
+/** A request whose body has been read already: whoever reads it gets the same bytes. */
+function replayed(request: IncomingMessage, body: Uint8Array): IncomingMessage {
+  const { headers, rawHeaders, method, url, socket, httpVersion } = request;
+  const replay = Readable.from(body.length === 0 ? [] : [body], { objectMode: false });
+  const facts = { headers, rawHeaders, method, url, socket, httpVersion, complete: true };
+  // Of an IncomingMessage the routes use its stream and these.
+  return Object.assign(replay, facts) as unknown as IncomingMessage;
+}
+
+/** One request on its way through. */
+export class Passage {
+  private readonly peer: Peer;
+  private readonly began = performance.now();
+  private question: Question | undefined;
+
+  constructor(
+    private readonly gate: Gate,
+    private readonly asked: IncomingMessage,
+    socket: Duplex,
+  ) {
+    this.peer = gate.peerOf(socket);
+  }
+
+  /** Asks the plugins. Gives the request to go on with. Rejects with a Fault. */
+  async admit(): Promise<IncomingMessage> {
+    const { asked, peer } = this;
+    const { authorization } = this.gate;
+    if (authorization === undefined) return asked;
+    const { method = "GET", url: uri = "/" } = asked;
+    const shown = isDocument.test(asked.headers["content-type"] ?? "") && !isLogin.test(uri);
+    const body = shown ? await readBody(asked, SHOWN_MAX) : undefined;
+    this.question = { peer, method, uri, headers: headersOf(asked), body };
+    await authorization.request(this.question);
+    return body === undefined ? asked : replayed(asked, body);
+  }
+
+  /** Shows the plugins an answer before its client has it. Rejects with a Fault. */
+  async release(reply: Reply): Promise<void> {
+    if (this.question !== undefined) await this.gate.authorization?.response(this.question, reply);
+  }
+
+  /** Notes what has come of it. */
+  note(status: number): void {
+    const { method = "GET", url: uri = "/" } = this.asked;
+    const milliseconds = Math.round(performance.now() - this.began);
+    this.gate.audit?.({ peer: this.peer, method, uri, status, milliseconds });
+  }
+}
+
+/**
+ * Throws a Fault "invalid" for a head that two readers could read as two requests. Most of that Bun's parser refuses; it takes a
+ * coding beside "chunked", and the first of several hosts.
+ */
+export function checkHead(
+  { headers, rawHeaders }: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const coding = headers["transfer-encoding"];
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2)
+    if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === "host") hosts++;
+  if (hosts < 2 && (coding === undefined || coding.toLowerCase() === "chunked")) return;
+  // What comes behind it may be its body, or not.
+  response.shouldKeepAlive = false;
+  throw fault("invalid", "ambiguous-head", "the request's head can be read in two ways");
+}

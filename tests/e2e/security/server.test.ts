@@ -1,0 +1,387 @@
+/** The API's server: who is let in, who is asked before, what is noted, and requests that are meant to be read in two ways. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { connect } from "node:net";
+import { daemonOfFile, TestDaemon } from "../../kits/daemon.ts";
+
+/** What the plugin was asked. */
+interface Asked {
+  readonly RequestMethod: string;
+  readonly RequestUri: string;
+  readonly RequestBody?: string;
+  readonly RequestHeaders: Record<string, string>;
+  readonly ResponseStatusCode?: number;
+  readonly ResponseBody?: string;
+}
+
+const scratch = mkdtempSync("/tmp/bt-server-");
+const places = "/run/docker/plugins";
+const name = `bt-authz-${process.pid}`;
+const asked: { kind: string; question: Asked }[] = [];
+let rule: (kind: string, question: Asked) => object = () => ({ Allow: true });
+mkdirSync(places, { recursive: true });
+const open = () =>
+  Bun.serve({
+    unix: `${places}/${name}.sock`,
+    maxRequestBodySize: 64 << 20,
+    async fetch(request) {
+      const kind = new URL(request.url).pathname.slice(1);
+      if (kind === "Plugin.Activate") return Response.json({ Implements: ["authz"] });
+      const question = (await request.json()) as Asked;
+      asked.push({ kind: kind.replace("AuthZPlugin.", ""), question });
+      return Response.json(rule(kind, question));
+    },
+  });
+let plugin = open();
+const audit = `${scratch}/audit`;
+const daemon = daemonOfFile(["--authorization-plugin", name, "--audit-log", audit]);
+beforeAll(() => {
+  asked.length = 0;
+});
+afterAll(async () => {
+  await plugin.stop(true);
+  rmSync(`${places}/${name}.sock`, { force: true });
+  rmSync(scratch, { recursive: true, force: true });
+});
+
+const bodyOf = (question: Asked | undefined) =>
+  Buffer.from(question?.RequestBody ?? "", "base64").toString();
+const entries = () =>
+  readFileSync(audit, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown> & { who: Record<string, unknown> });
+
+/** What a server answers to bytes on a connection of its own, until it closes or nothing more comes. */
+function raw(bytes: string, path = daemon.socket): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  const socket = connect(path);
+  let out = "";
+  socket.on("data", (data) => {
+    out += data;
+  });
+  socket.on("error", () => resolve(out));
+  socket.on("close", () => resolve(out));
+  socket.write(bytes);
+  return promise;
+}
+
+test("plugins see what handlers read, decide, and see the answer", async () => {
+  asked.length = 0;
+  const body = { Image: "busybox", Cmd: ["true"], HostConfig: { Privileged: true } };
+  const made = await daemon.api("POST", "/v1.44/containers/create?name=seen", body);
+  expect(made.status).toBe(201);
+  const [before, after] = asked;
+  expect(before).toMatchObject({
+    kind: "AuthZReq",
+    question: { RequestMethod: "POST", RequestUri: "/v1.44/containers/create?name=seen" },
+  });
+  expect(bodyOf(before?.question)).toBe(JSON.stringify(body));
+  expect(after).toMatchObject({ kind: "AuthZRes", question: { ResponseStatusCode: 201 } });
+  expect(Buffer.from(after?.question.ResponseBody ?? "", "base64").toString()).toContain(
+    (JSON.parse(made.text) as { Id: string }).Id,
+  );
+  rule = (_kind, question) => ({
+    Allow: !bodyOf(question).includes("Privileged"),
+    Msg: "no privileges here",
+  });
+  const denied = await daemon.docker("run", "--privileged", "busybox", "true");
+  expect([denied.status, denied.err]).toEqual([
+    125,
+    expect.stringContaining(`authorization denied by plugin ${name}: no privileges here`),
+  ]);
+  expect((await daemon.api("POST", "/containers/create", body)).status).toBe(403);
+  rule = (kind) => ({ Allow: !kind.includes("AuthZRes"), Msg: "not to be seen" });
+  const hidden = await daemon.api("GET", "/containers/seen/json");
+  expect([hidden.status, JSON.parse(hidden.text).message]).toEqual([
+    403,
+    `authorization denied by plugin ${name}: not to be seen`,
+  ]);
+  rule = () => ({ Err: "no idea" });
+  const failed = await daemon.api("GET", "/info");
+  expect([failed.status, JSON.parse(failed.text).message]).toEqual([
+    500,
+    `plugin ${name} failed with error: no idea`,
+  ]);
+  rule = () => ({ Allow: true });
+  expect((await daemon.docker("run", "--rm", "-i", "busybox", "cat")).status).toBe(0);
+  expect(
+    (await daemon.dockerWith({ stdin: "through" }, "run", "--rm", "-i", "busybox", "cat")).out,
+  ).toBe("through");
+  await daemon.berth("rm", "seen");
+});
+
+test("no body reaches a handler unseen: large, chunked, of an odd length, of another type (CVE-2024-41110, CVE-2026-34040)", async () => {
+  rule = (_kind, question) => ({
+    Allow: question.RequestMethod === "GET" || bodyOf(question).includes("fine"),
+  });
+  const evil = JSON.stringify({ Image: "busybox", HostConfig: { Privileged: true } });
+  const head = "POST /containers/create HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+  const json = "Content-Type: application/json\r\n";
+  const chunked = (text: string) => `${text.length.toString(16)}\r\n${text}\r\n0\r\n\r\n`;
+  const padded = `${evil.slice(0, -1)},"Labels":{"pad":"${"x".repeat(2 << 20)}","word":"fine"}}`;
+  for (const [what, bytes] of [
+    ["plain", `${head}${json}Content-Length: ${evil.length}\r\n\r\n${evil}`],
+    ["chunked", `${head}${json}Transfer-Encoding: chunked\r\n\r\n${chunked(evil)}`],
+    ["no length", `${head}${json}Content-Length: 0\r\n\r\n${evil}`],
+    ["larger than a megabyte", `${head}${json}Content-Length: ${padded.length}\r\n\r\n${padded}`],
+    ["larger, chunked", `${head}${json}Transfer-Encoding: chunked\r\n\r\n${chunked(padded)}`],
+    [
+      "type with parameters",
+      `${head}Content-Type: Application/JSON ; charset=utf-8\r\nContent-Length: ${evil.length}\r\n\r\n${evil}`,
+    ],
+    ["no type", `${head}Content-Length: ${evil.length}\r\n\r\n${evil}`],
+    [
+      "another type",
+      `${head}Content-Type: text/plain\r\nContent-Length: ${evil.length}\r\n\r\n${evil}`,
+    ],
+    [
+      "two types",
+      `${head}Content-Type: text/plain\r\n${json}Content-Length: ${evil.length}\r\n\r\n${evil}`,
+    ],
+    [
+      "upgrade",
+      `POST /containers/create HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n${json}Content-Length: ${evil.length}\r\n\r\n${evil}`,
+    ],
+    [
+      "a login's path",
+      `POST /auth/../containers/create HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${json}Content-Length: ${evil.length}\r\n\r\n${evil}`,
+    ],
+  ] as const) {
+    const answer = await raw(bytes);
+    expect([what, answer.slice(0, 12)]).toEqual([what, expect.stringMatching(/^HTTP\/1.1 4\d\d$/)]);
+  }
+  expect((await daemon.api("GET", "/containers/json?all=1")).text.trim()).toBe("[]");
+  const fine = JSON.stringify({ Image: "busybox", Labels: { word: "fine" } });
+  expect(await raw(`${head}${json}Transfer-Encoding: chunked\r\n\r\n${chunked(fine)}`)).toStartWith(
+    "HTTP/1.1 201",
+  );
+  rule = () => ({ Allow: true });
+  // A password of a registry is nobody's but the registry's, and neither are headers with one.
+  asked.length = 0;
+  await daemon.api("POST", "/auth", {
+    username: "u",
+    password: "hidden-word",
+    serveraddress: "127.0.0.1:9",
+  });
+  await fetch("http://x/images/create?fromImage=127.0.0.1:9/x", {
+    method: "POST",
+    unix: daemon.socket,
+    headers: { "X-Registry-Auth": Buffer.from('{"password":"hidden-word"}').toString("base64url") },
+  }).then((response) => response.text());
+  expect(asked.length).toBeGreaterThan(1);
+  expect(JSON.stringify(asked)).not.toMatch(/hidden-word|x-registry-auth/);
+  for (const { question } of asked) expect(bodyOf(question)).not.toContain("hidden-word");
+  const [made] = JSON.parse((await daemon.api("GET", "/containers/json?all=1")).text) as {
+    Id: string;
+  }[];
+  await daemon.berth("rm", made?.Id ?? "");
+});
+
+test("a plugin that has gone allows nothing; a daemon that is to have one does not start without", async () => {
+  await plugin.stop(true);
+  rmSync(`${places}/${name}.sock`, { force: true });
+  const { status, text } = await daemon.api("GET", "/info");
+  expect([status, text]).toEqual([
+    500,
+    expect.stringContaining(`plugin ${name} failed with error: plugin \\"${name}\\" not found`),
+  ]);
+  plugin = open();
+  expect((await daemon.api("GET", "/info")).status).toBe(200);
+  const other = new TestDaemon(["--authorization-plugin", "nosuch"]);
+  expect(other.start()).rejects.toThrow(
+    /Error validating authorization plugin: nosuch: plugin .*nosuch.* not found/,
+  );
+  await other.start().catch(() => {});
+  rmSync(other.directory, { recursive: true, force: true });
+});
+
+test("who, what, on which object, with which result: noted, rotated, and without any password", async () => {
+  rule = () => ({ Allow: false });
+  await daemon.api("POST", "/containers/create", { Image: "busybox" });
+  rule = () => ({ Allow: true });
+  await daemon.berth("create", "--name", "noted", "busybox", "true");
+  await daemon.berth("rm", "noted");
+  await daemon.berth("rm", "nobody");
+  const remote = encodeURIComponent("http://user:hidden-word@127.0.0.1:9/x.git");
+  await daemon.api(
+    "POST",
+    `/build?remote=${remote}&buildargs=${encodeURIComponent('{"TOKEN":"hidden-word"}')}`,
+  );
+  await daemon.api("POST", `/images/create?fromSrc=${remote}`);
+  await daemon.api("POST", "/containers/create", {
+    Image: "busybox",
+    Env: ["TOKEN=hidden-word"],
+    Cmd: ["x"],
+    Labels: { a: "b" },
+  });
+  const all = entries();
+  const of = (method: string, path: string) =>
+    all.filter((one) => one.method === method && one.path === path);
+  const [removed] = of("DELETE", "/containers/noted");
+  expect(removed).toMatchObject({
+    object: "noted",
+    status: 204,
+    who: { uid: process.getuid?.(), gid: process.getgid?.() },
+  });
+  expect(removed?.who.pid).toBeGreaterThan(1);
+  expect(removed?.time).toMatch(/^\d{4}-\d\d-\d\dT/);
+  expect(of("DELETE", "/containers/nobody")[0]).toMatchObject({ status: 404 });
+  expect(of("POST", "/containers/create").some(({ status }) => status === 403)).toBe(true);
+  expect(readFileSync(audit, "utf8")).not.toContain("hidden-word");
+  expect((statSync(audit).mode & 0o777).toString(8)).toBe("600");
+  // Another user's process is told apart, however many connections come at once.
+  await Promise.all(
+    Array.from({ length: 12 }, (_, n) =>
+      n % 2 === 0
+        ? daemon.api("GET", `/volumes/own-${n}`)
+        : Bun.spawn([
+            "python3",
+            "-c",
+            `import os,socket; os.setgid(12345); os.setuid(12345 if os.stat("${daemon.socket}").st_gid == 12345 else 0); s=socket.socket(socket.AF_UNIX); s.connect("${daemon.socket}"); s.sendall(b"GET /volumes/other-${n} HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n"); s.recv(65536)`,
+          ]).exited,
+    ),
+  );
+  for (const one of entries().filter(({ path }) => /^\/volumes\/(own|other)-/.test(String(path))))
+    expect([one.path, one.who.gid]).toEqual([
+      one.path,
+      String(one.path).includes("own") ? process.getgid?.() : 12345,
+    ]);
+  expect(
+    entries().filter(({ path }) => /^\/volumes\/(own|other)-/.test(String(path))),
+  ).toHaveLength(12);
+  const [made] = JSON.parse((await daemon.api("GET", "/containers/json?all=1")).text) as {
+    Id: string;
+  }[];
+  await daemon.berth("rm", made?.Id ?? "");
+});
+
+test("requests that can be read in two ways are refused, and what is behind them is not read (CWE-444)", async () => {
+  const smuggled = "GET /containers/json?smuggled=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+  const post = "POST /containers/prune HTTP/1.1\r\nHost: x\r\n";
+  const attacks: Readonly<Record<string, string>> = {
+    "length and chunks": `${post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    "two lengths": `${post}Content-Length: 0\r\nContent-Length: 5\r\n\r\nhello`,
+    "a list of lengths": `${post}Content-Length: 5, 5\r\n\r\nhello`,
+    "a signed length": `${post}Content-Length: +5\r\n\r\nhello`,
+    "a length in hexadecimal": `${post}Content-Length: 0x5\r\n\r\nhello`,
+    "a length beyond 64 bits": `${post}Content-Length: 18446744073709551621\r\n\r\nhello`,
+    "a space before the colon": `${post}Content-Length : 5\r\n\r\nhello`,
+    "an unknown coding": `${post}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n`,
+    "two codings": `${post}Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    "chunked not at the end": `${post}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n`,
+    "a folded line": `${post}X: a\r\n Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    "bare newlines": "POST /containers/prune HTTP/1.1\nHost: x\nContent-Length: 0\n\n",
+    "a bare return": `${post}X: a\rContent-Length: 5\r\n\r\n`,
+    "two hosts": `${post}Host: y\r\nContent-Length: 0\r\n\r\n`,
+    "no host": "POST /containers/prune HTTP/1.1\r\n\r\n",
+    "too many lines": `${post}${"X-A: b\r\n".repeat(300)}\r\n`,
+    "a line that is too long": `${post}X: ${"a".repeat(1 << 17)}\r\n\r\n`,
+    "a path that is too long": `GET /${"a".repeat(1 << 17)} HTTP/1.1\r\nHost: x\r\n\r\n`,
+    // Heads that are whole are acted upon, whatever their bodies turn out to be; what is behind those is never read.
+    "a chunk's size with a prefix": `${post}Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n`,
+    "a chunk without its end": `${post}Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n`,
+    "a chunk beyond 64 bits": `${post}Transfer-Encoding: chunked\r\n\r\n10000000000000005\r\nhello\r\n0\r\n\r\n`,
+  };
+  for (const [what, bytes] of Object.entries(attacks)) {
+    asked.length = 0;
+    const closing = smuggled.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    const answer = await raw(`${bytes}${closing}`);
+    expect([what, answer.slice(0, 10)]).toEqual([what, "HTTP/1.1 4"]);
+    const known = what.startsWith("a chunk");
+    expect([
+      what,
+      known
+        ? 0
+        : asked.filter(({ question }) => question.RequestUri === "/containers/prune").length,
+    ]).toEqual([what, 0]);
+    expect([what, answer.includes("HTTP/1.1 200")]).toEqual([what, false]);
+  }
+  expect((await daemon.api("GET", "/_ping")).status).toBe(200);
+});
+
+test("no name becomes a path that leads out", async () => {
+  const ways = [
+    "../../../../../../tmp/bt-traversal",
+    "..%2f..%2f..%2f..%2f..%2ftmp%2fbt-traversal",
+    "%2e%2e",
+    "..",
+    ".",
+    "%2ftmp%2fbt-traversal",
+    "a%00b",
+    "a%5c..%5cb",
+  ];
+  for (const way of ways) {
+    const name = decodeURIComponent(way);
+    // As they are: who calls fetch has such paths made plain before anybody sees them.
+    for (const [method, path] of [
+      ["POST", `/containers/${way}/rename?name=${way}`],
+      ["GET", `/containers/${way}/archive?path=/`],
+      ["GET", `/images/${way}/get`],
+      ["GET", `/exec/${way}/json`],
+      ["DELETE", `/volumes/${way}`],
+      ["DELETE", `/networks/${way}`],
+      ["GET", `/plugins/${way}/json`],
+      ["POST", `/containers/create?name=${way}`],
+      ["POST", `/images/busybox/tag?repo=${way}`],
+      ["POST", `/build?dockerfile=${way}`],
+    ])
+      expect([
+        method,
+        path,
+        await raw(
+          `${method} ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+        ),
+      ]).toEqual([method, path, expect.stringMatching(/^HTTP\/1.1 4/)]);
+    const withHost = (HostConfig: object) =>
+      ["/containers/create", { Image: "busybox", HostConfig }] as const;
+    for (const [path, body] of [
+      ["/volumes/create", { Name: name }],
+      ["/volumes/create", { Name: "vt", Driver: name }],
+      ["/networks/create", { Name: "nt", Driver: name }],
+      withHost({ LogConfig: { Type: name } }),
+      withHost({ Runtime: name }),
+      withHost({ Mounts: [{ Type: "volume", Source: name, Target: "/x" }] }),
+    ] as const) {
+      const { status, text } = await daemon.api("POST", path, body);
+      expect([way, JSON.stringify(body), Math.floor(status / 100), text]).toEqual([
+        way,
+        JSON.stringify(body),
+        4,
+        expect.not.stringContaining("internal error"),
+      ]);
+    }
+  }
+  const found = new Bun.Glob("bt-traversal*").scanSync({ cwd: "/tmp", onlyFiles: false });
+  expect(Array.from(found)).toEqual([]);
+  expect((await daemon.api("GET", "/containers/json?all=1")).text.trim()).toBe("[]");
+});
+
+test("a socket is root's and a group's; TCP without certificates is refused unless somebody says so, and warned of", async () => {
+  const group = Bun.spawnSync([
+    "sh",
+    "-c",
+    "getent group docker || getent group berth",
+  ]).stdout.toString();
+  expect(statSync(daemon.socket).gid).toBe(Number(group.split(":")[2] ?? 0));
+  expect((statSync(daemon.socket).mode & 0o777).toString(8)).toBe("660");
+  const port = 22_000 + (process.pid % 20_000);
+  const refused = new TestDaemon(["-H", `tcp://127.0.0.1:${port}`]);
+  expect(refused.start()).rejects.toThrow(/would be served to whoever reaches it/);
+  await refused.start().catch(() => {});
+  rmSync(refused.directory, { recursive: true, force: true });
+  const grouped = await new TestDaemon([
+    "--group",
+    "12345",
+    "-H",
+    `tcp://127.0.0.1:${port}`,
+    "--tlsverify=false",
+  ]).start();
+  try {
+    expect(statSync(grouped.socket).gid).toBe(12345);
+    expect(grouped.log).toContain("is root on this host");
+    expect((await fetch(`http://127.0.0.1:${port}/_ping`)).status).toBe(200);
+  } finally {
+    await grouped.destroy();
+  }
+});
