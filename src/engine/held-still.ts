@@ -21,7 +21,7 @@ function release(deps: EngineDeps, container: Container): void {
 }
 
 /** How long processes may take to stand still: a call that writes much ends first. */
-const STILL_MS = 10_000;
+const STILL_MS = 60_000;
 
 /** Waits until nothing of containers runs any more. Throws a Fault "failed". */
 async function allStill(deps: EngineDeps, containers: readonly Container[]): Promise<void> {

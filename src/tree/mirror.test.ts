@@ -177,7 +177,7 @@ test("the last pass copies what has changed, and nothing else", async () => {
   // One that is new, one that has changed, those that are elsewhere now, and one of the two names of a file.
   expect(mirror.copied - before).toBe(1 + 1 + moved + 1);
   expect(described(target)).toEqual(described(source));
-});
+}, 60_000);
 
 test("directories that change places take along files that have changed at the same moment", async () => {
   const [source, target] = [`${scratch}/places`, `${scratch}/places-copy`];
@@ -198,7 +198,7 @@ test("directories that change places take along files that have changed at the s
   await mirror.finish();
   expect(readFileSync(`${target}/a/x`, "utf8")).toBe("b");
   expect(described(target)).toEqual(described(source));
-});
+}, 60_000);
 
 test("what has changed shortly before is copied again: a call may still be writing to it", async () => {
   const [source, target] = [`${scratch}/warm`, `${scratch}/warm-copy`];
@@ -210,7 +210,7 @@ test("what has changed shortly before is copied again: a call may still be writi
   await mirror.begin();
   await mirror.finish();
   expect(mirror.copied).toBe(2);
-});
+}, 60_000);
 
 test("names that are no UTF-8, or look like options, are copied as they are", async () => {
   const [source, target] = [`${scratch}/names`, `${scratch}/names-copy`];
@@ -223,7 +223,7 @@ test("names that are no UTF-8, or look like options, are copied as they are", as
   await mirror.finish();
   const names = readdirSync(target, { encoding: "buffer" }).map((name) => name.toString("latin1"));
   expect(names.toSorted()).toEqual(odd.map((name) => name.toString("latin1")).toSorted());
-});
+}, 60_000);
 
 test("a copy that is given up says why", async () => {
   const [source, target] = [`${scratch}/long`, `${scratch}/long-copy`];
@@ -234,4 +234,4 @@ test("a copy that is given up says why", async () => {
   giving.abort(new Error("no more"));
   await expect(mirror.begin()).rejects.toThrow("no more");
   expect(existsSync(source)).toBe(true);
-});
+}, 60_000);

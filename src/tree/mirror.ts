@@ -101,8 +101,9 @@ export class Mirror {
 
   /** Copies what there is, while others may change it. What fails now is left to the last pass. */
   async begin(): Promise<void> {
-    await this.run(["sync", "-f", "--", this.source]);
-    await this.pass();
+    const said = await this.run(["sync", "-f", "--", this.source]);
+    // Pages that are dirty still may change unnoticed: then the last pass copies everything.
+    if (said === "") await this.pass();
   }
 
   /** Makes the copy what the tree is now, while nobody changes it. Throws a Fault "failed", and the signal's reason. */
