@@ -112,7 +112,7 @@ static inline size_t wire_end(struct wire_writer *w) {
   return w->length;
 }
 
-#define WIRE_SHIM_VERSION 2u
+#define WIRE_SHIM_VERSION 3u
 #define WIRE_NO_FD 4294967295u
 #define WIRE_NO_OWNER 4294967295u
 #define WIRE_SHIM_TTY 1u
@@ -123,6 +123,7 @@ static inline size_t wire_end(struct wire_writer *w) {
 #define WIRE_BIND_RECURSIVE 1u
 #define WIRE_BIND_RECURSIVE_ATTRS 2u
 #define WIRE_BIND_NO_FOLLOW_TARGET 4u
+#define WIRE_BIND_LAYER 8u
 #define WIRE_ATTACH_STDIN 1u
 #define WIRE_ATTACH_STDOUT 2u
 #define WIRE_ATTACH_STDERR 4u
@@ -140,7 +141,7 @@ enum op_code {
   OP_CLONE_INTO_CGROUP = 6,
   OP_DNS = 7,
   OP_EXEC_INTO = 8,
-  OP_ID_MAP = 9,
+  OP_USER_NS = 9,
   OP_ROOT_SERVER = 10,
   OP_JOIN_NS = 20,
   OP_JOIN_CGROUP = 21,
@@ -149,6 +150,8 @@ enum op_code {
   OP_DOMAINNAME = 24,
   OP_LINK_UP = 25,
   OP_DNS_SOCKET = 26,
+  OP_ENTER = 28,
+  OP_HOST_DIRECTORY = 29,
   OP_PROPAGATION = 27,
   OP_ROOT_MOUNT = 40,
   OP_ROOT_BIND = 41,
@@ -163,6 +166,8 @@ enum op_code {
   OP_SYSCTL = 50,
   OP_PTY = 51,
   OP_ROOT_FUSE = 53,
+  OP_ATTACH = 54,
+  OP_ATTACH_ROOT = 55,
   OP_PIVOT_ROOT = 52,
   OP_OOM_SCORE_ADJ = 60,
   OP_RLIMIT = 61,
@@ -171,6 +176,7 @@ enum op_code {
   OP_USER = 64,
   OP_WORKDIR = 65,
   OP_CAPABILITIES = 66,
+  OP_STDIO_OWNER = 70,
   OP_NO_NEW_PRIVS = 67,
   OP_SECCOMP = 68,
   OP_INIT = 69,
@@ -267,15 +273,13 @@ static inline bool op_exec_into_read(struct op_exec_into *out, const uint8_t *bo
   out->options = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
-/* (shim) with CLONE_NEWUSER: contents for /proc/PID/uid_map and gid_map */
-struct op_id_map {
-  const char *uid_map;
-  const char *gid_map;
+/* (shim) the child is born in the user namespace of this descriptor, which owns every namespace that is made with it. A go-between makes it, which first executes whatever stands before `enter`: with the host's rights, in a mount namespace of its own */
+struct op_user_ns {
+  uint32_t fd;
 };
-static inline bool op_id_map_read(struct op_id_map *out, const uint8_t *body, size_t length) {
+static inline bool op_user_ns_read(struct op_user_ns *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
-  out->uid_map = wire_get_str(&r);
-  out->gid_map = wire_get_str(&r);
+  out->fd = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* (shim) the program that serves root_fuse: run on the host once that has been mounted, with /dev/fuse as its descriptor 3; the container ends with it */
@@ -358,6 +362,16 @@ static inline bool op_dns_socket_read(struct op_dns_socket *out, const uint8_t *
   out->port = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
+/* the border: what stands before it a go-between executes, on the host; here the child becomes root of the user namespace that it is in */
+/* chdir on the host; a root that is held is attached there */
+struct op_host_directory {
+  const char *path;
+};
+static inline bool op_host_directory_read(struct op_host_directory *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->path = wire_get_str(&r);
+  return !r.bad && r.at == r.end;
+}
 /* mount(NULL, path, NULL, flags) in the present root: MS_PRIVATE, MS_SLAVE, … */
 struct op_propagation {
   const char *path;
@@ -369,13 +383,16 @@ static inline bool op_propagation_read(struct op_propagation *out, const uint8_t
   out->flags = wire_get_u64(&r);
   return !r.bad && r.at == r.end;
 }
-/* fsopen(type), fsconfig(params), fsmount; attach at host directory `target` in the child's own mount namespace; it is the container's root from now on */
+/* fsopen(type), fsconfig(params), fsmount; attach at host directory `target` in the child's own mount namespace; it is the container's root from now on. hold: if not NO_FD, it is only kept, as this descriptor. fs_uid: if not NO_OWNER, made by the engine as this user and group, whom what the file system makes for itself belongs to */
 struct op_root_mount {
   const char *type;
   const char *source;
   struct wire_list params;
   uint64_t attrs;
   const char *target;
+  uint32_t hold;
+  uint32_t fs_uid;
+  uint32_t fs_gid;
 };
 static inline bool op_root_mount_read(struct op_root_mount *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
@@ -384,6 +401,9 @@ static inline bool op_root_mount_read(struct op_root_mount *out, const uint8_t *
   out->params = wire_get_strs(&r);
   out->attrs = wire_get_u64(&r);
   out->target = wire_get_str(&r);
+  out->hold = wire_get_u32(&r);
+  out->fs_uid = wire_get_u32(&r);
+  out->fs_gid = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* clone host directory `source`, attach at host directory `target`; it is the container's root from now on */
@@ -407,6 +427,9 @@ struct op_mount {
   uint64_t attrs;
   const char *target;
   const char *subpath;
+  uint32_t hold;
+  uint32_t fs_uid;
+  uint32_t fs_gid;
 };
 static inline bool op_mount_read(struct op_mount *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
@@ -416,9 +439,12 @@ static inline bool op_mount_read(struct op_mount *out, const uint8_t *body, size
   out->attrs = wire_get_u64(&r);
   out->target = wire_get_str(&r);
   out->subpath = wire_get_str(&r);
+  out->hold = wire_get_u32(&r);
+  out->fs_uid = wire_get_u32(&r);
+  out->fs_gid = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
-/* clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. With a uid_map and gid_map (as in /proc/PID/uid_map: as on the disk, as seen, how many) owners are seen through them. options: BIND_* */
+/* clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. owners: if not NO_FD, a user namespace whose maps owners are seen through. hold: if not NO_FD, it is only kept, as this descriptor. options: BIND_* */
 struct op_bind {
   const char *mount_ns;
   const char *source;
@@ -428,8 +454,8 @@ struct op_bind {
   uint64_t attr_clr;
   uint64_t propagation;
   uint32_t options;
-  const char *uid_map;
-  const char *gid_map;
+  uint32_t owners;
+  uint32_t hold;
 };
 static inline bool op_bind_read(struct op_bind *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
@@ -441,8 +467,8 @@ static inline bool op_bind_read(struct op_bind *out, const uint8_t *body, size_t
   out->attr_clr = wire_get_u64(&r);
   out->propagation = wire_get_u64(&r);
   out->options = wire_get_u32(&r);
-  out->uid_map = wire_get_str(&r);
-  out->gid_map = wire_get_str(&r);
+  out->owners = wire_get_u32(&r);
+  out->hold = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* make a directory (and its parents) inside the root; fine if it is there */
@@ -548,6 +574,26 @@ static inline bool op_root_fuse_read(struct op_root_fuse *out, const uint8_t *bo
   out->target = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
+/* attach what is held as this descriptor at `target` inside the container's root (made as file or directory, as it is) */
+struct op_attach {
+  uint32_t held;
+  const char *target;
+};
+static inline bool op_attach_read(struct op_attach *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->held = wire_get_u32(&r);
+  out->target = wire_get_str(&r);
+  return !r.bad && r.at == r.end;
+}
+/* attach what is held as this descriptor at the working directory; it is the container's root from now on */
+struct op_attach_root {
+  uint32_t held;
+};
+static inline bool op_attach_root_read(struct op_attach_root *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->held = wire_get_u32(&r);
+  return !r.bad && r.at == r.end;
+}
 /* make the container's root the root directory and drop the old one; ends everything that names host paths */
 /* write /proc/self/oom_score_adj */
 struct op_oom_score_adj {
@@ -628,6 +674,15 @@ static inline bool op_capabilities_read(struct op_capabilities *out, const uint8
   out->permitted = wire_get_u64(&r);
   out->inheritable = wire_get_u64(&r);
   out->ambient = wire_get_u64(&r);
+  return !r.bad && r.at == r.end;
+}
+/* fchown of the pipes that are its standard streams */
+struct op_stdio_owner {
+  uint32_t uid;
+};
+static inline bool op_stdio_owner_read(struct op_stdio_owner *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->uid = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* prctl(PR_SET_NO_NEW_PRIVS) */
@@ -911,6 +966,8 @@ static inline bool shim_dns_query_read(struct shim_dns_query *out, const uint8_t
 
 enum helper_code {
   HELPER_NETNS_NEW = 1,
+  HELPER_USERNS_NEW = 20,
+  HELPER_PROBE_OWNERS = 21,
   HELPER_NETNS_OPEN = 2,
   HELPER_CLOSE = 3,
   HELPER_NETLINK = 4,
@@ -934,13 +991,43 @@ enum helper_code {
   HELPER_ERROR = 129,
 };
 
-/* → make a network namespace; ok.value is its handle */
+/* → make a network namespace that this user namespace owns (0: the host's); ok.value is its handle */
 struct helper_netns_new {
   uint32_t id;
+  uint32_t owner;
 };
 static inline bool helper_netns_new_read(struct helper_netns_new *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
   out->id = wire_get_u32(&r);
+  out->owner = wire_get_u32(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → make a user namespace with these contents of /proc/PID/uid_map and gid_map; ok.value is its handle */
+struct helper_userns_new {
+  uint32_t id;
+  const char *uid_map;
+  const char *gid_map;
+};
+static inline bool helper_userns_new_read(struct helper_userns_new *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->uid_map = wire_get_str(&r);
+  out->gid_map = wire_get_str(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → ok if what is mounted at a path, and with recursive 1 whatever is mounted below it, can show owners through this user namespace */
+struct helper_probe_owners {
+  uint32_t id;
+  const char *path;
+  uint32_t userns;
+  uint32_t recursive;
+};
+static inline bool helper_probe_owners_read(struct helper_probe_owners *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->path = wire_get_str(&r);
+  out->userns = wire_get_u32(&r);
+  out->recursive = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* → open a namespace by path; ok.value is its handle */

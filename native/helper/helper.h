@@ -38,6 +38,10 @@ static inline void close_scoped(int *fd) {
 }
 #define scoped_fd __attribute__((cleanup(close_scoped)))
 
+int handle_userns_new(struct answer *out, const uint8_t *body, size_t length);
+int handle_probe_owners(struct answer *out, const uint8_t *body, size_t length);
+/* A network namespace that a user namespace owns: the answer's value. */
+int owned_netns(struct answer *out, int owner);
 int handle_netns_new(struct answer *out, const uint8_t *body, size_t length);
 int handle_netns_open(struct answer *out, const uint8_t *body, size_t length);
 int handle_close(struct answer *out, const uint8_t *body, size_t length);

@@ -22,6 +22,8 @@
 
 static const handler handlers[] = {
     [HELPER_NETNS_NEW] = handle_netns_new,
+    [HELPER_USERNS_NEW] = handle_userns_new,
+    [HELPER_PROBE_OWNERS] = handle_probe_owners,
     [HELPER_NETNS_OPEN] = handle_netns_open,
     [HELPER_CLOSE] = handle_close,
     [HELPER_NETLINK] = handle_netlink,

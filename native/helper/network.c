@@ -41,6 +41,7 @@ int handle_netns_new(struct answer *out, const uint8_t *body, size_t length) {
   struct helper_netns_new request;
   if (!helper_netns_new_read(&request, body, length)) return fail(out, EPROTO, "netns_new");
   if (home_netns() < 0) return fail(out, errno, "open /proc/self/ns/net");
+  if (request.owner != 0) return owned_netns(out, (int)request.owner);
   if (unshare(CLONE_NEWNET) < 0) return fail(out, errno, "unshare a network namespace");
   int fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   come_home(1);

@@ -85,71 +85,102 @@ static void close_theirs(struct stdio_pair *pipes) {
   }
 }
 
-int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t length, pid_t *pid, int *pidfd, int *status,
+/* Executes, with the host's rights, what stands before the plan's border; ends here if that fails. */
+static void prepare_outside(const uint8_t *ops, size_t length, int status) {
+  if (run_outside(ops, length, status) < 0) _exit(1);
+}
+
+/* Says which process has been made, or why none has, and ends. */
+_Noreturn static void tell_made(int status, uint16_t op, pid_t pid, int pidfd, int error) {
+  struct report report = {.kind = pid < 0 ? REPORT_FAILED : REPORT_PID, .op = op, .pid = pid};
+  report.error = pid < 0 ? (uint32_t)error : 0;
+  child.status = status;
+  send_report(&report, pid < 0 ? -1 : pidfd);
+  _exit(0);
+}
+
+/*
+ * The go-between of a container with a user namespace: prepares with the host's rights what the container has no right to,
+ * in a mount namespace that goes with it, enters the user namespace, and makes the child there as a child of the shim.
+ */
+_Noreturn static void container_between(const struct shim_plan *plan, const uint8_t *ops, size_t length, int status,
+                                        const struct stdio_pair *pipes) {
+  int pidfd = -1;
+  pid_t pid = -1;
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  for (int i = 0; i < 3; i++) {
+    if (pipes->theirs[i] >= 0) dup2(pipes->theirs[i], i);
+  }
+  if (unshare(CLONE_NEWNS) < 0) tell_made(status, OP_USER_NS, -1, -1, errno);
+  prepare_outside(ops, length, status);
+  bool joined = plan->pid_namespace < 0 || setns(plan->pid_namespace, CLONE_NEWPID) == 0;
+  /* Its root already: what the kernel makes with a namespace belongs to whoever makes that. */
+  bool entered = joined && setns(plan->user_namespace, CLONE_NEWUSER) == 0 && do_enter(NULL, 0) == 0;
+  if (entered) pid = clone_child(plan->shim.clone_flags | CLONE_PARENT, &pidfd, -1);
+  if (pid == 0) {
+    settle(pipes);
+    run_plan(ops, length, status, false);
+  }
+  tell_made(status, OP_USER_NS, pid, pidfd, errno);
+}
+
+int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t length, struct process *container,
                      struct stdio_pair *pipes) {
   int theirs;
-  int result = status_sockets(status, &theirs);
+  int result = status_sockets(&container->status, &theirs);
   if (result < 0) return result;
+  bool between = plan->user_namespace >= 0;
   scoped_fd int cgroup = plan->cgroup_path ? open(plan->cgroup_path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
   if (plan->cgroup_path && cgroup < 0) return -errno;
-  scoped_fd int own_pids = plan->pid_namespace >= 0 ? open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC) : -1;
-  if (plan->pid_namespace >= 0 && (own_pids < 0 || setns(plan->pid_namespace, CLONE_NEWPID) < 0)) return -errno;
-  *pid = clone_child(plan->shim.clone_flags, pidfd, cgroup);
-  if (*pid == 0) {
-    leave_shim(*status);
+  bool elsewhere = plan->pid_namespace >= 0 && !between;
+  scoped_fd int own_pids = elsewhere ? open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC) : -1;
+  if (elsewhere && (own_pids < 0 || setns(plan->pid_namespace, CLONE_NEWPID) < 0)) return -errno;
+  int pidfd = -1;
+  pid_t pid = clone_child(between ? 0 : plan->shim.clone_flags, &pidfd, cgroup);
+  if (pid == 0) {
+    leave_shim(container->status);
+    if (between) container_between(plan, ops, length, theirs, pipes);
     settle(pipes);
     run_plan(ops, length, theirs, false);
   }
   int error = errno;
   /* Only the container is born there: a go-between must speak of processes by the numbers that the shim knows. */
-  if (own_pids >= 0 && setns(own_pids, CLONE_NEWPID) < 0 && *pid > 0) {
+  if (own_pids >= 0 && setns(own_pids, CLONE_NEWPID) < 0 && pid > 0) {
     error = errno;
-    sys_pidfd_send_signal(*pidfd, SIGKILL);
-    *pid = -1;
+    sys_pidfd_send_signal(pidfd, SIGKILL);
+    pid = -1;
   }
   close(theirs);
   close_theirs(pipes);
-  return *pid < 0 ? -error : 0;
+  if (pid < 0) return -error;
+  if (between) {
+    close(pidfd);
+    container->helper = pid;
+  } else {
+    container->pid = pid;
+    container->pidfd = pidfd;
+  }
+  return 0;
 }
 
 /*
  * The go-between of an exec: enters the container's cgroup and namespaces, makes the process as a child of the shim (so
- * that the shim learns how it ends), says which it is, and ends.
+ * that the shim learns how it ends), says which it is, and ends. cgroups are host paths: they come before the namespaces.
  */
 _Noreturn static void go_between(const struct shim_plan *plan, const uint8_t *ops, size_t length, int container_pidfd,
                                  int status, const struct stdio_pair *pipes) {
-  child.status = status;
-  struct report report = {.kind = REPORT_FAILED, .op = OP_EXEC_INTO};
-  const uint8_t *at = ops, *end = ops + length;
-  /* cgroups are host paths: they come before the namespaces. Only they are executed here. */
-  while ((size_t)(end - at) >= WIRE_HEADER) {
-    uint32_t size;
-    uint16_t code;
-    memcpy(&size, at, 4);
-    memcpy(&code, at + 4, 2);
-    if ((size_t)(end - at) - WIRE_HEADER < size) break;
-    int result = code == OP_JOIN_CGROUP ? do_join_cgroup(at + WIRE_HEADER, size) : 0;
-    if (result < 0) {
-      report.op = code;
-      report.error = (uint32_t)-result;
-      memcpy(report.detail, child.detail, sizeof report.detail);
-      send_report(&report, -1);
-      _exit(1);
-    }
-    at += WIRE_HEADER + size;
-  }
   int pidfd = -1;
   pid_t pid = -1;
+  for (int i = 0; i < 3; i++) {
+    if (pipes->theirs[i] >= 0) dup2(pipes->theirs[i], i);
+  }
+  prepare_outside(ops, length, status);
   if (setns(container_pidfd, (int)plan->namespaces) == 0) pid = clone_child(CLONE_PARENT, &pidfd, -1);
   if (pid == 0) {
     settle(pipes);
     run_plan(ops, length, status, true);
   }
-  report.kind = pid < 0 ? REPORT_FAILED : REPORT_PID;
-  report.error = pid < 0 ? (uint32_t)errno : 0;
-  report.pid = pid;
-  send_report(&report, pid < 0 ? -1 : pidfd);
-  _exit(0);
+  tell_made(status, OP_EXEC_INTO, pid, pidfd, errno);
 }
 
 int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length, int container_pidfd, pid_t *helper,

@@ -6,12 +6,14 @@
 #include "shim.h"
 
 #include <arpa/inet.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -191,6 +193,40 @@ static int new_mount(const char *type, const char *source, struct wire_list para
   return new_mount_served(type, source, params, attrs, -1);
 }
 
+/* Keeps a mount as a descriptor of which the plan knows the number. Whatever has that already is not to be lost. */
+static int hold(int mnt, uint32_t as, const char *subject) {
+  if (fcntl((int)as, F_GETFD) >= 0) return failing(EBUSY, "hold", subject);
+  return dup3(mnt, (int)as, O_CLOEXEC) < 0 ? failing(errno, "hold", subject) : 0;
+}
+
+/* All that this process may do, also as a user whom the kernel takes it from. */
+static int keep_capabilities(void) {
+  struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[2];
+  if (syscall(SYS_capget, &head, data) < 0) return -errno;
+  for (int i = 0; i < 2; i++) data[i].effective = data[i].permitted;
+  return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+/*
+ * A new mount, made as another user. An overlay does its own work as whoever has mounted it: on an upper layer whose owners
+ * are mapped the host's root has no number, and could make nothing there (EOVERFLOW); the mapped root has.
+ */
+static int new_mount_as(uid_t uid, gid_t gid, const char *type, const char *source, struct wire_list params, uint64_t attrs) {
+  if (uid == WIRE_NO_OWNER) return new_mount(type, source, params, attrs);
+  setfsgid(gid);
+  setfsuid(uid);
+  int result = keep_capabilities();
+  int mnt = result < 0 ? failing(-result, "capabilities", NULL) : new_mount(type, source, params, attrs);
+  setfsgid(0);
+  setfsuid(0);
+  if (result == 0 && (result = keep_capabilities()) < 0) {
+    if (mnt >= 0) close(mnt);
+    return failing(-result, "capabilities", NULL);
+  }
+  return mnt;
+}
+
 /* Attaches a detached mount at a host directory and makes that the root from now on. */
 static int attach_root(int mnt, const char *target) {
   scoped_fd int at = open(target, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -202,8 +238,9 @@ static int attach_root(int mnt, const char *target) {
 
 int do_root_mount(const uint8_t *body, size_t length) {
   READ(root_mount);
-  scoped_fd int mnt = new_mount(op.type, op.source, op.params, op.attrs);
-  return mnt < 0 ? mnt : attach_root(mnt, op.target);
+  scoped_fd int mnt = new_mount_as(op.fs_uid, op.fs_gid, op.type, op.source, op.params, op.attrs);
+  if (mnt < 0) return mnt;
+  return op.hold != WIRE_NO_FD ? hold(mnt, op.hold, op.type) : attach_root(mnt, op.target);
 }
 
 /* The kernel takes requests from here on; they are answered as soon as the shim has started the server. */
@@ -232,6 +269,7 @@ int do_root_bind(const uint8_t *body, size_t length) {
 
 /* A new mount of what a path leads to inside a detached one. It is attached over the root meanwhile, where no path leads. */
 static int subtree(int mnt, const char *subpath) {
+  if (child.root < 0 && (child.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) return failing(errno, "open /", NULL);
   if (sys_move_mount(mnt, child.root) < 0) return failing(errno, "attach for", subpath);
   scoped_fd int part = sys_openat2(mnt, subpath, O_PATH, IN_ROOT);
   if (part < 0) return failing(errno, "cannot access path", subpath);
@@ -260,11 +298,12 @@ static int attach(int mnt, int target, bool directory, const char *what, const c
 
 int do_mount(const uint8_t *body, size_t length) {
   READ(mount);
-  scoped_fd int whole = new_mount(op.type, op.source, op.params, op.attrs);
+  scoped_fd int whole = new_mount_as(op.fs_uid, op.fs_gid, op.type, op.source, op.params, op.attrs);
   if (whole < 0) return whole;
   scoped_fd int part = op.subpath[0] != '\0' ? subtree(whole, op.subpath) : -1;
   if (op.subpath[0] != '\0' && part < 0) return part;
   int mnt = part < 0 ? whole : part;
+  if (op.hold != WIRE_NO_FD) return hold(mnt, op.hold, op.type);
   struct stat info;
   if (part >= 0 && fstat(part, &info) < 0) return failing(errno, "stat", op.subpath);
   bool directory = part < 0 || S_ISDIR(info.st_mode);
@@ -273,67 +312,10 @@ int do_mount(const uint8_t *body, size_t length) {
   return attach(mnt, target, directory, "mount at", op.target);
 }
 
-static int write_map(const char *process, const char *file, const char *map) {
-  char path[64];
-  snprintf(path, sizeof path, "/proc/%s/%s", process, file);
-  scoped_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
-  return fd < 0 || write(fd, map, strlen(map)) < 0 ? -errno : 0;
-}
-
-/* In the child of user_namespace: says its name in the host's /proc, and stays until the parent has what it wants. */
-static _Noreturn void be_namespace(int said, int hold) {
-  char process[32], end;
-  ssize_t n = readlink("/proc/self", process, sizeof process);
-  if (n <= 0 || write(said, process, (size_t)n) != n) _exit(1);
-  close(said);
-  _exit(read(hold, &end, 1) < 0);
-}
-
-static int namespace_of(int said, const struct op_bind *op) {
-  char process[32] = "", path[64];
-  if (read(said, process, sizeof process - 1) <= 0) return -EIO;
-  int result = write_map(process, "uid_map", op->uid_map);
-  if (result == 0) result = write_map(process, "gid_map", op->gid_map);
-  if (result < 0) return result;
-  snprintf(path, sizeof path, "/proc/%s/ns/user", process);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  return fd < 0 ? -errno : fd;
-}
-
-/*
- * A user namespace that says how owners are mapped; nobody is ever in it but a child, which ends here. The maps are written
- * from outside, by the only name that the host's /proc has for that child.
- */
-static int user_namespace(const struct op_bind *op) {
-  int said[2], hold[2];
-  if (pipe2(said, O_CLOEXEC) < 0) return -errno;
-  if (pipe2(hold, O_CLOEXEC) < 0) {
-    close(said[0]);
-    close(said[1]);
-    return -errno;
-  }
-  pid_t child = (pid_t)syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, NULL, NULL, NULL, NULL);
-  if (child == 0) {
-    close(hold[1]);
-    be_namespace(said[1], hold[0]);
-  }
-  int error = errno;
-  close(said[1]);
-  close(hold[0]);
-  int fd = child < 0 ? -error : namespace_of(said[0], op);
-  close(said[0]);
-  close(hold[1]);
-  while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) {
-  }
-  return fd;
-}
-
 /* Owners as they are to be seen. A file system may not be able to do that, and neither may what is mounted below it. */
 static int map_owners(int mnt, const struct op_bind *op) {
-  if (op->uid_map[0] == '\0') return 0;
-  scoped_fd int namespace = user_namespace(op);
-  if (namespace < 0) return failing(-namespace, "a namespace to map owners by", NULL);
-  struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (uint64_t)namespace};
+  if (op->owners == WIRE_NO_FD) return 0;
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = op->owners};
   unsigned recursive = op->options & WIRE_BIND_RECURSIVE ? AT_RECURSIVE : 0;
   if (sys_mount_setattr(mnt, recursive, &attr) == 0) return 0;
   return failing(errno, "its file system, or one below it, cannot map owners:", op->source);
@@ -385,6 +367,8 @@ int do_bind(const uint8_t *body, size_t length) {
   int result = bind_attributes(mnt, &op);
   if (result < 0) return failing(-result, "attributes of", op.target);
   if ((result = map_owners(mnt, &op)) < 0) return result;
+  if ((op.options & WIRE_BIND_LAYER) && sys_move_mount(mnt, AT_FDCWD) < 0) return failing(errno, "attach the layer", op.source);
+  if (op.hold != WIRE_NO_FD) return hold(mnt, op.hold, op.source);
   scoped_fd int target = open_in_root(op.target, S_ISDIR(info.st_mode), 0755);
   if (target < 0) return failing(-target, "mount point", op.target);
   struct stat there;
@@ -392,6 +376,28 @@ int do_bind(const uint8_t *body, size_t length) {
     return failing(ELOOP, "mount point", op.target);
   }
   return attach(mnt, target, S_ISDIR(info.st_mode), "bind at", op.target);
+}
+
+int do_attach(const uint8_t *body, size_t length) {
+  READ(attach);
+  struct stat info;
+  if (fstat((int)op.held, &info) < 0) return failing(errno, "stat", op.target);
+  scoped_fd int target = open_in_root(op.target, S_ISDIR(info.st_mode), 0755);
+  if (target < 0) return failing(-target, "mount point", op.target);
+  return attach((int)op.held, target, S_ISDIR(info.st_mode), "attach at", op.target);
+}
+
+/* The working directory needs no path, which somebody without the host's rights may have no way along. */
+int do_attach_root(const uint8_t *body, size_t length) {
+  READ(attach_root);
+  if (sys_move_mount((int)op.held, AT_FDCWD) < 0) return failing(errno, "attach the root", NULL);
+  child.root = fcntl((int)op.held, F_DUPFD_CLOEXEC, 3);
+  return child.root < 0 ? failing(errno, "open the root", NULL) : 0;
+}
+
+int do_host_directory(const uint8_t *body, size_t length) {
+  READ(host_directory);
+  return chdir(op.path) < 0 ? failing(errno, "enter", op.path) : 0;
 }
 
 int do_mkdir(const uint8_t *body, size_t length) {

@@ -24,6 +24,8 @@ static const operation operations[] = {
     [OP_LINK_UP] = do_link_up,
     [OP_DNS_SOCKET] = do_dns_socket,
     [OP_PROPAGATION] = do_propagation,
+    [OP_ENTER] = do_enter,
+    [OP_HOST_DIRECTORY] = do_host_directory,
     [OP_ROOT_MOUNT] = do_root_mount,
     [OP_ROOT_BIND] = do_root_bind,
     [OP_ROOT_FUSE] = do_root_fuse,
@@ -37,6 +39,8 @@ static const operation operations[] = {
     [OP_ROOT_ATTRS] = do_root_attrs,
     [OP_SYSCTL] = do_sysctl,
     [OP_PTY] = do_pty,
+    [OP_ATTACH] = do_attach,
+    [OP_ATTACH_ROOT] = do_attach_root,
     [OP_PIVOT_ROOT] = do_pivot_root,
     [OP_OOM_SCORE_ADJ] = do_oom_score_adj,
     [OP_RLIMIT] = do_rlimit,
@@ -45,6 +49,7 @@ static const operation operations[] = {
     [OP_USER] = do_user,
     [OP_WORKDIR] = do_workdir,
     [OP_CAPABILITIES] = do_capabilities,
+    [OP_STDIO_OWNER] = do_stdio_owner,
     [OP_NO_NEW_PRIVS] = do_no_new_privs,
     [OP_SECCOMP] = do_seccomp,
     [OP_INIT] = do_init,
@@ -70,6 +75,7 @@ static int read_shim_op(struct shim_plan *out, uint16_t code, const uint8_t *bod
     struct op_clone_into_cgroup cgroup;
     struct op_dns dns;
     struct op_exec_into exec;
+    struct op_user_ns user;
   } op;
   switch (code) {
     case OP_SHIM: return op_shim_read(&out->shim, body, length) ? 0 : -EPROTO;
@@ -86,6 +92,10 @@ static int read_shim_op(struct shim_plan *out, uint16_t code, const uint8_t *bod
       if (!op_join_pid_ns_read(&op.pid, body, length)) return -EPROTO;
       out->pid_namespace = op.pid.fd != WIRE_NO_FD ? (int)op.pid.fd : open(op.pid.path, O_RDONLY | O_CLOEXEC);
       return out->pid_namespace < 0 ? -errno : 0;
+    case OP_USER_NS:
+      if (!op_user_ns_read(&op.user, body, length)) return -EPROTO;
+      out->user_namespace = (int)op.user.fd;
+      return 0;
     case OP_CLONE_INTO_CGROUP:
       if (!op_clone_into_cgroup_read(&op.cgroup, body, length)) return -EPROTO;
       out->cgroup_path = op.cgroup.path;
@@ -111,7 +121,7 @@ int read_shim_plan(struct shim_plan *out, const uint8_t *plan, size_t length) {
   uint16_t code;
   uint32_t size;
   memset(out, 0, sizeof *out);
-  out->pid_namespace = -1;
+  out->pid_namespace = out->user_namespace = -1;
   while (next_record(&at, end, &code, &body, &size)) {
     if (code >= OP_JOIN_NS) continue;
     int result = read_shim_op(out, code, body, size);
@@ -145,11 +155,48 @@ int send_report(const struct report *report, int fd) {
   return sendmsg(child.status, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-_Noreturn static void give_up(uint16_t op, uint32_t index, int error) {
+static void report_failure(uint16_t op, uint32_t index, int error) {
   struct report report = {.kind = REPORT_FAILED, .op = op, .index = index, .error = (uint32_t)error};
   memcpy(report.detail, child.detail, sizeof report.detail);
   send_report(&report, -1);
+}
+
+_Noreturn static void give_up(uint16_t op, uint32_t index, int error) {
+  report_failure(op, index, error);
   _exit(127);
+}
+
+/* How many records stand before the border; 0 when there is none. */
+static uint32_t border_of(const uint8_t *plan, size_t length) {
+  const uint8_t *at = plan, *end = plan + length, *body;
+  uint16_t code;
+  uint32_t size;
+  for (uint32_t index = 0; next_record(&at, end, &code, &body, &size); index++) {
+    if (code == OP_ENTER) return index;
+  }
+  return 0;
+}
+
+static int run_one(uint16_t code, const uint8_t *body, uint32_t size) {
+  operation run = code < sizeof operations / sizeof *operations ? operations[code] : NULL;
+  child.detail[0] = '\0';
+  return run == NULL ? failing(ENOSYS, "unknown operation", NULL) : run(body, size);
+}
+
+int run_outside(const uint8_t *plan, size_t length, int status) {
+  child.status = status;
+  const uint8_t *at = plan, *end = plan + length, *body;
+  uint16_t code;
+  uint32_t size, border = border_of(plan, length);
+  for (uint32_t index = 0; next_record(&at, end, &code, &body, &size); index++) {
+    bool ours = border > 0 ? index < border && code >= OP_JOIN_NS : code == OP_JOIN_CGROUP;
+    int result = ours ? run_one(code, body, size) : 0;
+    if (result < 0) {
+      report_failure(code, index, -result);
+      return result;
+    }
+  }
+  return 0;
 }
 
 /* In the child: executes every operation; the last, exec, does not come back. */
@@ -158,13 +205,11 @@ _Noreturn void run_plan(const uint8_t *plan, size_t length, int status, bool is_
   child.is_exec = is_exec;
   const uint8_t *at = plan, *end = plan + length, *body;
   uint16_t code = 0;
-  uint32_t size, index = 0;
+  uint32_t size, index = 0, border = border_of(plan, length);
   for (; next_record(&at, end, &code, &body, &size); index++) {
-    /* What is for the shim, and in an exec the cgroups, which its go-between has joined from outside. */
-    if (code < OP_JOIN_NS || (is_exec && code == OP_JOIN_CGROUP)) continue;
-    operation run = code < sizeof operations / sizeof *operations ? operations[code] : NULL;
-    child.detail[0] = '\0';
-    int result = run == NULL ? failing(ENOSYS, "unknown operation", NULL) : run(body, size);
+    /* What is for the shim or the go-between, and in an exec the cgroups, which have been joined from outside. */
+    if (code < OP_JOIN_NS || index < border || (is_exec && code == OP_JOIN_CGROUP)) continue;
+    int result = run_one(code, body, size);
     if (result < 0) give_up(code, index, -result);
   }
   failing(EPROTO, "a plan without exec", NULL);

@@ -39,7 +39,7 @@ struct shim_plan {
   struct op_shim shim;
   struct op_log log; /* without a path: no log */
   const char *exit_path, *oom_path, *cgroup_path;
-  int pid_namespace;
+  int pid_namespace, user_namespace;
   struct wire_list upstreams;
   struct op_root_server server; /* without arguments: none */
   bool is_exec;
@@ -68,6 +68,8 @@ struct child {
 };
 extern struct child child;
 int failing(int error, const char *what, const char *subject);
+/* In a go-between: executes what is to be done with the host's rights; has reported a failure when it gives a negative errno. */
+int run_outside(const uint8_t *plan, size_t length, int status);
 _Noreturn void run_plan(const uint8_t *plan, size_t length, int status, bool is_exec);
 
 /* --- mounts.c and identity.c: the operations --- */
@@ -82,15 +84,19 @@ int do_join_ns(const uint8_t *, size_t), do_join_cgroup(const uint8_t *, size_t)
     do_oom_score_adj(const uint8_t *, size_t), do_rlimit(const uint8_t *, size_t), do_umask(const uint8_t *, size_t),
     do_bounding(const uint8_t *, size_t), do_user(const uint8_t *, size_t), do_workdir(const uint8_t *, size_t),
     do_capabilities(const uint8_t *, size_t), do_no_new_privs(const uint8_t *, size_t), do_seccomp(const uint8_t *, size_t),
-    do_init(const uint8_t *, size_t), do_exec(const uint8_t *, size_t);
+    do_init(const uint8_t *, size_t), do_exec(const uint8_t *, size_t), do_enter(const uint8_t *, size_t),
+    do_host_directory(const uint8_t *, size_t), do_attach(const uint8_t *, size_t), do_attach_root(const uint8_t *, size_t),
+    do_stdio_owner(const uint8_t *, size_t);
 /* Opens (making what is missing) a directory or file inside the root; never follows a link out of it. */
 int open_in_root(const char *path, bool directory, mode_t mode);
 int private_proc(void);
 
 /* --- launch.c --- */
+struct process;
 struct stdio_pair { int ours[3], theirs[3]; };
 int make_pipes(struct stdio_pair *pipes, bool tty, bool with_stdin);
-int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t length, pid_t *pid, int *pidfd, int *status,
+/* With a user namespace the child is made by a go-between, which reports its number. */
+int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t length, struct process *container,
                      struct stdio_pair *pipes);
 int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length, int container_pidfd, pid_t *helper,
                 int *status, struct stdio_pair *pipes);
@@ -175,7 +181,7 @@ struct process {
   pid_t helper; /* an exec's go-between, which ends once the process is born */
   int pidfd, status;
   int in, out[2];
-  bool tty, once, wants_start, started, failed, stdin_ends;
+  bool tty, once, wants_start, started, failed, stdin_ends, prepared;
   int wait_status;
   size_t pending_in_at, pending_in_length;
 };

@@ -66,6 +66,7 @@ static void remove_socket(void) {
 /* Ends without a record: the container never ran. */
 _Noreturn static void give_up(void) {
   struct process *container = &processes[0];
+  if (container->helper > 0) kill(container->helper, SIGKILL);
   if (container->pid > 0 && container->phase < PHASE_EXITED) {
     sys_pidfd_send_signal(container->pidfd, SIGKILL);
     waitpid(container->pid, NULL, 0);
@@ -139,18 +140,25 @@ void update_start(void) {
   if (send(container->status, "", 1, MSG_NOSIGNAL) != 1) give_up();
 }
 
+/* The child may be faster than the go-between that says which process it is. */
+static void on_prepared(struct process *process) {
+  if (process != &processes[0] || !process->prepared || process->pid == 0) return;
+  process->phase = PHASE_PREPARED;
+  tell_controls(SHIM_PREPARED, 1, (uint64_t[]){(uint64_t)process->pid}, "4");
+  update_start();
+}
+
 static void on_report(struct process *process, const struct report *report, int fd) {
   switch (report->kind) {
     case REPORT_FAILED: process_failed(process, report); break;
     case REPORT_PREPARED:
-      if (process != &processes[0]) break;
-      process->phase = PHASE_PREPARED;
-      tell_controls(SHIM_PREPARED, 1, (uint64_t[]){(uint64_t)process->pid}, "4");
-      update_start();
+      process->prepared = true;
+      on_prepared(process);
       break;
     case REPORT_PID:
       process->pid = report->pid;
       process->pidfd = fd;
+      on_prepared(process);
       return;
     case REPORT_PTY:
       if (fd < 0) break;
@@ -452,7 +460,7 @@ _Noreturn void supervise(const struct shim_plan *shim_plan, const uint8_t *ops, 
   struct report problem = {.kind = REPORT_FAILED, .op = result < 0 ? OP_LOG : OP_SHIM};
   if (result == 0) result = make_pipes(&pipes, container->tty, options & WIRE_SHIM_STDIN);
   if (result == 0) {
-    result = launch_container(plan, ops, length, &container->pid, &container->pidfd, &container->status, &pipes);
+    result = launch_container(plan, ops, length, container, &pipes);
   }
   if (result == 0) {
     watch(container->status, EPOLLIN, SOURCE_STATUS, 0);

@@ -4,6 +4,7 @@
 import type { EndpointRecord, PublishedPort } from "../network/index.ts";
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
 import type { MatchedUser } from "./id-maps.ts";
+import type { UserIds } from "./user-ids.ts";
 
 /** The states that the API names. */
 export type Status =
@@ -155,6 +156,12 @@ export interface PendingRecord {
   readonly mounts: readonly MountRecord[];
 }
 
+/** A user namespace of a container's own. */
+export interface UserNamespaceRecord extends UserIds {
+  /** Targets of mounts whose file systems cannot show owners through it. */
+  readonly unmapped: readonly string[];
+}
+
 /** A container. What may change after creation is not readonly. */
 export interface ContainerRecord {
   readonly id: string;
@@ -198,6 +205,12 @@ export interface ContainerRecord {
   cgroup?: string | undefined;
   /** The MAC address that was asked for, of a container from before it had attachments. */
   readonly macAddress?: string | undefined;
+  /** Which user namespace it is to have, as it was chosen at its creation; undefined: the host's. */
+  readonly usernsMode?: string;
+  /** Why it has the host's though it would have another. */
+  readonly usernsReason?: string | undefined;
+  /** From its first start on: which ids are its own. */
+  userNamespace?: UserNamespaceRecord | undefined;
   restartCount: number;
   /** A user has stopped it since its last start: "unless-stopped" then leaves it alone. */
   stoppedByUser?: boolean;

@@ -7,7 +7,14 @@ import { type ByteStream, decompress } from "../base/compression.ts";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
 import { overlayParams } from "../runtime/index.ts";
-import { Extractor, namesOf, openRoot, TargetTree, type TreeMount } from "../tree/index.ts";
+import {
+  Extractor,
+  namesOf,
+  type Owner,
+  openRoot,
+  TargetTree,
+  type TreeMount,
+} from "../tree/index.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { MountRecord } from "./container-record.ts";
@@ -16,6 +23,7 @@ import type { EngineDeps } from "./deps.ts";
 import { userInImage, userInRunning } from "./host.ts";
 import { layerOf } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
+import { ownerOnHost } from "./user-namespaces.ts";
 import { holdVolumes } from "./volume-mounts.ts";
 
 /** What the engine mounts over files of every container: they are not to be replaced. */
@@ -189,16 +197,20 @@ export async function copyIn(
     const open: number[] = [];
     let tree: TargetTree | undefined;
     try {
-      tree = new TargetTree(root, mountsOf(deps, container, running, open));
+      const { record } = container;
+      // What runs is seen with the owners that its processes have on the host.
+      const onHost = (owner: Owner) => (running ? ownerOnHost(record, owner) : owner);
+      const maker = onHost({ uid: 0, gid: 0 });
+      tree = new TargetTree(root, mountsOf(deps, container, running, open), maker);
       const base = resolveDirectory(tree, request);
       checkWritable(container, base);
-      const { User = "" } = container.record.config;
+      const { User = "" } = record.config;
       const user = () =>
         running ? userInRunning(deps, container, User) : userInImage(deps, container);
       const owner = request.copyUIDGID ? await user() : undefined;
       const reader = new TarReader(await decompress(archive));
       const keepKinds = request.noOverwriteDirNonDir;
-      const options = { whiteouts: "keep", base, owner, keepKinds } as const;
+      const options = { whiteouts: "keep", base, owner, onHost, keepKinds } as const;
       await new Extractor(tree, deps.kernel, options).extract(reader);
       await reader.drain();
     } finally {

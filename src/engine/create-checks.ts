@@ -22,6 +22,7 @@ import { sysctlsOf } from "./oci-sysctls.ts";
 import { portWishes } from "./ports.ts";
 import { checkRestartPolicy } from "./restarts.ts";
 import { checkSecurityOptions, securityOption } from "./security-options.ts";
+import { checkUserNamespaceMode } from "./user-namespaces.ts";
 
 /** A container that a request speaks of. That there is none is a mistake in the request, and not what it asks for missing. */
 export function named(deps: EngineDeps, reference: string): Container {
@@ -128,11 +129,11 @@ const namespaceModes: readonly (readonly [keyof HostConfig, RegExp, string])[] =
   ["IpcMode", /^(|none|private|shareable|host|container:.+)$/, "IPC mode"],
   ["PidMode", /^(|host|container:.+)$/, "PID mode"],
   ["UTSMode", /^(|host)$/, "UTS mode"],
-  ["UsernsMode", /^(|host)$/, "userns mode"],
   ["CgroupnsMode", /^(|private|host)$/, "cgroup namespace mode"],
 ];
 
 function checkNamespaces(deps: EngineDeps, hostConfig: HostConfig): void {
+  checkUserNamespaceMode(hostConfig.UsernsMode ?? "");
   for (const [field, valid, what] of namespaceModes) {
     const mode = String(hostConfig[field] ?? "");
     if (!valid.test(mode)) throw fault("invalid", "namespace-mode", `invalid ${what}: ${mode}`);

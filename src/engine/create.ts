@@ -31,6 +31,12 @@ import { makeMounts } from "./mounts.ts";
 import { checkName, makeUpName, newId } from "./names.ts";
 import { maskedPaths, pathsUnconfined, readonlyPaths } from "./oci-security.ts";
 import { eachExposed } from "./ports.ts";
+import {
+  chooseUserNamespace,
+  userNamespaceFields,
+  userNamespaceWarnings,
+  withUserNamespace,
+} from "./user-namespaces.ts";
 
 /** What a user asks for. */
 export interface CreateInput {
@@ -170,6 +176,19 @@ export async function createContainer(deps: EngineDeps, input: CreateInput): Pro
   return createFrom(deps, input, await imageFor(deps, input), (id) => deps.images.resolve(id));
 }
 
+/** Its mounts, with those of containers that it takes them from. Throws Faults in Docker's words. */
+function mountsFor(deps: EngineDeps, config: ContainerConfig, input: CreateInput) {
+  const inherited = inheritedMounts(
+    input.hostConfig.VolumesFrom ?? [],
+    (reference) => named(deps, reference).record.mounts,
+  );
+  return wantedMounts(config, input.hostConfig, inherited).map((mount) =>
+    input.readOnlyOnTop && mount.type === "bind" && !inherited.includes(mount)
+      ? { ...mount, readOnlyOnTop: true }
+      : mount,
+  );
+}
+
 /** Creates a container of an image that is there; `check` throws when it is no longer. */
 export async function createFrom(
   deps: EngineDeps,
@@ -185,15 +204,8 @@ export async function createFrom(
   const attachments = attachmentsFor(deps, input.config, input.hostConfig, input.networking);
   const wishes = labelWishes(input.config.Labels ?? {});
   const links = linksFor(deps.registry, input.hostConfig);
-  const inherited = inheritedMounts(
-    input.hostConfig.VolumesFrom ?? [],
-    (reference) => named(deps, reference).record.mounts,
-  );
-  const wanted = wantedMounts(config, input.hostConfig, inherited).map((mount) =>
-    input.readOnlyOnTop && mount.type === "bind" && !inherited.includes(mount)
-      ? { ...mount, readOnlyOnTop: true }
-      : mount,
-  );
+  const wanted = mountsFor(deps, config, input);
+  const chosen = chooseUserNamespace(deps, input.hostConfig, wanted);
   const id = newId();
   const name =
     input.name === undefined
@@ -207,6 +219,8 @@ export async function createFrom(
       links,
       attachments,
       ...wishes,
+      ...userNamespaceFields(chosen),
+      hostConfig: completeHostConfig(deps, withUserNamespace(input.hostConfig, chosen)),
     };
     checkAttributes(record);
     mkdirSync(directory, { mode: 0o700 });
@@ -235,7 +249,10 @@ export async function createFrom(
   }
   return {
     id,
-    warnings: warningsOf(deps, image, input.hostConfig, input.platform),
+    warnings: [
+      ...warningsOf(deps, image, input.hostConfig, input.platform),
+      ...userNamespaceWarnings(input.hostConfig.UsernsMode, chosen),
+    ],
   };
 }
 

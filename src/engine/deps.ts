@@ -19,6 +19,7 @@ import type { NameLookup } from "./name-lookup.ts";
 import type { ContainerRegistry } from "./registry.ts";
 import type { Restarts } from "./restarts.ts";
 import type { Sampler } from "./stats.ts";
+import type { UserNamespaceSettings } from "./user-namespaces.ts";
 
 /** Where things are and what the daemon was told. */
 export interface EngineSettings {
@@ -36,6 +37,7 @@ export interface EngineSettings {
   /** The driver of containers that name none, and options that go with it. */
   readonly logDriver: string;
   readonly logOptions: LogOptions;
+  readonly userNamespaces: UserNamespaceSettings;
   /** External OCI runtimes by name. */
   readonly runtimes: ReadonlyMap<string, string>;
 }

@@ -25,6 +25,7 @@ import { newId } from "./names.ts";
 import { environmentOf, processOf } from "./oci.ts";
 import { cgroupPath, shimSocket } from "./places.ts";
 import { type StreamChoice, streamMask } from "./streams.ts";
+import { mappedUid } from "./user-namespaces.ts";
 
 /** What to run. */
 export interface ExecConfig {
@@ -249,6 +250,7 @@ export class Execs {
       cgroupJoinFiles: deps.cgroups.joinFiles(cgroupPath(deps.settings, record)),
       ...(filter === undefined ? {} : { seccompFilter: filter }),
       stdin: config.streams.stdin,
+      mappedUid: mappedUid(record, user.uid),
     });
     return encodeRecords(planOps, ...ops);
   }

@@ -48,13 +48,15 @@ function nodeAt(host: string, inside: string): OciDevice | undefined {
   };
 }
 
-function nodesBelow(host: string, inside: string): OciDevice[] {
+type Node = Pick<GrantedDevice, "host" | "node">;
+
+function nodesBelow(host: string, inside: string): Node[] {
   return readdirSync(host, { withFileTypes: true }).flatMap((entry) => {
     const [from, to] = [`${host}/${entry.name}`, `${inside}/${entry.name}`];
     if (entry.isDirectory())
       return ["pts", "shm", "fd", "mqueue"].includes(entry.name) ? [] : nodesBelow(from, to);
     const node = entry.isSymbolicLink() ? undefined : nodeAt(from, to);
-    return node === undefined ? [] : [node];
+    return node === undefined ? [] : [{ host: from, node }];
   });
 }
 
@@ -70,8 +72,8 @@ export function devicesOf(config: HostConfig): GrantedDevice[] {
   }
   if (config.Privileged)
     return nodesBelow("/dev", "/dev")
-      .filter((node) => !["/dev/console", "/dev/ptmx", "/dev/tty"].includes(node.path))
-      .map((node) => ({ node, access: "rwm" }));
+      .filter(({ node }) => !["/dev/console", "/dev/ptmx", "/dev/tty"].includes(node.path))
+      .map((one) => ({ ...one, access: "rwm" }));
   return (config.Devices ?? []).flatMap(
     ({ PathOnHost = "", PathInContainer = "", CgroupPermissions }) => {
       const access = CgroupPermissions || "rwm";
@@ -82,16 +84,19 @@ export function devicesOf(config: HostConfig): GrantedDevice[] {
       const target = info?.isSymbolicLink()
         ? statSync(PathOnHost, { throwIfNoEntry: false })
         : info;
+      const own = nodeAt(PathOnHost, inside);
       const nodes = target?.isDirectory()
         ? nodesBelow(PathOnHost, inside)
-        : [nodeAt(PathOnHost, inside)].filter((node) => node !== undefined);
+        : own === undefined
+          ? []
+          : [{ host: PathOnHost, node: own }];
       if (nodes.length === 0)
         throw fault(
           "invalid",
           "device",
           `error gathering device information while adding custom device "${PathOnHost}": ${target === undefined ? "no such file or directory" : "not a device node"}`,
         );
-      return nodes.map((node) => ({ node, access }));
+      return nodes.map((one) => ({ ...one, access }));
     },
   );
 }

@@ -23,5 +23,6 @@ export { liveEndpoints, recover } from "./recovery.ts";
 export { ContainerRegistry } from "./registry.ts";
 export { securityReport } from "./security-report.ts";
 export type { StreamChoice } from "./streams.ts";
+export { checkRemap, userNamespacesMissing } from "./user-namespaces.ts";
 export { copyVolume, exportVolume, importVolume } from "./volume-copies.ts";
 export { copyIntoVolume, copyOutOfVolume, statInVolume } from "./volume-files.ts";

@@ -54,6 +54,7 @@ import { resolvConfText } from "./resolv-conf.ts";
 import { runcPlan } from "./runc.ts";
 import { securityOption } from "./security-options.ts";
 import { followShim } from "./supervision.ts";
+import { UserHandles } from "./user-handles.ts";
 import { mountVolumes } from "./volume-mounts.ts";
 
 const FIRST_HANDLE = 10;
@@ -148,6 +149,7 @@ function extrasOf(
   spec: OciSpec,
   network: Attached | undefined,
   filter: Uint8Array | undefined,
+  users: UserHandles,
 ): PlanExtras {
   const { record } = container;
   const { config, hostConfig } = record;
@@ -176,6 +178,8 @@ function extrasOf(
     init: hostConfig.Init === true,
     subpaths: subpathsOf(record.mounts),
     hostMounts: `/proc/${process.pid}/ns/mnt`,
+    hostDevices: new Map(devicesOf(hostConfig).map(({ host, node }) => [node.path, host])),
+    ...users.extras(FIRST_HANDLE + handlesOf(network).length, spec.process.user.uid),
   };
 }
 
@@ -191,11 +195,15 @@ async function othersStarted(deps: EngineDeps, record: ContainerRecord): Promise
     if (!needed.some((other) => other?.restarting)) return;
 }
 
+/** What a launch needs: the plan, and what the shim is to hold. */
+interface Prepared {
+  readonly plan: Uint8Array;
+  readonly network: Attached | undefined;
+  readonly users: UserHandles;
+}
+
 /** Makes everything outside of the container and the plan for the inside. */
-async function prepare(
-  deps: EngineDeps,
-  container: Container,
-): Promise<{ plan: Uint8Array; network: Attached | undefined }> {
+async function prepare(deps: EngineDeps, container: Container): Promise<Prepared> {
   const { record } = container;
   const { hostConfig } = record;
   await othersStarted(deps, record);
@@ -208,11 +216,15 @@ async function prepare(
   const layer = layerOf(record);
   await mountVolumes(deps, record);
   await copyUp(deps, layer, record.mounts);
-  const network =
-    namespaces.network === "own"
-      ? await deps.timings.network.time("allocate", () => attachNetworks(deps, record))
-      : undefined;
+  const users = await UserHandles.make(deps, record);
+  let network: Attached | undefined;
   try {
+    network =
+      namespaces.network === "own"
+        ? await deps.timings.network.time("allocate", () =>
+            attachNetworks(deps, record, users.owner),
+          )
+        : undefined;
     record.endpoint = network?.endpoint;
     record.moreEndpoints = network?.more;
     deps.names.changed();
@@ -224,6 +236,7 @@ async function prepare(
       namespaces,
       cgroupPath: cgroupPath(deps.settings, record),
       features: deps.features,
+      userNamespace: record.userNamespace,
       resourceHost: resourceHostOf(deps),
       seccomp: profileOf(hostConfig),
       devices: devicesOf(hostConfig),
@@ -235,7 +248,8 @@ async function prepare(
     });
     const filter =
       spec.linux.seccomp === undefined ? undefined : await compiledFilter(deps, spec.linux.seccomp);
-    const extras = extrasOf(deps, container, spec, network, filter);
+    await users.makeFor(spec);
+    const extras = extrasOf(deps, container, spec, network, filter, users);
     const devices = deviceFilter(spec.linux.resources.devices ?? []);
     if (extras.cgroupInto !== undefined && devices !== undefined)
       await deps.kernel.filterDevices(extras.cgroupInto, devices);
@@ -247,9 +261,9 @@ async function prepare(
             network: network && `/proc/${deps.kernel.pid}/fd/${network.netns}`,
             host: `/proc/${process.pid}/ns/net`,
           });
-    return { plan: encodeRecords(planOps, ...ops), network };
+    return { plan: encodeRecords(planOps, ...ops), network, users };
   } catch (error) {
-    await closeHandles(deps, network);
+    await closeHandles(deps, network, users);
     throw error;
   }
 }
@@ -258,8 +272,12 @@ function handlesOf(network: Attached | undefined): Handle[] {
   return network === undefined ? [] : [network.netns, ...network.claims];
 }
 
-async function closeHandles(deps: EngineDeps, network: Attached | undefined): Promise<void> {
-  const handles = handlesOf(network);
+async function closeHandles(
+  deps: EngineDeps,
+  network: Attached | undefined,
+  users: UserHandles,
+): Promise<void> {
+  const handles = [...handlesOf(network), ...users.handles];
   await Promise.all(handles.map((handle) => deps.kernel.close(handle).catch(() => {})));
 }
 
@@ -332,7 +350,7 @@ async function joinStreams(socket: string, container: Container): Promise<void> 
 async function launch(
   deps: EngineDeps,
   container: Container,
-  { plan, network }: { readonly plan: Uint8Array; readonly network: Attached | undefined },
+  { plan, network, users }: Prepared,
 ): Promise<void> {
   const { record } = container;
   const directory = runDirectory(deps.settings, record.id);
@@ -340,7 +358,7 @@ async function launch(
   const external = deps.settings.runtimes.has(record.hostConfig.Runtime ?? "");
   let held = true;
   const letGo = () => {
-    if (held) void closeHandles(deps, network);
+    if (held) void closeHandles(deps, network, users);
     held = false;
   };
   try {
@@ -348,7 +366,7 @@ async function launch(
     // Recorded before it happens: a daemon that is killed now finds the endpoint at its next start.
     deps.database.insist(record);
     writeFileSync(`${directory}/plan`, plan, { mode: 0o600 });
-    await deps.kernel.spawnShim(directory, handlesOf(network));
+    await deps.kernel.spawnShim(directory, [...handlesOf(network), ...users.handles]);
     if (!external) letGo();
     const socket = shimSocket(deps.settings, record.id);
     const following = connectShim(socket, followShim(deps, container)).then((shim) => {

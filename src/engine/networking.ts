@@ -2,6 +2,7 @@
  * A container's ends on networks: made at its start in a namespace of its own, given back at its end.
  */
 import { log } from "../base/log.ts";
+import type { Handle } from "../kernel/index.ts";
 import {
   type Attached,
   attach,
@@ -101,7 +102,11 @@ function presentOf({ networks }: EngineDeps, record: ContainerRecord): readonly 
 }
 
 /** Makes a container's namespace with an end on each of its networks, and publishes its ports. Throws Faults in Docker's words; nothing is left then. */
-export function attachNetworks(deps: EngineDeps, record: ContainerRecord): Promise<Attached> {
+export function attachNetworks(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  owner?: Handle,
+): Promise<Attached> {
   const attachments = record.config.NetworkDisabled === true ? [] : presentOf(deps, record);
   const leading = leadingOf(deps, attachments);
   const six = leadingOf(deps, attachments, 6);
@@ -113,6 +118,7 @@ export function attachNetworks(deps: EngineDeps, record: ContainerRecord): Promi
     name: record.name,
     ends,
     ports: withBinding(deps, leading, record),
+    owner,
   });
 }
 

@@ -2,11 +2,12 @@
  * A container's mounts as the OCI configuration lists them, in the order in which they must be made. Pure.
  */
 import type { HostConfig } from "../spec/engine-api.ts";
-import type { OciMount } from "../spec/oci-runtime.ts";
+import type { OciIdMapping, OciMount } from "../spec/oci-runtime.ts";
 import type { MountRecord } from "./container-record.ts";
 import { ownerMaps } from "./id-maps.ts";
 import type { SpecInput } from "./oci.ts";
 import { securitySwitch } from "./security-options.ts";
+import { composed, ownersThrough } from "./user-ids.ts";
 
 const guarded = ["nosuid", "noexec", "nodev"];
 
@@ -72,13 +73,30 @@ function imageMount(mount: MountRecord, layers: readonly string[]): OciMount {
   return { destination, type: "overlay", source: "overlay", options };
 }
 
-function userMount(
-  mount: MountRecord,
-  { imageLayers, user, ownerOf, tmpfsModes }: SpecInput,
-): OciMount {
+const everybody: OciIdMapping[] = [{ containerID: 0, hostID: 0, size: 2 ** 32 - 1 }];
+
+/** What a container's user namespace makes of owners that are seen through `maps`, or as they are. */
+function mappedOwners(
+  { userNamespace }: SpecInput,
+  maps: { uidMappings?: OciIdMapping[]; gidMappings?: OciIdMapping[] } = {},
+): { uidMappings?: OciIdMapping[]; gidMappings?: OciIdMapping[] } {
+  if (userNamespace === undefined) return maps;
+  const { uidMap, gidMap } = ownersThrough(userNamespace);
+  if (maps.uidMappings === undefined) return { uidMappings: [...uidMap], gidMappings: [...gidMap] };
+  return {
+    uidMappings: composed(maps.uidMappings, userNamespace.uidMap),
+    gidMappings: composed(maps.gidMappings ?? everybody, userNamespace.gidMap),
+  };
+}
+
+function userMount(mount: MountRecord, input: SpecInput): OciMount {
+  const { imageLayers, user, ownerOf, tmpfsModes, userNamespace } = input;
   const { target: destination, readOnly } = mount;
   if (mount.type === "image")
-    return imageMount(mount, mount.directories ?? imageLayers(mount.chain ?? []));
+    return {
+      ...imageMount(mount, mount.directories ?? imageLayers(mount.chain ?? [])),
+      ...mappedOwners(input),
+    };
   if (mount.type === "tmpfs") {
     const mode = tmpfsModes?.get(destination);
     const taken = mode === undefined ? [] : [`mode=${mode.toString(8)}`];
@@ -95,10 +113,13 @@ function userMount(
     mount.matchUser === undefined
       ? {}
       : ownerMaps(mount.matchUser.host ?? ownerOf(mount.source), user);
-  return { destination, type: "bind", source: mount.source, options, ...maps };
+  const unmapped = userNamespace?.unmapped.includes(destination) === true;
+  const owners = unmapped ? maps : mappedOwners(input, maps);
+  return { destination, type: "bind", source: mount.source, options, ...owners };
 }
 
-function engineFiles({ files }: SpecInput): OciMount[] {
+function engineFiles(input: SpecInput): OciMount[] {
+  const { files } = input;
   const sources = {
     "/etc/resolv.conf": files.resolvConf,
     "/etc/hostname": files.hostname,
@@ -111,6 +132,7 @@ function engineFiles({ files }: SpecInput): OciMount[] {
       type: "bind",
       source,
       options: ["bind", "rprivate"],
+      ...mappedOwners(input),
     }));
 }
 

@@ -140,6 +140,8 @@ function parseRule(text: string): OciDeviceRule {
 
 /** A device of the host that is to be inside, with the access that is granted. */
 export interface GrantedDevice {
+  /** Where the host has it. */
+  readonly host: string;
   readonly node: OciDevice;
   readonly access: string;
 }

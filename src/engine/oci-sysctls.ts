@@ -35,8 +35,14 @@ function check(key: string, shared: { network: boolean; ipc: boolean; uts: boole
   throw refused(`sysctl "${key}" is not in a separate kernel namespace`);
 }
 
-/** A container's sysctls, with dots; its own network begins with Docker's defaults. Throws Faults "invalid". */
-export function sysctlsOf(hostConfig: HostConfig): Record<string, string> {
+/** The last group that everybody's ping is allowed to, unless a user namespace has fewer. */
+const LAST_GROUP = 2147483647;
+
+/**
+ * A container's sysctls, with dots; its own network begins with Docker's defaults. `groups`: how many there are in its user
+ * namespace. Throws Faults "invalid".
+ */
+export function sysctlsOf(hostConfig: HostConfig, groups = LAST_GROUP + 1): Record<string, string> {
   const { NetworkMode = "", IpcMode = "", UTSMode = "", Privileged, Sysctls } = hostConfig;
   const shared = {
     network: NetworkMode === "host",
@@ -46,7 +52,7 @@ export function sysctlsOf(hostConfig: HostConfig): Record<string, string> {
   const own: Record<string, string> = {};
   if (!shared.network && !NetworkMode.startsWith("container:") && !Privileged) {
     own["net.ipv4.ip_unprivileged_port_start"] = "0";
-    own["net.ipv4.ping_group_range"] = "0 2147483647";
+    own["net.ipv4.ping_group_range"] = `0 ${groups - 1}`;
   }
   for (const [name, value] of Object.entries(Sysctls ?? {})) {
     const key = dotted(name);

@@ -8,7 +8,7 @@ import { capabilityList, resolveSeccomp, rlimitNumber } from "../runtime/index.t
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
 import type { OciNamespace, OciProcess, OciSpec } from "../spec/oci-runtime.ts";
 import type { ResolvedUser } from "../spec/users.ts";
-import type { ContainerRecord } from "./container-record.ts";
+import type { ContainerRecord, UserNamespaceRecord } from "./container-record.ts";
 import { mountsOf } from "./oci-mounts.ts";
 import { type ResourceHost, resourcesOf } from "./oci-resources.ts";
 import {
@@ -46,6 +46,8 @@ export interface SpecInput {
   readonly cgroupPath: string;
   readonly features: HostFeatures;
   readonly resourceHost: ResourceHost;
+  /** undefined: the host's. */
+  readonly userNamespace?: UserNamespaceRecord | undefined;
   /** undefined: unconfined. */
   readonly seccomp: SeccompProfile | undefined;
   readonly devices: readonly GrantedDevice[];
@@ -153,6 +155,7 @@ export function processOf(
 
 function namespacesOf(input: SpecInput): OciNamespace[] {
   const out: OciNamespace[] = [{ type: "mount" }];
+  if (input.userNamespace !== undefined) out.push({ type: "user" });
   const add = (type: OciNamespace["type"], choice: NamespaceChoice, file: string) => {
     if (choice === "own") out.push({ type });
     else if (choice !== "host") out.push({ type, path: `/proc/${choice.pid}/ns/${file}` });
@@ -197,13 +200,20 @@ export function toOciSpec(input: SpecInput): OciSpec {
     ...(hostConfig.Annotations ? { annotations: hostConfig.Annotations } : {}),
     linux: {
       namespaces: namespacesOf(input),
+      ...(input.userNamespace === undefined
+        ? {}
+        : {
+            uidMappings: input.userNamespace.uidMap,
+            gidMappings: input.userNamespace.gidMap,
+          }),
       devices: [...defaultDevices, ...input.devices.map((device) => device.node)],
       resources: {
         ...resourcesOf(hostConfig, input.resourceHost),
         devices: deviceRules(hostConfig, input.devices),
       },
       cgroupsPath: input.cgroupPath,
-      sysctl: sysctlsOf(hostConfig),
+      // Groups beyond a gap have no ping; those of one range have no gap.
+      sysctl: sysctlsOf(hostConfig, input.userNamespace?.gidMap[0]?.size),
       maskedPaths: hostConfig.MaskedPaths ?? (unconfined ? [] : maskedPaths),
       readonlyPaths: hostConfig.ReadonlyPaths ?? (unconfined ? [] : readonlyPaths),
       rootfsPropagation: shared ? "shared" : "slave",

@@ -12,6 +12,7 @@ import type {
   NetworkSettings,
 } from "../spec/engine-api.ts";
 import type { BerthState } from "../spec/extensions.ts";
+import type { OciIdMapping } from "../spec/oci-runtime.ts";
 import { attachmentsOf, dnsNames } from "./attachments.ts";
 import type { Container } from "./container.ts";
 import type { AttachmentRecord, ContainerRecord, MountRecord } from "./container-record.ts";
@@ -193,6 +194,36 @@ export function summaryOfContainer(
   };
 }
 
+/** What Docker has no fields for; nothing where there is nothing to say. */
+function berthState(
+  record: ContainerRecord,
+  RestartPending: readonly string[],
+): { readonly Berth?: BerthState } {
+  const { usernsMode, usernsReason, userNamespace } = record;
+  const UserNamespace =
+    userNamespace === undefined && usernsReason === undefined
+      ? undefined
+      : {
+          Mode: userNamespace === undefined ? "host" : (usernsMode ?? "host"),
+          ...(usernsReason === undefined ? {} : { Reason: usernsReason }),
+          ...(userNamespace === undefined
+            ? {}
+            : {
+                UidMap: userNamespace.uidMap.map(idMapping),
+                GidMap: userNamespace.gidMap.map(idMapping),
+                Unmapped: [...userNamespace.unmapped],
+              }),
+        };
+  if (RestartPending.length === 0 && UserNamespace === undefined) return {};
+  return {
+    Berth: { RestartPending, ...(UserNamespace === undefined ? {} : { UserNamespace }) },
+  };
+}
+
+function idMapping({ containerID, hostID, size }: OciIdMapping) {
+  return { ContainerID: containerID, HostID: hostID, Size: size };
+}
+
 /** The whole of a container: how it is configured, and beside it what its run has (command, ports, mounts). */
 export function inspectContainer(
   container: Container,
@@ -244,6 +275,6 @@ export function inspectContainer(
     Mounts: record.mounts.map(mountPoint),
     Config: wholeConfig(config),
     NetworkSettings: networkSettings(record),
-    ...(RestartPending.length === 0 ? {} : { Berth: { RestartPending } }),
+    ...berthState(record, RestartPending),
   };
 }

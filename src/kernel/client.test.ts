@@ -68,6 +68,30 @@ test("a new network namespace has only its loopback interface, and the helper st
   expect(await refusal(kernel.netlink(netns, 0, linkDump(9), 9))).toBe("EBADF");
 });
 
+test("a user namespace has its maps, and a network namespace may belong to it", async () => {
+  const map = "0 1879048192 65536\n";
+  const userns = await kernel.newUserNamespace(map, map);
+  const netns = await kernel.newNetns(userns);
+  expect(linkCount(await kernel.netlink(netns, 0, linkDump(7), 7))).toBe(1);
+  // Its owner's root may do in it what the host's root may do at home.
+  const inside = ["nsenter", `--user=/proc/${kernel.pid}/fd/${userns}`];
+  const network = `--net=/proc/${kernel.pid}/fd/${netns}`;
+  const script = "cat /proc/self/uid_map; ip link set lo up && ip -o link show lo";
+  const done = Bun.spawnSync([...inside, network, "sh", "-c", script]);
+  expect(done.stdout.toString(), done.stderr.toString()).toMatch(/^\s+0 1879048192\s+65536\n.*,UP/);
+  expect(await refusal(kernel.newUserNamespace("0 5 1\n0 6 1\n", map))).toBe("EINVAL");
+  for (const handle of [userns, netns]) await kernel.close(handle);
+});
+
+test("whether a file system can show owners through a user namespace", async () => {
+  const map = "0 1879048192 65536\n";
+  const userns = await kernel.newUserNamespace(map, map);
+  expect(await refusal(kernel.probeOwners("/proc", userns, false))).toBe("EINVAL");
+  expect(await refusal(kernel.probeOwners(`${dir}/missing`, userns, false))).toBe("ENOENT");
+  await kernel.probeOwners(dir, userns, false);
+  await kernel.close(userns);
+});
+
 test("a claimed port is refused to a second claim until its handle is closed", async () => {
   const netns = await kernel.newNetns();
   const request = { netns, protocol: "tcp", address: "0.0.0.0", port: 0, listen: true } as const;

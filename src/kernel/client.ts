@@ -5,8 +5,9 @@ import { constants } from "node:os";
 import type { Socket } from "bun";
 import { fault } from "../base/errors.ts";
 import { log } from "../base/log.ts";
-import { type HelperFrame, helperFrames, wireConstants } from "../spec/wire.ts";
+import { wireConstants } from "../spec/wire.ts";
 import { encodeRecords, RecordDecoder } from "../spec/wire-codec.ts";
+import { type HelperFrame, helperFrames } from "../spec/wire-helper.ts";
 import {
   type Handle,
   type Kernel,
@@ -151,8 +152,17 @@ class HelperKernel implements Kernel {
     return this.channel.closed;
   }
 
-  async newNetns(): Promise<Handle> {
-    return Number((await this.channel.request({ name: "netns_new" })).value);
+  async newNetns(owner: Handle = 0): Promise<Handle> {
+    return Number((await this.channel.request({ name: "netns_new", owner })).value);
+  }
+
+  async newUserNamespace(uid_map: string, gid_map: string): Promise<Handle> {
+    return Number((await this.channel.request({ name: "userns_new", uid_map, gid_map })).value);
+  }
+
+  async probeOwners(path: string, userns: Handle, recursive: boolean): Promise<void> {
+    const request = { path, userns, recursive: recursive ? 1 : 0 };
+    await this.channel.request({ name: "probe_owners", ...request });
   }
 
   async openNetns(path: string): Promise<Handle> {

@@ -50,8 +50,12 @@ export interface SeccompRule {
 
 /** The privileged calls. */
 export interface Kernel {
-  /** Makes an empty network namespace, with `lo` down. */
-  newNetns(): Promise<Handle>;
+  /** Makes an empty network namespace, with `lo` down; `owner`: the user namespace whose root may do everything in it. */
+  newNetns(owner?: Handle): Promise<Handle>;
+  /** Makes a user namespace that nobody is in; its maps as /proc/PID/uid_map and gid_map take them. */
+  newUserNamespace(uidMap: string, gidMap: string): Promise<Handle>;
+  /** Rejects with EINVAL when a path's file system (and with `recursive` one mounted below it) cannot show owners through a user namespace. */
+  probeOwners(path: string, userns: Handle, recursive: boolean): Promise<void>;
   /** Opens a namespace by path, such as /proc/PID/ns/net. */
   openNetns(path: string): Promise<Handle>;
   /** Closes a handle; closing one that is gone is no error. */

@@ -24,6 +24,7 @@ import {
   NetworkList,
   recover,
   securityReport,
+  userNamespacesMissing,
 } from "../engine/index.ts";
 import { ImageStore, type OpenRepository } from "../images/index.ts";
 import { type HostMounts, hostMounts, type Kernel, startKernel } from "../kernel/index.ts";
@@ -74,8 +75,17 @@ function instanceNames(options: DaemonOptions): { bridge: string; cgroup: string
   return { bridge: options.bridge ?? `berth-${key}`, cgroup: `/berth-${key}` };
 }
 
-function makeSettings(options: DaemonOptions, cgroup: string): EngineSettings {
+function makeSettings(
+  options: DaemonOptions,
+  cgroup: string,
+  noUserNamespaces: string | undefined,
+): EngineSettings {
   const settings = {
+    userNamespaces: {
+      standard: options.userNamespaces,
+      dockers: options.usernsRemap,
+      missing: noUserNamespaces,
+    },
     containersDirectory: `${options.dataRoot}/containers`,
     runDirectory: `${options.execRoot}/c`,
     mountPoint: `${options.execRoot}/root`,
@@ -114,7 +124,8 @@ async function construct(
   host: HostMounts,
   names: { bridge: string; cgroup: string },
 ): Promise<Pick<Running, "deps" | "engine" | "registry" | "storage" | "builds">> {
-  const settings = makeSettings(options, names.cgroup);
+  const missing = await userNamespacesMissing(kernel, options.dataRoot);
+  const settings = makeSettings(options, names.cgroup, missing);
   const features = await probeFeatures(kernel, `${options.dataRoot}/probe`);
   const storage = await openStorage(options, kernel, features);
   const { driver } = storage;

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import type { ServerTls } from "../api/index.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
+import { checkRemap } from "../engine/index.ts";
 import type { KeepBlobs } from "../images/index.ts";
 import { checkLogOptions } from "../logging/index.ts";
 import {
@@ -66,6 +67,10 @@ export interface DaemonOptions {
   readonly proxies: Proxies;
   /** Whether blobs stay beside the layers that they have been unpacked to. */
   readonly keepBlobs: KeepBlobs;
+  /** The user namespace of containers that name none: "host", "auto" or "remap:NAME". */
+  readonly userNamespaces: string;
+  /** That comes of --userns-remap. */
+  readonly usernsRemap: boolean;
   /** Seconds without a container and a request after which the daemon goes; 0: never. */
   readonly idleTimeout: number;
   /** Network namespaces to hold ready. */
@@ -117,6 +122,8 @@ const flags = {
   "keep-blobs": { type: "string" },
   "allow-git-directory": { type: "string", multiple: true },
   "idle-timeout": { type: "string" },
+  "userns-remap": { type: "string" },
+  "default-userns": { type: "string" },
   "warm-networks": { type: "string" },
   "metrics-addr": { type: "string" },
   registry: { type: "string" },
@@ -176,6 +183,8 @@ Options:
                                never (what can be rebuilt byte for byte goes) (default "always")
       --allow-git-directory list  Builds may fetch repositories below it by file:// (default: none)
       --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
+      --default-userns string  User namespace of containers that name none: host, or auto (default "host")
+      --userns-remap string    USER[:GROUP] whose ids in /etc/subuid and /etc/subgid containers have; "default": dockremap's
       --warm-networks int      Network namespaces to hold ready (default 4)
       --metrics-addr string    ADDRESS:PORT to serve Prometheus metrics on, besides the API's /metrics
       --registry string        ADDRESS[:PORT] to serve a registry on, from the daemon's own content store
@@ -430,6 +439,23 @@ function runtimesOf(settings: Settings): Pick<DaemonOptions, "runtimes" | "defau
   return { runtimes, defaultRuntime };
 }
 
+function userNamespacesOf(
+  settings: Settings,
+): Pick<DaemonOptions, "userNamespaces" | "usernsRemap"> {
+  const remap = settings.text("userns-remap") ?? "";
+  const standard = settings.text("default-userns") ?? "";
+  if (remap !== "" && standard !== "")
+    throw bad("--userns-remap and --default-userns exclude each other");
+  if (!["", "host", "auto"].includes(standard))
+    throw bad(`invalid value "${standard}" for --default-userns: it must be host or auto`);
+  if (remap === "") return { userNamespaces: standard || "host", usernsRemap: false };
+  if (!/^[^:]+(:[^:]+)?$/.test(remap))
+    throw bad(`invalid value "${remap}" for --userns-remap: it must be USER[:GROUP] or default`);
+  const userNamespaces = `remap:${remap}`;
+  checkRemap(userNamespaces);
+  return { userNamespaces, usernsRemap: true };
+}
+
 function labelsOf(settings: Settings): string[] {
   const labels = settings.list("label");
   for (const label of labels)
@@ -505,6 +531,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
       settings.list("registry-mirror"),
     ),
     keepBlobs: keepBlobs(settings),
+    ...userNamespacesOf(settings),
     idleTimeout: settings.whole("idle-timeout", 0),
     warmNetworks: settings.whole("warm-networks", 4),
     metricsAddress: addressOf(settings, "metrics-addr"),

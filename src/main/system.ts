@@ -96,11 +96,19 @@ function forwards(): boolean {
   return readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
 }
 
+/** As `docker info` shows it. */
+function securityOf({ userNamespaces }: DaemonOptions) {
+  const users = userNamespaces === "host" ? [] : ["name=userns"];
+  return { SecurityOptions: ["name=seccomp,profile=builtin", ...users, "name=cgroupns"] };
+}
+
 /** What is missing, in the words that `docker info` shows. */
 function warningsOf(
   limits: ReturnType<typeof limitsOf>,
-  { hosts, tls }: Pick<DaemonOptions, "hosts" | "tls">,
+  { hosts, tls, userNamespaces }: DaemonOptions,
+  { settings }: EngineDeps,
 ): string[] {
+  const noUsers = userNamespaces === "host" ? undefined : settings.userNamespaces.missing;
   const missing: readonly [there: boolean, what: string][] = [
     [limits.MemoryLimit, "No memory limit support"],
     [limits.SwapLimit, "No swap limit support"],
@@ -119,7 +127,9 @@ function warningsOf(
         : `${host.replace("tcp", "https")} without TLS client verification.`,
     )
     .map((where) => `[DEPRECATION NOTICE]: API is accessible on ${where}`);
-  return [...missing.flatMap(([there, what]) => (there ? [] : [`WARNING: ${what}`])), ...open];
+  const users = noUsers === undefined ? [] : [`WARNING: No user namespaces: ${noUsers}`];
+  const lacking = missing.flatMap(([there, what]) => (there ? [] : [`WARNING: ${what}`]));
+  return [...lacking, ...users, ...open];
 }
 
 /** An address of the environment, as it may be shown: without the password in it. */
@@ -199,9 +209,9 @@ function infoOf(
     ContainerdCommit: { ID: "" },
     RuncCommit: { ID: VERSION },
     InitCommit: { ID: VERSION },
-    SecurityOptions: ["name=seccomp,profile=builtin", "name=cgroupns"],
+    ...securityOf(options),
     FirewallBackend: { Driver: "nftables", Info: [["Table", deps.networks.table]] },
     CDISpecDirs: [],
-    Warnings: [...storage.warnings, ...warningsOf(limits, options)],
+    Warnings: [...storage.warnings, ...warningsOf(limits, options, deps)],
   };
 }

@@ -76,16 +76,17 @@ async function connectAll(
 async function connected(
   networks: Networks,
   ends: readonly NetworkEnd[],
+  owner: Handle | undefined,
 ): Promise<{ netns: Handle; endpoints: EndpointRecord[] }> {
   for (const end of ends) segmentFor(networks, end);
   const [only, ...more] = ends;
-  if (only === undefined) return { netns: await networks.isolated(), endpoints: [] };
+  if (only === undefined) return { netns: await networks.isolated(owner), endpoints: [] };
   const plain = only.network === "" && only.interface === "eth0" && only.mac === undefined;
   if (plain && only.address === undefined && more.length === 0) {
-    const { netns, endpoint } = await networks.onDefault();
+    const { netns, endpoint } = await networks.onDefault(owner);
     return { netns, endpoints: [endpoint] };
   }
-  const netns = await networks.connectable();
+  const netns = await networks.connectable(owner);
   try {
     const endpoints = await connectAll(networks, netns, ends);
     const first = ends.findIndex(({ leads }) => leads);
@@ -104,10 +105,12 @@ export async function attach(
     readonly name: string;
     readonly ends: readonly NetworkEnd[];
     readonly ports: readonly PortWish[];
+    /** The user namespace that the new one belongs to; absent: the host's. */
+    readonly owner?: Handle | undefined;
   },
 ): Promise<Attached> {
   const { kernel } = networks.channel;
-  const { netns, endpoints } = await connected(networks, input.ends);
+  const { netns, endpoints } = await connected(networks, input.ends, input.owner);
   const [first, ...more] = endpoints;
   if (first === undefined) return { netns, claims: [], more };
   const claims: Handle[] = [];

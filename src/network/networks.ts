@@ -375,9 +375,9 @@ export class Networks {
     });
   }
 
-  private async makeEmpty(): Promise<Handle> {
+  private async makeEmpty(owner?: Handle): Promise<Handle> {
     const { kernel } = this.channel;
-    const netns = await kernel.newNetns();
+    const netns = await kernel.newNetns(owner);
     try {
       await this.channel.send(netns, [setUp(LOOPBACK)]);
       return netns;
@@ -387,13 +387,14 @@ export class Networks {
     }
   }
 
-  /** A network namespace that is on no network; the caller closes it. */
-  async isolated(): Promise<Handle> {
+  /** A network namespace that is on no network, and belongs to a user namespace or the host; the caller closes it. */
+  async isolated(owner?: Handle): Promise<Handle> {
+    if (owner !== undefined) return this.makeEmpty(owner);
     return this.empty.take() ?? (await this.makeEmpty());
   }
 
-  private async makeResolving(): Promise<Handle> {
-    const netns = await this.makeEmpty();
+  private async makeResolving(owner?: Handle): Promise<Handle> {
+    const netns = await this.makeEmpty(owner);
     try {
       await this.redirectResolver(netns);
       return netns;
@@ -407,7 +408,8 @@ export class Networks {
    * The same for whoever is to be on networks: the resolver is found there. The kernel takes longer over that one rule than
    * over the ends.
    */
-  async connectable(): Promise<Handle> {
+  async connectable(owner?: Handle): Promise<Handle> {
+    if (owner !== undefined) return this.makeResolving(owner);
     const ready = this.resolving.take();
     if (ready !== undefined) return ready;
     const made = await this.makeResolving();
@@ -415,17 +417,18 @@ export class Networks {
     return made;
   }
 
-  /** A network namespace that is on the default bridge, at whatever address. */
-  async onDefault(): Promise<Prepared> {
+  /** A network namespace that is on the default bridge, at whatever address, and belongs to a user namespace or the host. */
+  async onDefault(owner?: Handle): Promise<Prepared> {
+    if (owner !== undefined) return this.prepare(owner);
     return this.prepared.take() ?? (await this.prepare());
   }
 
-  private async prepare(): Promise<Prepared> {
+  private async prepare(owner?: Handle): Promise<Prepared> {
     const { kernel } = this.channel;
     const bridge = this.defaultBridge;
     if (bridge === undefined)
       throw fault("not-found", "no-such-network", "network bridge not found");
-    const netns = await kernel.newNetns();
+    const netns = await kernel.newNetns(owner);
     try {
       const wish = { interface: "eth0", leads: true };
       const more = { fresh: true, netfilter: resolverRedirect() };

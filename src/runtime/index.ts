@@ -12,7 +12,9 @@ export { type HostFeatures, probeFeatures } from "./features.ts";
 export { MadeCgroups } from "./made-cgroups.ts";
 export {
   type ExecExtras,
+  idMapText,
   overlayParams,
+  ownersKey,
   type PlanExtras,
   type PlanLog,
   type PlanRoot,

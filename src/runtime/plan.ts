@@ -15,6 +15,7 @@ import type {
   OciSpec,
 } from "../spec/oci-runtime.ts";
 import { type PlanOp, wireConstants } from "../spec/wire.ts";
+import { acrossBorder, execAcrossBorder } from "./border.ts";
 import { capabilityMask } from "./capabilities.ts";
 import { rlimitNumber } from "./rlimits.ts";
 
@@ -50,6 +51,21 @@ export interface PlanLog {
   readonly compress: boolean;
   /** So many bytes of records wait for the disk, instead of the container; 0: the container does. */
   readonly ring: number;
+}
+
+/** The user namespace that a container is born in, as its shim has it. */
+export interface PlanUserNamespace {
+  /** The shim's descriptor of it. */
+  readonly fd: number;
+  /** The host's ids that are its ids 0. */
+  readonly uid: number;
+  readonly gid: number;
+  /** The host's id of the container's user. */
+  readonly stdioUid: number;
+  /** The shim's descriptor of a user namespace through which the root file system's owners are seen. */
+  readonly owners: number;
+  /** From here on numbers of descriptors are free for what is prepared outside. */
+  readonly firstHeld: number;
 }
 
 /** What a launch needs beyond the OCI configuration: where things are on this host. */
@@ -90,6 +106,14 @@ export interface PlanExtras {
   readonly subpaths: ReadonlyMap<string, string>;
   /** The engine's mount namespace: what is shared with the host is copied from there. */
   readonly hostMounts: string;
+  /** undefined: the host's. */
+  readonly userNamespace?: PlanUserNamespace;
+  /** The shim's descriptors of user namespaces, by the maps (`ownersKey`) of mounts. */
+  readonly owners?: ReadonlyMap<string, number>;
+  /** The shim's descriptors of namespaces to join, by their paths; a path that is missing here is opened by the child. */
+  readonly joined?: ReadonlyMap<string, number>;
+  /** Where the host has a device, by its path in the container; absent: at the same path. */
+  readonly hostDevices?: ReadonlyMap<string, string>;
 }
 
 const cloneFlags: Readonly<Record<OciNamespaceType, bigint>> = {
@@ -122,12 +146,17 @@ function logOp({ path, maxSize, maxFiles, attributes, compress, ring }: PlanLog)
 
 /** The plan of a new container. */
 export function toLaunchPlan(spec: OciSpec, extras: PlanExtras): PlanOp[] {
+  const plan = planOf(spec, extras);
+  return extras.userNamespace === undefined ? plan : acrossBorder(plan, extras.userNamespace);
+}
+
+function planOf(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   return [
     ...shimOps(spec, extras),
     ...namespaceOps(spec, extras),
     ...rootOps(extras),
     ...spec.mounts.flatMap((mount) => mountOps(mount, spec, extras)),
-    ...deviceOps(spec),
+    ...deviceOps(spec, extras),
     ...(spec.process.terminal
       ? [
           {
@@ -159,6 +188,7 @@ function shimOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   for (const namespace of spec.linux.namespaces) {
     if (namespace.path !== undefined) continue;
     if (namespace.type === "cgroup") continue; // unshared by the child once it is in its cgroup
+    if (namespace.type === "user") continue; // made beforehand, for it owns the others
     if (namespace.type === "network" && extras.netnsFd !== undefined) continue;
     flags |= cloneFlags[namespace.type];
   }
@@ -175,6 +205,8 @@ function shimOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   const pid = spec.linux.namespaces.find((namespace) => namespace.type === "pid");
   if (pid?.path !== undefined)
     ops.push({ name: "join_pid_ns", fd: wireConstants.NO_FD, path: pid.path });
+  if (extras.userNamespace !== undefined)
+    ops.push({ name: "user_ns", fd: extras.userNamespace.fd });
   if (extras.cgroupInto !== undefined)
     ops.push({ name: "clone_into_cgroup", path: extras.cgroupInto });
   if (extras.dns !== undefined) ops.push({ name: "dns", upstreams: extras.dns.upstreams });
@@ -198,8 +230,9 @@ function namespaceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   if (extras.netnsFd !== undefined)
     ops.push({ name: "join_ns", fd: extras.netnsFd, path: "", type: cloneFlags.network });
   for (const { type, path } of spec.linux.namespaces) {
-    if (path === undefined || type === "pid") continue;
-    ops.push({ name: "join_ns", fd: wireConstants.NO_FD, path, type: cloneFlags[type] });
+    if (path === undefined || type === "pid" || type === "user") continue;
+    const fd = extras.joined?.get(path) ?? wireConstants.NO_FD;
+    ops.push({ name: "join_ns", fd, path, type: cloneFlags[type] });
   }
   for (const path of extras.cgroupJoinFiles) ops.push({ name: "join_cgroup", path });
   if (of("cgroup") !== undefined) ops.push({ name: "unshare", flags: cloneFlags.cgroup });
@@ -251,15 +284,37 @@ function rootOps(extras: PlanExtras): PlanOp[] {
       params,
       attrs: 0n,
       target: mountPoint,
+      ...asEngine,
     },
   ];
 }
 
+/** A mount that is made as the engine, and attached where it belongs at once. */
+const asEngine = {
+  hold: wireConstants.NO_FD,
+  fs_uid: wireConstants.NO_OWNER,
+  fs_gid: wireConstants.NO_OWNER,
+};
+
 /** As /proc/PID/uid_map takes it. */
-function idMapText(mappings: readonly OciIdMapping[] = []): string {
+export function idMapText(mappings: readonly OciIdMapping[] = []): string {
   return mappings
     .map(({ containerID, hostID, size }) => `${containerID} ${hostID} ${size}\n`)
     .join("");
+}
+
+/** By which the maps of a mount are known; undefined: owners are as they are. */
+export function ownersKey({ uidMappings, gidMappings }: OciMount): string | undefined {
+  const text = `${idMapText(uidMappings)}:${idMapText(gidMappings)}`;
+  return text === ":" ? undefined : text;
+}
+
+function ownersOf(mount: OciMount, { owners }: PlanExtras): number {
+  const key = ownersKey(mount);
+  if (key === undefined) return wireConstants.NO_FD;
+  const fd = owners?.get(key);
+  if (fd === undefined) throw new Error(`no user namespace has been made for ${mount.destination}`);
+  return fd;
 }
 
 function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] {
@@ -279,8 +334,8 @@ function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] 
         options:
           (options.recursive ? wireConstants.BIND_RECURSIVE : 0) |
           (options.recursiveAttributes ? wireConstants.BIND_RECURSIVE_ATTRS : 0),
-        uid_map: idMapText(mount.uidMappings),
-        gid_map: idMapText(mount.gidMappings),
+        owners: ownersOf(mount, extras),
+        hold: wireConstants.NO_FD,
       },
     ];
   }
@@ -289,7 +344,8 @@ function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] 
     return cgroupV1Mounts(mount, spec, extras);
   const fsType = type === "cgroup" ? "cgroup2" : type;
   const params = extras.lowerdirPlus ? options.params.flatMap(layerByLayer) : options.params;
-  return [{ name: "mount", type: fsType, source, params, attrs: options.set, target, subpath }];
+  const plain = { type: fsType, source, params, attrs: options.set, target, subpath };
+  return [{ name: "mount", ...plain, ...asEngine }];
 }
 
 /**
@@ -325,17 +381,18 @@ function cgroupV1Mounts(mount: OciMount, spec: OciSpec, extras: PlanExtras): Pla
     attrs: set & ~1n,
     target: mount.destination,
     subpath: "",
+    ...asEngine,
   };
   const isolated = spec.linux.namespaces.some(({ type }) => type === "cgroup");
   const hierarchies = extras.cgroupMounts.map(({ directory, option, path }): PlanOp => {
     const target = `${mount.destination}/${directory}`;
     if (isolated) {
       const own = { type: "cgroup", source: "cgroup", params: [option] };
-      return { name: "mount", ...own, attrs: set, target, subpath: "" };
+      return { name: "mount", ...own, attrs: set, target, subpath: "", ...asEngine };
     }
     // In the host's namespace a mount would show everybody's groups: the container sees its own.
     const source = `${path}${spec.linux.cgroupsPath}`;
-    const maps = { uid_map: "", gid_map: "" };
+    const maps = { owners: wireConstants.NO_FD, hold: wireConstants.NO_FD };
     const attributes = {
       attr_set: set,
       attr_clr: 0n,
@@ -360,10 +417,19 @@ function cgroupV1Mounts(mount: OciMount, spec: OciSpec, extras: PlanExtras): Pla
   return [tmpfs, ...hierarchies, ...links, ...seal];
 }
 
-function deviceOps(spec: OciSpec): PlanOp[] {
+/** A device of the host's, where none can be made: the kernel takes no orders for that from a user namespace. */
+function deviceBind(source: string, target: string): PlanOp {
+  const attributes = { attr_set: 0n, attr_clr: 0n, propagation: MS_PRIVATE, options: 0 };
+  const kept = { owners: wireConstants.NO_FD, hold: wireConstants.NO_FD };
+  return { name: "bind", mount_ns: "", source, subpath: "", target, ...attributes, ...kept };
+}
+
+function deviceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   const types = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO };
-  const nodes = spec.linux.devices.map(
-    (device): PlanOp => ({
+  const nodes = spec.linux.devices.map((device): PlanOp => {
+    if (extras.userNamespace !== undefined)
+      return deviceBind(extras.hostDevices?.get(device.path) ?? device.path, device.path);
+    return {
       name: "mknod",
       path: device.path,
       mode: types[device.type] | device.fileMode,
@@ -371,8 +437,8 @@ function deviceOps(spec: OciSpec): PlanOp[] {
       minor: device.minor,
       uid: device.uid,
       gid: device.gid,
-    }),
-  );
+    };
+  });
   const links = Object.entries({
     "/dev/fd": "/proc/self/fd",
     "/dev/stdin": "/proc/self/fd/0",
@@ -426,6 +492,8 @@ export interface ExecExtras {
   readonly cgroupJoinFiles: readonly string[];
   readonly seccompFilter?: Uint8Array;
   readonly stdin: boolean;
+  /** The host's id of its user, in a container with a user namespace of its own. */
+  readonly mappedUid?: number | undefined;
 }
 
 /** The plan of a process in a running container. */
@@ -436,10 +504,11 @@ export function toExecPlan(process: OciProcess, extras: ExecExtras): PlanOp[] {
     cloneFlags.uts |
     cloneFlags.ipc |
     cloneFlags.pid |
-    cloneFlags.network;
+    cloneFlags.network |
+    (extras.mappedUid === undefined ? 0n : cloneFlags.user);
   const options =
     (process.terminal ? wireConstants.SHIM_TTY : 0) | (extras.stdin ? wireConstants.SHIM_STDIN : 0);
-  return [
+  const plan: PlanOp[] = [
     { name: "exec_into", namespaces, options },
     ...extras.cgroupJoinFiles.map((path) => ({ name: "join_cgroup" as const, path })),
     ...(process.terminal
@@ -454,4 +523,5 @@ export function toExecPlan(process: OciProcess, extras: ExecExtras): PlanOp[] {
     ...processOps(process, extras.seccompFilter, wireConstants.NO_OWNER),
     { name: "exec", args: process.args, env: process.env },
   ];
+  return extras.mappedUid === undefined ? plan : execAcrossBorder(plan, extras.mappedUid);
 }

@@ -51,6 +51,27 @@ export type BindOptions = NonNullable<Mount["BindOptions"]> & {
 export interface BerthState {
   /** The fields that have been changed and are applied at the next start. */
   readonly RestartPending: readonly string[];
+  /** Present when the container has a user namespace of its own, or has the host's for a reason. */
+  readonly UserNamespace?: UserNamespaceState | undefined;
+}
+
+/** Ids of a container and the host's that they are. */
+export interface IdMapState {
+  readonly ContainerID: number;
+  readonly HostID: number;
+  readonly Size: number;
+}
+
+/** A container's user namespace. */
+export interface UserNamespaceState {
+  /** "host", "auto" or "remap:NAME". */
+  readonly Mode: string;
+  /** Why it is the host's though the container would have another. */
+  readonly Reason?: string;
+  readonly UidMap?: readonly IdMapState[];
+  readonly GidMap?: readonly IdMapState[];
+  /** Where in the container something is mounted whose file system cannot show owners through the namespace. */
+  readonly Unmapped?: readonly string[];
 }
 
 /** A range of ids in a user namespace. */

@@ -148,6 +148,9 @@ export interface OciSpec {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly linux: {
     readonly namespaces: readonly OciNamespace[];
+    /** Of the user namespace. */
+    readonly uidMappings?: readonly OciIdMapping[];
+    readonly gidMappings?: readonly OciIdMapping[];
     readonly devices: readonly OciDevice[];
     readonly resources: OciResources;
     readonly cgroupsPath: string;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
-import { helperFrames, planOps } from "./wire.ts";
+import { planOps } from "./wire.ts";
 import { encodeRecords, RecordDecoder } from "./wire-codec.ts";
+import { helperFrames } from "./wire-helper.ts";
 
 describe("the wire codec", () => {
   test("gives back what it was given, however the stream is cut", () => {
@@ -26,7 +27,7 @@ describe("the wire codec", () => {
 
   test("leaves the raw bytes after a frame to the caller", () => {
     const decoder = new RecordDecoder(helperFrames);
-    const frame = encodeRecords(helperFrames, { name: "netns_new", id: 1 });
+    const frame = encodeRecords(helperFrames, { name: "netns_new", id: 1, owner: 0 });
     const joined = new Uint8Array([...frame, 104, 105]);
     expect([...decoder.push(joined)]).toHaveLength(1);
     expect(new TextDecoder().decode(decoder.rest())).toBe("hi");

@@ -2,7 +2,7 @@
  * Encodes and decodes the records that wire.ts describes. Pure; both directions refuse what does not fit.
  */
 import { bytesOfName } from "../base/names.ts";
-import type { FieldType, NamedRecord, RecordKind } from "./wire.ts";
+import type { FieldType, NamedRecord, RecordKind } from "./wire-kinds.ts";
 
 const HEADER = 8;
 const decoder = new TextDecoder();

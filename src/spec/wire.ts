@@ -10,21 +10,7 @@
  * tools/wire.ts writes native/wire.h from this file. Nothing here decides anything: policy is in runtime/.
  */
 
-/** The type of one field of a record. */
-export type FieldType = "u32" | "u64" | "i64" | "str" | "bytes" | "strs" | "u32s" | "u64s";
-
-/** A kind of record: its number on the wire, what it means, and its fields in order. */
-export interface RecordKind {
-  readonly code: number;
-  readonly doc: string;
-  readonly fields: Readonly<Record<string, FieldType>>;
-}
-
-const kind = <const F extends Readonly<Record<string, FieldType>>>(
-  code: number,
-  doc: string,
-  fields: F,
-) => ({ code, doc, fields });
+import { kind, type NamedRecord } from "./wire-kinds.ts";
 
 /**
  * A launch plan: a file of records that the shim executes in order. The first is `shim`; those marked (shim) are
@@ -87,10 +73,11 @@ export const planOps = {
       options: "u32",
     },
   ),
-  id_map: kind(9, "(shim) with CLONE_NEWUSER: contents for /proc/PID/uid_map and gid_map", {
-    uid_map: "str",
-    gid_map: "str",
-  }),
+  user_ns: kind(
+    9,
+    "(shim) the child is born in the user namespace of this descriptor, which owns every namespace that is made with it. A go-between makes it, which first executes whatever stands before `enter`: with the host's rights, in a mount namespace of its own",
+    { fd: "u32" },
+  ),
 
   root_server: kind(
     10,
@@ -116,6 +103,14 @@ export const planOps = {
       port: "u32",
     },
   ),
+  enter: kind(
+    28,
+    "the border: what stands before it a go-between executes, on the host; here the child becomes root of the user namespace that it is in",
+    {},
+  ),
+  host_directory: kind(29, "chdir on the host; a root that is held is attached there", {
+    path: "str",
+  }),
   propagation: kind(
     27,
     "mount(NULL, path, NULL, flags) in the present root: MS_PRIVATE, MS_SLAVE, …",
@@ -127,13 +122,16 @@ export const planOps = {
 
   root_mount: kind(
     40,
-    "fsopen(type), fsconfig(params), fsmount; attach at host directory `target` in the child's own mount namespace; it is the container's root from now on",
+    "fsopen(type), fsconfig(params), fsmount; attach at host directory `target` in the child's own mount namespace; it is the container's root from now on. hold: if not NO_FD, it is only kept, as this descriptor. fs_uid: if not NO_OWNER, made by the engine as this user and group, whom what the file system makes for itself belongs to",
     {
       type: "str",
       source: "str",
       params: "strs",
       attrs: "u64",
       target: "str",
+      hold: "u32",
+      fs_uid: "u32",
+      fs_gid: "u32",
     },
   ),
   root_bind: kind(
@@ -155,11 +153,14 @@ export const planOps = {
       attrs: "u64",
       target: "str",
       subpath: "str",
+      hold: "u32",
+      fs_uid: "u32",
+      fs_gid: "u32",
     },
   ),
   bind: kind(
     43,
-    "clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. With a uid_map and gid_map (as in /proc/PID/uid_map: as on the disk, as seen, how many) owners are seen through them. options: BIND_*",
+    "clone the tree at host path `source` (opened before the root is left), set attributes and propagation, attach at `target` inside the root (made as file or directory, as the source is). With a subpath only what that leads to inside the source, by no link out of it; with a mount_ns (a path) the source is a path there. owners: if not NO_FD, a user namespace whose maps owners are seen through. hold: if not NO_FD, it is only kept, as this descriptor. options: BIND_*",
     {
       mount_ns: "str",
       source: "str",
@@ -169,8 +170,8 @@ export const planOps = {
       attr_clr: "u64",
       propagation: "u64",
       options: "u32",
-      uid_map: "str",
-      gid_map: "str",
+      owners: "u32",
+      hold: "u32",
     },
   ),
   mkdir: kind(44, "make a directory (and its parents) inside the root; fine if it is there", {
@@ -229,6 +230,16 @@ export const planOps = {
     attrs: "u64",
     target: "str",
   }),
+  attach: kind(
+    54,
+    "attach what is held as this descriptor at `target` inside the container's root (made as file or directory, as it is)",
+    { held: "u32", target: "str" },
+  ),
+  attach_root: kind(
+    55,
+    "attach what is held as this descriptor at the working directory; it is the container's root from now on",
+    { held: "u32" },
+  ),
   pivot_root: kind(
     52,
     "make the container's root the root directory and drop the old one; ends everything that names host paths",
@@ -257,6 +268,7 @@ export const planOps = {
     inheritable: "u64",
     ambient: "u64",
   }),
+  stdio_owner: kind(70, "fchown of the pipes that are its standard streams", { uid: "u32" }),
   no_new_privs: kind(67, "prctl(PR_SET_NO_NEW_PRIVS)", {}),
   seccomp: kind(
     68,
@@ -280,7 +292,7 @@ export const planOps = {
 
 /** Bits and constants that both sides share. */
 export const wireConstants = {
-  SHIM_VERSION: 2, // 2: claim_port and retain_ports
+  SHIM_VERSION: 3, // 2: claim_port and retain_ports; 3: enter
   NO_FD: 0xffffffff,
   NO_OWNER: 0xffffffff,
   SHIM_TTY: 1, // output is one raw stream from the pty
@@ -291,6 +303,7 @@ export const wireConstants = {
   BIND_RECURSIVE: 1,
   BIND_RECURSIVE_ATTRS: 2, // attributes apply to submounts too
   BIND_NO_FOLLOW_TARGET: 4, // refuse if the target's last component is a symlink
+  BIND_LAYER: 8, // held for an overlay: attached at the working directory, too, for before Linux 6.15 that takes no other
   ATTACH_STDIN: 1,
   ATTACH_STDOUT: 2,
   ATTACH_STDERR: 4,
@@ -426,168 +439,7 @@ export const shimFrames = {
   }),
 } as const;
 
-/**
- * Requests to berth-helper. Each carries the caller's id first; the answer is `ok` or `error` with the same id, in any
- * order. Handles are descriptors that the helper holds; they die with it.
- */
-export const helperFrames = {
-  netns_new: kind(1, "→ make a network namespace; ok.value is its handle", { id: "u32" }),
-  netns_open: kind(2, "→ open a namespace by path; ok.value is its handle", {
-    id: "u32",
-    path: "str",
-  }),
-  close: kind(3, "→ close a handle", { id: "u32", handle: "u32" }),
-  netlink: kind(
-    4,
-    "→ send netlink messages in a namespace (0: the host's); ok.data is every answer up to the one (ack, error or done) for sequence number last_seq",
-    {
-      id: "u32",
-      netns: "u32",
-      protocol: "u32",
-      last_seq: "u32",
-      messages: "bytes",
-    },
-  ),
-  socket: kind(
-    5,
-    "→ socket, bind, listen in a namespace; options: SOCKET_*; ok.value is the handle, ok.data the bound port as text",
-    {
-      id: "u32",
-      netns: "u32",
-      family: "u32",
-      type: "u32",
-      protocol: "u32",
-      address: "str",
-      port: "u32",
-      options: "u32",
-    },
-  ),
-  spawn: kind(
-    6,
-    "→ start a shim from its sealed copy, detached, in its own session, with rundir/plan as its plan and rundir/shim.sock (made and listening before the answer) as its socket; handles become its descriptors 10, 11, …; ok.value is its pid",
-    {
-      id: "u32",
-      rundir: "str",
-      handles: "u32s",
-    },
-  ),
-  sysctl: kind(7, "→ write /proc/sys/<key> in a network namespace (0: the host's)", {
-    id: "u32",
-    netns: "u32",
-    key: "str",
-    value: "str",
-  }),
-  mknod: kind(8, "→ mknod on the host, without following a symlink", {
-    id: "u32",
-    path: "str",
-    mode: "u32",
-    major: "u32",
-    minor: "u32",
-  }),
-  set_xattr: kind(9, "→ lsetxattr", { id: "u32", path: "str", attribute: "str", value: "bytes" }),
-  get_xattrs: kind(
-    10,
-    "→ every extended attribute of a path, not following a symlink; ok.data: (str name, bytes value)*",
-    { id: "u32", path: "str" },
-  ),
-  read_in_root: kind(
-    11,
-    "→ read a regular file of at most max bytes, resolved inside `root` (openat2 RESOLVE_IN_ROOT), never blocking on fifos",
-    {
-      id: "u32",
-      root: "str",
-      path: "str",
-      max: "u32",
-    },
-  ),
-  seccomp: kind(
-    12,
-    "→ compile a filter with libseccomp (binary tree); rules: seccomp_rule records one after the other; ok.data: struct sock_filter[]",
-    {
-      id: "u32",
-      default_action: "u32",
-      architectures: "strs",
-      rules: "bytes",
-    },
-  ),
-  probe_mount: kind(
-    13,
-    "→ in a throw-away mount namespace, fsopen/fsconfig/fsmount and attach at target (empty: do not attach); ok if it worked",
-    { id: "u32", type: "str", params: "strs", target: "str" },
-  ),
-  device_filter: kind(
-    14,
-    "→ load an eBPF program (struct bpf_insn[]) of type CGROUP_DEVICE and attach it to a version-2 cgroup",
-    { id: "u32", cgroup: "str", program: "bytes" },
-  ),
-  detached_mount: kind(
-    15,
-    "→ fsopen/fsconfig/fsmount of a mount that no namespace has; value: its handle",
-    { id: "u32", type: "str", params: "strs" },
-  ),
-  unix_datagram: kind(16, "→ send one datagram to a Unix socket, without waiting", {
-    id: "u32",
-    path: "str",
-    data: "bytes",
-  }),
-  subvolume: kind(
-    17,
-    "→ make a btrfs subvolume at path: empty, or a snapshot of the subvolume at source",
-    { id: "u32", path: "str", source: "str" },
-  ),
-  subvolume_delete: kind(18, "→ delete the btrfs subvolume at path, and everything in it", {
-    id: "u32",
-    path: "str",
-  }),
-  subvolume_limit: kind(
-    19,
-    "→ limit what a btrfs subvolume has for itself; the file system's quotas are switched on if they are not",
-    { id: "u32", path: "str", bytes: "u64" },
-  ),
-  seccomp_rule: kind(
-    64,
-    "a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped",
-    {
-      action: "u32",
-      names: "strs",
-      arg_index: "u32s",
-      arg_op: "u32s",
-      arg_value: "u64s",
-      arg_value_two: "u64s",
-    },
-  ),
-
-  ok: kind(128, "← done", { id: "u32", value: "u64", data: "bytes" }),
-  error: kind(129, "← not done", { id: "u32", error: "u32", detail: "str" }),
-} as const;
-
-type FieldValue<T extends FieldType> = T extends "u32"
-  ? number
-  : T extends "u64" | "i64"
-    ? bigint
-    : T extends "str"
-      ? string
-      : T extends "bytes"
-        ? Uint8Array
-        : T extends "strs"
-          ? readonly string[]
-          : T extends "u32s"
-            ? readonly number[]
-            : readonly bigint[];
-
-/** The values of a record of kind K. */
-export type RecordOf<K extends RecordKind> = {
-  readonly [F in keyof K["fields"]]: FieldValue<K["fields"][F]>;
-};
-
-/** Every record of a family, discriminated by its name. */
-export type NamedRecord<Family extends Readonly<Record<string, RecordKind>>> = {
-  [N in keyof Family & string]: { readonly name: N } & RecordOf<Family[N]>;
-}[keyof Family & string];
-
 /** One operation of a launch plan. */
 export type PlanOp = NamedRecord<typeof planOps>;
 /** One frame on a shim's socket. */
 export type ShimFrame = NamedRecord<typeof shimFrames>;
-/** One frame on the helper's socket. */
-export type HelperFrame = NamedRecord<typeof helperFrames>;

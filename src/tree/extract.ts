@@ -19,7 +19,7 @@ import {
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { bytesOfName, systemPath } from "../base/names.ts";
 import type { TarEntry, TarReader } from "../base/tar.ts";
-import { components, TargetTree } from "./target.ts";
+import { components, type Owner, TargetTree } from "./target.ts";
 import { type Privileged, pathForOthers, pathIn, placeIn } from "./walk.ts";
 
 const WHITEOUT = ".wh.";
@@ -38,7 +38,9 @@ export interface ExtractOptions {
   /** The directory in the tree that the archive is unpacked into: a plain path as TargetTree.resolve gives it. */
   readonly base?: string;
   /** Owns everything, instead of whom the archive names. */
-  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly owner?: Owner | undefined;
+  /** Whom an owner is written down as, where the tree is seen through a user namespace. */
+  readonly onHost?: (owner: Owner) => Owner;
   /** What an entry's path, and the path that a hard link names, is to become. */
   readonly rename?: (path: string) => string;
   /** Refuse to put a directory in the place of something else, and the other way round. */
@@ -125,6 +127,11 @@ export class Extractor {
     }
   }
 
+  private ownerOf(entry: TarEntry): Owner {
+    const { owner = entry, onHost } = this.options;
+    return onHost === undefined ? owner : onHost(owner);
+  }
+
   private names(path: string): string[] {
     return components(this.options.rename?.(path) ?? path);
   }
@@ -144,7 +151,7 @@ export class Extractor {
       if (isRoot && this.options.whiteouts !== "keep")
         fchmodSync(this.tree.directory(this.base.join("/")), entry.mode);
       if (isRoot && this.options.takeRoot) {
-        const { uid, gid } = this.options.owner ?? entry;
+        const { uid, gid } = this.ownerOf(entry);
         const root = this.tree.directory("");
         fchownSync(root, uid, gid);
         fchmodSync(root, entry.mode);
@@ -172,7 +179,7 @@ export class Extractor {
 
   private async make(entry: TarEntry, spot: Spot, reader: TarReader): Promise<void> {
     const path = pathIn(spot.directory, spot.name);
-    const { uid, gid } = this.options.owner ?? entry;
+    const { uid, gid } = this.ownerOf(entry);
     const time = fileTime(entry.mtime);
     switch (entry.type) {
       case "file":
@@ -222,7 +229,7 @@ export class Extractor {
   }
 
   private async file(entry: TarEntry, spot: Spot, reader: TarReader): Promise<void> {
-    const { uid, gid } = this.options.owner ?? entry;
+    const { uid, gid } = this.ownerOf(entry);
     const time = fileTime(entry.mtime);
     const fd = this.create(entry, spot);
     try {
@@ -242,7 +249,7 @@ export class Extractor {
   }
 
   private directory(entry: TarEntry, { parent, directory, name }: Spot): void {
-    const { uid, gid } = this.options.owner ?? entry;
+    const { uid, gid } = this.ownerOf(entry);
     const path = parent === "" ? name : `${parent}/${name}`;
     if (placeIn(directory, name) === undefined && !this.tree.isMounted(path))
       mkdirSync(systemPath(pathIn(directory, name)), 0o700);

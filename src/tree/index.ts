@@ -7,7 +7,7 @@ export { ArchiveFiles } from "./files.ts";
 export { contentDigest, DiskMeter, diskBytes, visitTree } from "./measure.ts";
 export { canMirror, Mirror } from "./mirror.ts";
 export { Packer, packTree } from "./pack.ts";
-export { components, TargetTree, type TreeMount } from "./target.ts";
+export { components, type Owner, TargetTree, type TreeMount } from "./target.ts";
 export {
   closeAll,
   isOpaque,

@@ -3,7 +3,7 @@
  * from an open directory to a name in it, links are followed inside the tree only, and what has been opened stays what it
  * is.
  */
-import { closeSync, mkdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { closeSync, lchownSync, mkdirSync, rmdirSync, unlinkSync } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import { systemPath } from "../base/names.ts";
 import { namesOf, openDirectoryIn, openRoot, pathIn, placeIn, readNames } from "./walk.ts";
@@ -18,6 +18,12 @@ export interface TreeMount {
   readonly target: string;
   /** On the host: a directory or a file. Undefined: one gets there by the tree itself. */
   readonly source: string | undefined;
+}
+
+/** Whom something belongs to. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 /** The components of a path; ".." goes up but never above the root. */
@@ -39,10 +45,11 @@ export class TargetTree {
   /** By the path from the root without a leading slash; in the order of their last use. */
   private readonly open = new Map<string, number>();
 
-  /** `root`: an open directory, which stays the caller's. */
+  /** `root`: an open directory, which stays the caller's. `maker`: who owns what is made on the way; undefined: this process. */
   constructor(
     private readonly root: number,
     private readonly mounts: readonly TreeMount[] = [],
+    private readonly maker?: Owner,
   ) {}
 
   /**
@@ -114,7 +121,7 @@ export class TargetTree {
           throw failure("ENOTDIR", `${JSON.stringify(path)} is not a directory`);
         // What changes again and again under our hands is left alone.
         if (tries > 2 || (code === "ENOENT" && !mayMake)) throw error;
-        if (found === undefined) makeDirectoryIn(this.directory(parent), name);
+        if (found === undefined) makeDirectoryIn(this.directory(parent), name, this.maker);
       }
     }
   }
@@ -162,9 +169,11 @@ export class TargetTree {
   }
 }
 
-function makeDirectoryIn(directory: number, name: string): void {
+function makeDirectoryIn(directory: number, name: string, maker: Owner | undefined): void {
+  const path = systemPath(pathIn(directory, name));
   try {
-    mkdirSync(systemPath(pathIn(directory, name)), 0o755);
+    mkdirSync(path, 0o755);
+    if (maker !== undefined) lchownSync(path, maker.uid, maker.gid);
   } catch (error) {
     if (errnoOf(error) !== "EEXIST") throw error;
   }
