@@ -112,7 +112,7 @@ static inline size_t wire_end(struct wire_writer *w) {
   return w->length;
 }
 
-#define WIRE_SHIM_VERSION 3u
+#define WIRE_SHIM_VERSION 4u
 #define WIRE_NO_FD 4294967295u
 #define WIRE_NO_OWNER 4294967295u
 #define WIRE_SHIM_TTY 1u
@@ -722,6 +722,8 @@ enum shim_code {
   SHIM_CLAIM_PORT = 9,
   SHIM_RETAIN_PORTS = 10,
   SHIM_LOG_SWAP = 11,
+  SHIM_DNS_KEEP = 12,
+  SHIM_DNS_FORGET = 13,
   SHIM_STATE = 32,
   SHIM_PREPARED = 33,
   SHIM_STARTED = 34,
@@ -839,6 +841,20 @@ static inline bool shim_log_swap_read(struct shim_log_swap *out, const uint8_t *
   out->path = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
+/* → like dns_answer; while no daemon is connected, the same question is answered so, too; section: the length of the question section */
+struct shim_dns_keep {
+  uint32_t id;
+  uint32_t section;
+  struct wire_bytes message;
+};
+static inline bool shim_dns_keep_read(struct shim_dns_keep *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->section = wire_get_u32(&r);
+  out->message = wire_get_bytes(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → no kept answer holds any longer */
 /* ← phase 0: preparing, 1: prepared (waits for start), 2: running; pid of PID 1 as the host sees it */
 struct shim_state {
   uint32_t phase;

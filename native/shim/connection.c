@@ -170,6 +170,7 @@ static struct process *find_process(uint32_t id) {
 static void on_control(struct connection *connection) {
   connection->role = ROLE_CONTROL;
   newest_control = connection;
+  names_forget();
   const struct process *container = &processes[0];
   bool runs = container->phase >= PHASE_RUNNING && !container->failed;
   uint64_t phase = runs ? 2 : container->phase == PHASE_PREPARED || container->phase == PHASE_STARTING ? 1 : 0;
@@ -220,6 +221,7 @@ static bool carry_out(struct connection *connection, uint16_t code, const uint8_
     struct shim_attach attach;
     struct shim_exec exec;
     struct shim_dns_answer dns;
+    struct shim_dns_keep keep;
     struct shim_claim_port claim;
     struct shim_retain_ports retain;
     struct shim_log_swap swap;
@@ -263,6 +265,11 @@ static bool carry_out(struct connection *connection, uint16_t code, const uint8_
     case SHIM_DNS_ANSWER:
       if (!shim_dns_answer_read(&frame.dns, body, length)) return false;
       return dns_answered(frame.dns.id, frame.dns.message), true;
+    case SHIM_DNS_KEEP:
+      if (!shim_dns_keep_read(&frame.keep, body, length)) return false;
+      names_keep(frame.keep.section, frame.keep.message);
+      return dns_answered(frame.keep.id, frame.keep.message), true;
+    case SHIM_DNS_FORGET: return names_forget(), true;
     default: return false;
   }
 }

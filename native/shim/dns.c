@@ -145,8 +145,17 @@ static struct asker *waiting_as(uint16_t wire_id) {
   return NULL;
 }
 
-/* Without a daemon: to every resolver that the plan names. What nobody can be asked is forgotten. */
-static void ask_upstreams(struct asker *asker, uint8_t *message, size_t length) {
+static void answer(struct asker *asker, const uint8_t *message, size_t length);
+
+/* Without a daemon: what it has left, or else to every resolver that the plan names. What nobody can be asked is forgotten. */
+static void ask_others(struct asker *asker, uint8_t *message, size_t length) {
+  size_t kept_length;
+  const uint8_t *kept = names_answer(message, length, &kept_length);
+  if (kept != NULL) {
+    answer(asker, kept, kept_length);
+    dns_flush();
+    return;
+  }
   uint16_t wire_id;
   do {
     if (getrandom(&wire_id, sizeof wire_id, GRND_NONBLOCK) != sizeof wire_id) wire_id = (uint16_t)(asker->id * 40503u);
@@ -188,7 +197,7 @@ void dns_udp_ready(void) {
     struct asker *asker = remember();
     asker->address = from[i];
     if (control == NULL) {
-      ask_upstreams(asker, questions[i], messages[i].msg_len);
+      ask_others(asker, questions[i], messages[i].msg_len);
       continue;
     }
     struct wire_writer w = wire_begin(frames + length, QUESTION_FRAME, SHIM_DNS_QUERY);
@@ -260,7 +269,7 @@ static bool ask_for_client(struct client *client) {
   asker->client_generation = client->generation;
   struct connection *control = latest_control();
   if (control == NULL) {
-    ask_upstreams(asker, client->buffer + 2, length);
+    ask_others(asker, client->buffer + 2, length);
   } else {
     struct wire_writer w = wire_begin(frame, sizeof frame, SHIM_DNS_QUERY);
     wire_put_u32(&w, asker->id);

@@ -262,4 +262,11 @@ void dns_flush(void);
 void dns_resume(void);
 /* The daemon that had questions has gone. */
 void dns_daemon_gone(void);
+
+/* --- names.c --- */
+/* An answer, with the length of its question section, for whoever asks the same while there is no daemon. */
+void names_keep(uint32_t section, struct wire_bytes message);
+void names_forget(void);
+/* The kept answer to a question, or NULL. It stays until the next is asked for. */
+const uint8_t *names_answer(const uint8_t *question, size_t size, size_t *length);
 #endif

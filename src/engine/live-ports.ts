@@ -8,12 +8,14 @@
 import { fault } from "../base/errors.ts";
 import type { EndpointRecord, PortClaimer, PublishedPort } from "../network/index.ts";
 import type { ShimConnection } from "../runtime/index.ts";
-import { wireConstants } from "../spec/wire.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { publishesFor } from "./networking.ts";
 import { type PortConfiguration, type PortDifference, portDifference } from "./port-changes.ts";
 import { portWishes } from "./ports.ts";
+
+/** From this version on shims claim ports (SHIM_VERSION). */
+const PORTS_VERSION = 2;
 
 /** Lets the shim hold just these ports; gives the errno. */
 export function retainPorts(
@@ -79,7 +81,7 @@ export function livePortChange(
   );
   if (difference.withdrawn.length + difference.missing.length === 0) return undefined;
   if (shim === undefined) throw notRunning(container);
-  if ((record.shimVersion ?? 1) < wireConstants.SHIM_VERSION)
+  if ((record.shimVersion ?? 1) < PORTS_VERSION)
     throw fault(
       "conflict",
       "older-shim",

@@ -42,7 +42,19 @@ interface Known {
   readonly data: readonly Uint8Array[];
   /** Of several records each comes first in its turn. */
   turn: number;
+  /** The container's shim has it. */
+  kept: boolean;
 }
+
+/** An answer's message, which is empty for what gets none. */
+export interface NameAnswer {
+  readonly message: Uint8Array;
+  /** Above 0: it holds as long as nothing changes, also while no daemon runs; the length of its question section. */
+  readonly section: number;
+}
+
+/** From this version on shims keep answers (SHIM_VERSION). */
+const KEEPING_VERSION = 4;
 
 const KEPT_TYPES: readonly number[] = Object.values(RecordType);
 
@@ -68,6 +80,9 @@ export class NameLookup {
   /** Some container has come or gone, or is called otherwise. */
   changed(): void {
     this.directories.clear();
+    for (const [id, ofContainer] of this.known)
+      if (ofContainer.values().some(({ kept }) => kept))
+        this.parts.registry.find(id)?.shim?.forgetDns();
     this.known.clear();
   }
 
@@ -148,33 +163,36 @@ export class NameLookup {
     record: ContainerRecord,
     question: NameQuestion,
     tcp: boolean,
-  ): Uint8Array | undefined {
-    const { type, name } = question;
+  ): NameAnswer | undefined {
+    const { type, name, extended, section } = question;
     let ofContainer = this.known.get(record.id);
     const key = `${type} ${name}`;
     let known = ofContainer?.get(key);
     if (known === undefined) {
       const found = this.find(record, question);
       if (found === undefined) return undefined;
-      known = { data: found.map((text) => recordData(type, text)), turn: 0 };
+      known = { data: found.map((text) => recordData(type, text)), turn: 0, kept: false };
       if (ofContainer === undefined) {
         ofContainer = new Map();
         this.known.set(record.id, ofContainer);
       }
       if (KEPT_TYPES.includes(type)) ofContainer.set(key, known);
     }
-    return answerTo(question, known.data, tcp, known.turn++);
+    const message = answerTo(question, known.data, tcp, known.turn++);
+    const keep = !known.kept && !extended && !tcp && (record.shimVersion ?? 1) >= KEEPING_VERSION;
+    if (!keep || !KEPT_TYPES.includes(type)) return { message, section: 0 };
+    known.kept = true;
+    return { message, section: section.length };
   }
 
   /**
-   * Answers one message of a container's; gives the answer's message, which is empty for what gets none: at once when berth
-   * knows it itself.
+   * Answers one message of a container's: at once when berth knows it itself.
    */
   answer(
     record: ContainerRecord,
     message: Uint8Array,
     tcp: boolean,
-  ): Uint8Array | Promise<Uint8Array> {
+  ): NameAnswer | Promise<NameAnswer> {
     const question = questionIn(message);
     const own = question && this.ownAnswer(record, question, tcp);
     if (own !== undefined) return own;
@@ -184,11 +202,13 @@ export class NameLookup {
     );
     // From an internal network no query leaves by the host (CVE-2024-29018).
     if (endpointsOf(record).length > 0 && leadingOf({ networks }, present) === undefined)
-      return serverFailure(message);
+      return { message: serverFailure(message), section: 0 };
     const ofAddress = question?.type === RecordType.A || question?.type === RecordType.AAAA;
     if (question !== undefined && ofAddress && !question.name.includes(".") && hasDots(record))
-      return answerTo(question, [], tcp);
+      return { message: answerTo(question, [], tcp), section: 0 };
     const { Dns = [] } = record.hostConfig;
-    return resolver.answer(record.id, message, tcp, Dns.length > 0 ? Dns : undefined);
+    return resolver
+      .answer(record.id, message, tcp, Dns.length > 0 ? Dns : undefined)
+      .then((answer) => ({ message: answer, section: 0 }));
   }
 }

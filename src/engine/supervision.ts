@@ -11,6 +11,7 @@ import type { EngineDeps } from "./deps.ts";
 import { containerEnded } from "./ending.ts";
 import { type ExitRecord, readExitRecord } from "./exit-record.ts";
 import { recordsLost } from "./log-losses.ts";
+import type { NameAnswer } from "./name-lookup.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
 
 const SIGKILLED = 137;
@@ -25,15 +26,18 @@ function answerQuery(
   container: Container,
   { id, message, tcp }: Extract<ShimEvent, { name: "dns_query" }>,
 ): void {
-  const give = (answer: Uint8Array) => container.shim?.answerDns(id, answer);
+  const give = ({ message: answer, section }: NameAnswer) => {
+    if (section > 0) container.shim?.keepDns(id, section, answer);
+    else container.shim?.answerDns(id, answer);
+  };
   const fail = (error: unknown) => {
     log.warn("answer a name query", { error: messageOf(error) });
-    give(serverFailure(message));
+    give({ message: serverFailure(message), section: 0 });
   };
   try {
     const answer = names.answer(container.record, message, tcp === 1);
-    if (answer instanceof Uint8Array) give(answer);
-    else answer.then(give, fail);
+    if (answer instanceof Promise) answer.then(give, fail);
+    else give(answer);
   } catch (error) {
     fail(error);
   }

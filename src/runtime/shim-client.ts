@@ -87,6 +87,13 @@ export interface ShimConnection {
   /** Gives an answer to a dns_query; an empty one drops it. */
   answerDns(id: number, message: Uint8Array): void;
   /**
+   * The same, and while no daemon is connected the shim answers the same question so. `section`: the length of the question
+   * section. The shim must be of version 4.
+   */
+  keepDns(id: number, section: number, message: Uint8Array): void;
+  /** What has been kept holds no longer. The shim must be of version 4. */
+  forgetDns(): void;
+  /**
    * Has a compressed file take the place of the log's rotated file with this inode, and gives the errno; `log_files` tells
    * when that is done. Only for shims that have told `log_files`: older ones do not know it.
    */
@@ -236,6 +243,14 @@ class Control implements ShimConnection {
 
   answerDns(id: number, message: Uint8Array): void {
     this.send({ name: "dns_answer", id, message });
+  }
+
+  keepDns(id: number, section: number, message: Uint8Array): void {
+    this.send({ name: "dns_keep", id, section, message });
+  }
+
+  forgetDns(): void {
+    this.send({ name: "dns_forget" });
   }
 
   swapLog(inode: number, path: string): Promise<number> {

@@ -292,7 +292,7 @@ export const planOps = {
 
 /** Bits and constants that both sides share. */
 export const wireConstants = {
-  SHIM_VERSION: 3, // 2: claim_port and retain_ports; 3: enter
+  SHIM_VERSION: 4, // 2: claim_port and retain_ports; 3: enter; 4: dns_keep and dns_forget
   NO_FD: 0xffffffff,
   NO_OWNER: 0xffffffff,
   SHIM_TTY: 1, // output is one raw stream from the pty
@@ -379,6 +379,12 @@ export const shimFrames = {
     "→ a compressed file takes the place of the rotated one with this inode, as NAME.gz, or is removed when that has gone; answered by `done` at once, and by `log_files` when it is done",
     { inode: "u64", path: "str" },
   ),
+  dns_keep: kind(
+    12,
+    "→ like dns_answer; while no daemon is connected, the same question is answered so, too; section: the length of the question section",
+    { id: "u32", section: "u32", message: "bytes" },
+  ),
+  dns_forget: kind(13, "→ no kept answer holds any longer", {}),
 
   state: kind(
     32,
