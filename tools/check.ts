@@ -58,6 +58,11 @@ const named = process.argv.slice(2);
 const find = (pattern: string) => Array.from(new Glob(pattern).scanSync(root)).sort();
 
 await command("wire.h is what src/spec/wire.ts describes", [bun, "tools/wire.ts", "--check"]);
+await command("docs/reference is what the command table says", [
+  bun,
+  "tools/reference.ts",
+  "--check",
+]);
 await command("types", ["node_modules/.bin/tsc", "--noEmit"]);
 await command("lint and format", ["node_modules/.bin/biome", "check", "--error-on-warnings"]);
 report("import ranks", checkRanks(join(root, "src")));

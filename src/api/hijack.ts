@@ -59,6 +59,8 @@ export class SocketInput {
     };
     socket.on("error", gone);
     socket.on("close", gone);
+    // Whoever has read the request's body from it has paused it.
+    socket.resume();
   }
 
   /** Hands over what has come and what will: data, its end, and that the whole connection is gone. */

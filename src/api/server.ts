@@ -27,6 +27,7 @@ import { swarmRoutes } from "./routes/swarm.ts";
 import { systemRoutes } from "./routes/system.ts";
 import { volumeCopyRoutes } from "./routes/volume-copies.ts";
 import { statusOf } from "./status.ts";
+import { separateBody } from "./upgrade-body.ts";
 import { streamType } from "./versions.ts";
 import { hijackWebSocket, noWebSocket, webSocketAcceptance } from "./websocket.ts";
 
@@ -163,6 +164,7 @@ export class ApiServer {
   readonly http: Server;
   /** Requests that are being answered, for a daemon that wants to go when idle. */
   active = 0;
+  private readonly accepted = new WeakSet<Duplex>();
   /** Requests since the start. */
   requests = 0;
 
@@ -207,12 +209,35 @@ export class ApiServer {
       socket.on("error", () => {});
       const response = new ServerResponse(request);
       prepare(response);
-      void this.answer(request, response, new Upgrade(socket, head));
+      if (this.accepted.has(socket)) void this.answerAccepted(request, response, socket, head);
+      else void this.answer(request, response, new Upgrade(socket, head));
     });
     this.http.keepAliveTimeout = 60_000;
     this.http.requestTimeout = 0;
     // A head that has not come by then is answered with 408; looked at twice a minute.
     this.http.headersTimeout = 60_000;
+  }
+
+  /** Serves a connection that something else has accepted. */
+  accept(socket: Socket): void {
+    this.accepted.add(socket);
+    this.http.emit("connection", socket);
+  }
+
+  private async answerAccepted(
+    request: IncomingMessage,
+    response: ServerResponse,
+    socket: Duplex,
+    head: Uint8Array,
+  ): Promise<void> {
+    try {
+      const separate = await separateBody(request, socket, head);
+      await this.answer(separate.request, response, new Upgrade(socket, separate.head));
+    } catch (error) {
+      if (errnoOf(error) === "ECONNRESET") return;
+      const { status, message } = statusOf(error, `${request.method} ${request.url}`);
+      send(new Upgrade(socket, head).answerWith(response), { status, json: { message } });
+    }
   }
 
   private async answer(

@@ -159,8 +159,10 @@ function report(name: string, command: Command, error: unknown): number {
 
 async function printUsage(route: Route, command: Command): Promise<number> {
   const { commandUsage } = await import("./usage.ts");
-  const aliases = routes.filter((one) => one.load === route.load).map((one) => `berth ${one.path}`);
-  out(commandUsage(`berth ${route.path}`, command, aliases));
+  const { examplesOf } = await import("./manual/examples.ts");
+  const spellings = routes.filter((one) => one.load === route.load).map(({ path }) => path);
+  const aliases = spellings.map((path) => `berth ${path}`);
+  out(commandUsage(`berth ${route.path}`, command, aliases, examplesOf(spellings[0] ?? "")));
   return 0;
 }
 

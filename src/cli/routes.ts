@@ -238,6 +238,16 @@ export const routes: readonly Route[] = [
     "Check everything that the engine keeps on the disk, and repair it",
     () => import("./commands/system-check.ts"),
   ),
+  ...spellings(
+    "system install",
+    "Install this executable with its completions, manual pages and systemd units",
+    async () => ({ command: (await import("./commands/system-install.ts")).commands.install }),
+  ),
+  ...spellings(
+    "system uninstall",
+    "Take away what 'berth system install' has put in place",
+    async () => ({ command: (await import("./commands/system-install.ts")).commands.uninstall }),
+  ),
   ...spellings("system df", "Show disk usage", () => import("./commands/system-df.ts")),
   ...spellings(
     "tag, image tag",

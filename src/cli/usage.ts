@@ -3,6 +3,7 @@
  */
 import type { Command } from "./command.ts";
 import type { Flag } from "./flags.ts";
+import type { Examples } from "./manual/examples.ts";
 import { groups, type Route } from "./routes.ts";
 
 function spelled(flag: Flag): string {
@@ -12,7 +13,18 @@ function spelled(flag: Flag): string {
 }
 
 /** The text of `berth COMMAND --help`. */
-export function commandUsage(name: string, command: Command, aliases: readonly string[]): string {
+export function commandUsage(
+  name: string,
+  command: Command,
+  aliases: readonly string[],
+  examples: Examples,
+): string {
+  const shown = examples.map(([purpose, line]) => `  # ${purpose}\n  ${line}\n`);
+  const foot = shown.length === 0 ? "" : `\nExamples:\n${shown.join("")}`;
+  return usageAndOptions(name, command, aliases) + foot;
+}
+
+function usageAndOptions(name: string, command: Command, aliases: readonly string[]): string {
   let text = `Usage:  ${name}${command.usage === "" ? "" : ` ${command.usage}`}\n\n${command.short}\n`;
   if (aliases.length > 1) text += `\nAliases:\n  ${aliases.join(", ")}\n`;
   const shown = command.flags.filter((flag) => !flag.hidden);

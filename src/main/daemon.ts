@@ -3,6 +3,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
+import type { Server as NetServer } from "node:net";
 import { ApiServer } from "../api/index.ts";
 import { openDatabase } from "../base/database.ts";
 import { fault, messageOf } from "../base/errors.ts";
@@ -40,6 +41,12 @@ import {
   resolveSeccomp,
 } from "../runtime/index.ts";
 import { VolumeDrivers, VolumePlugins, VolumeStore } from "../volumes/index.ts";
+import {
+  chosenSockets,
+  givenAddress,
+  listenOnDescriptor,
+  takeInheritedSockets,
+} from "./activation.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { Builds } from "./build-port.ts";
 import { diskPort } from "./disk.ts";
@@ -198,6 +205,8 @@ interface Running {
   readonly builds: Builds;
   readonly servers: ApiServer[];
   readonly sockets: string[];
+  /** What listens on sockets that systemd has made, which stay when the daemon goes. */
+  readonly activated: NetServer[];
   metrics: Server | undefined;
   gates: Gates | undefined;
 }
@@ -220,12 +229,15 @@ async function serve(options: DaemonOptions, running: Running): Promise<void> {
   if (options.metricsAddress !== undefined)
     running.metrics = await serveMetrics(options.metricsAddress, ports.system.metrics);
   running.gates = await Gates.open(options);
+  const inherited = takeInheritedSockets(process.env, process.pid);
   for (const host of options.hosts) {
-    const { gate, peers } = running.gates.at(host) ?? {};
+    const given = host.startsWith("fd:") ? chosenSockets(host, inherited) : [];
+    const { gate, peers } = running.gates.at(givenAddress(given) ?? host) ?? {};
     const tls = host.startsWith("tcp:") ? options.tls : undefined;
     const api = new ApiServer(ports, VERSION, tls, gate);
     if (peers !== undefined) api.http.on("connection", (socket) => peers.arrived(socket));
-    const socket = await listenOn(api, host, options);
+    for (const fd of given) running.activated.push(await listenOnDescriptor(api, fd));
+    const socket = given.length > 0 ? undefined : await listenOn(api, host, options);
     running.servers.push(api);
     if (socket !== undefined) running.sockets.push(socket);
     log.info("API listen", { on: host });
@@ -297,6 +309,7 @@ function watchIdleness(options: DaemonOptions, running: Running, end: () => void
 }
 
 async function shutDown(running: Running, kernel: Kernel): Promise<void> {
+  for (const server of running.activated) server.close();
   for (const server of running.servers) server.http.close();
   await Promise.all([running.registry.close(REGISTRY_PATIENCE_MS), running.builds.close()]);
   running.metrics?.close();
@@ -338,7 +351,14 @@ async function run(options: DaemonOptions): Promise<number> {
   let running: Running | undefined;
   try {
     const parts = await construct(options, kernel, hostMounts(programs.helper), names);
-    running = { ...parts, servers: [], sockets: [], metrics: undefined, gates: undefined };
+    running = {
+      ...parts,
+      servers: [],
+      sockets: [],
+      activated: [],
+      metrics: undefined,
+      gates: undefined,
+    };
     await serveRegistry(options, running);
     await serve(options, running);
   } catch (error) {

@@ -149,7 +149,8 @@ Usage:  berth daemon [OPTIONS]
 The engine: serves the Docker Engine API
 
 Options:
-  -H, --host list              Socket to listen on: unix://PATH or tcp://ADDRESS:PORT (default unix:///run/berth/berth.sock)
+  -H, --host list              Socket to listen on: unix://PATH or tcp://ADDRESS:PORT (default unix:///run/berth/berth.sock),
+                               or fd://: what systemd listens on for it
       --data-root string       Images, volumes and containers (default "${DEFAULT_DATA_ROOT}")
       --exec-root string       State of running containers (default "/run/berth")
   -p, --pidfile string         File for the daemon's process id

@@ -75,7 +75,9 @@ end
 complete -c berth -f -a '(__berth_complete)'
 `;
 
-const scripts: Readonly<Record<string, string>> = { bash, zsh, fish };
+/** Each shell's script. */
+export const completionScripts = { bash, zsh, fish };
+const scripts: Readonly<Record<string, string>> = completionScripts;
 
 /** The command. */
 export const command: Command = {

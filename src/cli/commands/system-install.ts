@@ -1,0 +1,155 @@
+/**
+ * `berth system install` and `uninstall`: the executable, completions, manual pages and systemd units of this host.
+ */
+import { type Command, ExitError } from "../command.ts";
+import { flag, type Parsed, UsageError } from "../flags.ts";
+import {
+  install,
+  type Manifest,
+  noteGroup,
+  type Place,
+  readManifest,
+  type Step,
+  stepsOf,
+  uninstall,
+} from "../install/files.ts";
+import {
+  endDaemon,
+  hasSystemd,
+  isOfService,
+  makeGroup,
+  removeGroup,
+  runningDaemon,
+  runProgram,
+} from "../install/host.ts";
+import { installationOf } from "../install/plan.ts";
+import { err, out } from "../output.ts";
+import { completionScripts } from "./completion.ts";
+
+const placeFlags = [
+  flag("prefix", "", "string", "Directory to install below", '"/usr/local"'),
+  flag("destdir", "", "string", "Stage the files below this directory, and touch nothing else"),
+  flag("dry-run", "", "bool", "Say what would be done, and do nothing"),
+];
+
+function placeOf(parsed: Parsed): Place {
+  const [prefix, destdir] = [parsed.text("prefix", "/usr/local"), parsed.text("destdir")].map(
+    (path) => path.replace(/\/+$/, ""),
+  ) as [string, string];
+  for (const [name, path] of [
+    ["prefix", prefix],
+    ["destdir", destdir],
+  ] as const)
+    if ((path !== "" && !/^\/[\w./+@-]+$/.test(path)) || path.split("/").includes(".."))
+      throw new UsageError(
+        `berth: --${name} ${JSON.stringify(path)} is no absolute path of letters, digits and ./+@_-`,
+      );
+  if (prefix === "") throw new UsageError("berth: --prefix cannot be the root directory");
+  return { prefix, destdir };
+}
+
+function refuseForeign(steps: readonly Step[], destdir: string): void {
+  const foreign = steps.filter(({ action }) => action === "foreign");
+  if (foreign.length === 0) return;
+  const paths = foreign.map(({ file }) => `  ${destdir}${file.path}`).join("\n");
+  throw new ExitError(
+    1,
+    `nothing was installed: these files are there already, and not as 'berth system install' has put them:\n${paths}\nMove them away, or choose another --prefix.`,
+  );
+}
+
+function tellPlan(steps: readonly Step[], place: Place, before: Manifest | undefined): void {
+  const words = { new: "would install", replace: "would replace", keep: "is there", foreign: "" };
+  for (const { file, action } of steps) out(`${words[action]} ${place.destdir}${file.path}\n`);
+  const wanted = new Set(steps.map(({ file }) => file.path));
+  for (const path of Object.keys(before?.files ?? {}))
+    if (!wanted.has(path)) out(`would remove ${place.destdir}${path}\n`);
+}
+
+/** The group, the units, and the daemon that runs. */
+async function settleHost(place: Place, manifest: Manifest, group: string): Promise<void> {
+  if (makeGroup(group)) noteGroup(place, manifest, group);
+  const daemon = runningDaemon();
+  if (hasSystemd()) {
+    if (daemon !== undefined && !isOfService(daemon)) await endDaemon(daemon);
+    runProgram(["systemctl", "daemon-reload"]);
+    runProgram(["systemctl", "enable", "--now", "berth.socket"]);
+    runProgram(["systemctl", "enable", "berth.service"]);
+    runProgram(["systemctl", "restart", "berth.service"]);
+    out("berth.service runs, and will after each boot.\n");
+  } else {
+    const start = `${place.prefix}/bin/berth daemon --group ${group}`;
+    if (daemon === undefined) out(`This host has no systemd. Start the daemon with: ${start}\n`);
+    else
+      out(
+        `The daemon that runs (process ${daemon}) is the one from before. Containers go on without it:\n  kill ${daemon}\n  ${start}\n`,
+      );
+  }
+  out(`Members of the group ${group} may use it, which makes them root on this host.\n`);
+}
+
+const installing: Command = {
+  usage: "[OPTIONS]",
+  short: "Install this executable with its completions, manual pages and systemd units",
+  args: [0, 0],
+  local: true,
+  flags: [...placeFlags, flag("group", "", "string", "Group that owns the socket", '"berth"')],
+  async run({ version }, parsed) {
+    const place = placeOf(parsed);
+    const group = parsed.text("group", "berth");
+    if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(group))
+      throw new UsageError(`berth: ${JSON.stringify(group)} is no name for a group`);
+    const { manualPages } = await import("../manual/roff.ts");
+    const files = installationOf({
+      ...{ prefix: place.prefix, executable: process.execPath, group },
+      completions: completionScripts,
+      manual: await manualPages(version),
+    });
+    const before = readManifest(place.destdir, place.prefix);
+    const steps = stepsOf(files, place.destdir, before);
+    refuseForeign(steps, place.destdir);
+    if (parsed.on("dry-run")) {
+      tellPlan(steps, place, before);
+      return 0;
+    }
+    const manifest = install(steps, place, before, version);
+    out(`berth ${version} is installed below ${place.destdir}${place.prefix}\n`);
+    if (place.destdir === "") await settleHost(place, manifest, group);
+    return 0;
+  },
+};
+
+const uninstalling: Command = {
+  usage: "[OPTIONS]",
+  short: "Take away what 'berth system install' has put in place",
+  args: [0, 0],
+  local: true,
+  flags: placeFlags,
+  async run(_context, parsed) {
+    const place = placeOf(parsed);
+    const manifest = readManifest(place.destdir, place.prefix);
+    if (manifest === undefined)
+      throw new ExitError(
+        1,
+        `nothing is installed below ${place.destdir}${place.prefix}: name the directory with --prefix`,
+      );
+    if (parsed.on("dry-run")) {
+      for (const path of Object.keys(manifest.files)) out(`would remove ${place.destdir}${path}\n`);
+      if (manifest.group !== undefined) out(`would remove the group ${manifest.group}\n`);
+      return 0;
+    }
+    const real = place.destdir === "";
+    // Containers stay: they need neither the daemon nor its executable's file.
+    if (real && hasSystemd())
+      runProgram(["systemctl", "disable", "--now", "berth.socket", "berth.service"]);
+    const changed = uninstall(place, manifest);
+    if (real && hasSystemd()) runProgram(["systemctl", "daemon-reload"]);
+    if (real && manifest.group !== undefined) removeGroup(manifest.group);
+    for (const path of changed) err(`${place.destdir}${path} was changed since, and stays\n`);
+    out(`berth is gone from ${place.destdir}${place.prefix}; /var/lib/berth has its data still\n`);
+    return 0;
+  },
+};
+
+/** The commands. */
+export const commands = { install: installing, uninstall: uninstalling };

@@ -1,0 +1,74 @@
+/**
+ * What of an installation is not files: the group, and systemd where it runs.
+ */
+import { existsSync, readFileSync, readlinkSync } from "node:fs";
+
+const PIDFILE = "/run/berth/berth.pid";
+
+/** True when systemd is this host's init. */
+export function hasSystemd(): boolean {
+  return existsSync("/run/systemd/system");
+}
+
+/** Runs a program; throws with what it said when it fails. */
+export function runProgram(argv: readonly string[]): void {
+  const done = Bun.spawnSync([...argv], { stdout: "pipe", stderr: "pipe" });
+  if (done.exitCode === 0) return;
+  const said = `${done.stderr}${done.stdout}`.trim();
+  throw new Error(`${argv.join(" ")} failed (status ${done.exitCode})${said && `: ${said}`}`);
+}
+
+/** True when there is such a group in this host's file. */
+export function groupExists(name: string): boolean {
+  const rows = readFileSync("/etc/group", "utf8").split("\n");
+  return rows.some((row) => row.startsWith(`${name}:`));
+}
+
+/** Makes a system group; false when it was there. */
+export function makeGroup(name: string): boolean {
+  if (groupExists(name)) return false;
+  if (Bun.which("groupadd") !== null) runProgram(["groupadd", "--system", name]);
+  else if (Bun.which("addgroup") !== null) runProgram(["addgroup", "-S", name]);
+  else
+    throw new Error(
+      `there is neither groupadd nor addgroup to make the group ${name}: make it, or name one that is there with --group`,
+    );
+  return true;
+}
+
+/** Removes a group that makeGroup made. */
+export function removeGroup(name: string): void {
+  if (!groupExists(name)) return;
+  runProgram([Bun.which("groupdel") === null ? "delgroup" : "groupdel", name]);
+}
+
+/** The daemon that uses the default directories, if one runs. */
+export function runningDaemon(): number | undefined {
+  try {
+    const pid = Number(readFileSync(PIDFILE, "utf8").trim());
+    if (!Number.isInteger(pid) || pid <= 1) return undefined;
+    return /\/berth( \(deleted\))?$/.test(readlinkSync(`/proc/${pid}/exe`)) ? pid : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** True when the process is one that systemd started for berth.service. */
+export function isOfService(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cgroup`, "utf8").includes("/berth.service");
+  } catch {
+    return false;
+  }
+}
+
+/** Ends a daemon that somebody started by hand, which would be in the way of the service; its containers go on. */
+export async function endDaemon(pid: number, patienceMs = 30_000): Promise<void> {
+  process.kill(pid, "SIGTERM");
+  const deadline = Date.now() + patienceMs;
+  while (existsSync(`/proc/${pid}`)) {
+    if (Date.now() > deadline)
+      throw new Error(`the daemon (process ${pid}) does not end: end it, and install again`);
+    await Bun.sleep(50);
+  }
+}
