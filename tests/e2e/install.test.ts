@@ -219,7 +219,9 @@ while True:
 
 describe("on a socket that systemd holds", () => {
   const socket = `${scratch}/api.sock`;
+  const audit = `${scratch}/audit`;
   const daemonArgs = ["daemon", "--host", "fd://", "--data-root", `${scratch}/data`];
+  daemonArgs.push("--audit-log", audit);
   let systemd: Bun.Subprocess<"ignore", "pipe", "inherit">;
   let lines: AsyncIterator<string>;
 
@@ -273,6 +275,16 @@ describe("on a socket that systemd holds", () => {
     const holders = `for one in /proc/[0-9]*; do [ "$(readlink $one/fd/3)" = "$(readlink /proc/${pid}/fd/3)" ] && echo $one; done`;
     const held = (await run("sh", "-c", holders)).out.trim().split("\n").sort();
     expect(held).toEqual([`/proc/${pid}`, `/proc/${systemd.pid}`].sort());
+  });
+
+  test("who is at the other end is known, as on any other socket", () => {
+    const entries = readFileSync(audit, "utf8")
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    const created = entries.find(({ path }) => path === "/containers/create");
+    expect(created).toMatchObject({ status: 201, who: { uid: 0, gid: 0 } });
+    expect(created.who.pid).toBeGreaterThan(1);
   });
 
   test("a killed daemon's socket stays, and the next request starts another", async () => {
