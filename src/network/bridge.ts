@@ -104,12 +104,18 @@ export class Bridge extends Segment<BridgePlan> {
         `the interface ${bridge} is there already and is not berth's: network ${this.plan.network} cannot have it`,
       );
     if (foreign) await this.adopt(existing);
-    else if (existing !== undefined && running.length > 0) await this.goOn(existing);
+    else if (existing !== undefined && (running.length > 0 || this.lasts(existing)))
+      await this.goOn(existing);
     else await this.make(existing);
     await this.settings();
   }
 
-  /** Containers are on it: it gets what it has not yet. */
+  /** A user's network stays what it is: to make hundreds of bridges anew would hold the daemon up for long. */
+  private lasts({ alias }: Link): boolean {
+    return this.plan.id !== "" && alias === this.plan.alias;
+  }
+
+  /** It gets what it has not yet. */
   private async goOn(existing: Link): Promise<void> {
     this.index = existing.index;
     await this.allowSix();

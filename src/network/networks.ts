@@ -63,6 +63,8 @@ export interface Prepared {
 
 /** How many namespaces without an interface are held ready at most, of each kind. */
 const MAX_EMPTY = 4;
+/** How many bridges are looked after at a time. */
+const AT_ONCE = 16;
 const LOOPBACK = 1;
 
 /** The networks of one daemon. */
@@ -140,8 +142,22 @@ export class Networks {
       if (ready) this.records.set(record.id, record);
       else await this.finishRemoval(record);
     }
-    for (const record of this.records.values())
-      if (record.template === undefined) await this.restoreOne(record, on(record.id));
+    const all = this.all().filter(({ template }) => template === undefined);
+    const several = all.filter(({ driver }) => driver === "bridge");
+    // Those on parents may share what they make.
+    for (const one of all.filter((record) => !several.includes(record)))
+      await this.restoreOne(one, on(one.id));
+    for (let at = 0; at < several.length; at += AT_ONCE)
+      await Promise.all(
+        several.slice(at, at + AT_ONCE).map((one) => this.restoreOne(one, on(one.id))),
+      );
+    await this.restoreRules(on, running);
+  }
+
+  private async restoreRules(
+    on: (id: string) => readonly EndpointRecord[],
+    running: readonly EndpointRecord[],
+  ): Promise<void> {
     const all = this.everySegment();
     const rules = all.flatMap((segment) => segment.rules ?? []);
     const ports = running.flatMap(({ address, ports: own }) =>
