@@ -1002,6 +1002,7 @@ enum helper_code {
   HELPER_SUBVOLUME = 17,
   HELPER_SUBVOLUME_DELETE = 18,
   HELPER_SUBVOLUME_LIMIT = 19,
+  HELPER_NETLINK_WATCH = 24,
   HELPER_SECCOMP_RULE = 64,
   HELPER_OK = 128,
   HELPER_ERROR = 129,
@@ -1298,6 +1299,19 @@ static inline bool helper_subvolume_limit_read(struct helper_subvolume_limit *ou
   out->id = wire_get_u32(&r);
   out->path = wire_get_str(&r);
   out->bytes = wire_get_u64(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → wait for messages of multicast groups (a bit each) in the host's namespace; ok once some have come that no request of this helper has caused; ok.data: what has come, ok.value: 1 when some were lost. It takes the place of one that still waits, which is never answered */
+struct helper_netlink_watch {
+  uint32_t id;
+  uint32_t protocol;
+  uint32_t groups;
+};
+static inline bool helper_netlink_watch_read(struct helper_netlink_watch *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->protocol = wire_get_u32(&r);
+  out->groups = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped */

@@ -22,6 +22,8 @@ struct answer {
   uint64_t value;
   uint8_t *buffer;
   size_t length;
+  /* Whoever asked hears later. */
+  bool waits;
   char detail[512];
 };
 #define ANSWER_SIZE (8u << 20)
@@ -46,6 +48,11 @@ int handle_netns_new(struct answer *out, const uint8_t *body, size_t length);
 int handle_netns_open(struct answer *out, const uint8_t *body, size_t length);
 int handle_close(struct answer *out, const uint8_t *body, size_t length);
 int handle_netlink(struct answer *out, const uint8_t *body, size_t length);
+int handle_netlink_watch(struct answer *out, const uint8_t *body, size_t length);
+/* What a waiting netlink_watch looks at; -1: nobody waits. */
+int watched_fd(void);
+/* Takes what has come there; true when it is an answer, and nobody waits any more. */
+bool take_watched(struct answer *out);
 int handle_socket(struct answer *out, const uint8_t *body, size_t length);
 int handle_unix_datagram(struct answer *out, const uint8_t *body, size_t length);
 int handle_sysctl(struct answer *out, const uint8_t *body, size_t length);

@@ -27,6 +27,7 @@ static const handler handlers[] = {
     [HELPER_NETNS_OPEN] = handle_netns_open,
     [HELPER_CLOSE] = handle_close,
     [HELPER_NETLINK] = handle_netlink,
+    [HELPER_NETLINK_WATCH] = handle_netlink_watch,
     [HELPER_SOCKET] = handle_socket,
     [HELPER_SPAWN] = handle_spawn,
     [HELPER_SYSCTL] = handle_sysctl,
@@ -86,18 +87,24 @@ static bool send_answer(int fd, int result, const struct answer *out) {
   return write_all(fd, head, head_length + out->length);
 }
 
+static uint8_t *answer_buffer;
+
 /* Carries out one request; false when the client speaks nonsense or has gone. */
 static bool carry_out(int fd, uint16_t code, const uint8_t *body, size_t length) {
-  static uint8_t *buffer;
-  if (buffer == NULL && (buffer = malloc(ANSWER_SIZE)) == NULL) return false;
-  struct answer out = {.buffer = buffer};
+  struct answer out = {.buffer = answer_buffer};
   if (length < 4) return false;
   memcpy(&out.id, body, 4);
   if (code >= sizeof handlers / sizeof *handlers || handlers[code] == NULL) {
     return send_answer(fd, fail(&out, ENOSYS, "request %u", code), &out);
   }
   int result = handlers[code](&out, body, length);
-  return send_answer(fd, result, &out);
+  return out.waits || send_answer(fd, result, &out);
+}
+
+/* Tells who waits what has come; false when the client has gone. */
+static bool tell_watcher(int fd) {
+  struct answer out = {.buffer = answer_buffer};
+  return !take_watched(&out) || send_answer(fd, 0, &out);
 }
 
 static void reap(int signals) {
@@ -110,12 +117,16 @@ static void reap(int signals) {
 
 static void serve(int client, int signals) {
   static uint8_t *buffer;
-  if ((buffer = malloc(REQUEST_SIZE)) == NULL) return;
+  if ((buffer = malloc(REQUEST_SIZE)) == NULL || (answer_buffer = malloc(ANSWER_SIZE)) == NULL) return;
   size_t have = 0;
   for (;;) {
-    struct pollfd fds[2] = {{client, POLLIN, 0}, {signals, POLLIN, 0}};
-    if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
+    struct pollfd fds[3] = {{client, POLLIN, 0}, {signals, POLLIN, 0}, {watched_fd(), POLLIN, 0}};
+    if (poll(fds, 3, -1) < 0) {
+      if (errno == EINTR) continue;
+      return;
+    }
     if (fds[1].revents) reap(signals);
+    if (fds[2].revents && !tell_watcher(client)) return;
     if (!fds[0].revents) continue;
     ssize_t n = recv(client, buffer + have, REQUEST_SIZE - have, 0);
     if (n < 0 && errno == EINTR) continue;

@@ -116,9 +116,70 @@ static int exchange(struct answer *out, int fd, const struct helper_netlink *req
 }
 
 #define CACHED_PROTOCOLS 32
+static int host_sockets[CACHED_PROTOCOLS];
+
+static struct {
+  int fd; /* 0: none yet */
+  uint32_t protocol;
+  uint32_t id;
+  bool waits;
+} watch;
+
+int handle_netlink_watch(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_netlink_watch request;
+  if (!helper_netlink_watch_read(&request, body, length) || request.protocol >= CACHED_PROTOCOLS) {
+    return fail(out, EPROTO, "netlink_watch");
+  }
+  if (watch.fd == 0) {
+    struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = request.groups};
+    int fd = netlink_socket(0, request.protocol);
+    if (fd < 0) return fail(out, errno, "netlink socket");
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) {
+      int error = errno;
+      close(fd);
+      return fail(out, error, "join netlink groups %u", request.groups);
+    }
+    watch.fd = fd;
+    watch.protocol = request.protocol;
+  }
+  watch.id = request.id;
+  watch.waits = out->waits = true;
+  return 0;
+}
+
+int watched_fd(void) {
+  return watch.waits ? watch.fd : -1;
+}
+
+/* Whether the kernel tells of what a request here has caused: it says whose socket that came from. */
+static bool is_own(const uint8_t *data, size_t length) {
+  struct nlmsghdr head;
+  struct sockaddr_nl own;
+  socklen_t size = sizeof own;
+  if (length < sizeof head || host_sockets[watch.protocol] == 0) return false;
+  memcpy(&head, data, sizeof head);
+  return getsockname(host_sockets[watch.protocol], (struct sockaddr *)&own, &size) == 0 && own.nl_pid == head.nlmsg_pid;
+}
+
+bool take_watched(struct answer *out) {
+  while (out->length < ANSWER_SIZE / 2) {
+    uint8_t *at = out->buffer + out->length;
+    ssize_t n = recv(watch.fd, at, ANSWER_SIZE - out->length, MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == ENOBUFS) {
+      out->value = 1;
+      continue;
+    }
+    if (n <= 0) break;
+    if (!is_own(at, (size_t)n)) out->length += (size_t)n;
+  }
+  if (out->length == 0 && out->value == 0) return false;
+  out->id = watch.id;
+  watch.waits = false;
+  return true;
+}
 
 int handle_netlink(struct answer *out, const uint8_t *body, size_t length) {
-  static int host_sockets[CACHED_PROTOCOLS];
   struct helper_netlink request;
   if (!helper_netlink_read(&request, body, length) || request.protocol >= CACHED_PROTOCOLS) {
     return fail(out, EPROTO, "netlink");

@@ -184,6 +184,12 @@ class HelperKernel implements Kernel {
     return (await this.channel.request(request)).data;
   }
 
+  async watchNetlink(protocol: number, groups: number) {
+    const request = { name: "netlink_watch", protocol, groups } as const;
+    const { value, data } = await this.channel.request(request);
+    return { messages: data, lost: value !== 0n };
+  }
+
   async socket(request: SocketRequest): Promise<{ handle: Handle; port: number }> {
     const { netns, address, port } = request;
     const answer = await this.channel.request({

@@ -61,6 +61,12 @@ export interface Kernel {
   /** Closes a handle; closing one that is gone is no error. */
   close(handle: Handle): Promise<void>;
   /**
+   * Waits for messages of netlink's multicast groups (a bit each) in the host's namespace; resolves with what has come that no
+   * request made here has caused. `lost`: some could not be kept. A call takes the place of
+   * one that still waits, which is then never settled.
+   */
+  watchNetlink(protocol: number, groups: number): Promise<{ messages: Uint8Array; lost: boolean }>;
+  /**
    * Sends netlink messages (one buffer, each aligned) in a namespace; resolves with every answering message up to the one
    * for `lastSeq`. Errors inside the answers are left to the caller, who knows the messages.
    */

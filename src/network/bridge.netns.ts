@@ -202,6 +202,7 @@ test("a bridge opened anew keeps what runs: its address is taken, its port still
   const pair = newVeth({ name: "vethleft", bridgeIndex: index, mtu: 1500, peer });
   await kernel.netlink(0, 0, encodeRequests([pair], 1), 1);
   setTimeout(() => kernel.close(left), 150);
+  await networks.close(false);
   networks = await Networks.open(kernel, options, store, [endpoint.endpoint]);
   expect(run(0, "ip", "-o", "link")).not.toContain("vethleft");
   const other = await join("next");
@@ -234,7 +235,7 @@ async function flow(port: number): Promise<{ ask(): Promise<string>; end(): void
   servers.push(client);
   const reader = client.stdout.getReader();
   return {
-    async ask() {
+    ask: async () => {
       client.stdin.write("\n");
       client.stdin.flush();
       return new TextDecoder().decode((await reader.read()).value).trim();
@@ -285,6 +286,66 @@ test("datagrams of a sender that never pauses follow a port that is published, m
 
 const openAnother = (bip: string | undefined) =>
   Networks.open(kernel, { ...options, bridge: "berth1", defaultNetwork: { bip } }, store, []);
+
+/** Waits until a client gets through again. */
+async function answers(netns: Handle, address: string, port: number): Promise<boolean> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (answer(netns, address, port, 1) !== "") return true;
+    await Bun.sleep(10);
+  }
+  return false;
+}
+
+/** Whether the table has its rules, and a port. */
+function hasAll(port: number): boolean {
+  const table = run(0, "nft", "list", "table", "inet", "berth0");
+  return table.includes(`tcp . ${port} : `) && table.includes("iifname @internal return");
+}
+
+test("rules that others take away come back: a flush of everything, of a chain, of the ports, and the table alone (moby#48657)", async () => {
+  const one = await join("one", [wish("")]);
+  await serve(one.netns, 80);
+  const port = hostPort(one);
+  expect(await answers(neighbour, HOST, port)).toBe(true);
+  for (const words of [
+    ["flush", "ruleset"],
+    ["delete", "table", "inet", "berth0"],
+    ["flush", "chain", "inet", "berth0", "prerouting"],
+    ["flush", "map", "inet", "berth0", "published-any"],
+  ]) {
+    expect(run(0, "nft", ...words)).toBe("");
+    while (!hasAll(port)) await Bun.sleep(10);
+    expect([words, await answers(neighbour, HOST, port)]).toEqual([words, true]);
+  }
+  await letGo(one);
+});
+
+test("ports come and go, and networks, while others flush all the time; in the end all is as it should be", async () => {
+  let flushing = true;
+  const flushes = (async () => {
+    while (flushing) {
+      await Bun.spawn(["nft", "flush", "ruleset"]).exited;
+      await Bun.sleep(25);
+    }
+  })();
+  const kept = await join("kept", [wish("")]);
+  try {
+    await serve(kept.netns, 80);
+    for (let round = 0; round < 8; round++) {
+      const network = await networks.create({ Name: `round${round}` });
+      await letGo(await join("one", [wish("")]));
+      await networks.remove(network.id, () => {});
+    }
+  } finally {
+    flushing = false;
+    await flushes;
+  }
+  expect(await answers(neighbour, HOST, hostPort(kept))).toBe(true);
+  const table = run(0, "nft", "list", "table", "inet", "berth0");
+  expect(table.match(/tcp \. \d+ : /g)).toHaveLength(1);
+  expect(table).not.toContain("br-");
+  await letGo(kept);
+});
 
 test("a subnet that a route of the host has is refused by name, and removal leaves neither bridge nor table", async () => {
   const clash = openAnother("198.51.100.1/25");

@@ -47,10 +47,10 @@ export interface NetworkRules {
   readonly trusted: readonly string[];
 }
 
-/** The text of a published port as an element of a map. */
-type Led = PublishedPort & { readonly address: string };
+/** A published port with the container's address that it leads to. */
+export type LedPort = PublishedPort & { readonly address: string };
 
-function elementText(port: Led): string {
+function elementText(port: LedPort): string {
   const bound = port.hostAddress === "0.0.0.0" ? "" : `${port.hostAddress} . `;
   return `${port.protocol} . ${bound}${port.hostPort} : ${port.address} . ${port.containerPort}`;
 }
@@ -135,6 +135,8 @@ export function additions(table: string, network: NetworkRules): string {
   return [
     ...chains.flatMap(([name, rules]) => [
       `add chain inet ${table} ${name}`,
+      // It may be there: the whole table was put back meanwhile.
+      `flush chain inet ${table} ${name}`,
       ...rules.map((rule) => `add rule inet ${table} ${name} ${rule}`),
     ]),
     ...elements.map(([set, element]) => `add element inet ${table} ${set} { ${element} }`),
@@ -184,7 +186,7 @@ function openedTexts(opened: readonly OpenedPort[], family: 4 | 6): string[] {
 export function ruleset(
   table: string,
   networks: readonly NetworkRules[],
-  ports: readonly Led[],
+  ports: readonly LedPort[],
   opened: readonly OpenedPort[],
 ): string {
   const list = (texts: readonly string[]) =>
@@ -247,13 +249,14 @@ ${chains.join("\n")}
 `;
 }
 
-/** Has nft carry out a script, in one transaction. Throws a Fault "failed" with what nft says. */
-export async function runNft(script: string): Promise<void> {
+/** Has nft carry out a script, in one transaction; `began` gets its process. Throws a Fault "failed" with what nft says. */
+export async function runNft(script: string, began: (pid: number) => void): Promise<void> {
   const child = Bun.spawn(["nft", "-f", "-"], {
     stdin: new TextEncoder().encode(script),
     stdout: "ignore",
     stderr: "pipe",
   });
+  began(child.pid);
   const errors = await child.stderr.text();
   if ((await child.exited) !== 0)
     throw fault("failed", "firewall", `nft refused berth's firewall table: ${errors.trim()}`);

@@ -125,6 +125,8 @@ export function encodeRequests(requests: readonly NetlinkRequest[], firstSeq: nu
 export interface NetlinkAnswer {
   readonly type: number;
   readonly seq: number;
+  /** The number of the socket that asked for it, or whose request a notice is about. */
+  readonly port: number;
   readonly body: Uint8Array;
   /** For errors and acknowledgements: the errno, 0 for success. */
   readonly error?: number;
@@ -140,9 +142,10 @@ export function decodeAnswers(data: Uint8Array): NetlinkAnswer[] {
     const type = view.getUint16(at + 4, true);
     const body = data.subarray(at + HEADER, at + length);
     const seq = view.getUint32(at + 8, true);
+    const port = view.getUint32(at + 12, true);
     if (type === NLMSG_ERROR)
-      answers.push({ type, seq, body, error: -view.getInt32(at + HEADER, true) });
-    else if (type !== NLMSG_DONE) answers.push({ type, seq, body });
+      answers.push({ type, seq, port, body, error: -view.getInt32(at + HEADER, true) });
+    else if (type !== NLMSG_DONE) answers.push({ type, seq, port, body });
     at += pad(length);
   }
   return answers;

@@ -17,21 +17,14 @@ import {
   type TakenSubnet,
 } from "./creation.ts";
 import { type DefaultNetworkOptions, defaultPlan, routesTo } from "./default-bridge.ts";
-import {
-  additions,
-  type OpenedPort,
-  openRequests,
-  removals,
-  ruleset,
-  runNft,
-  tableRemoval,
-} from "./firewall.ts";
+import { additions, type OpenedPort, removals, ruleset, runNft, tableRemoval } from "./firewall.ts";
 import { isParentDriver } from "./parent-options.ts";
 import { segmentOf, usesOfParents } from "./plans.ts";
 import { Publisher } from "./publish.ts";
 import type { NetworkRecord } from "./record.ts";
 import { resolverRedirect } from "./resolver-redirect.ts";
 import { addressesOf, dumpAddresses, dumpLinks, type Link, linksOf, setUp } from "./rtnetlink.ts";
+import { RulesWatch } from "./rules-watch.ts";
 import { type EndpointRecord, findLink, type Segment } from "./segment.ts";
 import type { NetworkStore } from "./store.ts";
 import { localPool, type SubnetPool } from "./subnets.ts";
@@ -70,11 +63,14 @@ const LOOPBACK = 1;
 /** The networks of one daemon. */
 export class Networks {
   readonly publisher: Publisher;
+  private readonly watch: RulesWatch;
   private readonly records = new Map<string, NetworkRecord>();
   private readonly segments = new Map<string, Segment>();
   private readonly prepared: Stock<Prepared>;
   private readonly empty: Stock<Handle>;
   private readonly resolving: Stock<Handle>;
+  /** Grows with every change of what networks want of the firewall. */
+  private revision = 0;
   /** Changes of the set of networks come one after the other. */
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -86,7 +82,9 @@ export class Networks {
     readonly defaultBridge: Bridge | undefined,
   ) {
     const close = (netns: Handle) => channel.kernel.close(netns).catch(() => {});
-    this.publisher = new Publisher(channel, options.bridge);
+    const { bridge } = options;
+    this.publisher = new Publisher(channel, bridge, () => this.restoreTable());
+    this.watch = new RulesWatch(channel.kernel, bridge, () => this.restoreTable());
     this.prepared = new Stock(
       options.warm,
       () => this.prepare(),
@@ -159,15 +157,32 @@ export class Networks {
     running: readonly EndpointRecord[],
   ): Promise<void> {
     const all = this.everySegment();
-    const rules = all.flatMap((segment) => segment.rules ?? []);
-    const ports = running.flatMap(({ address, ports: own }) =>
-      own.map((port) => ({ ...port, address })),
-    );
-    const opened = running.flatMap((endpoint) => this.openedOf(endpoint));
-    await runNft(ruleset(this.table, rules, ports, opened));
+    for (const endpoint of running) {
+      const { address, ports } = endpoint;
+      const led = ports.map((port) => ({ ...port, address }));
+      this.publisher.adopt(led, this.openedOf(endpoint));
+    }
+    await this.restoreTable();
+    this.watch.begin();
     for (const segment of all) {
       const count = on(segment.plan.id).length;
       if (count > 0 && segment instanceof Bridge) await segment.othersGone(count);
+    }
+  }
+
+  private nft(script: string): Promise<void> {
+    return runNft(script, (pid) => this.watch.expect(pid));
+  }
+
+  /** Puts the firewall's table in place as it is to be, in one transaction, whatever there is of it. */
+  private async restoreTable(): Promise<void> {
+    const { publisher } = this;
+    const version = () => publisher.version + this.revision;
+    for (let made = -1; made !== version(); ) {
+      // What comes or goes meanwhile is not in what nft is just reading.
+      made = version();
+      const rules = this.everySegment().flatMap((segment) => segment.rules ?? []);
+      await this.nft(ruleset(this.table, rules, publisher.all(), publisher.opened()));
     }
   }
 
@@ -258,13 +273,21 @@ export class Networks {
     this.store.begin(record);
     try {
       await segment.up([]);
-      if (segment.rules !== undefined) await runNft(additions(this.table, segment.rules));
+      this.segments.set(id, segment);
+      await this.addRules(segment);
     } catch (error) {
+      this.segments.delete(id);
       await this.finishRemoval(record);
       throw error;
     }
-    this.segments.set(id, segment);
     return this.keep(record, true);
+  }
+
+  private async addRules({ rules }: Segment): Promise<void> {
+    if (rules === undefined) return;
+    this.revision++;
+    // Where others have taken the table away, the whole of it is put back.
+    await this.nft(additions(this.table, rules)).catch(() => this.restoreTable());
   }
 
   private keep(record: NetworkRecord, begun = false): NetworkRecord {
@@ -383,10 +406,13 @@ export class Networks {
       this.store.setReady(id, false);
       this.records.delete(id);
       this.segments.delete(id);
+      this.revision++;
       if (segment?.rules !== undefined)
-        await runNft(removals(this.table, segment.rules)).catch((error) =>
-          log.warn("take a network out of the firewall", { error: messageOf(error) }),
-        );
+        await this.nft(removals(this.table, segment.rules))
+          .catch(() => this.restoreTable())
+          .catch((error) =>
+            log.warn("take a network out of the firewall", { error: messageOf(error) }),
+          );
       await this.finishRemoval(record);
     });
   }
@@ -466,9 +492,7 @@ export class Networks {
 
   /** Lets an endpoint's ports be reached at its own addresses, where its network is routed, or no longer. */
   async openPorts(endpoint: EndpointRecord, open: boolean): Promise<void> {
-    const ports = this.openedOf(endpoint);
-    if (ports.length === 0) return;
-    await this.channel.send(0, openRequests(this.table, ports, open), NETLINK_NETFILTER);
+    await this.publisher.open(this.openedOf(endpoint), open);
   }
 
   /** Gives back what an endpoint has: its ports and addresses. The dying namespace takes the interfaces along. */
@@ -484,6 +508,7 @@ export class Networks {
 
   /** Lets go of prepared namespaces; with `remove`, takes bridges and firewall table away. */
   async close(remove: boolean): Promise<void> {
+    this.watch.end();
     await this.turn;
     await Promise.all([this.prepared.close(), this.empty.close(), this.resolving.close()]);
     if (!remove) return;
@@ -491,7 +516,7 @@ export class Networks {
       await segment
         .down()
         .catch((error) => log.warn("remove a network's interface", { error: messageOf(error) }));
-    await runNft(tableRemoval(this.table)).catch(() => {});
+    await this.nft(tableRemoval(this.table)).catch(() => {});
   }
 }
 

@@ -7,7 +7,15 @@ import { log } from "../base/log.ts";
 import { KernelError, type PortRequest } from "../kernel/index.ts";
 import { NETLINK_NETFILTER, type NetlinkChannel } from "./channel.ts";
 import { type Flow, flowsIn, flowsTo, leadsTo, missesOut } from "./conntrack.ts";
-import { moveRequests, type PublishedPort, publishRequests } from "./firewall.ts";
+import {
+  type LedPort,
+  moveRequests,
+  type OpenedPort,
+  openRequests,
+  type PublishedPort,
+  publishRequests,
+} from "./firewall.ts";
+import type { NetlinkRequest } from "./netlink.ts";
 
 /** A port that is to be published. */
 export interface PortWish {
@@ -18,6 +26,8 @@ export interface PortWish {
   /** The first and last port to try; 0 lets the kernel choose. */
   readonly hostPorts: readonly [number, number];
 }
+
+const ENOENT = 2;
 
 /** Binds a port and holds it; gives the port that it got, rejects with a KernelError. */
 export type PortClaimer = (request: PortRequest) => Promise<number>;
@@ -66,13 +76,68 @@ function endpointFault(name: string, endpointId: string, error: unknown): unknow
   );
 }
 
+/** What a published port has for itself alone. */
+const keyOf = ({ protocol, hostAddress, hostPort }: PublishedPort): string =>
+  `${protocol} ${hostAddress} ${hostPort}`;
+
+const openKey = ({ address, protocol, port }: OpenedPort): string =>
+  `${address} ${protocol} ${port}`;
+
 /** Claims ports, and leads clients to containers. */
 export class Publisher {
+  /** What is to be in the firewall, whether others have just taken it out or not. */
+  private readonly published = new Map<string, LedPort>();
+  private readonly openPorts = new Map<string, OpenedPort>();
+  /** Grows with every change of that. */
+  version = 0;
+
   constructor(
     private readonly channel: NetlinkChannel,
     /** The firewall's table. */
     private readonly table: string,
+    /** Puts the whole table in place, should it have gone. */
+    private readonly restoreTable: () => Promise<void>,
   ) {}
+
+  /** Every published port, with the address of its container. */
+  all(): LedPort[] {
+    return [...this.published.values()];
+  }
+
+  /** Every port that is reached at a container's own address. */
+  opened(): OpenedPort[] {
+    return [...this.openPorts.values()];
+  }
+
+  /** Takes over ports of containers that run already; the whole table is made with them. */
+  adopt(ports: readonly LedPort[], opened: readonly OpenedPort[]): void {
+    for (const port of ports) this.note(port);
+    for (const port of opened) this.openPorts.set(openKey(port), port);
+  }
+
+  private note(port: LedPort): void {
+    this.published.set(keyOf(port), port);
+    this.version++;
+  }
+
+  private forget(port: PublishedPort): void {
+    if (this.published.delete(keyOf(port))) this.version++;
+  }
+
+  /** Whether a port leads to an address, and not meanwhile to another's. */
+  private isOf(address: string, port: PublishedPort): boolean {
+    return this.published.get(keyOf(port))?.address === address;
+  }
+
+  /** Carries out a change that is noted already. Where others have taken the table away, the whole of it is put back. */
+  private async send(requests: readonly NetlinkRequest[]): Promise<void> {
+    try {
+      await this.channel.send(0, requests, NETLINK_NETFILTER);
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.errno !== ENOENT) throw error;
+      await this.restoreTable();
+    }
+  }
 
   /**
    * Claims ports of an endpoint in their order, holding them by `claim`. Throws Faults in Docker's words for the first that cannot
@@ -96,17 +161,34 @@ export class Publisher {
   /** Takes published ports of an address out of the firewall and puts others in, in one transaction. */
   async republish(
     address: string,
-    withdrawn: readonly PublishedPort[],
+    before: readonly PublishedPort[],
     added: readonly PublishedPort[],
   ): Promise<void> {
+    const withdrawn = before.filter((port) => this.isOf(address, port));
     if (withdrawn.length + added.length === 0) return;
     const requests = publishRequests(this.table, address, withdrawn, added);
+    for (const port of withdrawn) this.forget(port);
+    for (const port of added) this.note({ ...port, address });
     try {
-      await this.channel.send(0, requests, NETLINK_NETFILTER);
+      await this.send(requests);
+    } catch (error) {
+      for (const port of added) this.forget(port);
+      throw error;
     } finally {
       for (const port of withdrawn) await this.forgetFlows(port, leadsTo(address, port));
       for (const port of added) await this.forgetFlows(port, missesOut(port));
     }
+  }
+
+  /** Lets ports be reached at containers' own addresses, or no longer, in one transaction. */
+  async open(ports: readonly OpenedPort[], open: boolean): Promise<void> {
+    const changed = ports.filter((port) => this.openPorts.has(openKey(port)) !== open);
+    if (changed.length === 0) return;
+    for (const port of changed)
+      if (open) this.openPorts.set(openKey(port), port);
+      else this.openPorts.delete(openKey(port));
+    this.version++;
+    await this.send(openRequests(this.table, changed, open));
   }
 
   /** Makes the kernel forget where it has led datagrams. Where it cannot, they go there until their sender pauses. */
@@ -127,7 +209,8 @@ export class Publisher {
   /** Leads the clients of ports to another address of the same container, in one transaction. */
   async move(from: string, to: string, ports: readonly PublishedPort[]): Promise<void> {
     if (ports.length === 0 || from === to) return;
-    await this.channel.send(0, moveRequests(this.table, from, to, ports), NETLINK_NETFILTER);
+    for (const port of ports) this.note({ ...port, address: to });
+    await this.send(moveRequests(this.table, from, to, ports));
     for (const port of ports) await this.forgetFlows(port, leadsTo(from, port));
   }
 }

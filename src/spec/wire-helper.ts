@@ -135,6 +135,11 @@ export const helperFrames = {
     "→ limit what a btrfs subvolume has for itself; the file system's quotas are switched on if they are not",
     { id: "u32", path: "str", bytes: "u64" },
   ),
+  netlink_watch: kind(
+    24,
+    "→ wait for messages of multicast groups (a bit each) in the host's namespace; ok once some have come that no request of this helper has caused; ok.data: what has come, ok.value: 1 when some were lost. It takes the place of one that still waits, which is never answered",
+    { id: "u32", protocol: "u32", groups: "u32" },
+  ),
   seccomp_rule: kind(
     64,
     "a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped",

@@ -1,0 +1,88 @@
+/**
+ * Notices that somebody has taken something out of berth's firewall table (`nft flush ruleset`, a firewall's reload), by the
+ * kernel's own notices, and has it put back. What berth itself does there is no reason.
+ */
+import { messageOf } from "../base/errors.ts";
+import { log } from "../base/log.ts";
+import type { Kernel } from "../kernel/index.ts";
+import { NETLINK_NETFILTER } from "./channel.ts";
+import { attributesOf, decodeAnswers } from "./netlink.ts";
+
+/** NFNLGRP_NFTABLES, as a bit. */
+const GROUP = 1 << 6;
+const NFNL_SUBSYS_NFTABLES = 10;
+/** NFT_MSG_DELTABLE, DELCHAIN, DELRULE, DELSET and DELSETELEM (linux/netfilter/nf_tables.h). */
+const DELETIONS: ReadonlySet<number> = new Set([2, 5, 8, 11, 14]);
+/** Each message names the table in its first attribute, after struct nfgenmsg. */
+const TABLE = 1;
+const NFGENMSG = 4;
+/** Who takes a table away often goes on for a moment; milliseconds. */
+const SETTLE_MS = 20;
+/** What others do over and over again must not keep the daemon from its work; milliseconds between two repairs. */
+const PAUSE_MS = 200;
+/** How many processes of berth's own are remembered. */
+const REMEMBERED = 64;
+
+/** Whether messages tell of something that others have taken out of a table. `own`: processes that are not others. */
+export function tellsOfLoss(
+  messages: Uint8Array,
+  table: string,
+  own: ReadonlySet<number> = new Set(),
+): boolean {
+  return decodeAnswers(messages).some(({ type, body, port }) => {
+    if (type >> 8 !== NFNL_SUBSYS_NFTABLES || !DELETIONS.has(type & 0xff)) return false;
+    const name = attributesOf(body, NFGENMSG).get(TABLE);
+    const isOurs = name !== undefined && new TextDecoder().decode(name) === `${table}\0`;
+    return isOurs && !own.has(port);
+  });
+}
+
+/** Watches one table until the helper ends. */
+export class RulesWatch {
+  private readonly own = new Set<number>();
+  private ended = false;
+
+  constructor(
+    private readonly kernel: Kernel,
+    private readonly table: string,
+    private readonly repair: () => Promise<void>,
+  ) {}
+
+  /** A process of berth's that changes the table: netlink numbers its sockets like it. */
+  expect(pid: number): void {
+    this.own.add(pid);
+    for (const first of this.own) {
+      if (this.own.size <= REMEMBERED) return;
+      this.own.delete(first);
+    }
+  }
+
+  /** Begins. Where the kernel gives no notices, the table is as it is. */
+  begin(): void {
+    this.watch().catch((error) =>
+      log.debug("the firewall is not watched any more", { error: messageOf(error) }),
+    );
+  }
+
+  /** What others do from now on is not looked at. */
+  end(): void {
+    this.ended = true;
+  }
+
+  private async watch(): Promise<void> {
+    for (;;) {
+      const { messages, lost } = await this.kernel.watchNetlink(NETLINK_NETFILTER, GROUP);
+      if (this.ended) return;
+      if (!lost && !tellsOfLoss(messages, this.table, this.own)) continue;
+      await Bun.sleep(SETTLE_MS);
+      await this.repair().then(
+        () =>
+          log.warn("others have changed the firewall's table; it is whole again", {
+            table: this.table,
+          }),
+        (error) => log.error("put the firewall's table back", { error: messageOf(error) }),
+      );
+      await Bun.sleep(PAUSE_MS);
+    }
+  }
+}
