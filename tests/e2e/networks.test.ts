@@ -398,3 +398,21 @@ test("networks that are no networks are refused in Docker's words, and shown wit
   await done("rm", "-f", "bare", "joined", "named", ...created);
   await done("network", "rm", "configured", "config");
 });
+
+test("the MTU that a network is given holds for its containers, and large packets pass whole", async () => {
+  await done("network", "create", "-o", "com.docker.network.driver.mtu=9000", "jumbo");
+  await sleeper(
+    "big1",
+    "--network",
+    "name=jumbo,driver-opt=com.docker.network.endpoint.ifname=lan0",
+  );
+  await sleeper("big2", "--network", "jumbo");
+  expect(await inside("big1", "cat /sys/class/net/lan0/mtu")).toBe("9000\n");
+  const { out } = await daemon.berth("exec", "big1", "ping", "-c1", "-W5", "-s", "8900", "big2");
+  expect(out).toContain(" 0% packet loss");
+  const sent = await inside("big1", "grep -A1 ^Ip: /proc/net/snmp");
+  const [names = [], values = []] = sent.split("\n").map((line) => line.split(" "));
+  expect(values[names.indexOf("FragCreates")]).toBe("0");
+  await done("rm", "-f", "big1", "big2");
+  await done("network", "rm", "jumbo");
+});
