@@ -547,5 +547,8 @@ int do_pivot_root(const uint8_t *body, size_t length) {
   if (old < 0 || fchdir(child.root) < 0) return failing(errno, "enter the root", NULL);
   if (syscall(SYS_pivot_root, ".", ".") < 0) return failing(errno, "pivot_root", NULL);
   if (fchdir(old) < 0 || umount2(".", MNT_DETACH) < 0) return failing(errno, "leave the host's root", NULL);
+  /* It is "/" from now on; a working directory may name descriptors that are open here. */
+  close(child.root);
+  child.root = -1;
   return chdir("/") < 0 ? failing(errno, "chdir /", NULL) : 0;
 }

@@ -1,7 +1,7 @@
 /** User namespaces of containers: whose ids they have, what is seen from both sides, and what stays the host's. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { daemonOfFile } from "../kits/daemon.ts";
+import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 
 const scratch = mkdtempSync("/tmp/bt-users-");
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -395,3 +395,41 @@ test("a container keeps its ids over restarts of itself and of the daemon; when 
   expect(await firstId("lasting")).toBe(base);
   await daemon.berth("rm", "-f", "lasting", "after");
 });
+
+for (const driver of ["vfs", "erofs"] as const)
+  test(`the storage driver ${driver} keeps the owners of images, too`, async () => {
+    const other = await new TestDaemon([
+      "--storage-driver",
+      driver,
+      "--default-userns",
+      "auto",
+    ]).start();
+    try {
+      const script =
+        "cat /proc/self/uid_map; touch /n; chown 5:6 /n; rm /etc/group; stat -c %u:%g /n /bin";
+      const first = await other.berth("run", "--name", "first", "busybox", "sh", "-c", script);
+      expect(first.out, first.err).toMatch(/^\s*0 +[1-9]\d+ +65536\n5:6\n0:0\n$/);
+      expect((await other.berth("diff", "first")).out).toContain("D /etc/group");
+      // A build's steps have user namespaces as well, and what they leave behind has its owners.
+      await other.berth("commit", "first", "by:commit");
+      const recipe =
+        "FROM by:commit\nRUN touch /b && chown 9:9 /b && test $(awk '{print $2}' /proc/self/uid_map) -gt 0\n";
+      const built = await other.berthWith({ stdin: recipe }, "build", "-t", "by:build", "-");
+      expect(built.status, built.err).toBe(0);
+      for (const mode of ["host", "auto"]) {
+        const look = ["stat", "-c", "%u:%g", "/n", "/b"];
+        const { out, err } = await other.berth(
+          "run",
+          "--rm",
+          `--userns=${mode}`,
+          "by:build",
+          ...look,
+        );
+        expect(out, err).toBe("5:6\n9:9\n");
+      }
+      const { SecurityOptions } = JSON.parse((await other.api("GET", "/info")).text);
+      expect(SecurityOptions).toContain("name=userns");
+    } finally {
+      await other.destroy();
+    }
+  });
