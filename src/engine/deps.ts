@@ -38,6 +38,8 @@ export interface EngineSettings {
   readonly logDriver: string;
   readonly logOptions: LogOptions;
   readonly userNamespaces: UserNamespaceSettings;
+  /** Whether no_new_privs is on for containers that say nothing of it. */
+  readonly noNewPrivileges: boolean;
   /** External OCI runtimes by name. */
   readonly runtimes: ReadonlyMap<string, string>;
 }

@@ -9,6 +9,7 @@ import {
   LaunchFailure,
   resolveSeccomp,
   type StreamHandlers,
+  seccompFlags,
   toExecPlan,
 } from "../runtime/index.ts";
 import type { ResolvedUser } from "../spec/users.ts";
@@ -237,18 +238,18 @@ export class Execs {
       env,
       cwd,
       privileged: config.privileged,
+      noNewPrivileges: deps.settings.noNewPrivileges,
       size: size ?? config.consoleSize,
     });
     const profile = config.privileged ? undefined : profileOf(record.hostConfig);
-    const filter =
+    const seccomp =
       profile &&
-      (await compiledFilter(
-        deps,
-        resolveSeccomp(profile, new Set(process.capabilities.bounding), deps.features.seccomp),
-      ));
+      resolveSeccomp(profile, new Set(process.capabilities.bounding), deps.features.seccomp);
+    const filter = seccomp && (await compiledFilter(deps, seccomp));
     const ops = toExecPlan(process, {
       cgroupJoinFiles: deps.cgroups.joinFiles(cgroupPath(deps.settings, record)),
       ...(filter === undefined ? {} : { seccompFilter: filter }),
+      seccompFlags: seccompFlags(seccomp),
       stdin: config.streams.stdin,
       mappedUid: mappedUid(record, user.uid),
     });

@@ -18,6 +18,7 @@ import {
   type PlanExtras,
   parseSeccompProfile,
   type SeccompProfile,
+  seccompFlags,
   seccompRules,
   toLaunchPlan,
 } from "../runtime/index.ts";
@@ -169,6 +170,7 @@ function extrasOf(
     ...(join.into === undefined ? {} : { cgroupInto: join.into }),
     cgroupMounts: deps.cgroups.mounts,
     ...(filter === undefined ? {} : { seccompFilter: filter }),
+    seccompFlags: seccompFlags(spec.linux.seccomp),
     stdin: { open: config.OpenStdin === true, once: config.StdinOnce === true },
     ...(logging === undefined ? {} : { log: logging }),
     exitFile: `${runDirectory(deps.settings, record.id)}/exit`,
@@ -238,6 +240,7 @@ async function prepare(deps: EngineDeps, container: Container): Promise<Prepared
       features: deps.features,
       userNamespace: record.userNamespace,
       resourceHost: resourceHostOf(deps),
+      noNewPrivileges: deps.settings.noNewPrivileges,
       seccomp: profileOf(hostConfig),
       devices: devicesOf(hostConfig),
       linkEnvironment: linkEnvironment(deps, record),

@@ -48,6 +48,8 @@ export interface SpecInput {
   readonly resourceHost: ResourceHost;
   /** undefined: the host's. */
   readonly userNamespace?: UserNamespaceRecord | undefined;
+  /** What holds where the container says nothing of it. */
+  readonly noNewPrivileges?: boolean;
   /** undefined: unconfined. */
   readonly seccomp: SeccompProfile | undefined;
   readonly devices: readonly GrantedDevice[];
@@ -121,6 +123,8 @@ export function processOf(
     readonly env: readonly string[];
     readonly cwd: string;
     readonly privileged?: boolean;
+    /** What holds where the container says nothing of it. */
+    readonly noNewPrivileges?: boolean | undefined;
     readonly size?: readonly number[] | undefined;
   },
 ): OciProcess {
@@ -145,7 +149,8 @@ export function processOf(
       inheritable: [],
       ambient: [],
     },
-    noNewPrivileges: securitySwitch(hostConfig, "no-new-privileges") === true,
+    noNewPrivileges:
+      securitySwitch(hostConfig, "no-new-privileges") ?? command.noNewPrivileges === true,
     ...(hostConfig.OomScoreAdj
       ? { oomScoreAdj: Math.max(hostConfig.OomScoreAdj, features.lowestOomScore) }
       : {}),
@@ -187,6 +192,7 @@ export function toOciSpec(input: SpecInput): OciSpec {
     ),
     cwd: config.WorkingDir || "/",
     size: hostConfig.ConsoleSize ?? undefined,
+    noNewPrivileges: input.noNewPrivileges,
   });
   const shared = record.mounts.some((mount) => /shared/.test(mount.propagation));
   return {

@@ -102,6 +102,7 @@ function makeSettings(
     logMaxSize: options.logMaxSize,
     logMaxFiles: options.logMaxFiles,
     runtimes: options.runtimes,
+    noNewPrivileges: options.noNewPrivileges,
   };
   for (const path of [settings.containersDirectory, settings.runDirectory, settings.mountPoint])
     mkdirSync(path, { recursive: true, mode: 0o700 });

@@ -36,6 +36,8 @@ export interface DaemonOptions {
   readonly execRoot: string;
   /** For the TCP addresses; undefined: whoever reaches them is let in. */
   readonly tls: ServerTls | undefined;
+  /** no_new_privs is on for containers that say nothing of it. */
+  readonly noNewPrivileges: boolean;
   /** TCP addresses are served to whoever reaches them: somebody has said so. */
   readonly openTcp: boolean;
   /** Programs that must allow each request. */
@@ -134,6 +136,7 @@ const flags = {
   tlscacert: { type: "string" },
   tlscert: { type: "string" },
   tlskey: { type: "string" },
+  "no-new-privileges": { type: "boolean" },
   "authorization-plugin": { type: "string", multiple: true },
   "audit-log": { type: "string" },
   "live-restore": { type: "boolean" },
@@ -172,6 +175,7 @@ Options:
       --log-driver string      Log driver of containers that name none (default "json-file")
       --log-opt map            Options that go with it (max-size 20m and max-file 5 unless given)
   -G, --group string           Group that owns the Unix socket (default: docker or berth, if there is one)
+      --no-new-privileges      Containers gain no rights by setuid programs, unless they say no-new-privileges=false
       --authorization-plugin list  Programs that say which requests are allowed, by Docker's protocol
       --audit-log string       File to note in who has asked for what, on which object, with which result
       --default-runtime string Runtime of containers that name none (default "berth")
@@ -502,6 +506,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     hosts: hosts.length > 0 ? hosts : ["unix:///run/berth/berth.sock"],
     tls: tlsOf(settings),
     openTcp: settings.off("tls") || settings.off("tlsverify"),
+    noNewPrivileges: settings.on("no-new-privileges"),
     authorizationPlugins: settings.list("authorization-plugin"),
     auditLog: settings.text("audit-log"),
     dataRoot,

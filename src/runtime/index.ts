@@ -28,6 +28,7 @@ export {
   resolveSeccomp,
   type SeccompHost,
   type SeccompProfile,
+  seccompFlags,
   seccompRules,
 } from "./seccomp.ts";
 export {

@@ -88,6 +88,8 @@ export interface PlanExtras {
     readonly path: string;
   }[];
   readonly seccompFilter?: Uint8Array;
+  /** seccomp(2)'s flags for the filter. */
+  readonly seccompFlags?: number;
   readonly stdin: { readonly open: boolean; readonly once: boolean };
   readonly log?: PlanLog;
   readonly exitFile: string;
@@ -176,7 +178,7 @@ function planOf(spec: OciSpec, extras: PlanExtras): PlanOp[] {
     })),
     ...(spec.root.readonly ? [{ name: "root_attrs" as const, attr_set: 1n }] : []),
     { name: "pivot_root" },
-    ...processOps(spec.process, extras.seccompFilter, spec.process.user.uid),
+    ...processOps(spec.process, extras, spec.process.user.uid),
     ...(extras.init ? [{ name: "init" as const }] : []),
     { name: "exec", args: spec.process.args, env: spec.process.env },
   ];
@@ -453,11 +455,14 @@ function deviceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
 /** From the finished root to the process's rights. The owner of a working directory that is missing: NO_OWNER makes none. */
 function processOps(
   process: OciProcess,
-  filter: Uint8Array | undefined,
+  {
+    seccompFilter: filter,
+    seccompFlags: flags = 0,
+  }: Pick<ExecExtras, "seccompFilter" | "seccompFlags">,
   workdirOwner: number,
 ): PlanOp[] {
   const { user, capabilities, cwd } = process;
-  const seccomp: PlanOp[] = filter === undefined ? [] : [{ name: "seccomp", filter, flags: 0 }];
+  const seccomp: PlanOp[] = filter === undefined ? [] : [{ name: "seccomp", filter, flags }];
   const ops: PlanOp[] = [];
   if (process.oomScoreAdj !== undefined)
     ops.push({ name: "oom_score_adj", value: BigInt(process.oomScoreAdj) });
@@ -491,6 +496,7 @@ function unlimited(value: number): bigint {
 export interface ExecExtras {
   readonly cgroupJoinFiles: readonly string[];
   readonly seccompFilter?: Uint8Array;
+  readonly seccompFlags?: number;
   readonly stdin: boolean;
   /** The host's id of its user, in a container with a user namespace of its own. */
   readonly mappedUid?: number | undefined;
@@ -520,7 +526,7 @@ export function toExecPlan(process: OciProcess, extras: ExecExtras): PlanOp[] {
           },
         ]
       : []),
-    ...processOps(process, extras.seccompFilter, wireConstants.NO_OWNER),
+    ...processOps(process, extras, wireConstants.NO_OWNER),
     { name: "exec", args: process.args, env: process.env },
   ];
   return extras.mappedUid === undefined ? plan : execAcrossBorder(plan, extras.mappedUid);

@@ -3,6 +3,7 @@ import {
   defaultSeccompProfile,
   parseSeccompProfile,
   resolveSeccomp,
+  seccompFlags,
   seccompRules,
 } from "./seccomp.ts";
 
@@ -59,4 +60,28 @@ test("a profile that makes no sense is refused with a reason", () => {
   expect(parseSeccompProfile('{"defaultAction":"SCMP_ACT_ALLOW"}').defaultAction).toBe(
     "SCMP_ACT_ALLOW",
   );
+});
+
+test("flags of a filter are the kernel's; what needs an agent is refused with its reason", () => {
+  const parse = (more: object) =>
+    parseSeccompProfile(JSON.stringify({ defaultAction: "SCMP_ACT_ALLOW", ...more }));
+  const flags = [
+    "SECCOMP_FILTER_FLAG_LOG",
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_TSYNC",
+  ];
+  expect(seccompFlags(resolveSeccomp(parse({ flags }), new Set(), host))).toBe(6);
+  expect(seccompFlags(resolveSeccomp(parse({ flags: null }), new Set(), host))).toBe(0);
+  expect(seccompFlags(undefined)).toBe(0);
+  for (const notify of [
+    { syscalls: [{ names: ["mkdir"], action: "SCMP_ACT_NOTIFY" }] },
+    { defaultAction: "SCMP_ACT_NOTIFY" },
+    { listenerPath: "/run/agent.sock" },
+  ])
+    expect(() => parse(notify)).toThrow(
+      /SCMP_ACT_NOTIFY and listenerPath hand system calls to an agent/,
+    );
+  for (const odd of [["SECCOMP_FILTER_FLAG_NEW_LISTENER"], ["toString"], [5]])
+    expect(() => parse({ flags: odd })).toThrow(/flag .* is not known/);
+  expect(() => parse({ flags: "x" })).toThrow("flags is no list");
 });

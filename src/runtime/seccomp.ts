@@ -19,6 +19,8 @@ interface Condition {
 export interface SeccompProfile {
   readonly defaultAction: string;
   readonly defaultErrnoRet?: number;
+  readonly flags?: readonly string[] | null;
+  readonly listenerPath?: string;
   readonly architectures?: readonly string[] | null;
   readonly archMap?:
     | readonly {
@@ -61,6 +63,31 @@ const operators: Readonly<Record<string, number>> = {
   SCMP_CMP_MASKED_EQ: 7,
 };
 
+/** seccomp(2)'s flags that a profile may ask for. */
+const filterFlags: Readonly<Record<string, number>> = {
+  // There is one thread at that time, so that they are synchronous anyway.
+  SECCOMP_FILTER_FLAG_TSYNC: 0,
+  SECCOMP_FILTER_FLAG_LOG: 2,
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
+};
+
+/** Refuses what berth cannot do of what the format has. */
+function checkAbilities(profile: SeccompProfile): void {
+  const actionsUsed = [
+    profile.defaultAction,
+    ...(profile.syscalls ?? []).map((call) => call?.action),
+  ];
+  if (actionsUsed.includes("SCMP_ACT_NOTIFY") || profile.listenerPath)
+    throw invalid(
+      "seccomp profile: SCMP_ACT_NOTIFY and listenerPath hand system calls to an agent, and berth has none: use SCMP_ACT_ERRNO, or run under --runtime runc",
+    );
+  for (const flag of profile.flags ?? [])
+    if (!Object.hasOwn(filterFlags, String(flag)))
+      throw invalid(
+        `seccomp profile: flag ${String(flag)} is not known to berth: ${Object.keys(filterFlags).join(", ")} are`,
+      );
+}
+
 /** Parses a user's profile. Throws a Fault "invalid" that says what is wrong in it. */
 export function parseSeccompProfile(json: string): SeccompProfile {
   let profile: SeccompProfile;
@@ -71,9 +98,11 @@ export function parseSeccompProfile(json: string): SeccompProfile {
   }
   if (typeof profile !== "object" || profile === null || Array.isArray(profile))
     throw invalid("Decoding seccomp profile failed: it is not an object");
+  if (!Array.isArray(profile.flags ?? [])) throw invalid("seccomp profile: flags is no list");
+  if (!Array.isArray(profile.syscalls ?? [])) throw invalid("seccomp profile: syscalls is no list");
+  checkAbilities(profile);
   if (actions[profile.defaultAction] === undefined)
     throw invalid(`seccomp profile: unknown default action ${String(profile.defaultAction)}`);
-  if (!Array.isArray(profile.syscalls ?? [])) throw invalid("seccomp profile: syscalls is no list");
   for (const call of profile.syscalls ?? []) {
     if (actions[call?.action] === undefined)
       throw invalid(`seccomp profile: unknown action ${String(call?.action)}`);
@@ -145,6 +174,7 @@ function resolve(
     defaultAction: profile.defaultAction,
     ...(profile.defaultErrnoRet === undefined ? {} : { defaultErrnoRet: profile.defaultErrnoRet }),
     architectures,
+    ...(profile.flags?.length ? { flags: profile.flags } : {}),
     syscalls: (profile.syscalls ?? []).filter(holds).map((call) => ({
       names: call.names?.length ? call.names : call.name ? [call.name] : [],
       action: call.action,
@@ -158,6 +188,11 @@ function actionNumber(action: string, errno: number | undefined): number {
   const number = actions[action] ?? 0;
   const carries = action === "SCMP_ACT_ERRNO" || action === "SCMP_ACT_TRACE";
   return carries ? number | ((errno ?? 1) & 0xffff) : number;
+}
+
+/** seccomp(2)'s flags for a resolved filter. */
+export function seccompFlags(filter: OciSeccomp | undefined): number {
+  return (filter?.flags ?? []).reduce((all, flag) => all | (filterFlags[flag] ?? 0), 0);
 }
 
 /** The arguments of Kernel.compileSeccomp for a resolved filter. */

@@ -124,6 +124,8 @@ export interface OciSeccomp {
   readonly defaultAction: string;
   readonly defaultErrnoRet?: number;
   readonly architectures: readonly string[];
+  /** SECCOMP_FILTER_FLAG_…: those that are for a filter as a whole. */
+  readonly flags?: readonly string[];
   readonly syscalls: readonly {
     readonly names: readonly string[];
     readonly action: string;

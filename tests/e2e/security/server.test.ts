@@ -149,7 +149,9 @@ test("no body reaches a handler unseen: large, chunked, of an odd length, of ano
     ],
   ] as const) {
     const answer = await raw(bytes);
-    expect([what, answer.slice(0, 12)]).toEqual([what, expect.stringMatching(/^HTTP\/1.1 4\d\d$/)]);
+    // Who still sends when the answer comes may not get it: what counts is that nothing has come of it, below.
+    const refused = what.startsWith("larger") ? /^(HTTP\/1.1 4\d\d)?$/ : /^HTTP\/1.1 4\d\d$/;
+    expect([what, answer.slice(0, 12)]).toEqual([what, expect.stringMatching(refused)]);
   }
   expect((await daemon.api("GET", "/containers/json?all=1")).text.trim()).toBe("[]");
   const fine = JSON.stringify({ Image: "busybox", Labels: { word: "fine" } });
