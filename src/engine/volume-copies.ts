@@ -53,11 +53,13 @@ export async function withVolume<T>(
   }
 }
 
-/** Copies a volume while its writers stand still: for as long as the copy takes, or only for what changes during a first copy. */
-async function copyStill(
+/**
+ * Copies a directory of a volume into "_data" of a staged one while the volume's writers stand still: for as long as the copy takes,
+ * or only for what has changed during a first copy.
+ */
+export async function copyStill(
   deps: EngineDeps,
-  name: string,
-  source: string,
+  { name, source }: { readonly name: string; readonly source: string },
   staged: string,
   signal: AbortSignal,
 ): Promise<void> {
@@ -82,7 +84,7 @@ function stagedCopy(deps: EngineDeps, name: string, signal: AbortSignal): Promis
       // A container that is to start with it waits until this is done.
       await deps.volumeDrivers.inTurn(name, async () => {
         signal.throwIfAborted();
-        await copyStill(deps, name, source, staged, signal);
+        await copyStill(deps, { name, source }, staged, signal);
       });
       return staged;
     } catch (error) {

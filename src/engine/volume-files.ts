@@ -11,7 +11,7 @@ import type { CopyInRequest } from "./copy-in.ts";
 import { baseOf, type PathStat, statOf } from "./copying.ts";
 import type { EngineDeps } from "./deps.ts";
 import { holdStill } from "./held-still.ts";
-import { withVolume, writersOf } from "./volume-copies.ts";
+import { copyStill, withVolume, writersOf } from "./volume-copies.ts";
 
 function noSuchFile(path: string, name: string): Error {
   return fault("not-found", "no-such-path", `Could not find the file ${path} in volume ${name}`);
@@ -57,17 +57,18 @@ function stagedPath(
 ): Promise<PathStat> {
   const { name, path } = asked;
   return withVolume(deps, name, (source) =>
-    deps.volumeDrivers.inTurn(name, async () => {
-      const letGo = await holdStill(deps, writersOf(deps, name));
-      try {
-        return await withFound(deps, source, asked, async (view, found) => {
-          await copyTree(placeForOthers(found), `${staged}/_data`, signal);
-          return statOf(view, found, path);
-        });
-      } finally {
-        letGo();
-      }
-    }),
+    deps.volumeDrivers.inTurn(name, () =>
+      withFound(deps, source, asked, async (view, found) => {
+        const place = placeForOthers(found);
+        if (found.directories.length > 0)
+          await copyStill(deps, { name, source: place }, staged, signal);
+        else {
+          const letGo = await holdStill(deps, writersOf(deps, name));
+          await copyTree(place, `${staged}/_data`, signal).finally(letGo);
+        }
+        return statOf(view, found, path);
+      }),
+    ),
   );
 }
 

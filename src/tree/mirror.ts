@@ -39,13 +39,16 @@ const WRITTEN_BACK: ReadonlySet<number> = new Set([0xef53, 0x58465342, 0xf2f5201
 const SETTLED_MS = 60_000;
 /** More than that between what two clocks say: somebody has set one. */
 const CLOCKS_MS = 500;
+/** What is copied in a fraction of a second. */
+const SMALL_FILES = 1000;
+const SMALL_BYTES = 32 << 20;
 /** Files that are remembered; others are copied again. */
 const MAX_KNOWN = 1_000_000;
 
 /** Whether two passes are right on a directory's file system and cheaper than one. `beside`: an empty directory for trying. */
 export async function canMirror(source: string, beside: string): Promise<boolean> {
   if (!WRITTEN_BACK.has(statfsSync(source).type >>> 0)) return false;
-  if (statSync(source).dev !== statSync(beside).dev) return false;
+  if (statSync(source).dev !== statSync(beside).dev || !isLarge(source)) return false;
   // Where files share blocks one pass takes no time.
   const probe = `${beside}/.reflink`;
   const script = 'echo > "$1" && cp --reflink=always -- "$1" "$1"2';
@@ -55,6 +58,30 @@ export async function canMirror(source: string, beside: string): Promise<boolean
   const shares = (await exited) === 0;
   for (const path of [probe, `${probe}2`]) rmSync(path, { force: true });
   return !shares;
+}
+
+/** Whether a tree takes longer to copy than to write back what the file system has not written yet. */
+function isLarge(path: string): boolean {
+  const left = { files: SMALL_FILES, bytes: SMALL_BYTES };
+  const exceeds = (directory: number): boolean => {
+    try {
+      return readNames(directory).some((name) => {
+        const place = placeIn(directory, name);
+        if (place === undefined) return false;
+        left.bytes -= place.info.size;
+        if (--left.files < 0 || left.bytes < 0) return true;
+        return place.info.isDirectory() && exceeds(place.openDirectory());
+      });
+    } finally {
+      closeSync(directory);
+    }
+  };
+  try {
+    return exceeds(openRoot(path));
+  } catch {
+    // It changes under our hands.
+    return true;
+  }
 }
 
 interface Known {
