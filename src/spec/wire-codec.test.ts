@@ -18,6 +18,16 @@ describe("the wire codec", () => {
     }
   });
 
+  test("what it gives and keeps is its own, also when it was given a Buffer", () => {
+    const ok = { name: "ok", id: 7, value: 1n, data: new Uint8Array([1, 2, 3]) } as const;
+    const chunk = Buffer.from(encodeRecords(helperFrames, ok, ok));
+    const decoder = new RecordDecoder(helperFrames);
+    const [first] = decoder.push(chunk.subarray(0, chunk.length - 2));
+    const last = Buffer.from(chunk.subarray(chunk.length - 2));
+    chunk.fill(0xff);
+    expect([first, ...decoder.push(last)]).toEqual([ok, ok]);
+  });
+
   test("keeps negative and list values", () => {
     const op = { name: "oom_score_adj", value: -500n } as const;
     expect([...new RecordDecoder(planOps).push(encodeRecords(planOps, op))]).toEqual([op]);

@@ -181,7 +181,7 @@ export class RecordDecoder<F extends Family> {
 
   /** Adds bytes and yields each whole record. `rest()` gives what follows the last one. */
   *push(chunk: Uint8Array): Generator<NamedRecord<F>> {
-    if (this.pending.length === 0) this.pending = chunk.slice();
+    if (this.pending.length === 0) this.pending = new Uint8Array(chunk);
     else {
       const joined = new Uint8Array(this.pending.length + chunk.length);
       joined.set(this.pending);
