@@ -62,17 +62,27 @@ async function withoutRoute(words: readonly string[], group: string): Promise<nu
   const unknown = words[group === "" ? 0 : 1];
   if (unknown === undefined || unknown === "--help" || unknown === "-h") {
     const { overview } = await import("./usage.ts");
-    out(overview(routes, group));
+    // A group by itself is a command line that lacks something; the program by itself asks what there is.
+    (unknown === undefined && group !== "" ? err : out)(overview(routes, group));
     return 0;
   }
   const parent = group === "" ? "berth" : `berth ${group}`;
+  // What docker's group of volumes has in its usage line, the others have not.
+  const usage = group === "" ? "" : `\nUsage:  ${parent}${group === "volume" ? " COMMAND" : ""}\n`;
+  if (group !== "" && unknown.startsWith("-")) {
+    const what = unknown.startsWith("--")
+      ? `unknown flag: ${unknown}`
+      : `unknown shorthand flag: '${unknown.charAt(1)}' in ${unknown}`;
+    err(`${what}\n${usage}\nRun '${parent} --help' for more information\n`);
+    return 125;
+  }
   const { meantCommand } = await import("./suggest.ts");
   const known = routes
     .filter(({ path, short }) => short !== "" && (group === "" || path.startsWith(`${group} `)))
     .map(({ path }) => path.split(" ")[group === "" ? 0 : 1] ?? "");
   const meant = meantCommand(unknown, known);
   err(
-    `berth: unknown command: ${parent} ${unknown}\n${meant}\nRun '${parent} --help' for more information\n`,
+    `berth: unknown command: ${parent} ${unknown}\n${meant}${usage}\nRun '${parent} --help' for more information\n`,
   );
   return 1;
 }
@@ -138,11 +148,14 @@ async function reportUsage(
 ): Promise<number> {
   const counted = message.startsWith("berth:");
   // Docker's own texts differ in this word.
-  const see = counted && message.includes(" at least ") ? "See" : "Run";
+  const see =
+    counted && / at least \d+ arguments?$/.test(message) && !message.includes(" at most ")
+      ? "See"
+      : "Run";
   const { meantFlag } = await import("./suggest.ts");
   const names = command.flags.filter(({ hidden }) => !hidden).map((one) => one.name);
   err(
-    `${message}\n${meantFlag(message, names)}\nUsage:  ${name} ${command.usage}\n\n${see} '${name} --help' for more information\n`,
+    `${message}\n${meantFlag(message, names)}\nUsage:  ${[name, command.usage].filter(Boolean).join(" ")}\n\n${see} '${name} --help' for more information\n`,
   );
   return counted ? 1 : 125;
 }
@@ -173,6 +186,8 @@ function checkCount(name: string, command: Command, parsed: Parsed): void {
   const noun = (n: number) => `${n} argument${n === 1 ? "" : "s"}`;
   if (most === 0) throw new UsageError(`berth: '${name}' accepts no arguments`);
   if (least === most) throw new UsageError(`berth: '${name}' requires ${noun(least)}`);
+  if (least > 0 && most !== Number.POSITIVE_INFINITY)
+    throw new UsageError(`berth: '${name}' requires at least ${least} and at most ${noun(most)}`);
   if (count < least) throw new UsageError(`berth: '${name}' requires at least ${noun(least)}`);
   throw new UsageError(`berth: '${name}' requires at most ${noun(most)}`);
 }

@@ -4,6 +4,7 @@
 import { closeSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { type ApiClient, ApiError } from "../client/index.ts";
 import type { ContainerCreateResponse } from "../spec/engine-api.ts";
+import { parseReference } from "../spec/reference.ts";
 import { createRequest } from "./container-options/request.ts";
 import type { Parsed } from "./flags.ts";
 import { err } from "./output.ts";
@@ -44,6 +45,7 @@ function reserveIdFile(path: string): number | undefined {
 /** Creates the container of a command line, returns its id and what it was made from. */
 export async function createContainer(client: ApiClient, parsed: Parsed) {
   const request = createRequest(parsed);
+  parseReference(request.Image ?? "");
   const ConsoleSize = request.Tty ? consoleSize() : undefined;
   const body = { ...request, HostConfig: { ...request.HostConfig, ConsoleSize } };
   const image = body.Image ?? "";

@@ -16,6 +16,7 @@ export type FlagType =
   | "bytes"
   | "duration"
   | "filter"
+  | "env"
   | "network"
   | "mount"
   | "ulimit"
@@ -76,6 +77,10 @@ export function checkValue(type: FlagType, value: string): string | undefined {
       const odd = value.split(",").find((part) => !part.includes("="));
       return odd === undefined ? undefined : `${odd} must be formatted as key=value`;
     }
+    case "env":
+      return value === "" || value.startsWith("=")
+        ? `invalid environment variable: ${value}`
+        : undefined;
     case "filter":
       return value.includes("=") ? undefined : "bad format of filter (expected name=value)";
     default:

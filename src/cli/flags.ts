@@ -3,6 +3,7 @@
  * `--rm=false`, `--`. Own code, because the small argument libraries (mri, minimist, node's parseArgs) guess
  * types, swallow unknown flags or word their errors differently, and scripts compare these texts.
  */
+import { messageOf } from "../base/errors.ts";
 import { checkValue, type FlagType } from "./flag-values.ts";
 
 /** One flag of a command. */
@@ -30,6 +31,17 @@ export function flag(
 
 /** A wrong command line: printed with the command's usage line. */
 export class UsageError extends Error {}
+
+/** What a flag's value is read as; what is wrong with it is the command line's fault, in pflag's words. */
+export function readValue<T>(spelled: string, value: string, read: (value: string) => T): T {
+  try {
+    return read(value);
+  } catch (error) {
+    throw new UsageError(
+      `invalid argument ${JSON.stringify(value)} for "${spelled}" flag: ${messageOf(error)}`,
+    );
+  }
+}
 
 /** The flags and positional arguments of a command line. */
 export class Parsed {

@@ -20,6 +20,7 @@ export const groups: Readonly<Record<string, string>> = {
   image: "Manage images",
   manifest: "Look at image manifests and manifest lists",
   network: "Manage networks",
+  plugin: "Manage plugins",
   registry: "Serve a registry of one's own",
   system: "Manage the engine",
   volume: "Manage volumes",
@@ -50,6 +51,30 @@ function contextRoutes(): Route[] {
     ...spellings("context update", "Update a context", () => from("update")),
     ...spellings("context use", "Set the current docker context", () => from("use")),
   ];
+}
+
+function pluginRoutes(): Route[] {
+  const from = async (name: keyof typeof import("./commands/plugin.ts").commands) => ({
+    command: (await import("./commands/plugin.ts")).commands[name],
+  });
+  return [
+    ...spellings("plugin disable", "Disable a plugin", () => from("disable")),
+    ...spellings("plugin enable", "Enable a plugin", () => from("enable")),
+    ...spellings("plugin inspect", "Display detailed information on one or more plugins", () =>
+      from("inspect"),
+    ),
+    ...spellings("plugin ls, plugin list", "List plugins", () => from("list")),
+    ...spellings("plugin rm, plugin remove", "Remove one or more plugins", () => from("remove")),
+  ];
+}
+
+/** What only swarms have: not shown, but a script that asks gets the daemon's answer. */
+function swarmRoutes(): Route[] {
+  return ["config", "node", "secret", "service", "stack", "swarm"].map((path) => ({
+    path,
+    short: "",
+    load: () => import("./commands/swarm.ts"),
+  }));
 }
 
 const single = (name: string) => `${name}, container ${name}`;
@@ -135,13 +160,27 @@ export const routes: readonly Route[] = [
     () => import("./commands/load.ts"),
   ),
   ...spellings(
-    "inspect, container inspect, volume inspect, network inspect",
+    "inspect, container inspect",
     "Return low-level information on objects",
     () => import("./commands/inspect.ts"),
   ),
   ...spellings("image inspect", "Display detailed information on one or more images", async () => ({
     command: (await import("./commands/inspect.ts")).imageCommand,
   })),
+  ...spellings(
+    "network inspect",
+    "Display detailed information on one or more networks",
+    async () => ({
+      command: (await import("./commands/inspect.ts")).networkCommand,
+    }),
+  ),
+  ...spellings(
+    "volume inspect",
+    "Display detailed information on one or more volumes",
+    async () => ({
+      command: (await import("./commands/inspect.ts")).volumeCommand,
+    }),
+  ),
   ...spellings("version", "Show the version information", () => import("./commands/version.ts")),
   ...spellings(
     "info, system info",
@@ -320,6 +359,8 @@ export const routes: readonly Route[] = [
     async () => ({ command: (await import("./commands/registry.ts")).commands.collect }),
   ),
   ...contextRoutes(),
+  ...pluginRoutes(),
+  ...swarmRoutes(),
   ...spellings(
     "completion",
     "Print a shell's completion script",

@@ -3,6 +3,7 @@
  */
 import { actOnEach, type Command } from "./command.ts";
 import { flag } from "./flags.ts";
+import { out } from "./output.ts";
 
 /** A command that ends containers, with a signal and a patience of the user's. */
 export function stopCommand(action: "stop" | "restart", short: string): Command {
@@ -16,6 +17,8 @@ export function stopCommand(action: "stop" | "restart", short: string): Command 
       flag("time", "", "int", ""),
     ],
     run({ client }, parsed) {
+      // On standard output, as docker has it.
+      if (parsed.has("time")) out("Flag --time has been deprecated, use --timeout instead\n");
       const query = {
         signal: parsed.text("signal") || undefined,
         t: parsed.has("timeout") ? parsed.text("timeout") : parsed.text("time") || undefined,

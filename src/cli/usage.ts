@@ -7,7 +7,8 @@ import type { Examples } from "./manual/examples.ts";
 import { groups, type Route } from "./routes.ts";
 
 function spelled(flag: Flag): string {
-  const value = flag.type === "bool" ? "" : ` ${flag.type}`;
+  const type = flag.type === "env" ? "list" : flag.type;
+  const value = type === "bool" ? "" : ` ${type}`;
   const short = flag.short === "" ? "    " : `-${flag.short}, `;
   return `  ${short}--${flag.name}${value}`;
 }

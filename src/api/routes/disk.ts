@@ -135,6 +135,10 @@ export const diskRoutes: readonly Route[] = [
   {
     method: "POST",
     path: "/build/prune",
-    handle: async ({ query }, { disk }) => ok(await disk.pruneBuildCache(cacheWish(query))),
+    // The cache has no labels: what `system prune` chooses by them is not in it.
+    handle: async ({ query }, { disk }) =>
+      filters(query).label === undefined
+        ? ok(await disk.pruneBuildCache(cacheWish(query)))
+        : ok({ CachesDeleted: [], SpaceReclaimed: 0 }),
   },
 ];

@@ -1,6 +1,8 @@
 /**
  * `berth commit`.
  */
+
+import { parseReference } from "../../spec/reference.ts";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
@@ -19,6 +21,7 @@ export const command: Command = {
   ],
   async run({ client }, parsed) {
     const [container = "", reference = ""] = parsed.args;
+    if (reference !== "") parseReference(reference);
     const { repository, tag } = splitTag(reference);
     const { Id } = await client.json<{ Id: string }>("POST", "/commit", {
       query: {

@@ -1,9 +1,12 @@
 /**
  * `berth create`.
  */
-import type { Command } from "../command.ts";
+import { type Command, ExitError } from "../command.ts";
 import { containerFlags } from "../container-options/flags.ts";
+import { createRequest } from "../container-options/request.ts";
 import { createContainer } from "../create.ts";
+import { describeError } from "../failure.ts";
+import { UsageError } from "../flags.ts";
 import { out } from "../output.ts";
 
 /** The command. */
@@ -13,7 +16,16 @@ export const command: Command = {
   args: [1, Number.POSITIVE_INFINITY],
   interspersed: false,
   flags: containerFlags,
-  async run({ client }, parsed) {
+  async run({ client, name }, parsed) {
+    try {
+      createRequest(parsed);
+    } catch (error) {
+      if (error instanceof UsageError || error instanceof ExitError) throw error;
+      throw new ExitError(
+        125,
+        `berth: ${describeError(error)}\n\nRun '${name} --help' for more information`,
+      );
+    }
     out(`${(await createContainer(client, parsed)).id}\n`);
     return 0;
   },

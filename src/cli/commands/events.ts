@@ -15,7 +15,7 @@ export const command: Command = {
   short: "Get real time events from the server",
   args: [0, 0],
   flags: [
-    flag("filter", "f", "list", "Filter output based on conditions provided"),
+    flag("filter", "f", "filter", "Filter output based on conditions provided"),
     flag("format", "", "string", "Format output using a custom template"),
     flag("since", "", "string", "Show all events created since timestamp"),
     flag("until", "", "string", "Stream events until this timestamp"),

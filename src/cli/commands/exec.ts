@@ -16,7 +16,7 @@ export const command: Command = {
   flags: [
     flag("detach", "d", "bool", "Detached mode: run command in the background"),
     flag("detach-keys", "", "string", "Override the key sequence for detaching a container"),
-    flag("env", "e", "list", "Set environment variables"),
+    flag("env", "e", "env", "Set environment variables"),
     flag("env-file", "", "list", "Read in a file of environment variables"),
     flag("interactive", "i", "bool", "Keep STDIN open even if not attached"),
     flag("privileged", "", "bool", "Give extended privileges to the command"),

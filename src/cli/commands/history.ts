@@ -57,7 +57,8 @@ export const command: Command = {
       Size: "SIZE",
       Comment: "COMMENT",
     };
-    const format = parsed.text("format") || (parsed.on("quiet") ? "{{.ID}}" : "");
+    const asked = parsed.text("format");
+    const format = parsed.on("quiet") && (asked === "" || asked === "table") ? "{{.ID}}" : asked;
     writeList(rows, { format, table, headings, type: "image.historyContext" });
     return 0;
   },

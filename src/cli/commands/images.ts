@@ -106,7 +106,8 @@ export const command: Command = {
       .map((row) => (told ? row : { ...row, Digest: "<none>" }));
     const digest = digests ? "\t{{.Digest}}" : "";
     const table = `{{.Repository}}\t{{.Tag}}${digest}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`;
-    if (quiet && format === "") out(rows.map((row) => `${row.ID}\n`).join(""));
+    if (quiet && (format === "" || format === "table"))
+      out(rows.map((row) => `${row.ID}\n`).join(""));
     else writeList(rows, { format, headings, table, type: "formatter.imageContext" });
     return 0;
   },

@@ -3,7 +3,7 @@
  */
 import { type ApiClient, ApiError } from "../../client/index.ts";
 import type { SecurityReport } from "../../spec/extensions.ts";
-import type { Command } from "../command.ts";
+import { type Command, ExitError } from "../command.ts";
 import { describeError } from "../failure.ts";
 import { flag } from "../flags.ts";
 import { objectFormatter } from "../objects.ts";
@@ -13,11 +13,17 @@ import { imagePath } from "../reference.ts";
 import { securityText } from "../security-text.ts";
 
 const kinds = ["container", "image", "network", "volume"] as const;
-type Kind = (typeof kinds)[number];
+/** What can be named by a type only: what a swarm has, of which the daemon says that there is none, and plugins. */
+const allKinds = [
+  ...["config", "container", "image", "network", "node", "plugin", "secret", "service"],
+  ...["task", "volume"],
+] as const;
+type Kind = (typeof allKinds)[number];
 
 function pathOf(kind: Kind, name: string): string {
   if (kind === "container") return `/containers/${encodeURIComponent(name)}/json`;
   if (kind === "image") return `/images/${imagePath(name)}/json`;
+  if (kind === "plugin") return `/plugins/${encodeURIComponent(name)}/json`;
   return `/${kind}s/${encodeURIComponent(name)}`;
 }
 
@@ -52,6 +58,25 @@ async function find(client: ApiClient, { kinds: wanted, size, platform }: Asked,
   throw new Error(`Error: No such object: ${name}`);
 }
 
+/** A template; one that cannot be read ends with docker's status for it. */
+function templateOf(format: string) {
+  try {
+    return objectFormatter(format);
+  } catch (error) {
+    throw new ExitError(64, describeError(error));
+  }
+}
+
+/** An object's text; as docker does, its line is ended although the template could not be carried out. */
+function shown(text: () => string): string {
+  try {
+    return text();
+  } catch (error) {
+    out("\n");
+    throw error;
+  }
+}
+
 /** Prints what is found, then what is not. Gives the exit status. */
 async function inspectAll(
   client: ApiClient,
@@ -59,7 +84,7 @@ async function inspectAll(
   names: readonly string[],
   format: string,
 ): Promise<number> {
-  const show = format === "" || format === "json" ? undefined : objectFormatter(format);
+  const show = format === "" || format === "json" ? undefined : templateOf(format);
   const found: unknown[] = [];
   const failures: string[] = [];
   for (const name of names) {
@@ -69,7 +94,7 @@ async function inspectAll(
       failures.push(describeError(error));
     }
   }
-  if (show) for (const one of found) out(show(one));
+  if (show) for (const one of found) out(shown(() => show(one)));
   else if (format === "json") out(`${JSON.stringify(found)}\n`);
   else out(`${found.length === 0 ? "[]" : JSON.stringify(found, undefined, 4)}\n`);
   for (const failure of failures) err(`${failure}\n`);
@@ -100,12 +125,14 @@ async function inspectSecurity(
   return status;
 }
 
-/** The kinds that a type names. Throws in Docker's words for another. */
-function kindsOf(type: string): readonly Kind[] {
-  const wanted = type === "" ? kinds : kinds.filter((kind) => kind === type);
+/** The kinds that a type names; undefined: every kind. Throws in Docker's words for another. */
+function kindsOf(type: string | undefined): readonly Kind[] {
+  if (type === undefined) return kinds;
+  const wanted = allKinds.filter((kind) => kind === type);
   if (wanted.length > 0) return wanted;
-  const known = kinds.map((kind) => JSON.stringify(kind)).join(", ");
-  throw new Error(`unknown type: ${JSON.stringify(type)}: must be one of ${known}`);
+  const known = allKinds.map((kind) => JSON.stringify(kind)).join(", ");
+  const what = type === "" ? "type is empty" : `unknown type: ${JSON.stringify(type)}`;
+  throw new Error(`${what}: must be one of ${known}`);
 }
 
 /** The command. */
@@ -119,14 +146,37 @@ export const command: Command = {
     flag("type", "", "string", "Only inspect objects of the given type"),
     flag("security", "", "bool", "Show what running containers really have, from /proc"),
   ],
-  run({ client, name: called }, parsed) {
+  async run({ client, name: called }, parsed) {
     if (parsed.on("security")) return inspectSecurity(client, parsed.args, parsed.text("format"));
-    const type =
-      parsed.text("type") || kinds.find((kind) => called === `berth ${kind} inspect`) || "";
+    const type = parsed.has("type")
+      ? parsed.text("type")
+      : kinds.find((kind) => called === `berth ${kind} inspect`);
     const asked = { kinds: kindsOf(type), size: parsed.on("size") };
     return inspectAll(client, asked, parsed.args, parsed.text("format"));
   },
 };
+
+/** `berth network inspect` and `berth volume inspect`: without what only containers have. */
+function inspectOf(kind: "network" | "volume", more: Command["flags"]): Command {
+  const name = kind.toUpperCase();
+  return {
+    usage: `[OPTIONS] ${name} [${name}...]`,
+    short: `Display detailed information on one or more ${kind}s`,
+    args: [1, Number.POSITIVE_INFINITY],
+    flags: [flag("format", "f", "string", "Format output using a custom template"), ...more],
+    run({ client }, parsed) {
+      return inspectAll(client, { kinds: [kind] }, parsed.args, parsed.text("format"));
+    },
+  };
+}
+
+/** `berth network inspect`; what only swarms have to tell is accepted. */
+export const networkCommand = inspectOf("network", [
+  flag("verbose", "v", "bool", "Verbose output for diagnostics"),
+]);
+
+/** `berth volume inspect`. */
+export const volumeCommand = inspectOf("volume", []);
 
 /** `berth image inspect`. */
 export const imageCommand: Command = {

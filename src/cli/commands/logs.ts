@@ -1,6 +1,7 @@
 /**
  * `berth logs`.
  */
+import { messageOf } from "../../base/errors.ts";
 import { Demultiplexer } from "../../client/index.ts";
 import type { ContainerInspectResponse } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
@@ -35,6 +36,13 @@ export const command: Command = {
     const path = `/containers/${encodeURIComponent(parsed.args[0] ?? "")}`;
     const found = await client.json<ContainerInspectResponse>("GET", `${path}/json`);
     const now = Date.now();
+    const moment = (name: "since" | "until") => {
+      try {
+        return parseMoment(parsed.text(name), now);
+      } catch (error) {
+        throw new Error(`invalid value for "${name}": ${messageOf(error)}`);
+      }
+    };
     const query = {
       stdout: true,
       stderr: true,
@@ -42,8 +50,8 @@ export const command: Command = {
       follow: parsed.on("follow") || undefined,
       timestamps: parsed.on("timestamps") || undefined,
       tail: parsed.text("tail", "all"),
-      since: parseMoment(parsed.text("since"), now),
-      until: parseMoment(parsed.text("until"), now),
+      since: moment("since"),
+      until: moment("until"),
     };
     let status = 0;
     const demux = new Demultiplexer((stream, bytes) => {

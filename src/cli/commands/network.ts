@@ -139,10 +139,12 @@ const list: Command = {
     const rows = found
       .toSorted((a, b) => byName.compare(a.Name ?? "", b.Name ?? ""))
       .map((network) => rowOf(network, parsed.on("no-trunc")));
-    if (parsed.on("quiet")) for (const row of rows) out(`${row.ID}\n`);
+    const asked = parsed.text("format");
+    if (parsed.on("quiet") && (asked === "" || asked === "table"))
+      for (const row of rows) out(`${row.ID}\n`);
     else
       writeList(rows, {
-        format: parsed.text("format") || configuredFormat("networksFormat"),
+        format: asked || configuredFormat("networksFormat"),
         type: "network.networkContext",
         table: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
         headings: {

@@ -12,17 +12,22 @@ export const command: Command = {
   args: [1, 2],
   flags: [],
   async run({ client }, { args: [name, wanted] }) {
+    const [number = "", protocol = "tcp"] = (wanted ?? "").split("/");
+    if (wanted !== undefined && !/^\d+$/.test(number))
+      throw new Error(
+        `Error: invalid port (${number}): strconv.ParseUint: parsing ${JSON.stringify(number)}: invalid syntax`,
+      );
     const { NetworkSettings } = await client.json<ContainerInspectResponse>(
       "GET",
       `/containers/${name}/json`,
     );
     const ports = Object.entries(NetworkSettings?.Ports ?? {});
-    const key = wanted === undefined || wanted.includes("/") ? wanted : `${wanted}/tcp`;
+    const key = wanted === undefined ? undefined : `${number}/${protocol}`;
     const shown = ports.filter(
       ([port, bindings]) => bindings !== null && (key === undefined || port === key),
     );
     if (key !== undefined && shown.length === 0)
-      throw new Error(`Error: No public port '${key}' published for ${name}`);
+      throw new Error(`Error: No public port '${wanted}' published for ${name}`);
     for (const [port, bindings] of shown)
       for (const { HostIp = "", HostPort = "" } of bindings ?? []) {
         const address = `${HostIp.includes(":") ? `[${HostIp}]` : HostIp}:${HostPort}`;

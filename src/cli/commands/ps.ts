@@ -8,7 +8,7 @@ import { configuredFormat } from "../docker-config.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag } from "../flags.ts";
 import { ellipsis, goTime, humanSize } from "../human.ts";
-import { out } from "../output.ts";
+import { err, out } from "../output.ts";
 import { type Row, writeList } from "../table.ts";
 
 /** `0.0.0.0:80->80`, with brackets around an IPv6 address. */
@@ -130,7 +130,9 @@ export const command: Command = {
   async run({ client }, parsed) {
     const limit = parsed.on("latest") ? 1 : parsed.number("last", -1);
     const quiet = parsed.on("quiet");
-    const format = parsed.text("format") || (quiet ? "" : configuredFormat("psFormat"));
+    const format = quiet ? "" : parsed.text("format") || configuredFormat("psFormat");
+    if (quiet && parsed.text("format") !== "")
+      err("WARNING: Ignoring custom format, because both --format and --quiet are set.\n");
     // A row as a whole has its size, too.
     const tellsSize = /\{\{[^}]*(\.Size|json\s+\.(?![\w]))/.test(format);
     const size = parsed.on("size") || tellsSize;
@@ -142,7 +144,7 @@ export const command: Command = {
     };
     const found = await client.json<ContainerSummary[]>("GET", "/containers/json", { query });
     const rows = found.map((one) => rowOf(one, parsed.on("no-trunc")));
-    if (quiet && format === "") out(rows.map((row) => `${row.ID}\n`).join(""));
+    if (quiet) out(rows.map((row) => `${row.ID}\n`).join(""));
     else
       writeList(rows, {
         format,

@@ -1,6 +1,7 @@
 /**
  * `berth pull` and `berth push`.
  */
+import { parseReference } from "../../spec/reference.ts";
 import type { Command } from "../command.ts";
 import { authHeaders } from "../docker-config.ts";
 import { flag } from "../flags.ts";
@@ -32,6 +33,7 @@ export const commands = {
     ],
     async run({ client }, parsed) {
       const [name = ""] = parsed.args;
+      parseReference(name);
       const { repository, tag } = splitTag(name);
       const all = parsed.on("all-tags");
       const named = tag !== undefined || name.includes("@");
@@ -69,6 +71,7 @@ export const commands = {
     ],
     async run({ client }, parsed) {
       const [name = ""] = parsed.args;
+      parseReference(name);
       const { repository, tag } = splitTag(name);
       const all = parsed.on("all-tags");
       if (all && tag !== undefined) throw new Error("tag can't be used with --all-tags/-a");

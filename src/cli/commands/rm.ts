@@ -1,9 +1,11 @@
 /**
  * `berth rm`.
  */
+import { ApiError } from "../../client/index.ts";
 import { type Command, forEachName } from "../command.ts";
+import { describeError } from "../failure.ts";
 import { flag } from "../flags.ts";
-import { out } from "../output.ts";
+import { err, out } from "../output.ts";
 
 /** The command. */
 export const command: Command = {
@@ -27,7 +29,15 @@ export const command: Command = {
         // docker rm /name means the same as docker rm name.
         const plain = name.replace(/^\/+/, "");
         if (plain === "") throw new Error("Container name cannot be empty");
-        await client.json("DELETE", `/containers/${encodeURIComponent(plain)}`, { query });
+        try {
+          await client.json("DELETE", `/containers/${encodeURIComponent(plain)}`, { query });
+        } catch (error) {
+          // By force, what is not there is said, but is no failure.
+          if (!parsed.on("force") || !(error instanceof ApiError) || error.status !== 404)
+            throw error;
+          err(`${describeError(error)}\n`);
+          return;
+        }
         out(`${name}\n`);
       },
       client,

@@ -16,7 +16,7 @@ function startFailure(error: unknown): unknown {
   const text = error.message;
   const status = /executable file not found|no such file or directory|system cannot find/.test(text)
     ? 127
-    : /permission denied|is a directory|not a directory/.test(text)
+    : /permission denied|is a directory/.test(text)
       ? 126
       : 125;
   return new ExitError(
@@ -32,7 +32,7 @@ function check(parsed: Parsed): void {
     return;
   }
   if (parsed.has("attach"))
-    throw new Error("conflicting options: cannot specify both --attach and --detach");
+    throw new ExitError(1, "conflicting options: cannot specify both --attach and --detach");
 }
 
 /** The command. */
@@ -60,8 +60,8 @@ export const command: Command = {
     };
     const { AttachStdin: stdin, AttachStdout: stdout, AttachStderr: stderr } = body;
     if (!stdin && !stdout && !stderr) {
-      await start();
-      out(`${id}\n`);
+      // Whether it could be started or not: it is there.
+      await start().finally(() => out(`${id}\n`));
       return 0;
     }
     return foreground(client, {

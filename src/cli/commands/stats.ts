@@ -39,7 +39,7 @@ function rowOf(name: string, stats: ContainerStatsResponse | undefined, whole: b
     ID: whole ? id : id.slice(0, 12),
     Name: (stats?.name ?? "").replace(/^\//, ""),
   };
-  if (stats?.memory_stats?.usage === undefined || stats.memory_stats.usage === null)
+  if (stats === undefined)
     return {
       ...head,
       CPUPerc: "--",
@@ -50,7 +50,7 @@ function rowOf(name: string, stats: ContainerStatsResponse | undefined, whole: b
       PIDs: "--",
     };
   const usage = memoryUsage(stats);
-  const limit = stats.memory_stats.limit ?? 0;
+  const limit = stats.memory_stats?.limit ?? 0;
   const { received, sent } = networkBytes(stats);
   const { read, written } = blockBytes(stats);
   return {

@@ -3,6 +3,7 @@
  */
 import { readFileSync } from "node:fs";
 import { errnoOf } from "../../base/errors.ts";
+import { readValue } from "../flags.ts";
 
 function linesOf(path: string): string[] {
   try {
@@ -11,6 +12,8 @@ function linesOf(path: string): string[] {
       .split(/\r?\n/)
       .map((line) => line.trimStart());
   } catch (error) {
+    if (errnoOf(error) === "EISDIR")
+      throw new Error(`invalid env file (${path}): read ${path}: is a directory`);
     const reason = errnoOf(error) === "ENOENT" ? "no such file or directory" : String(error);
     throw new Error(`open ${path}: ${reason}`);
   }
@@ -59,5 +62,9 @@ export function pairs(entries: readonly string[]): Record<string, string> {
 
 /** Labels from files, then from flags. */
 export function readLabels(values: readonly string[], files: readonly string[]) {
+  for (const value of values)
+    readValue("-l, --label", value, (label) => {
+      if (label.startsWith("=")) throw new Error(`invalid label '${label}': empty name`);
+    });
   return pairs([...fromFiles(files), ...values]);
 }

@@ -54,7 +54,7 @@ const rows: readonly Row[] = [
   ["dns-search", "", "list", "Set custom DNS search domains"],
   ["domainname", "", "string", "Container NIS domain name"],
   ["entrypoint", "", "string", "Overwrite the default ENTRYPOINT of the image"],
-  ["env", "e", "list", "Set environment variables"],
+  ["env", "e", "env", "Set environment variables"],
   ["env-file", "", "list", "Read in a file of environment variables"],
   ["expose", "", "list", "Expose a port or a range of ports"],
   ["gpus", "", "gpu-request", "GPU devices to add to the container ('all' to pass all GPUs)"],

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { parseBytes } from "../../base/sizes.ts";
 import type { ContainerConfig, HealthConfig, RestartPolicy } from "../../spec/engine-api.ts";
 import { parseDuration } from "../flag-values.ts";
-import type { Parsed } from "../flags.ts";
+import { type Parsed, UsageError } from "../flags.ts";
 import { pairs, readEnvironment, readLabels } from "./environment.ts";
 import { parseMount, parseTmpfs, parseVolumes } from "./mounts.ts";
 import { containerNetworks } from "./networks.ts";
@@ -88,7 +88,7 @@ function streams(parsed: Parsed): ContainerConfig {
   const attach = parsed.all("attach").map((one) => one.toLowerCase());
   for (const one of attach)
     if (!["stdin", "stdout", "stderr"].includes(one))
-      throw new Error(
+      throw new UsageError(
         `invalid argument ${JSON.stringify(one)} for "-a, --attach" flag: valid streams are STDIN, STDOUT and STDERR`,
       );
   const detached = parsed.on("detach");

@@ -9,7 +9,7 @@ import type {
   Resources,
   ThrottleDevice,
 } from "../../spec/engine-api.ts";
-import type { Parsed } from "../flags.ts";
+import { type Parsed, readValue } from "../flags.ts";
 import { splitCsv } from "./mounts.ts";
 
 function bytes(parsed: Parsed, name: string): number {
@@ -32,12 +32,18 @@ export function parseDevice(spec: string): DeviceMapping {
   return { PathOnHost: source, PathInContainer: target, CgroupPermissions: mode };
 }
 
+const ulimits = new Set([
+  ...["core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc"],
+  ...["rss", "rtprio", "rttime", "sigpending", "stack"],
+]);
+
 /** `nofile=1024:2048` as a limit. Throws an Error in Docker's words. */
 export function parseUlimit(spec: string): { Name: string; Soft: number; Hard: number } {
   const [name = "", value, more] = spec.split("=");
   const limits = (value ?? "").split(":");
   if (value === undefined || more !== undefined || limits.length > 2)
     throw new Error(`invalid ulimit argument: ${spec}`);
+  if (!ulimits.has(name)) throw new Error(`invalid ulimit type: ${name}`);
   const [soft = 0, hard = soft] = limits.map((text) => {
     if (/^-?\d+$/.test(text)) return Number(text);
     throw new Error(`strconv.ParseInt: parsing ${JSON.stringify(text)}: invalid syntax`);
@@ -49,8 +55,8 @@ export function parseUlimit(spec: string): { Name: string; Soft: number; Hard: n
   return { Name: name, Soft: soft, Hard: hard };
 }
 
-function throttles(values: readonly string[], unit: "bytes" | "count"): ThrottleDevice[] {
-  return values.map((value) => {
+function throttles(parsed: Parsed, flag: string, unit: "bytes" | "count"): ThrottleDevice[] {
+  const read = (value: string) => {
     const [path = "", rate = "", more] = value.split(":");
     const number =
       unit === "bytes" ? parseBytes(rate) : /^\d+$/.test(rate) ? Number(rate) : undefined;
@@ -58,7 +64,8 @@ function throttles(values: readonly string[], unit: "bytes" | "count"): Throttle
     if (!path.startsWith("/dev/")) throw new Error(`bad format for device path: ${value}`);
     if (number === undefined) throw new Error(`invalid rate for device: ${value}`);
     return { Path: path, Rate: number };
-  });
+  };
+  return parsed.all(flag).map((value) => readValue(`--${flag}`, value, read));
 }
 
 function parseGpus(spec: string): DeviceRequest {
@@ -91,14 +98,14 @@ export function parseResources(parsed: Parsed): Resources {
     NanoCpus: Math.round(parsed.number("cpus") * 1e9),
     CgroupParent: parsed.text("cgroup-parent"),
     BlkioWeight: parsed.number("blkio-weight"),
-    BlkioWeightDevice: throttles(parsed.all("blkio-weight-device"), "count").map((one) => ({
+    BlkioWeightDevice: throttles(parsed, "blkio-weight-device", "count").map((one) => ({
       Path: one.Path,
       Weight: one.Rate,
     })),
-    BlkioDeviceReadBps: throttles(parsed.all("device-read-bps"), "bytes"),
-    BlkioDeviceWriteBps: throttles(parsed.all("device-write-bps"), "bytes"),
-    BlkioDeviceReadIOps: throttles(parsed.all("device-read-iops"), "count"),
-    BlkioDeviceWriteIOps: throttles(parsed.all("device-write-iops"), "count"),
+    BlkioDeviceReadBps: throttles(parsed, "device-read-bps", "bytes"),
+    BlkioDeviceWriteBps: throttles(parsed, "device-write-bps", "bytes"),
+    BlkioDeviceReadIOps: throttles(parsed, "device-read-iops", "count"),
+    BlkioDeviceWriteIOps: throttles(parsed, "device-write-iops", "count"),
     CpuPeriod: parsed.number("cpu-period"),
     CpuQuota: parsed.number("cpu-quota"),
     CpuRealtimePeriod: parsed.number("cpu-rt-period"),
@@ -109,9 +116,9 @@ export function parseResources(parsed: Parsed): Resources {
     CpuPercent: parsed.number("cpu-percent"),
     Devices: parsed.all("device").map(parseDevice),
     DeviceCgroupRules: [...parsed.all("device-cgroup-rule")],
-    DeviceRequests: parsed.all("gpus").map(parseGpus),
+    DeviceRequests: parsed.all("gpus").map((one) => readValue("--gpus", one, parseGpus)),
     OomKillDisable: parsed.on("oom-kill-disable"),
     PidsLimit: parsed.number("pids-limit"),
-    Ulimits: parsed.all("ulimit").map(parseUlimit),
+    Ulimits: parsed.all("ulimit").map((one) => readValue("--ulimit", one, parseUlimit)),
   };
 }
