@@ -1,5 +1,5 @@
 /** Attacks over the network: from a container on the host and its neighbours, and from outside on what is published. */
-import { beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../../kits/daemon.ts";
 
@@ -68,8 +68,9 @@ beforeAll(() => {
     `${attack}/forger.c`,
   ]);
   expect(built.stderr.toString()).toBe("");
-  return () => rmSync(attack, { recursive: true });
 });
+
+afterAll(() => rmSync(attack, { recursive: true, force: true }));
 
 test("a forged router advertisement changes no route of the host, nor of a neighbour (CVE-2020-13401)", async () => {
   await done("network", "create", "--ipv6", "six");
