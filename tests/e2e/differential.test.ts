@@ -39,27 +39,6 @@ async function surprises(
   return found.flat();
 }
 
-test(
-  "command lines that change nothing",
-  async () => {
-    expect(await surprises(readingLines, (line) => bothRead(daemon, line))).toEqual([]);
-  },
-  LONG,
-);
-
-test(
-  "command lines that change something, each with objects of its own",
-  async () => {
-    expect(await surprises(changingLines, (line) => bothChange(daemon, line))).toEqual([]);
-  },
-  LONG,
-);
-
-test("every listed difference is that of a line", () => {
-  const lines = new Set([...readingLines, ...changingLines]);
-  expect(Object.keys(differing).filter((line) => !lines.has(line))).toEqual([]);
-});
-
 test("formats of config.json are taken by both", async () => {
   const config = join(daemon.directory, "config");
   mkdirSync(config);
@@ -79,4 +58,25 @@ test("formats of config.json are taken by both", async () => {
     const docker = await daemon.dockerWith({ env }, ...line);
     expect({ line, ...(await daemon.berthWith({ env }, ...line)) }).toEqual({ line, ...docker });
   }
+});
+
+test(
+  "command lines that change nothing",
+  async () => {
+    expect(await surprises(readingLines, (line) => bothRead(daemon, line))).toEqual([]);
+  },
+  LONG,
+);
+
+test(
+  "command lines that change something, each with objects of its own",
+  async () => {
+    expect(await surprises(changingLines, (line) => bothChange(daemon, line))).toEqual([]);
+  },
+  LONG,
+);
+
+test("every listed difference is that of a line", () => {
+  const lines = new Set([...readingLines, ...changingLines]);
+  expect(Object.keys(differing).filter((line) => !lines.has(line))).toEqual([]);
 });

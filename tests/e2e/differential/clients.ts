@@ -67,6 +67,7 @@ async function unmake(daemon: TestDaemon, name: string): Promise<void> {
   await daemon.api("DELETE", `/volumes/${name}?force=1`);
   await daemon.api("DELETE", `/networks/${name}`);
   await daemon.api("DELETE", `/images/${name}`);
+  await daemon.api("DELETE", `/images/${name}:2`);
 }
 
 /** What one client says to a line that changes something, with objects of its own. */
