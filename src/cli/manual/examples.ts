@@ -130,6 +130,7 @@ const others: Readonly<Record<string, Examples>> = {
       "berth volume create --opt type=nfs --opt o=addr=10.0.0.5 --opt device=:/exports/data shared",
     ],
   ],
+  "volume inspect": [["Where it is", "berth volume inspect -f '{{.Mountpoint}}' data"]],
   "volume ls": [["Those that no container uses", "berth volume ls -f dangling=true"]],
   "volume rm": [["With what it holds", "berth volume rm data"]],
   "volume update": [
@@ -148,6 +149,14 @@ const others: Readonly<Record<string, Examples>> = {
       "berth network create --internal --subnet 10.20.0.0/24 inside",
     ],
   ],
+  "network inspect": [
+    ["Who is on it", "berth network inspect -f '{{range .Containers}}{{.Name}} {{end}}' shop"],
+  ],
+  "plugin ls": [["Plugins that docker's format knows; berth has none of them", "berth plugin ls"]],
+  "plugin inspect": [["One of them", "berth plugin inspect example/driver:latest"]],
+  "plugin enable": [["One of them", "berth plugin enable example/driver:latest"]],
+  "plugin disable": [["One of them", "berth plugin disable example/driver:latest"]],
+  "plugin rm": [["One of them", "berth plugin rm example/driver:latest"]],
   "network ls": [["What there is", "berth network ls"]],
   "network rm": [["One that nobody is on", "berth network rm shop"]],
   "network connect": [
