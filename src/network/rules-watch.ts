@@ -20,8 +20,8 @@ const NFGENMSG = 4;
 const SETTLE_MS = 20;
 /** What others do over and over again must not keep the daemon from its work; milliseconds between two repairs. */
 const PAUSE_MS = 200;
-/** How many processes of berth's own are remembered. */
-const REMEMBERED = 64;
+/** So long a process counts as berth's own: it may end at once, and its number be another's later; milliseconds. */
+const OWN_MS = 5000;
 
 /** Whether messages tell of something that others have taken out of a table. `own`: processes that are not others. */
 export function tellsOfLoss(
@@ -51,10 +51,7 @@ export class RulesWatch {
   /** A process of berth's that changes the table: netlink numbers its sockets like it. */
   expect(pid: number): void {
     this.own.add(pid);
-    for (const first of this.own) {
-      if (this.own.size <= REMEMBERED) return;
-      this.own.delete(first);
-    }
+    setTimeout(() => this.own.delete(pid), OWN_MS).unref();
   }
 
   /** Begins. Where the kernel gives no notices, the table is as it is. */
