@@ -25,6 +25,12 @@ export function selectProcesses(output: string, pids: ReadonlySet<number>): Cont
   return { Titles, Processes };
 }
 
+async function ps(args: readonly string[]) {
+  const child = Bun.spawn(["ps", ...args], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  return { out, err, status: await child.exited };
+}
+
 /** Runs ps with a user's arguments (`-ef` when empty). Throws Faults when the container does not run or ps refuses. */
 export async function processesOf(
   deps: EngineDeps,
@@ -37,14 +43,11 @@ export async function processesOf(
   if (Bun.which("ps") === null)
     throw fault("failed", "no-ps", "the host has no ps program: install the package procps");
   const pids = new Set(deps.cgroups.pids(cgroupPath(deps.settings, container.record)));
-  const child = Bun.spawn(["ps", ...psArguments.split(/\s+/).filter(Boolean)], {
-    stdin: "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-  });
-  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
-  if ((await child.exited) !== 0)
-    throw fault("invalid", "ps-arguments", `ps: ${err.trim().split("\n")[0]}`);
+  const args = psArguments.split(/\s+/).filter(Boolean);
+  // Whose they are and where they run does not matter then; but some arguments of ps do not go with that.
+  const chosen = pids.size === 0 ? undefined : await ps([...args, `-q${[...pids].join(",")}`]);
+  const { out, err, status } = chosen?.status === 0 ? chosen : await ps(args);
+  if (status !== 0) throw fault("invalid", "ps-arguments", `ps: ${err.trim().split("\n")[0]}`);
   const shown = selectProcesses(out, pids);
   deps.events.emit("container", "top", container.id, attributesOf(container.record));
   return shown;

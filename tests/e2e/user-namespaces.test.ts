@@ -265,6 +265,8 @@ test("streams, terminals, limits, devices, init and health checks", async () => 
   );
   await inner.see("1000:5");
   expect((await daemon.berth("top", "healthy")).out).toContain("sleep 10000");
+  // Without a selection ps would show its own user's processes, which these are not.
+  expect((await daemon.berth("top", "healthy", "-o", "pid,args")).out).toContain("sleep 10000");
   expect((await daemon.berth("stats", "--no-stream", "healthy")).out).toContain("healthy");
   await daemon.berth("rm", "-f", "healthy");
 });

@@ -13,7 +13,7 @@ import { checkReadable, inputFrom } from "../streams.ts";
 export const command: Command = {
   usage: "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
   short: "Import the contents from a tarball to create a filesystem image",
-  args: [1, 2],
+  args: [1, Number.POSITIVE_INFINITY],
   flags: [
     flag("change", "c", "list", "Apply Dockerfile instruction to the created image"),
     flag("message", "m", "string", "Set commit message for imported image"),

@@ -72,8 +72,6 @@ const reasons: readonly (readonly [reason: string, lines: readonly string[]])[] 
       "image inspect --platform odd/x/y/z busybox",
       "save --platform odd//// busybox",
       "load --platform odd//// -i /dev/null",
-      "import",
-      "import a b c",
       "push --platform odd//// busybox",
       "network create bridge",
       "network create host",
