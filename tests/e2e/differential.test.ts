@@ -52,11 +52,15 @@ test("formats of config.json are taken by both", async () => {
   };
   writeFileSync(join(config, "config.json"), JSON.stringify(formats));
   const env = { DOCKER_CONFIG: config };
-  for (const line of ["ps -a", "images", "network ls", "volume ls", "stats --no-stream made"]
-    .concat(["plugin ls", "ps -aq", "images -q", "ps -a --format json"])
-    .map((one) => one.split(" "))) {
-    const docker = await daemon.dockerWith({ env }, ...line);
-    expect({ line, ...(await daemon.berthWith({ env }, ...line)) }).toEqual({ line, ...docker });
+  for (const line of [
+    "ps -a",
+    "images",
+    "network ls",
+    "volume ls",
+    "stats --no-stream made",
+  ].concat(["plugin ls", "ps -aq", "images -q", "ps -a --format json"])) {
+    const [docker, berth] = await bothRead(daemon, line, { env });
+    expect({ line, ...berth }).toEqual({ line, ...docker });
   }
 });
 

@@ -1,5 +1,5 @@
 /** Runs one command line with both clients against one daemon, and takes out of what they say what cannot be equal. */
-import type { Done, TestDaemon } from "../../kits/daemon.ts";
+import type { CommandOptions, Done, TestDaemon } from "../../kits/daemon.ts";
 
 /** What a client said. */
 export interface Said {
@@ -34,10 +34,14 @@ const said = ({ status, out, err }: Done): Said => ({ status, out: normal(out), 
 export async function bothRead(
   daemon: TestDaemon,
   line: string,
+  options: CommandOptions = {},
 ): Promise<[docker: Said, berth: Said]> {
   const words = wordsOf(line);
   for (let tries = 0; ; tries++) {
-    const [docker, berth] = await Promise.all([daemon.docker(...words), daemon.berth(...words)]);
+    const [docker, berth] = await Promise.all([
+      daemon.dockerWith(options, ...words),
+      daemon.berthWith(options, ...words),
+    ]);
     const both: [Said, Said] = [said(docker), said(berth)];
     if (tries === 2 || Bun.deepEquals(...both)) return both;
   }
