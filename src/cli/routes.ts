@@ -60,8 +60,10 @@ function pluginRoutes(): Route[] {
   return [
     ...spellings("plugin disable", "Disable a plugin", () => from("disable")),
     ...spellings("plugin enable", "Enable a plugin", () => from("enable")),
-    ...spellings("plugin inspect", "Display detailed information on one or more plugins", () =>
-      from("inspect"),
+    ...spellings(
+      "plugin inspect",
+      "Display detailed information on one or more plugins",
+      async () => ({ command: (await import("./commands/inspect.ts")).pluginCommand }),
     ),
     ...spellings("plugin ls, plugin list", "List plugins", () => from("list")),
     ...spellings("plugin rm, plugin remove", "Remove one or more plugins", () => from("remove")),

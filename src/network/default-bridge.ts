@@ -23,7 +23,7 @@ import {
   routesOf,
 } from "./rtnetlink.ts";
 import { type Addressing, type EndpointRecord, findLink } from "./segment.ts";
-import { defaultBridgePools, freeSubnet, localPool } from "./subnets.ts";
+import { defaultBridgePools, freeSubnet, localPool, type SubnetPool } from "./subnets.ts";
 
 /** What the daemon is told of its default network: dockerd's flags. */
 export interface DefaultNetworkOptions {
@@ -120,8 +120,10 @@ function familyOf4(
   const { fixedCidr, gateway } = flags;
   const range = fixedCidr === undefined ? undefined : parseCidr(fixedCidr).subnet;
   const wanted = bip ?? (range && firstOf(range));
-  if (wanted === undefined) return completed(chosenBridge(taken), { range, gateway });
-  return completed(free(parseCidr(wanted), walls, "--bip"), { range, gateway });
+  if (wanted !== undefined)
+    return completed(free(parseCidr(wanted), walls, "--bip"), { range, gateway });
+  const chosen = firstOf(chosenFrom(defaultBridgePools, taken, "--bip"));
+  return completed(parseCidr(chosen), { range, gateway });
 }
 
 function familyOf6(
@@ -135,14 +137,8 @@ function familyOf6(
   const wanted = bip6 ?? (range && firstOf(range));
   if (wanted !== undefined)
     return completed(free(parsed6("--bip6", wanted), walls, "--fixed-cidr-v6"), { range, gateway });
-  const subnet = freeSubnet([localPool(seed)], taken);
-  if (subnet === undefined)
-    throw fault(
-      "failed",
-      "no-subnet",
-      "all predefined address pools have been fully subnetted: give one with --fixed-cidr-v6",
-    );
-  return completed(parsed6("", firstOf(subnet)), { range, gateway });
+  const chosen = firstOf(chosenFrom([localPool(seed)], taken, "--fixed-cidr-v6"));
+  return completed(parsed6("", chosen), { range, gateway });
 }
 
 function parsed6(flag: string, text: string): { address: string; subnet: Subnet } {
@@ -179,15 +175,15 @@ function completed(
   };
 }
 
-function chosenBridge(taken: readonly Subnet[]) {
-  const subnet = freeSubnet(defaultBridgePools, taken);
-  if (subnet === undefined)
-    throw fault(
-      "failed",
-      "no-subnet",
-      "all predefined address pools have been fully subnetted: give one with --bip",
-    );
-  return parseCidr(firstOf(subnet));
+/** A subnet that is free. Throws a Fault "failed" that names the flag for another. */
+function chosenFrom(pools: readonly SubnetPool[], taken: readonly Subnet[], flag: string): Subnet {
+  const subnet = freeSubnet(pools, taken);
+  if (subnet !== undefined) return subnet;
+  throw fault(
+    "failed",
+    "no-subnet",
+    `all predefined address pools have been fully subnetted: give one with ${flag}`,
+  );
 }
 
 function free<T extends { readonly subnet: Subnet }>(

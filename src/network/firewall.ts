@@ -280,45 +280,62 @@ function batchMark(type: number): NetlinkRequest {
   };
 }
 
+/** A protocol's number, padded to a register. */
+function protocolBytes(protocol: PublishedPort["protocol"]): number[] {
+  return [protocols[protocol], 0, 0, 0];
+}
+
 /** A port in network order, padded to a register. */
 function portBytes(port: number): number[] {
   return [port >> 8, port & 255, 0, 0];
 }
 
+/** Puts an element into a set or a map, or takes it out. `data`: what it leads to, in a map. */
 function elementRequest(
+  table: string,
+  set: string,
+  element: { readonly key: readonly number[]; readonly data?: readonly number[] },
+  add: boolean,
+  what: string,
+): NetlinkRequest {
+  const { key, data } = element;
+  const body = new MessageBuilder()
+    .raw(Uint8Array.of(NFPROTO_INET, 0, 0, 0))
+    .text(1, table)
+    .text(2, set)
+    .nest(3 | NLA_F_NESTED, (list) =>
+      list.nest(1 | NLA_F_NESTED, (one) => {
+        one.nest(1 | NLA_F_NESTED, (value) => value.attribute(1, Uint8Array.from(key)));
+        if (add && data !== undefined)
+          one.nest(2 | NLA_F_NESTED, (value) => value.attribute(1, Uint8Array.from(data)));
+      }),
+    );
+  return {
+    type: (NFNL_SUBSYS_NFTABLES << 8) | (add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM),
+    flags: NLM_F_ACK | (add ? NLM_F_CREATE : 0),
+    body: body.bytes(),
+    what,
+  };
+}
+
+/** Changes that are made all together or not at all. */
+function transaction(...requests: readonly NetlinkRequest[]): NetlinkRequest[] {
+  return [batchMark(NFNL_MSG_BATCH_BEGIN), ...requests, batchMark(NFNL_MSG_BATCH_END)];
+}
+
+function portRequest(
   table: string,
   address: string,
   port: PublishedPort,
   add: boolean,
 ): NetlinkRequest {
   const any = port.hostAddress === "0.0.0.0";
-  const key = [
-    protocols[port.protocol],
-    0,
-    0,
-    0,
-    ...(any ? [] : ipv4Bytes(port.hostAddress)),
-    ...portBytes(port.hostPort),
-  ];
+  const bound = any ? [] : ipv4Bytes(port.hostAddress);
+  const key = [...protocolBytes(port.protocol), ...bound, ...portBytes(port.hostPort)];
   const data = [...ipv4Bytes(address), ...portBytes(port.containerPort)];
-  const body = new MessageBuilder()
-    .raw(Uint8Array.of(NFPROTO_INET, 0, 0, 0))
-    .text(1, table)
-    .text(2, any ? "published-any" : "published-bound")
-    .nest(3 | NLA_F_NESTED, (list) =>
-      list.nest(1 | NLA_F_NESTED, (element) => {
-        element.nest(1 | NLA_F_NESTED, (value) => value.attribute(1, Uint8Array.from(key)));
-        if (add)
-          element.nest(2 | NLA_F_NESTED, (value) => value.attribute(1, Uint8Array.from(data)));
-      }),
-    );
-  const type = (NFNL_SUBSYS_NFTABLES << 8) | (add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM);
-  return {
-    type,
-    flags: NLM_F_ACK | (add ? NLM_F_CREATE : 0),
-    body: body.bytes(),
-    what: `${add ? "publish" : "withdraw"} port ${port.hostPort}/${port.protocol}`,
-  };
+  const what = `${add ? "publish" : "withdraw"} port ${port.hostPort}/${port.protocol}`;
+  const map = any ? "published-any" : "published-bound";
+  return elementRequest(table, map, { key, data }, add, what);
 }
 
 /** One transaction that takes ports of an address out and puts others in. */
@@ -328,12 +345,10 @@ export function publishRequests(
   withdrawn: readonly PublishedPort[],
   added: readonly PublishedPort[],
 ): NetlinkRequest[] {
-  return [
-    batchMark(NFNL_MSG_BATCH_BEGIN),
-    ...withdrawn.map((port) => elementRequest(table, address, port, false)),
-    ...added.map((port) => elementRequest(table, address, port, true)),
-    batchMark(NFNL_MSG_BATCH_END),
-  ];
+  return transaction(
+    ...withdrawn.map((port) => portRequest(table, address, port, false)),
+    ...added.map((port) => portRequest(table, address, port, true)),
+  );
 }
 
 /** One transaction that opens ports of containers' own addresses, or closes them. */
@@ -342,25 +357,19 @@ export function openRequests(
   ports: readonly OpenedPort[],
   add: boolean,
 ): NetlinkRequest[] {
-  const elements = ports.map(({ address, protocol, port }): NetlinkRequest => {
-    const key = [...addressBytes(address), protocols[protocol], 0, 0, 0, ...portBytes(port)];
-    const body = new MessageBuilder()
-      .raw(Uint8Array.of(NFPROTO_INET, 0, 0, 0))
-      .text(1, table)
-      .text(2, address.includes(":") ? "opened6" : "opened")
-      .nest(3 | NLA_F_NESTED, (list) =>
-        list.nest(1 | NLA_F_NESTED, (element) =>
-          element.nest(1 | NLA_F_NESTED, (value) => value.attribute(1, Uint8Array.from(key))),
-        ),
+  return transaction(
+    ...ports.map(({ address, protocol, port }) => {
+      const key = [...addressBytes(address), ...protocolBytes(protocol), ...portBytes(port)];
+      const what = `${add ? "open" : "close"} port ${port}/${protocol} of ${address}`;
+      return elementRequest(
+        table,
+        address.includes(":") ? "opened6" : "opened",
+        { key },
+        add,
+        what,
       );
-    return {
-      type: (NFNL_SUBSYS_NFTABLES << 8) | (add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM),
-      flags: NLM_F_ACK | (add ? NLM_F_CREATE : 0),
-      body: body.bytes(),
-      what: `${add ? "open" : "close"} port ${port}/${protocol} of ${address}`,
-    };
-  });
-  return [batchMark(NFNL_MSG_BATCH_BEGIN), ...elements, batchMark(NFNL_MSG_BATCH_END)];
+    }),
+  );
 }
 
 /** One transaction that leads ports to another address. */
@@ -370,10 +379,8 @@ export function moveRequests(
   to: string,
   ports: readonly PublishedPort[],
 ): NetlinkRequest[] {
-  return [
-    batchMark(NFNL_MSG_BATCH_BEGIN),
-    ...ports.map((port) => elementRequest(table, from, port, false)),
-    ...ports.map((port) => elementRequest(table, to, port, true)),
-    batchMark(NFNL_MSG_BATCH_END),
-  ];
+  return transaction(
+    ...ports.map((port) => portRequest(table, from, port, false)),
+    ...ports.map((port) => portRequest(table, to, port, true)),
+  );
 }

@@ -156,8 +156,8 @@ export const command: Command = {
   },
 };
 
-/** `berth network inspect` and `berth volume inspect`: without what only containers have. */
-function inspectOf(kind: "network" | "volume", more: Command["flags"]): Command {
+/** `berth network inspect` and its like: without what only containers have. */
+function inspectOf(kind: "network" | "plugin" | "volume", more: Command["flags"]): Command {
   const name = kind.toUpperCase();
   return {
     usage: `[OPTIONS] ${name} [${name}...]`,
@@ -174,6 +174,9 @@ function inspectOf(kind: "network" | "volume", more: Command["flags"]): Command 
 export const networkCommand = inspectOf("network", [
   flag("verbose", "v", "bool", "Verbose output for diagnostics"),
 ]);
+
+/** `berth plugin inspect`. */
+export const pluginCommand = inspectOf("plugin", []);
 
 /** `berth volume inspect`. */
 export const volumeCommand = inspectOf("volume", []);

@@ -1,14 +1,11 @@
 /**
  * `berth plugin`: the plugins that the daemon has as docker manages them.
  */
-import type { ApiClient } from "../../client/index.ts";
 import { type Command, forEachName } from "../command.ts";
 import { configuredFormat } from "../docker-config.ts";
-import { describeError } from "../failure.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag } from "../flags.ts";
-import { objectFormatter } from "../objects.ts";
-import { err, out } from "../output.ts";
+import { out } from "../output.ts";
 import { writeList } from "../table.ts";
 
 interface Plugin {
@@ -82,32 +79,9 @@ const list: Command = {
   },
 };
 
-async function inspectAll(client: ApiClient, names: readonly string[], format: string) {
-  const found: unknown[] = [];
-  const failures: string[] = [];
-  for (const name of names)
-    try {
-      found.push(await client.json("GET", `${pathOf(name)}/json`));
-    } catch (error) {
-      failures.push(describeError(error));
-    }
-  if (format === "") out(`${found.length === 0 ? "[]" : JSON.stringify(found, undefined, 4)}\n`);
-  else if (format === "json") out(`${JSON.stringify(found)}\n`);
-  else for (const one of found) out(objectFormatter(format)(one));
-  for (const failure of failures) err(`${failure}\n`);
-  return failures.length > 0 ? 1 : 0;
-}
-
-/** The commands by what follows `plugin`. */
+/** The commands by what follows `plugin`, without inspect, which is that of every object. */
 export const commands = {
   list,
-  inspect: {
-    usage: "[OPTIONS] PLUGIN [PLUGIN...]",
-    short: "Display detailed information on one or more plugins",
-    args: [1, Number.POSITIVE_INFINITY],
-    flags: [flag("format", "f", "string", "Format output using a custom template")],
-    run: ({ client }, parsed) => inspectAll(client, parsed.args, parsed.text("format")),
-  },
   enable: switching("enable", [
     flag("timeout", "", "int", "HTTP client timeout (in seconds)", "30"),
   ]),
