@@ -74,7 +74,7 @@ export function reportOf(
     new RegExp(`^${name}:\\s*(.*)$`, "m").exec(texts.status)?.[1] ?? "";
   const numbers = (name: string) => field(name).split(/\s+/).filter(Boolean).map(Number);
   const set = (name: string) => capabilityList(BigInt(`0x${field(name) || "0"}`));
-  const [Uid = 0, , ,] = numbers("Uid");
+  const [Uid = 0] = numbers("Uid");
   const [Gid = 0] = numbers("Gid");
   return {
     User: { Uid, Gid, Groups: numbers("Groups") },

@@ -5,6 +5,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } fro
 import type { ApiServer, Gate } from "../api/index.ts";
 import { fault } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { groupNumber } from "../spec/users.ts";
 import { AuditLog } from "./audit.ts";
 import { PluginAuthorization } from "./authorization.ts";
 import type { DaemonOptions } from "./options.ts";
@@ -13,15 +14,11 @@ import { tcpPeer, UnixPeers } from "./peers.ts";
 /** Groups whose members may use the API where nobody has said which: those that have been made for that. */
 const usualGroups = ["docker", "berth"];
 
-function groupNamed(name: string): number | undefined {
-  const rows = readFileSync("/etc/group", "utf8").split("\n");
-  const id = rows.find((row) => row.startsWith(`${name}:`))?.split(":")[2];
-  return id === undefined ? undefined : Number(id);
-}
-
 function groupId(name: string | undefined): number {
-  if (name === undefined) return usualGroups.map(groupNamed).find((id) => id !== undefined) ?? 0;
-  const id = /^\d+$/.test(name) ? Number(name) : groupNamed(name);
+  const text = readFileSync("/etc/group", "utf8");
+  if (name === undefined)
+    return usualGroups.map((one) => groupNumber(text, one)).find((id) => id !== undefined) ?? 0;
+  const id = /^\d+$/.test(name) ? Number(name) : groupNumber(text, name);
   if (id === undefined)
     throw fault("invalid", "daemon-option", `group ${name} is not in /etc/group`);
   return id;

@@ -60,6 +60,11 @@ function groupsOf(text: string): Group[] {
     }));
 }
 
+/** A group's number by its name, with the text of /etc/group; undefined for one that is not there. */
+export function groupNumber(text: string, name: string): number | undefined {
+  return groupsOf(text).find((group) => group.name === name)?.gid;
+}
+
 /** A number of at most 2³¹-1; undefined for what is no number, an error for what is one too large (CVE-2024-40635). */
 function numeric(text: string): number | undefined {
   if (!/^[+-]?\d+$/.test(text)) return undefined;

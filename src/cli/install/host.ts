@@ -2,6 +2,7 @@
  * What of an installation is not files: the group, and systemd where it runs.
  */
 import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { groupNumber } from "../../spec/users.ts";
 
 const PIDFILE = "/run/berth/berth.pid";
 
@@ -20,8 +21,7 @@ export function runProgram(argv: readonly string[]): void {
 
 /** True when there is such a group in this host's file. */
 export function groupExists(name: string): boolean {
-  const rows = readFileSync("/etc/group", "utf8").split("\n");
-  return rows.some((row) => row.startsWith(`${name}:`));
+  return groupNumber(readFileSync("/etc/group", "utf8"), name) !== undefined;
 }
 
 /** Makes a system group; false when it was there. */
