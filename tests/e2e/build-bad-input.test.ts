@@ -12,9 +12,10 @@ const daemon = daemonOfFile();
 const builder = new Builder(daemon.socket);
 const all = "FROM scratch\nCOPY . /all/\n";
 
-/** Bugs are logged as such; whatever comes in is no reason for one. */
+/** Bugs are logged as such; whatever comes in is no reason for one. That no registry is reached is none. */
 function expectNoBug(): void {
-  expect(daemon.log.split("\n").filter((line) => /level=error/.test(line))).toEqual([]);
+  const errors = daemon.log.split("\n").filter((line) => /level=error/.test(line));
+  expect(errors.filter((line) => !line.includes("registry-1.docker.io"))).toEqual([]);
 }
 
 test("archives that want to get out stay in their directory, or are refused", async () => {

@@ -174,6 +174,16 @@ async function all(): Promise<Inspected[]> {
   return list.filter((one) => one !== undefined);
 }
 
+/** All, once what has ended has given its addresses back: that comes a moment after the end is known. */
+async function settled(): Promise<Inspected[]> {
+  const unfinished = (one: Inspected) => !one.State.Running && told(one).length > 0;
+  for (const end = Date.now() + 10_000; Date.now() < end; await Bun.sleep(20)) {
+    const list = await all();
+    if (!list.some(unfinished)) return list;
+  }
+  return all();
+}
+
 const told = ({ NetworkSettings: { Networks } }: Inspected) =>
   Object.values(Networks)
     .flatMap(({ IPAddress, GlobalIPv6Address }) => [IPAddress, GlobalIPv6Address])
@@ -236,7 +246,7 @@ test(`${CALLS} random calls over ten networks with ${KILLS} deaths of the daemon
 
 test("what is shown of each is what its namespace has, and the other way round", async () => {
   for (const name of names) await daemon.api("POST", `/containers/${name}/unpause`);
-  const list = await all();
+  const list = await settled();
   const running = list.filter(({ State }) => State.Running);
   expect(running.length).toBeGreaterThan(0);
   const used = new Map<string, number>();
@@ -272,7 +282,7 @@ test("what is shown of each is what its namespace has, and the other way round",
 }, 60_000);
 
 test("every name leads to those who have it, and every published port to its container", async () => {
-  const list = await all();
+  const list = await settled();
   const running = list.filter(({ State }) => State.Running);
   for (const one of running) {
     const onUsers = Object.keys(one.NetworkSettings.Networks).length > 0;
