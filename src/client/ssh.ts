@@ -2,8 +2,10 @@
  * A connection through ssh: `berth system dial-stdio` on the other host joins its standard streams with the daemon's socket.
  */
 import { spawn } from "node:child_process";
+import { errnoOf } from "../base/errors.ts";
 import type { Wire, WireHandlers } from "./connection.ts";
 import type { SshTarget } from "./host.ts";
+import { sshAdvice } from "./ssh-advice.ts";
 
 /** What of ssh's own messages is kept for the error. */
 const STDERR_MAX = 4096;
@@ -65,14 +67,23 @@ export function openSsh(target: SshTarget, handlers: WireHandlers): Promise<Wire
       resume: () => child.stdout.resume(),
     }),
   );
-  child.on("error", (error) => reject(new Error(`cannot start ssh: ${error.message}`)));
+  child.on("error", (error) =>
+    reject(
+      new Error(
+        errnoOf(error) === "ENOENT"
+          ? "there is no ssh in the PATH: install it (Debian: openssh-client)"
+          : `cannot start ssh: ${error.message}`,
+      ),
+    ),
+  );
   child.on("close", (status, signal) => {
     const how = signal === null ? `exit status ${status}` : `signal ${signal}`;
+    const advice = sshAdvice(target, status, said);
     finish(
       status === 0
         ? undefined
         : new Error(
-            `command [${[program, ...args].join(" ")}] has exited with ${how}, make sure the URL is valid, and berth is installed on the remote host: stderr=${said.trim()}`,
+            `command [${[program, ...args].join(" ")}] has exited with ${how}, make sure the URL is valid, and berth is installed on the remote host: stderr=${said.trim()}${advice && `\n${advice}`}`,
           ),
     );
   });
