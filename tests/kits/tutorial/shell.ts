@@ -1,0 +1,92 @@
+/**
+ * One bash for a chapter, so that variables and directories last from command to command. What it and its commands write
+ * to stdout and to stderr comes in one stream, as on a terminal.
+ */
+import { writeFileSync } from "node:fs";
+
+/** A command that stands still longer has failed. */
+const PATIENCE_MS = 90_000;
+const escapes = /\x1b\[[0-9;?]*[A-Za-z]|\r/g;
+
+/** A shell that is told one command after the other. */
+export class ChapterShell {
+  private written = "";
+  private readonly child: Bun.Subprocess<"pipe", "pipe", "inherit">;
+  private readonly ended: Promise<void>;
+
+  /** `file`: where the command stands that is carried out. */
+  constructor(
+    private readonly file: string,
+    cwd: string,
+    env: Readonly<Record<string, string>>,
+  ) {
+    this.child = Bun.spawn(["bash", "--norc", "--noprofile"], {
+      cwd,
+      env,
+      stdin: "pipe",
+      stdout: "pipe",
+      stderr: "inherit",
+    });
+    this.ended = this.listen();
+    this.send("exec 2>&1\n");
+  }
+
+  private async listen(): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const chunk of this.child.stdout)
+      this.written += decoder.decode(chunk, { stream: true });
+  }
+
+  private send(text: string): void {
+    this.child.stdin.write(text);
+    this.child.stdin.flush();
+  }
+
+  /** Waits until what has been written so far satisfies the condition. */
+  private async until(condition: (shown: string) => boolean, what: string): Promise<void> {
+    const deadline = Date.now() + PATIENCE_MS;
+    while (!condition(this.written)) {
+      if (Date.now() > deadline) throw new Error(`${what} did not come, but: ${this.written}`);
+      await Bun.sleep(2);
+    }
+  }
+
+  /** Carries out a command, types what is to be typed at the prompts of its container; gives the lines that came. */
+  async run(command: string, typed: readonly string[]): Promise<string[]> {
+    this.written = "";
+    writeFileSync(this.file, `${command}\n`);
+    const end = `\x1e${crypto.randomUUID()}`;
+    if (typed.length === 0) this.send(`. ${this.file} </dev/null`);
+    else this.send(`script -qefc ${quoted(command)} /dev/null`);
+    this.send(`; berth_status=$?; printf '%s' '${end}'; (exit $berth_status)\n`);
+    let from = 0;
+    for (const line of typed) {
+      const asks = (shown: string) =>
+        /(^|\n)\/\S* # $/.test(shown.slice(from).replace(escapes, ""));
+      await this.until(asks, `the prompt for "${line}"`);
+      from = this.written.length;
+      const control = /^(\^[A-Z])+$/.test(line);
+      const keys = line.replace(/\^([A-Z])/g, (_, key: string) =>
+        String.fromCharCode(key.charCodeAt(0) - 64),
+      );
+      this.send(control ? keys : `${line}\n`);
+    }
+    await this.until((shown) => shown.includes(end), `the end of "${command}"`);
+    const lines = this.written.replace(end, "").replace(escapes, "").split("\n");
+    if (lines.at(-1) === "") lines.pop();
+    return lines.map((line) => line.trimEnd());
+  }
+
+  /** Ends it, with what it has started in the background. */
+  async close(): Promise<void> {
+    this.send("\nkill $(jobs -p) 2>/dev/null; wait; exit\n");
+    this.child.stdin.end();
+    await this.child.exited;
+    await this.ended;
+  }
+}
+
+/** A word for a shell. */
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
