@@ -117,13 +117,14 @@ function openNetworks(
   store: NetworkStore,
   live: ReturnType<typeof liveEndpoints>,
 ): Promise<Networks> {
-  const { defaultNetwork, forward, mtu, warmNetworks: warm, addressPools: pools } = options;
+  const { defaultNetwork, forward, firewallLock, mtu } = options;
+  const { warmNetworks: warm, addressPools: pools } = options;
   const own = {
-    bridge,
+    ...{ bridge, defaultNetwork, forward, firewallLock, mtu, warm, pools },
     bridgeNamed: options.bridge !== undefined,
     seed: daemonId(options.dataRoot),
   };
-  return Networks.open(kernel, { ...own, defaultNetwork, forward, mtu, warm, pools }, store, live);
+  return Networks.open(kernel, own, store, live);
 }
 
 async function construct(

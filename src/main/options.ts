@@ -48,6 +48,8 @@ export interface DaemonOptions {
   readonly defaultNetwork: DefaultNetworkOptions;
   /** The host is to forward packets between interfaces. */
   readonly forward: boolean;
+  /** Nobody else may change berth's firewall table. */
+  readonly firewallLock: boolean;
   readonly bridge: string | undefined;
   readonly mtu: number;
   /** Where users' networks get their subnets. */
@@ -103,6 +105,7 @@ const flags = {
   icc: { type: "boolean" },
   ip: { type: "string" },
   "ip-forward": { type: "boolean" },
+  "firewall-lock": { type: "boolean" },
   "ip-masq": { type: "boolean" },
   bridge: { type: "string", short: "b" },
   mtu: { type: "string" },
@@ -165,6 +168,7 @@ Options:
       --icc                    Its containers reach each other (default true)
       --ip string              Address to publish its containers' ports on that name none (default 0.0.0.0)
       --ip-forward             Have the host forward packets (default true)
+      --firewall-lock          Others' \`nft flush ruleset\` leaves berth's firewall table, and none but berth changes it (default true)
       --ip-masq                What leaves it has the host's address (default true)
       --mtu int                MTU of containers' interfaces (default 1500)
       --default-address-pool list  base=CIDR,size=BITS: where networks get their subnets (default 172.18.0.0/24 and so on)
@@ -514,6 +518,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     pidfile: settings.text("pidfile") ?? `${execRoot}/berth.pid`,
     defaultNetwork: defaultNetworkOf(settings),
     forward: settings.unlessOff("ip-forward"),
+    firewallLock: settings.unlessOff("firewall-lock"),
     bridge: settings.text("bridge") === "none" ? undefined : settings.text("bridge"),
     mtu: settings.whole("mtu", 1500),
     addressPools: addressPools(settings),

@@ -92,6 +92,14 @@ function limitsOf({ cgroups }: EngineDeps) {
   };
 }
 
+/** "Locked": whether the kernel keeps others from flushing it. */
+function firewallInfo({ name, locked }: { readonly name: string; readonly locked: boolean }) {
+  return [
+    ["Table", name],
+    ["Locked", String(locked)],
+  ];
+}
+
 function forwards(): boolean {
   return readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
 }
@@ -210,7 +218,7 @@ function infoOf(
     RuncCommit: { ID: VERSION },
     InitCommit: { ID: VERSION },
     ...securityOf(options),
-    FirewallBackend: { Driver: "nftables", Info: [["Table", deps.networks.table]] },
+    FirewallBackend: { Driver: "nftables", Info: firewallInfo(deps.networks.table) },
     CDISpecDirs: [],
     Warnings: [...storage.warnings, ...warningsOf(limits, options, deps)],
   };

@@ -25,7 +25,7 @@ let networks: Networks;
 let neighbour: Handle;
 
 const options = {
-  ...{ bridge: "berth0", bridgeNamed: false, forward: true },
+  ...{ bridge: "berth0", bridgeNamed: false, forward: true, firewallLock: true },
   defaultNetwork: { bip: "172.30.0.1/24" } as DefaultNetworkOptions,
   ...{ mtu: 1500, warm: 2, pools: defaultPools, seed: "test" },
 };
@@ -302,17 +302,41 @@ function hasAll(port: number): boolean {
   return table.includes(`tcp . ${port} : `) && table.includes("iifname @internal return");
 }
 
+/** Opens the networks anew, with a table that others can change or cannot. */
+async function reopen(firewallLock: boolean): Promise<void> {
+  await networks.close(false);
+  networks = await Networks.open(kernel, { ...options, firewallLock }, store, []);
+}
+
+/** What others do who mean the host's own rules, or berth's. */
+const losses = [
+  ["flush", "ruleset"],
+  ["delete", "table", "inet", "berth0"],
+  ["flush", "chain", "inet", "berth0", "prerouting"],
+  ["flush", "map", "inet", "berth0", "published-any"],
+];
+
+test("a locked table withstands a flush of everything, and nobody else changes it (moby#48657)", async () => {
+  const one = await join("one", [wish("")]);
+  await serve(one.netns, 80);
+  const listed = run(0, "nft", "list", "table", "inet", "berth0");
+  expect(listed).toContain("flags owner");
+  run(0, "nft", "add", "table", "inet", "theirs");
+  for (const words of losses) {
+    expect(run(0, "nft", ...words)).toMatch(words[1] === "ruleset" ? /^$/ : /not permitted/);
+    expect(run(0, "nft", "list", "ruleset").trim()).toBe(listed.trim());
+    expect(ask(neighbour, HOST, hostPort(one))).toBe(NEIGHBOUR);
+  }
+  await letGo(one);
+});
+
 test("rules that others take away come back: a flush of everything, of a chain, of the ports, and the table alone (moby#48657)", async () => {
+  await reopen(false);
   const one = await join("one", [wish("")]);
   await serve(one.netns, 80);
   const port = hostPort(one);
   expect(await answers(neighbour, HOST, port)).toBe(true);
-  for (const words of [
-    ["flush", "ruleset"],
-    ["delete", "table", "inet", "berth0"],
-    ["flush", "chain", "inet", "berth0", "prerouting"],
-    ["flush", "map", "inet", "berth0", "published-any"],
-  ]) {
+  for (const words of losses) {
     expect(run(0, "nft", ...words)).toBe("");
     while (!hasAll(port)) await Bun.sleep(10);
     expect([words, await answers(neighbour, HOST, port)]).toEqual([words, true]);
@@ -345,6 +369,7 @@ test("ports come and go, and networks, while others flush all the time; in the e
   expect(table.match(/tcp \. \d+ : /g)).toHaveLength(1);
   expect(table).not.toContain("br-");
   await letGo(kept);
+  await reopen(true);
 });
 
 test("a subnet that a route of the host has is refused by name, and removal leaves neither bridge nor table", async () => {

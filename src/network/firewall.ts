@@ -1,17 +1,57 @@
 /**
- * berth's one nftables table: made as text once at start, in one transaction. Networks are chains that maps lead to, published
- * ports are elements of maps: each is put in and taken out by one transaction of its own, so that neither cost grows with the
- * number of networks and containers, and isolation never opens meanwhile.
+ * berth's one nftables table: made once at start, in one transaction. Networks are chains that maps lead to, published ports are
+ * elements of maps: each is put in and taken out by one transaction of its own, so that neither cost grows with the number of
+ * networks and containers, and isolation never opens meanwhile.
  */
-import { fault } from "../base/errors.ts";
-import { addressBytes, ipv4Bytes } from "./addresses.ts";
+import { addressBytes, ipv4Bytes, parsePrefixed } from "./addresses.ts";
+import type { NetlinkRequest } from "./netlink.ts";
 import {
-  MessageBuilder,
-  type NetlinkRequest,
-  NLA_F_NESTED,
-  NLM_F_ACK,
-  NLM_F_CREATE,
-} from "./netlink.ts";
+  ctState,
+  ctStatus,
+  dnatToMap,
+  fibDaddrType,
+  hasAny,
+  ifname,
+  iifname,
+  ip6Daddr,
+  ip6Saddr,
+  ipDaddr,
+  ipDaddrNet,
+  ipSaddr,
+  ipSaddrNet,
+  is,
+  isFamily,
+  isIn,
+  isNot,
+  isNotIn,
+  l4proto,
+  masquerade,
+  native,
+  oifname,
+  snatTo,
+  thDport,
+  verdict,
+  vmap,
+} from "./nft-expressions.ts";
+import {
+  deleteChain,
+  dropTable,
+  elementRequests,
+  emptyChain,
+  type Hook,
+  newChain,
+  newRule,
+  newSet,
+  newTable,
+  type Rule,
+  type SetElement,
+  type SetOf,
+  setType,
+  type TableName,
+  transaction,
+  type Verdict,
+  verdictType,
+} from "./nftables.ts";
 import type { GatewayMode } from "./options.ts";
 
 /** A published port. */
@@ -50,125 +90,6 @@ export interface NetworkRules {
 /** A published port with the container's address that it leads to. */
 export type LedPort = PublishedPort & { readonly address: string };
 
-function elementText(port: LedPort): string {
-  const bound = port.hostAddress === "0.0.0.0" ? "" : `${port.hostAddress} . `;
-  return `${port.protocol} . ${bound}${port.hostPort} : ${port.address} . ${port.containerPort}`;
-}
-
-/** The chains of a network, by their names, and the elements that lead to them, by their sets. */
-interface Parts {
-  readonly chains: readonly (readonly [name: string, rules: readonly string[]])[];
-  readonly elements: readonly (readonly [set: string, element: string])[];
-}
-
-function partsOf(network: NetworkRules): Parts {
-  const { bridge, subnet, subnet6, internal, icc, masquerade } = network;
-  const own = icc ? [`iifname "${bridge}" accept`] : [];
-  const into = internal
-    ? [...own, "drop"]
-    : [
-        "ct state established,related accept",
-        ...own,
-        "ct status dnat accept",
-        ...directWays(network),
-        "drop",
-      ];
-  const leaving = [
-    ...(masquerade && !internal
-      ? translations(network).map((way) => `oifname != "${bridge}" ${way}`)
-      : []),
-    // A container that calls a published port of its own network is to hear from whom it has called.
-    `oifname "${bridge}" ct status dnat masquerade`,
-  ];
-  return {
-    chains: [
-      [`into-${bridge}`, into],
-      [`leaving-${bridge}`, leaving],
-    ],
-    elements: [
-      ["bridges", `"${bridge}"`],
-      ["into", `"${bridge}" : jump into-${bridge}`],
-      ...(subnet === undefined ? [] : [["leaving", `${subnet} : jump leaving-${bridge}`] as const]),
-      ...(subnet6 === undefined
-        ? []
-        : [["leaving6", `${subnet6} : jump leaving-${bridge}`] as const]),
-      ...(internal ? [["internal", `"${bridge}"`] as const] : []),
-    ],
-  };
-}
-
-/** How containers are reached at their own addresses. Nothing of that holds for containers of internal networks. */
-function directWays({ mode4, mode6, trusted }: NetworkRules): string[] {
-  const outside = "iifname != @internal";
-  const opened = "meta l4proto . th dport";
-  const ofMode = (mode: GatewayMode, family: "ipv4" | "ipv6", ways: readonly string[]) => {
-    if (mode === "nat-unprotected") return [`${outside} meta nfproto ${family} accept`];
-    return mode === "routed" ? ways.map((way) => `${outside} ${way} accept`) : [];
-  };
-  return [
-    ...trusted.map((name) => `iifname "${name}" accept`),
-    ...ofMode(mode4, "ipv4", [
-      "meta nfproto ipv4 meta l4proto icmp",
-      `ip daddr . ${opened} @opened`,
-    ]),
-    ...ofMode(mode6, "ipv6", [
-      "meta nfproto ipv6 meta l4proto icmpv6",
-      `ip6 daddr . ${opened} @opened6`,
-    ]),
-  ];
-}
-
-/** What becomes of the addresses of what leaves: of a family that is routed nothing. */
-function translations(network: NetworkRules): string[] {
-  const { mode4, mode6, sourceAddress, sourceAddress6 } = network;
-  const way = (mode: GatewayMode, family: "ipv4" | "ipv6", translation: string) =>
-    mode === "routed" ? [] : [`meta nfproto ${family} ${translation}`];
-  return [
-    ...way(mode4, "ipv4", sourceAddress ? `snat ip to ${sourceAddress}` : "masquerade"),
-    ...way(mode6, "ipv6", sourceAddress6 ? `snat ip6 to ${sourceAddress6}` : "masquerade"),
-  ];
-}
-
-/** What makes a network part of the table. */
-export function additions(table: string, network: NetworkRules): string {
-  const { chains, elements } = partsOf(network);
-  return [
-    ...chains.flatMap(([name, rules]) => [
-      `add chain inet ${table} ${name}`,
-      // It may be there: the whole table was put back meanwhile.
-      `flush chain inet ${table} ${name}`,
-      ...rules.map((rule) => `add rule inet ${table} ${name} ${rule}`),
-    ]),
-    ...elements.map(([set, element]) => `add element inet ${table} ${set} { ${element} }`),
-    "",
-  ].join("\n");
-}
-
-/** What takes a network out of the table. */
-export function removals(table: string, network: NetworkRules): string {
-  const { chains, elements } = partsOf(network);
-  return [
-    ...elements.map(
-      ([set, element]) => `delete element inet ${table} ${set} { ${element.replace(/ : .*/, "")} }`,
-    ),
-    ...chains.flatMap(([name]) => [
-      `flush chain inet ${table} ${name}`,
-      `delete chain inet ${table} ${name}`,
-    ]),
-    "",
-  ].join("\n");
-}
-
-/** Earlier versions had one for IPv4 alone. */
-function withoutOldTable(table: string): string {
-  return `table ip ${table} {}\ndelete table ip ${table}`;
-}
-
-/** What takes the whole table away. */
-export function tableRemoval(table: string): string {
-  return `${withoutOldTable(table)}\ntable inet ${table} {}\ndelete table inet ${table}\n`;
-}
-
 /** A port that is reached at a container's own address. */
 export interface OpenedPort {
   readonly address: string;
@@ -176,109 +97,24 @@ export interface OpenedPort {
   readonly port: number;
 }
 
-function openedTexts(opened: readonly OpenedPort[], family: 4 | 6): string[] {
-  return opened
-    .filter(({ address }) => address.includes(":") === (family === 6))
-    .map(({ address, protocol, port }) => `${address} . ${protocol} . ${port}`);
-}
-
-/** The whole table. `ports` and `opened` are those of containers that run already. */
-export function ruleset(
-  table: string,
-  networks: readonly NetworkRules[],
-  ports: readonly LedPort[],
-  opened: readonly OpenedPort[],
-): string {
-  const list = (texts: readonly string[]) =>
-    texts.length === 0 ? "" : `elements = { ${texts.join(", ")} }`;
-  const parts = networks.map(partsOf);
-  // In the sets' definitions: nft cannot add to a set of intervals that comes in the same transaction.
-  const of = (set: string) =>
-    list(
-      parts.flatMap(({ elements }) => elements.filter(([one]) => one === set).map(([, e]) => e)),
-    );
-  const chains = parts
-    .flatMap((one) => one.chains)
-    .map(([name, rules]) => `  chain ${name} {\n    ${rules.join("\n    ")}\n  }`);
-  const any = ports.filter((port) => port.hostAddress === "0.0.0.0");
-  const bound = ports.filter((port) => port.hostAddress !== "0.0.0.0");
-  return `${withoutOldTable(table)}
-table inet ${table} {}
-delete table inet ${table}
-table inet ${table} {
-  map published-any { type inet_proto . inet_service : ipv4_addr . inet_service; ${list(any.map(elementText))} }
-  map published-bound { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service; ${list(bound.map(elementText))} }
-  set opened { type ipv4_addr . inet_proto . inet_service; ${list(openedTexts(opened, 4))} }
-  set opened6 { type ipv6_addr . inet_proto . inet_service; ${list(openedTexts(opened, 6))} }
-  set bridges { type ifname; ${of("bridges")} }
-  set internal { type ifname; ${of("internal")} }
-  map into { type ifname : verdict; ${of("into")} }
-  map leaving { type ipv4_addr : verdict; flags interval; ${of("leaving")} }
-  map leaving6 { type ipv6_addr : verdict; flags interval; ${of("leaving6")} }
-${chains.join("\n")}
-  chain translate {
-    dnat ip to meta l4proto . ip daddr . th dport map @published-bound
-    meta nfproto ipv4 dnat ip to meta l4proto . th dport map @published-any
-  }
-  chain prerouting {
-    type nat hook prerouting priority dstnat; policy accept;
-    iifname @internal return
-    ip daddr != 127.0.0.0/8 fib daddr type local jump translate
-  }
-  chain output {
-    type nat hook output priority -100; policy accept;
-    meta nfproto ipv4 fib daddr type local jump translate
-  }
-  chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
-    oifname @bridges ip saddr 127.0.0.0/8 masquerade
-    ip saddr vmap @leaving
-    ip6 saddr vmap @leaving6
-  }
-  chain spoofed {
-    type filter hook prerouting priority raw; policy accept;
-    iifname @bridges ip daddr 127.0.0.0/8 drop
-    iifname @bridges ip saddr 127.0.0.0/8 drop
-  }
-  chain forward {
-    type filter hook forward priority filter; policy accept;
-    oifname vmap @into
-    iifname @internal drop
-  }
-}
-`;
-}
-
-/** Has nft carry out a script, in one transaction; `began` gets its process. Throws a Fault "failed" with what nft says. */
-export async function runNft(script: string, began: (pid: number) => void): Promise<void> {
-  const child = Bun.spawn(["nft", "-f", "-"], {
-    stdin: new TextEncoder().encode(script),
-    stdout: "ignore",
-    stderr: "pipe",
-  });
-  began(child.pid);
-  const errors = await child.stderr.text();
-  if ((await child.exited) !== 0)
-    throw fault("failed", "firewall", `nft refused berth's firewall table: ${errors.trim()}`);
-}
+const inet = (name: string): TableName => ({ family: "inet", name });
 
 const protocols = { tcp: 6, udp: 17, sctp: 132 } as const;
+const ICMP = Uint8Array.of(1);
+const ICMPV6 = Uint8Array.of(58);
+const ANY_ADDRESS = "0.0.0.0";
 
-const NFNL_SUBSYS_NFTABLES = 10;
-const NFT_MSG_NEWSETELEM = 12;
-const NFT_MSG_DELSETELEM = 14;
-const NFNL_MSG_BATCH_BEGIN = 16;
-const NFNL_MSG_BATCH_END = 17;
-const NFPROTO_INET = 1;
-
-function batchMark(type: number): NetlinkRequest {
-  return {
-    type,
-    flags: 0,
-    body: Uint8Array.of(0, 0, 0, NFNL_SUBSYS_NFTABLES),
-    what: "nftables batch",
-  };
-}
+const accept = verdict("accept");
+const drop = verdict("drop");
+/** IP_CT_ESTABLISHED and IP_CT_RELATED, as bits of the state. */
+const goesOn = hasAny(ctState, 2 | 4);
+/** IPS_DST_NAT: it has come by a published port. */
+const published = hasAny(ctStatus, 1 << 5);
+/** RTN_LOCAL: an address of the host's. */
+const toHost = is(fibDaddrType, native(2));
+const ofLoopback = Uint8Array.of(127);
+const comesFrom = (name: string) => is(iifname, ifname(name));
+const goesTo = (name: string) => is(oifname, ifname(name));
 
 /** A protocol's number, padded to a register. */
 function protocolBytes(protocol: PublishedPort["protocol"]): number[] {
@@ -290,52 +126,263 @@ function portBytes(port: number): number[] {
   return [port >> 8, port & 255, 0, 0];
 }
 
-/** Puts an element into a set or a map, or takes it out. `data`: what it leads to, in a map. */
-function elementRequest(
-  table: string,
-  set: string,
-  element: { readonly key: readonly number[]; readonly data?: readonly number[] },
-  add: boolean,
-  what: string,
-): NetlinkRequest {
-  const { key, data } = element;
-  const body = new MessageBuilder()
-    .raw(Uint8Array.of(NFPROTO_INET, 0, 0, 0))
-    .text(1, table)
-    .text(2, set)
-    .nest(3 | NLA_F_NESTED, (list) =>
-      list.nest(1 | NLA_F_NESTED, (one) => {
-        one.nest(1 | NLA_F_NESTED, (value) => value.attribute(1, Uint8Array.from(key)));
-        if (add && data !== undefined)
-          one.nest(2 | NLA_F_NESTED, (value) => value.attribute(1, Uint8Array.from(data)));
-      }),
-    );
-  return {
-    type: (NFNL_SUBSYS_NFTABLES << 8) | (add ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM),
-    flags: NLM_F_ACK | (add ? NLM_F_CREATE : 0),
-    body: body.bytes(),
-    what,
-  };
-}
-
-/** Changes that are made all together or not at all. */
-function transaction(...requests: readonly NetlinkRequest[]): NetlinkRequest[] {
-  return [batchMark(NFNL_MSG_BATCH_BEGIN), ...requests, batchMark(NFNL_MSG_BATCH_END)];
-}
-
-function portRequest(
-  table: string,
-  address: string,
-  port: PublishedPort,
-  add: boolean,
-): NetlinkRequest {
-  const any = port.hostAddress === "0.0.0.0";
+/** Where a published port stands in the table, and what it leads to. */
+function portElement(address: string, port: PublishedPort): { set: string; element: SetElement } {
+  const any = port.hostAddress === ANY_ADDRESS;
   const bound = any ? [] : ipv4Bytes(port.hostAddress);
   const key = [...protocolBytes(port.protocol), ...bound, ...portBytes(port.hostPort)];
   const data = [...ipv4Bytes(address), ...portBytes(port.containerPort)];
-  const what = `${add ? "publish" : "withdraw"} port ${port.hostPort}/${port.protocol}`;
-  const map = any ? "published-any" : "published-bound";
-  return elementRequest(table, map, { key, data }, add, what);
+  return {
+    set: any ? "published-any" : "published-bound",
+    element: { key: Uint8Array.from(key), data: Uint8Array.from(data) },
+  };
+}
+
+function openedElement({ address, protocol, port }: OpenedPort): {
+  set: string;
+  element: SetElement;
+} {
+  const key = [...addressBytes(address), ...protocolBytes(protocol), ...portBytes(port)];
+  return {
+    set: address.includes(":") ? "opened6" : "opened",
+    element: { key: Uint8Array.from(key) },
+  };
+}
+
+/** A subnet as two elements: where it begins, and the first address behind it. */
+function subnetElements(text: string, leads: Verdict): SetElement[] {
+  const subnet = parsePrefixed(text)?.subnet;
+  if (subnet === undefined) return [];
+  const { family, base, prefix } = subnet;
+  const bits = family === 4 ? 32 : 128;
+  const bytes = (value: bigint) =>
+    Uint8Array.from({ length: bits / 8 }, (_, at) =>
+      Number((value >> BigInt(bits - 8 * (at + 1))) & 255n),
+    );
+  const end = base + (1n << BigInt(bits - prefix));
+  const first = { key: bytes(base), data: leads };
+  return end >> BigInt(bits) === 0n ? [first, { key: bytes(end), ends: true }] : [first];
+}
+
+/** The chains of a network, by their names, and the elements that lead to them, by their sets. */
+interface Parts {
+  readonly chains: readonly (readonly [name: string, rules: readonly Rule[]])[];
+  readonly elements: readonly (readonly [set: string, elements: readonly SetElement[]])[];
+}
+
+function partsOf(network: NetworkRules): Parts {
+  const { bridge, subnet, subnet6, internal, icc, masquerade: hides } = network;
+  const own: Rule[] = icc ? [[comesFrom(bridge), accept]] : [];
+  const into: Rule[] = internal
+    ? [...own, [drop]]
+    : [[goesOn, accept], ...own, [published, accept], ...directWays(network), [drop]];
+  const leaving: Rule[] = [
+    ...(hides && !internal
+      ? translations(network).map((way) => [isNot(oifname, ifname(bridge)), ...way])
+      : []),
+    // A container that calls a published port of its own network is to hear from whom it has called.
+    [goesTo(bridge), published, masquerade],
+  ];
+  const key = ifname(bridge);
+  const jump = { jump: `leaving-${bridge}` };
+  return {
+    chains: [
+      [`into-${bridge}`, into],
+      [`leaving-${bridge}`, leaving],
+    ],
+    elements: [
+      ["bridges", [{ key }]],
+      ["into", [{ key, data: { jump: `into-${bridge}` } }]],
+      ["leaving", subnetElements(subnet ?? "", jump)],
+      ["leaving6", subnetElements(subnet6 ?? "", jump)],
+      ["internal", internal ? [{ key }] : []],
+    ],
+  };
+}
+
+/** How containers are reached at their own addresses. Nothing of that holds for containers of internal networks. */
+function directWays({ mode4, mode6, trusted }: NetworkRules): Rule[] {
+  const outside = isNotIn([iifname], "internal");
+  const ofMode = (mode: GatewayMode, family: 4 | 6, ways: Rule): Rule[] => {
+    if (mode === "nat-unprotected") return [[outside, isFamily(family), accept]];
+    return mode === "routed" ? ways.map((way) => [outside, isFamily(family), way, accept]) : [];
+  };
+  return [
+    ...trusted.map((name) => [comesFrom(name), accept]),
+    ...ofMode(mode4, 4, [is(l4proto, ICMP), isIn([ipDaddr, l4proto, thDport], "opened")]),
+    ...ofMode(mode6, 6, [is(l4proto, ICMPV6), isIn([ip6Daddr, l4proto, thDport], "opened6")]),
+  ];
+}
+
+/** What becomes of the addresses of what leaves: of a family that is routed nothing. */
+function translations(network: NetworkRules): Rule[] {
+  const { mode4, mode6, sourceAddress, sourceAddress6 } = network;
+  const way = (mode: GatewayMode, family: 4 | 6, address: string | undefined): Rule[] => {
+    if (mode === "routed") return [];
+    return [[isFamily(family), address ? snatTo(family, addressBytes(address)) : masquerade]];
+  };
+  return [...way(mode4, 4, sourceAddress), ...way(mode6, 6, sourceAddress6)];
+}
+
+/** What makes a network part of the table, in one transaction. */
+export function additions(table: string, network: NetworkRules): NetlinkRequest[] {
+  const { chains, elements } = partsOf(network);
+  return transaction([
+    ...chains.flatMap(([name, rules]) => [
+      newChain(inet(table), name),
+      // It may be there: the whole table was put back meanwhile.
+      emptyChain(inet(table), name),
+      ...rules.map((rule) => newRule(inet(table), name, rule)),
+    ]),
+    ...elements.flatMap(([set, list]) =>
+      elementRequests(inet(table), set, list, true, `put ${network.bridge} into ${set}`),
+    ),
+  ]);
+}
+
+/** What takes a network out of the table, in one transaction. */
+export function removals(table: string, network: NetworkRules): NetlinkRequest[] {
+  const { chains, elements } = partsOf(network);
+  return transaction([
+    ...elements.flatMap(([set, list]) =>
+      elementRequests(inet(table), set, list, false, `take ${network.bridge} out of ${set}`),
+    ),
+    ...chains.flatMap(([name]) => [emptyChain(inet(table), name), deleteChain(inet(table), name)]),
+  ]);
+}
+
+/** What takes the whole table away, in one transaction; fine if it is not there. */
+export function tableRemoval(table: string): NetlinkRequest[] {
+  // Earlier versions had one for IPv4 alone.
+  return transaction([...dropTable({ family: "ip", name: table }), ...dropTable(inet(table))]);
+}
+
+const portKey = setType("inet_proto", "inet_service");
+const boundKey = setType("inet_proto", "ipv4_addr", "inet_service");
+const endType = setType("ipv4_addr", "inet_service");
+const sets: readonly (readonly [name: string, SetOf])[] = [
+  ["published-any", { key: portKey, data: endType }],
+  ["published-bound", { key: boundKey, data: endType }],
+  ["opened", { key: setType("ipv4_addr", "inet_proto", "inet_service") }],
+  ["opened6", { key: setType("ipv6_addr", "inet_proto", "inet_service") }],
+  ["bridges", { key: setType("ifname") }],
+  ["internal", { key: setType("ifname") }],
+  ["into", { key: setType("ifname"), data: verdictType }],
+  ["leaving", { key: setType("ipv4_addr"), data: verdictType, interval: true }],
+  ["leaving6", { key: setType("ipv6_addr"), data: verdictType, interval: true }],
+];
+
+const dstnat = -100;
+const srcnat = 100;
+const raw = -300;
+const filter = 0;
+
+/** The chains that the table has, whatever networks there are. */
+const commonChains: readonly (readonly [name: string, Hook | undefined, readonly Rule[]])[] = [
+  [
+    "translate",
+    undefined,
+    [
+      [isFamily(4), dnatToMap(4, [l4proto, ipDaddr, thDport], "published-bound")],
+      [isFamily(4), dnatToMap(4, [l4proto, thDport], "published-any")],
+    ],
+  ],
+  [
+    "prerouting",
+    { type: "nat", at: "prerouting", priority: dstnat },
+    [
+      [isIn([iifname], "internal"), verdict("return")],
+      [isFamily(4), isNot(ipDaddrNet, ofLoopback), toHost, verdict({ jump: "translate" })],
+    ],
+  ],
+  [
+    "output",
+    { type: "nat", at: "output", priority: dstnat },
+    [[isFamily(4), toHost, verdict({ jump: "translate" })]],
+  ],
+  [
+    "postrouting",
+    { type: "nat", at: "postrouting", priority: srcnat },
+    [
+      [isIn([oifname], "bridges"), isFamily(4), is(ipSaddrNet, ofLoopback), masquerade],
+      [isFamily(4), vmap([ipSaddr], "leaving")],
+      [isFamily(6), vmap([ip6Saddr], "leaving6")],
+    ],
+  ],
+  [
+    "spoofed",
+    { type: "filter", at: "prerouting", priority: raw },
+    [ipDaddrNet, ipSaddrNet].map((address) => [
+      ...[isIn([iifname], "bridges"), isFamily(4), is(address, ofLoopback), drop],
+    ]),
+  ],
+  [
+    "forward",
+    { type: "filter", at: "forward", priority: filter },
+    [[vmap([oifname], "into")], [isIn([iifname], "internal"), drop]],
+  ],
+];
+
+/** What the table is to have. */
+export interface Ruleset {
+  readonly networks: readonly NetworkRules[];
+  /** Of containers that run already. */
+  readonly ports: readonly LedPort[];
+  readonly opened: readonly OpenedPort[];
+  /** Only who makes it may change it, as `newTable` has it. */
+  readonly held: boolean;
+}
+
+/** The whole table, in place of what there is of it, in one transaction. */
+export function ruleset(
+  table: string,
+  { networks, ports, opened, held }: Ruleset,
+): NetlinkRequest[] {
+  const name = inet(table);
+  const parts = networks.map(partsOf);
+  const elements = Map.groupBy(
+    [
+      ...parts.flatMap((one) =>
+        one.elements.flatMap(([set, list]) => list.map((element) => ({ set, element }))),
+      ),
+      ...ports.map((port) => portElement(port.address, port)),
+      ...opened.map(openedElement),
+    ],
+    ({ set }) => set,
+  );
+  const chains = [
+    ...parts.flatMap((one) =>
+      one.chains.map(([chain, rules]) => [chain, undefined, rules] as const),
+    ),
+    ...commonChains,
+  ];
+  return transaction([
+    ...dropTable({ family: "ip", name: table }),
+    ...dropTable(name),
+    newTable(name, held),
+    ...sets.map(([set, of], at) => newSet(name, set, of, at + 1)),
+    // What is led to stands before what leads there.
+    ...chains.map(([chain, hook]) => newChain(name, chain, hook)),
+    ...[...elements].flatMap(([set, list]) =>
+      elementRequests(
+        ...([name, set, list.map(({ element }) => element), true, `fill ${set}`] as const),
+      ),
+    ),
+    ...chains.flatMap(([chain, , rules]) => rules.map((rule) => newRule(name, chain, rule))),
+  ]);
+}
+
+function portRequests(
+  table: string,
+  address: string,
+  ports: readonly PublishedPort[],
+  add: boolean,
+): NetlinkRequest[] {
+  return ports.flatMap((port) => {
+    const { set, element } = portElement(address, port);
+    const what = `${add ? "publish" : "withdraw"} port ${port.hostPort}/${port.protocol}`;
+    return elementRequests(inet(table), set, [element], add, what);
+  });
 }
 
 /** One transaction that takes ports of an address out and puts others in. */
@@ -345,10 +392,10 @@ export function publishRequests(
   withdrawn: readonly PublishedPort[],
   added: readonly PublishedPort[],
 ): NetlinkRequest[] {
-  return transaction(
-    ...withdrawn.map((port) => portRequest(table, address, port, false)),
-    ...added.map((port) => portRequest(table, address, port, true)),
-  );
+  return transaction([
+    ...portRequests(table, address, withdrawn, false),
+    ...portRequests(table, address, added, true),
+  ]);
 }
 
 /** One transaction that opens ports of containers' own addresses, or closes them. */
@@ -358,16 +405,10 @@ export function openRequests(
   add: boolean,
 ): NetlinkRequest[] {
   return transaction(
-    ...ports.map(({ address, protocol, port }) => {
-      const key = [...addressBytes(address), ...protocolBytes(protocol), ...portBytes(port)];
-      const what = `${add ? "open" : "close"} port ${port}/${protocol} of ${address}`;
-      return elementRequest(
-        table,
-        address.includes(":") ? "opened6" : "opened",
-        { key },
-        add,
-        what,
-      );
+    ports.flatMap((port) => {
+      const { set, element } = openedElement(port);
+      const what = `${add ? "open" : "close"} port ${port.port}/${port.protocol} of ${port.address}`;
+      return elementRequests(inet(table), set, [element], add, what);
     }),
   );
 }
@@ -379,8 +420,8 @@ export function moveRequests(
   to: string,
   ports: readonly PublishedPort[],
 ): NetlinkRequest[] {
-  return transaction(
-    ...ports.map((port) => portRequest(table, from, port, false)),
-    ...ports.map((port) => portRequest(table, to, port, true)),
-  );
+  return transaction([
+    ...portRequests(table, from, ports, false),
+    ...portRequests(table, to, ports, true),
+  ]);
 }

@@ -21,6 +21,8 @@ const HEADER = 16;
 
 const pad = (length: number) => (length + 3) & ~3;
 
+const encoder = new TextEncoder();
+
 /** Appends attributes to a growing message. */
 export class MessageBuilder {
   private parts = new Uint8Array(512);
@@ -47,35 +49,45 @@ export class MessageBuilder {
   }
 
   u32(type: number, value: number): this {
-    const data = new DataView(new ArrayBuffer(4));
-    data.setUint32(0, value, true);
-    return this.attribute(type, new Uint8Array(data.buffer));
+    return this.word(type, value, true);
   }
 
   u32be(type: number, value: number): this {
-    const data = new DataView(new ArrayBuffer(4));
-    data.setUint32(0, value, false);
-    return this.attribute(type, new Uint8Array(data.buffer));
+    return this.word(type, value, false);
+  }
+
+  private word(type: number, value: number, little: boolean): this {
+    const at = this.header(type, 4);
+    this.view.setUint32(at, value, little);
+    return this;
   }
 
   /** A string with its NUL. */
   text(type: number, value: string): this {
-    return this.attribute(type, new TextEncoder().encode(`${value}\0`));
+    return this.attribute(type, encoder.encode(`${value}\0`));
   }
 
   attribute(type: number, data: Uint8Array): this {
-    const at = this.reserve(pad(4 + data.length));
-    this.view.setUint16(at, 4 + data.length, true);
-    this.view.setUint16(at + 2, type, true);
-    this.parts.set(data, at + 4);
+    // Making room may give it other memory.
+    const at = this.header(type, data.length);
+    this.parts.set(data, at);
     return this;
   }
 
   /** An attribute made of attributes. */
-  nest(type: number, fill: (inner: MessageBuilder) => unknown): this {
-    const inner = new MessageBuilder();
-    fill(inner);
-    return this.attribute(type, inner.bytes());
+  nest(type: number, fill: (inner: this) => unknown): this {
+    const data = this.header(type, 0);
+    fill(this);
+    this.view.setUint16(data - 4, this.length - data + 4, true);
+    return this;
+  }
+
+  /** Begins an attribute, and makes room for its data, of which it gives the place. */
+  private header(type: number, length: number): number {
+    const at = this.reserve(pad(4 + length));
+    this.view.setUint16(at, 4 + length, true);
+    this.view.setUint16(at + 2, type, true);
+    return at + 4;
   }
 
   bytes(): Uint8Array {

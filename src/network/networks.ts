@@ -17,17 +17,17 @@ import {
   type TakenSubnet,
 } from "./creation.ts";
 import { type DefaultNetworkOptions, defaultPlan, routesTo } from "./default-bridge.ts";
-import { additions, type OpenedPort, removals, ruleset, runNft, tableRemoval } from "./firewall.ts";
+import type { OpenedPort } from "./firewall.ts";
 import { isParentDriver } from "./parent-options.ts";
 import { segmentOf, usesOfParents } from "./plans.ts";
 import { Publisher } from "./publish.ts";
 import type { NetworkRecord } from "./record.ts";
 import { resolverRedirect } from "./resolver-redirect.ts";
 import { addressesOf, dumpAddresses, dumpLinks, type Link, linksOf, setUp } from "./rtnetlink.ts";
-import { RulesWatch } from "./rules-watch.ts";
 import { type EndpointRecord, findLink, type Segment } from "./segment.ts";
 import type { NetworkStore } from "./store.ts";
 import { localPool, type SubnetPool } from "./subnets.ts";
+import { FirewallTable } from "./table.ts";
 import { Stock } from "./warm.ts";
 
 /** How networks are set up. */
@@ -39,6 +39,8 @@ export interface NetworksOptions {
   readonly defaultNetwork: DefaultNetworkOptions;
   /** The host is to forward packets between interfaces. */
   readonly forward: boolean;
+  /** Only the daemon may change the firewall's table, where the kernel can have it so. */
+  readonly firewallLock: boolean;
   readonly mtu: number;
   /** Namespaces to hold ready. */
   readonly warm: number;
@@ -63,14 +65,12 @@ const LOOPBACK = 1;
 /** The networks of one daemon. */
 export class Networks {
   readonly publisher: Publisher;
-  private readonly watch: RulesWatch;
+  readonly table: FirewallTable;
   private readonly records = new Map<string, NetworkRecord>();
   private readonly segments = new Map<string, Segment>();
   private readonly prepared: Stock<Prepared>;
   private readonly empty: Stock<Handle>;
   private readonly resolving: Stock<Handle>;
-  /** Grows with every change of what networks want of the firewall. */
-  private revision = 0;
   /** Changes of the set of networks come one after the other. */
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -82,9 +82,13 @@ export class Networks {
     readonly defaultBridge: Bridge | undefined,
   ) {
     const close = (netns: Handle) => channel.kernel.close(netns).catch(() => {});
-    const { bridge } = options;
-    this.publisher = new Publisher(channel, bridge, () => this.restoreTable());
-    this.watch = new RulesWatch(channel.kernel, bridge, () => this.restoreTable());
+    const { bridge, firewallLock } = options;
+    this.table = new FirewallTable(channel, bridge, firewallLock, () => ({
+      networks: this.everySegment().flatMap((segment) => segment.rules ?? []),
+      ports: this.publisher.all(),
+      opened: this.publisher.opened(),
+    }));
+    this.publisher = new Publisher(channel, bridge, () => this.table.restore());
     this.prepared = new Stock(
       options.warm,
       () => this.prepare(),
@@ -93,11 +97,6 @@ export class Networks {
     const few = Math.min(options.warm, MAX_EMPTY);
     this.empty = new Stock(few, () => this.makeEmpty(), close);
     this.resolving = new Stock(few, () => this.makeResolving(), close);
-  }
-
-  /** The firewall table's name. */
-  get table(): string {
-    return this.options.bridge;
   }
 
   /**
@@ -162,27 +161,10 @@ export class Networks {
       const led = ports.map((port) => ({ ...port, address }));
       this.publisher.adopt(led, this.openedOf(endpoint));
     }
-    await this.restoreTable();
-    this.watch.begin();
+    await this.table.open();
     for (const segment of all) {
       const count = on(segment.plan.id).length;
       if (count > 0 && segment instanceof Bridge) await segment.othersGone(count);
-    }
-  }
-
-  private nft(script: string): Promise<void> {
-    return runNft(script, (pid) => this.watch.expect(pid));
-  }
-
-  /** Puts the firewall's table in place as it is to be, in one transaction, whatever there is of it. */
-  private async restoreTable(): Promise<void> {
-    const { publisher } = this;
-    const version = () => publisher.version + this.revision;
-    for (let made = -1; made !== version(); ) {
-      // What comes or goes meanwhile is not in what nft is just reading.
-      made = version();
-      const rules = this.everySegment().flatMap((segment) => segment.rules ?? []);
-      await this.nft(ruleset(this.table, rules, publisher.all(), publisher.opened()));
     }
   }
 
@@ -274,20 +256,13 @@ export class Networks {
     try {
       await segment.up([]);
       this.segments.set(id, segment);
-      await this.addRules(segment);
+      if (segment.rules !== undefined) await this.table.add(segment.rules);
     } catch (error) {
       this.segments.delete(id);
       await this.finishRemoval(record);
       throw error;
     }
     return this.keep(record, true);
-  }
-
-  private async addRules({ rules }: Segment): Promise<void> {
-    if (rules === undefined) return;
-    this.revision++;
-    // Where others have taken the table away, the whole of it is put back.
-    await this.nft(additions(this.table, rules)).catch(() => this.restoreTable());
   }
 
   private keep(record: NetworkRecord, begun = false): NetworkRecord {
@@ -406,10 +381,9 @@ export class Networks {
       this.store.setReady(id, false);
       this.records.delete(id);
       this.segments.delete(id);
-      this.revision++;
       if (segment?.rules !== undefined)
-        await this.nft(removals(this.table, segment.rules))
-          .catch(() => this.restoreTable())
+        await this.table
+          .remove(segment.rules)
           .catch((error) =>
             log.warn("take a network out of the firewall", { error: messageOf(error) }),
           );
@@ -508,7 +482,7 @@ export class Networks {
 
   /** Lets go of prepared namespaces; with `remove`, takes bridges and firewall table away. */
   async close(remove: boolean): Promise<void> {
-    this.watch.end();
+    this.table.end();
     await this.turn;
     await Promise.all([this.prepared.close(), this.empty.close(), this.resolving.close()]);
     if (!remove) return;
@@ -516,7 +490,7 @@ export class Networks {
       await segment
         .down()
         .catch((error) => log.warn("remove a network's interface", { error: messageOf(error) }));
-    await this.nft(tableRemoval(this.table)).catch(() => {});
+    await this.table.drop().catch(() => {});
   }
 }
 

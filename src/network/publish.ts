@@ -88,8 +88,6 @@ export class Publisher {
   /** What is to be in the firewall, whether others have just taken it out or not. */
   private readonly published = new Map<string, LedPort>();
   private readonly openPorts = new Map<string, OpenedPort>();
-  /** Grows with every change of that. */
-  version = 0;
 
   constructor(
     private readonly channel: NetlinkChannel,
@@ -117,11 +115,10 @@ export class Publisher {
 
   private note(port: LedPort): void {
     this.published.set(keyOf(port), port);
-    this.version++;
   }
 
   private forget(port: PublishedPort): void {
-    if (this.published.delete(keyOf(port))) this.version++;
+    this.published.delete(keyOf(port));
   }
 
   /** Whether a port leads to an address, and not meanwhile to another's. */
@@ -187,7 +184,6 @@ export class Publisher {
     for (const port of changed)
       if (open) this.openPorts.set(openKey(port), port);
       else this.openPorts.delete(openKey(port));
-    this.version++;
     await this.send(openRequests(this.table, changed, open));
   }
 

@@ -1,16 +1,16 @@
 /**
  * Notices that somebody has taken something out of berth's firewall table (`nft flush ruleset`, a firewall's reload), by the
- * kernel's own notices, and has it put back. What berth itself does there is no reason.
+ * kernel's own notices, and has it put back. The helper tells of nothing that berth itself has done there.
  */
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Kernel } from "../kernel/index.ts";
 import { NETLINK_NETFILTER } from "./channel.ts";
 import { attributesOf, decodeAnswers } from "./netlink.ts";
+import { NFNL_SUBSYS_NFTABLES } from "./nftables.ts";
 
 /** NFNLGRP_NFTABLES, as a bit. */
 const GROUP = 1 << 6;
-const NFNL_SUBSYS_NFTABLES = 10;
 /** NFT_MSG_DELTABLE, DELCHAIN, DELRULE, DELSET and DELSETELEM (linux/netfilter/nf_tables.h). */
 const DELETIONS: ReadonlySet<number> = new Set([2, 5, 8, 11, 14]);
 /** Each message names the table in its first attribute, after struct nfgenmsg. */
@@ -20,26 +20,18 @@ const NFGENMSG = 4;
 const SETTLE_MS = 20;
 /** What others do over and over again must not keep the daemon from its work; milliseconds between two repairs. */
 const PAUSE_MS = 200;
-/** So long a process counts as berth's own: it may end at once, and its number be another's later; milliseconds. */
-const OWN_MS = 5000;
 
-/** Whether messages tell of something that others have taken out of a table. `own`: processes that are not others. */
-export function tellsOfLoss(
-  messages: Uint8Array,
-  table: string,
-  own: ReadonlySet<number> = new Set(),
-): boolean {
-  return decodeAnswers(messages).some(({ type, body, port }) => {
+/** Whether messages tell of something that has been taken out of a table. */
+export function tellsOfLoss(messages: Uint8Array, table: string): boolean {
+  return decodeAnswers(messages).some(({ type, body }) => {
     if (type >> 8 !== NFNL_SUBSYS_NFTABLES || !DELETIONS.has(type & 0xff)) return false;
     const name = attributesOf(body, NFGENMSG).get(TABLE);
-    const isOurs = name !== undefined && new TextDecoder().decode(name) === `${table}\0`;
-    return isOurs && !own.has(port);
+    return name !== undefined && new TextDecoder().decode(name) === `${table}\0`;
   });
 }
 
 /** Watches one table until the helper ends. */
 export class RulesWatch {
-  private readonly own = new Set<number>();
   private ended = false;
 
   constructor(
@@ -47,12 +39,6 @@ export class RulesWatch {
     private readonly table: string,
     private readonly repair: () => Promise<void>,
   ) {}
-
-  /** A process of berth's that changes the table: netlink numbers its sockets like it. */
-  expect(pid: number): void {
-    this.own.add(pid);
-    setTimeout(() => this.own.delete(pid), OWN_MS).unref();
-  }
 
   /** Begins. Where the kernel gives no notices, the table is as it is. */
   begin(): void {
@@ -70,7 +56,7 @@ export class RulesWatch {
     for (;;) {
       const { messages, lost } = await this.kernel.watchNetlink(NETLINK_NETFILTER, GROUP);
       if (this.ended) return;
-      if (!lost && !tellsOfLoss(messages, this.table, this.own)) continue;
+      if (!lost && !tellsOfLoss(messages, this.table)) continue;
       await Bun.sleep(SETTLE_MS);
       await this.repair().then(
         () =>
