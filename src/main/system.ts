@@ -92,14 +92,6 @@ function limitsOf({ cgroups }: EngineDeps) {
   };
 }
 
-/** "Locked": whether the kernel keeps others from flushing it. */
-function firewallInfo({ name, locked }: { readonly name: string; readonly locked: boolean }) {
-  return [
-    ["Table", name],
-    ["Locked", String(locked)],
-  ];
-}
-
 function forwards(): boolean {
   return readFileSync("/proc/sys/net/ipv4/ip_forward", "utf8").trim() === "1";
 }
@@ -218,7 +210,10 @@ function infoOf(
     RuncCommit: { ID: VERSION },
     InitCommit: { ID: VERSION },
     ...securityOf(options),
-    FirewallBackend: { Driver: "nftables", Info: firewallInfo(deps.networks.table) },
+    FirewallBackend: {
+      Driver: deps.networks.firewall.driver,
+      Info: deps.networks.firewall.about,
+    },
     CDISpecDirs: [],
     Warnings: [...storage.warnings, ...warningsOf(limits, options, deps)],
   };

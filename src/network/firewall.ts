@@ -372,29 +372,23 @@ export function ruleset(
   ]);
 }
 
-function portRequests(
-  table: string,
-  address: string,
-  ports: readonly PublishedPort[],
-  add: boolean,
-): NetlinkRequest[] {
+function portRequests(table: string, ports: readonly LedPort[], add: boolean): NetlinkRequest[] {
   return ports.flatMap((port) => {
-    const { set, element } = portElement(address, port);
+    const { set, element } = portElement(port.address, port);
     const what = `${add ? "publish" : "withdraw"} port ${port.hostPort}/${port.protocol}`;
     return elementRequests(inet(table), set, [element], add, what);
   });
 }
 
-/** One transaction that takes ports of an address out and puts others in. */
+/** One transaction that takes ports out and puts others in. */
 export function publishRequests(
   table: string,
-  address: string,
-  withdrawn: readonly PublishedPort[],
-  added: readonly PublishedPort[],
+  withdrawn: readonly LedPort[],
+  added: readonly LedPort[],
 ): NetlinkRequest[] {
   return transaction([
-    ...portRequests(table, address, withdrawn, false),
-    ...portRequests(table, address, added, true),
+    ...portRequests(table, withdrawn, false),
+    ...portRequests(table, added, true),
   ]);
 }
 
@@ -411,17 +405,4 @@ export function openRequests(
       return elementRequests(inet(table), set, [element], add, what);
     }),
   );
-}
-
-/** One transaction that leads ports to another address. */
-export function moveRequests(
-  table: string,
-  from: string,
-  to: string,
-  ports: readonly PublishedPort[],
-): NetlinkRequest[] {
-  return transaction([
-    ...portRequests(table, from, ports, false),
-    ...portRequests(table, to, ports, true),
-  ]);
 }

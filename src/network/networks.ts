@@ -18,6 +18,7 @@ import {
 } from "./creation.ts";
 import { type DefaultNetworkOptions, defaultPlan, routesTo } from "./default-bridge.ts";
 import type { OpenedPort } from "./firewall.ts";
+import type { Firewall } from "./firewall-backend.ts";
 import { isParentDriver } from "./parent-options.ts";
 import { segmentOf, usesOfParents } from "./plans.ts";
 import { Publisher } from "./publish.ts";
@@ -65,7 +66,7 @@ const LOOPBACK = 1;
 /** The networks of one daemon. */
 export class Networks {
   readonly publisher: Publisher;
-  readonly table: FirewallTable;
+  readonly firewall: Firewall;
   private readonly records = new Map<string, NetworkRecord>();
   private readonly segments = new Map<string, Segment>();
   private readonly prepared: Stock<Prepared>;
@@ -83,12 +84,12 @@ export class Networks {
   ) {
     const close = (netns: Handle) => channel.kernel.close(netns).catch(() => {});
     const { bridge, firewallLock } = options;
-    this.table = new FirewallTable(channel, bridge, firewallLock, () => ({
+    this.firewall = new FirewallTable(channel, bridge, firewallLock, () => ({
       networks: this.everySegment().flatMap((segment) => segment.rules ?? []),
       ports: this.publisher.all(),
       opened: this.publisher.opened(),
     }));
-    this.publisher = new Publisher(channel, bridge, () => this.table.restore());
+    this.publisher = new Publisher(channel, this.firewall);
     this.prepared = new Stock(
       options.warm,
       () => this.prepare(),
@@ -161,7 +162,7 @@ export class Networks {
       const led = ports.map((port) => ({ ...port, address }));
       this.publisher.adopt(led, this.openedOf(endpoint));
     }
-    await this.table.open();
+    await this.firewall.open();
     for (const segment of all) {
       const count = on(segment.plan.id).length;
       if (count > 0 && segment instanceof Bridge) await segment.othersGone(count);
@@ -256,7 +257,7 @@ export class Networks {
     try {
       await segment.up([]);
       this.segments.set(id, segment);
-      if (segment.rules !== undefined) await this.table.add(segment.rules);
+      if (segment.rules !== undefined) await this.firewall.add(segment.rules);
     } catch (error) {
       this.segments.delete(id);
       await this.finishRemoval(record);
@@ -382,7 +383,7 @@ export class Networks {
       this.records.delete(id);
       this.segments.delete(id);
       if (segment?.rules !== undefined)
-        await this.table
+        await this.firewall
           .remove(segment.rules)
           .catch((error) =>
             log.warn("take a network out of the firewall", { error: messageOf(error) }),
@@ -482,7 +483,7 @@ export class Networks {
 
   /** Lets go of prepared namespaces; with `remove`, takes bridges and firewall table away. */
   async close(remove: boolean): Promise<void> {
-    this.table.end();
+    this.firewall.end();
     await this.turn;
     await Promise.all([this.prepared.close(), this.empty.close(), this.resolving.close()]);
     if (!remove) return;
@@ -490,7 +491,7 @@ export class Networks {
       await segment
         .down()
         .catch((error) => log.warn("remove a network's interface", { error: messageOf(error) }));
-    await this.table.drop().catch(() => {});
+    await this.firewall.drop().catch(() => {});
   }
 }
 

@@ -7,15 +7,8 @@ import { log } from "../base/log.ts";
 import { KernelError, type PortRequest } from "../kernel/index.ts";
 import { NETLINK_NETFILTER, type NetlinkChannel } from "./channel.ts";
 import { type Flow, flowsIn, flowsTo, leadsTo, missesOut } from "./conntrack.ts";
-import {
-  type LedPort,
-  moveRequests,
-  type OpenedPort,
-  openRequests,
-  type PublishedPort,
-  publishRequests,
-} from "./firewall.ts";
-import type { NetlinkRequest } from "./netlink.ts";
+import type { LedPort, OpenedPort, PublishedPort } from "./firewall.ts";
+import type { Firewall } from "./firewall-backend.ts";
 
 /** A port that is to be published. */
 export interface PortWish {
@@ -26,8 +19,6 @@ export interface PortWish {
   /** The first and last port to try; 0 lets the kernel choose. */
   readonly hostPorts: readonly [number, number];
 }
-
-const ENOENT = 2;
 
 /** Binds a port and holds it; gives the port that it got, rejects with a KernelError. */
 export type PortClaimer = (request: PortRequest) => Promise<number>;
@@ -83,6 +74,9 @@ const keyOf = ({ protocol, hostAddress, hostPort }: PublishedPort): string =>
 const openKey = ({ address, protocol, port }: OpenedPort): string =>
   `${address} ${protocol} ${port}`;
 
+const ledTo = (address: string, ports: readonly PublishedPort[]): LedPort[] =>
+  ports.map((port) => ({ ...port, address }));
+
 /** Claims ports, and leads clients to containers. */
 export class Publisher {
   /** What is to be in the firewall, whether others have just taken it out or not. */
@@ -91,10 +85,7 @@ export class Publisher {
 
   constructor(
     private readonly channel: NetlinkChannel,
-    /** The firewall's table. */
-    private readonly table: string,
-    /** Puts the whole table in place, should it have gone. */
-    private readonly restoreTable: () => Promise<void>,
+    private readonly firewall: Firewall,
   ) {}
 
   /** Every published port, with the address of its container. */
@@ -126,16 +117,6 @@ export class Publisher {
     return this.published.get(keyOf(port))?.address === address;
   }
 
-  /** Carries out a change that is noted already. Where others have taken the table away, the whole of it is put back. */
-  private async send(requests: readonly NetlinkRequest[]): Promise<void> {
-    try {
-      await this.channel.send(0, requests, NETLINK_NETFILTER);
-    } catch (error) {
-      if (!(error instanceof KernelError) || error.errno !== ENOENT) throw error;
-      await this.restoreTable();
-    }
-  }
-
   /**
    * Claims ports of an endpoint in their order, holding them by `claim`. Throws Faults in Docker's words for the first that cannot
    * be had; what has been claimed then is the caller's to let go.
@@ -163,11 +144,11 @@ export class Publisher {
   ): Promise<void> {
     const withdrawn = before.filter((port) => this.isOf(address, port));
     if (withdrawn.length + added.length === 0) return;
-    const requests = publishRequests(this.table, address, withdrawn, added);
+    const led = ledTo(address, added);
     for (const port of withdrawn) this.forget(port);
-    for (const port of added) this.note({ ...port, address });
+    for (const port of led) this.note(port);
     try {
-      await this.send(requests);
+      await this.firewall.lead(ledTo(address, withdrawn), led);
     } catch (error) {
       for (const port of added) this.forget(port);
       throw error;
@@ -184,7 +165,7 @@ export class Publisher {
     for (const port of changed)
       if (open) this.openPorts.set(openKey(port), port);
       else this.openPorts.delete(openKey(port));
-    await this.send(openRequests(this.table, changed, open));
+    await this.firewall.expose(changed, open);
   }
 
   /** Makes the kernel forget where it has led datagrams. Where it cannot, they go there until their sender pauses. */
@@ -205,8 +186,8 @@ export class Publisher {
   /** Leads the clients of ports to another address of the same container, in one transaction. */
   async move(from: string, to: string, ports: readonly PublishedPort[]): Promise<void> {
     if (ports.length === 0 || from === to) return;
-    for (const port of ports) this.note({ ...port, address: to });
-    await this.send(moveRequests(this.table, from, to, ports));
+    for (const port of ledTo(to, ports)) this.note(port);
+    await this.firewall.lead(ledTo(from, ports), ledTo(to, ports));
     for (const port of ports) await this.forgetFlows(port, leadsTo(from, port));
   }
 }

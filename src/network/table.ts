@@ -8,40 +8,48 @@ import { KernelError } from "../kernel/index.ts";
 import { NETLINK_NETFILTER, type NetlinkChannel } from "./channel.ts";
 import {
   additions,
+  type LedPort,
   type NetworkRules,
-  type Ruleset,
+  type OpenedPort,
+  openRequests,
+  publishRequests,
   removals,
   ruleset,
   tableRemoval,
 } from "./firewall.ts";
+import type { Firewall, FirewallContents } from "./firewall-backend.ts";
 import type { NetlinkRequest } from "./netlink.ts";
 import { RulesWatch } from "./rules-watch.ts";
 
 const EPERM = 1;
+const ENOENT = 2;
 const EOPNOTSUPP = 95;
 /** How long the helper of a daemon that has just been killed may still hold the table; milliseconds. */
 const PATIENCE_MS = 5000;
 
 /** The table of one daemon. */
-export class FirewallTable {
+export class FirewallTable implements Firewall {
+  readonly driver = "nftables";
   private readonly watch: RulesWatch;
   private held: boolean;
 
   constructor(
     private readonly channel: NetlinkChannel,
-    readonly name: string,
+    private readonly name: string,
     /** Others are to be kept from changing it. */
     private readonly lock: boolean,
     /** What it is to have at this moment. */
-    private readonly contents: () => Omit<Ruleset, "held">,
+    private readonly contents: () => FirewallContents,
   ) {
     this.held = lock;
     this.watch = new RulesWatch(channel.kernel, name, () => this.restore());
   }
 
-  /** Whether nobody else can change it. */
-  get locked(): boolean {
-    return this.held;
+  get about(): [string, string][] {
+    return [
+      ["Table", this.name],
+      ["Locked", String(this.held)],
+    ];
   }
 
   /** Puts it in place for the first time. Throws a Fault "failed" that says what the kernel refuses. */
@@ -77,6 +85,24 @@ export class FirewallTable {
   /** Takes a network out of it. */
   async remove(network: NetworkRules): Promise<void> {
     await this.send(removals(this.name, network)).catch(() => this.restore());
+  }
+
+  async lead(withdrawn: readonly LedPort[], led: readonly LedPort[]): Promise<void> {
+    await this.change(publishRequests(this.name, withdrawn, led));
+  }
+
+  async expose(ports: readonly OpenedPort[], open: boolean): Promise<void> {
+    await this.change(openRequests(this.name, ports, open));
+  }
+
+  /** Where others have taken the table away, the whole of it is put back. */
+  private async change(requests: readonly NetlinkRequest[]): Promise<void> {
+    try {
+      await this.send(requests);
+    } catch (error) {
+      if (!(error instanceof KernelError) || error.errno !== ENOENT) throw error;
+      await this.restore();
+    }
   }
 
   /** What others do from now on is not looked at. */
