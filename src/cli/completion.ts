@@ -13,7 +13,8 @@ export type NameKind =
   | "image"
   | "network"
   | "volume"
-  | "context";
+  | "context"
+  | "machine";
 
 /** What to offer. */
 export type Wanted =
@@ -53,6 +54,7 @@ function placeOf(word: string, command: string): Wanted {
   if (/IMAGE|REPOSITORY|NAME\[:TAG/.test(word)) return names("image");
   if (/NETWORK/.test(word)) return names("network");
   if (/VOLUME/.test(word)) return names("volume");
+  if (/MACHINE/.test(word)) return names("machine");
   if (/CONTEXT/.test(word)) return names("context");
   if (/NAME\|ID/.test(word)) return names("container", "image", "network", "volume");
   if (/^PATH/.test(word)) return { kind: "directories" };
@@ -83,7 +85,17 @@ const values: Readonly<Record<string, Wanted>> = {
   "cap-drop": words("ALL", "CHOWN", "MKNOD", "NET_RAW", "SETUID", "SETGID", "SYS_CHROOT"),
   format: words("json", "table"),
   ...Object.fromEntries(
-    ["file", "input", "output", "env-file", "label-file", "cidfile", "iidfile", "metadata-file"]
+    [
+      "generic-ssh-key",
+      "file",
+      "input",
+      "output",
+      "env-file",
+      "label-file",
+      "cidfile",
+      "iidfile",
+      "metadata-file",
+    ]
       .concat(["tlscacert", "tlscert", "tlskey", "volume", "device"])
       .map((name) => [name, FILES]),
   ),

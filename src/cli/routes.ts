@@ -18,6 +18,7 @@ export const groups: Readonly<Record<string, string>> = {
   container: "Manage containers",
   context: "Manage contexts",
   image: "Manage images",
+  machine: "Put berth onto hosts that ssh reaches",
   manifest: "Look at image manifests and manifest lists",
   network: "Manage networks",
   plugin: "Manage plugins",
@@ -67,6 +68,44 @@ function pluginRoutes(): Route[] {
     ),
     ...spellings("plugin ls, plugin list", "List plugins", () => from("list")),
     ...spellings("plugin rm, plugin remove", "Remove one or more plugins", () => from("remove")),
+  ];
+}
+
+function machineRoutes(): Route[] {
+  const verb = (
+    words: string,
+    name: keyof typeof import("./commands/machine.ts").commands,
+    short: string,
+  ) =>
+    spellings(words, short, async () => ({
+      command: (await import("./commands/machine.ts")).commands[name],
+    }));
+  const cannot = (name: "start" | "stop" | "restart" | "kill") =>
+    verb(`machine ${name}`, name, `Refused: the generic driver cannot ${name} hosts`);
+  return [
+    ...verb("machine active", "active", "Print the machine that commands reach"),
+    ...verb(
+      "machine create",
+      "create",
+      "Put berth onto a host that ssh reaches, and make a context of it",
+    ),
+    ...verb("machine env", "env", "Print what makes a shell's commands reach a machine"),
+    ...verb("machine inspect", "inspect", "Print what is known of a machine"),
+    ...verb("machine ip", "ip", "Print a machine's address"),
+    ...cannot("kill"),
+    ...verb("machine ls, machine list", "list", "List machines"),
+    ...cannot("restart"),
+    ...verb(
+      "machine rm, machine remove",
+      "remove",
+      "Take berth away from machines, and forget them",
+    ),
+    ...verb("machine ssh", "ssh", "Log into a machine, or run a command there"),
+    ...cannot("start"),
+    ...verb("machine status", "status", "Print whether a machine can be reached"),
+    ...cannot("stop"),
+    ...verb("machine upgrade", "upgrade", "Put this executable onto machines; containers go on"),
+    ...verb("machine url", "url", "Print the address of a machine's daemon"),
   ];
 }
 
@@ -361,6 +400,7 @@ export const routes: readonly Route[] = [
     async () => ({ command: (await import("./commands/registry.ts")).commands.collect }),
   ),
   ...contextRoutes(),
+  ...machineRoutes(),
   ...pluginRoutes(),
   ...swarmRoutes(),
   ...spellings(

@@ -76,6 +76,14 @@ function tlsOfFlags(flags: TargetFlags, env: Environment): HostTls | undefined {
   return { verify, ca, cert, key: file(flags.tlskey, "key") };
 }
 
+/** The host with the key of a machine, if that is its address. */
+async function withKeyOf(name: string, host: Host): Promise<Host> {
+  const { findMachine, targetOfMachine, urlOf } = await import("./machine/record.ts");
+  const machine = findMachine(name);
+  if (machine === undefined || urlOf(machine) !== host.url) return host;
+  return { ...host, target: { ssh: targetOfMachine(machine) } };
+}
+
 async function hostOfContext(name: string): Promise<Host> {
   const { findContext, noSuchContext, tlsOf } = await import("./contexts.ts");
   const found = findContext(name);
@@ -93,6 +101,7 @@ async function hostOfContext(name: string): Promise<Host> {
     const bytes = files.get(file);
     return bytes && new TextDecoder().decode(bytes);
   };
+  if (url.startsWith("ssh://")) return withKeyOf(name, parseHost(url, true));
   if (files.size === 0 && SkipTLSVerify !== true) return parseHost(url, true);
   return parseHost(url, true, {
     ca: text("ca.pem"),
@@ -108,7 +117,9 @@ export async function targetOf(flags: TargetFlags, env: Environment): Promise<Ho
     throw new Error("conflicting options: cannot specify both --host and --context");
   const name = contextName(flags, env);
   if (name !== "default") return hostOfContext(name);
-  return resolveHost(flags.host || undefined, env, tlsOfFlags(flags, env));
+  const host = resolveHost(flags.host || undefined, env, tlsOfFlags(flags, env));
+  const machine = env.DOCKER_MACHINE_NAME;
+  return machine && "ssh" in host.target ? withKeyOf(machine, host) : host;
 }
 
 /** The address of the default context: of a variable, or the default socket. */

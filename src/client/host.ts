@@ -20,6 +20,8 @@ export interface SshTarget {
   readonly host: string;
   readonly user?: string | undefined;
   readonly port?: string | undefined;
+  /** The file of the only key to offer; without it, those that ssh knows. */
+  readonly identity?: string | undefined;
   /** The daemon's socket there; without it, the default. */
   readonly socket?: string | undefined;
 }

@@ -7,5 +7,13 @@ export { Demultiplexer } from "../base/demux.ts";
 export { ChunkedDecoder } from "./chunked.ts";
 export { ApiClient, type OnUnreachable, type Query, type RequestOptions } from "./client.ts";
 export { type Connection, connectTo } from "./connection.ts";
-export { defaultHost, type Host, type HostTls, parseHost, resolveHost } from "./host.ts";
+export {
+  defaultHost,
+  type Host,
+  type HostTls,
+  parseHost,
+  resolveHost,
+  type SshTarget,
+} from "./host.ts";
 export { ApiError, type ApiResponse } from "./response.ts";
+export { shellWord, sshArguments, sshFailure, withoutSsh } from "./ssh.ts";

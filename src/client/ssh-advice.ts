@@ -50,10 +50,13 @@ const troubles: readonly Trouble[] = [
   },
 ];
 
+const option = (name: string, value: string | undefined) =>
+  value === undefined ? "" : ` --generic-ssh-${name} ${value}`;
+
 /** What to do about an ssh that has ended with this status and said that; "" when nothing is known. */
 export function sshAdvice(target: SshTarget, status: number | null, said: string): string {
   if (status === NOT_FOUND)
-    return `berth is not in the PATH of ${login(target)} there: copy this executable to it, and run 'berth system install' there.`;
+    return `berth is not in the PATH of ${login(target)} there. Put it onto the host with: berth machine create --generic-ip-address ${target.host}${option("port", target.port)}${option("user", target.user)} NAME`;
   if (status !== 255) return "";
   return troubles.find(({ sign }) => sign.test(said))?.advice(target) ?? "";
 }

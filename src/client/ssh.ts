@@ -2,7 +2,7 @@
  * A connection through ssh: `berth system dial-stdio` on the other host joins its standard streams with the daemon's socket.
  */
 import { spawn } from "node:child_process";
-import { errnoOf } from "../base/errors.ts";
+import { errnoOf, messageOf } from "../base/errors.ts";
 import type { Wire, WireHandlers } from "./connection.ts";
 import type { SshTarget } from "./host.ts";
 import { sshAdvice } from "./ssh-advice.ts";
@@ -10,19 +10,48 @@ import { sshAdvice } from "./ssh-advice.ts";
 /** What of ssh's own messages is kept for the error. */
 const STDERR_MAX = 4096;
 
-/** The command that reaches a daemon. */
-export function sshCommand({ host, user, port, socket }: SshTarget): string[] {
-  const there = socket === undefined ? ["berth"] : ["berth", "-H", `unix://${quoted(socket)}`];
+/** The ssh that reaches a host; what is to be run there comes behind it. `options`: more of ssh's own. */
+export function sshArguments(target: SshTarget, options: readonly string[] = ["-T"]): string[] {
+  const { host, user, port, identity } = target;
   return [
-    ...["ssh", "-o", "ConnectTimeout=30", "-T"],
+    ...["ssh", "-o", "ConnectTimeout=30", ...options],
+    ...(identity === undefined ? [] : ["-i", identity, "-o", "IdentitiesOnly=yes"]),
     ...(user === undefined ? [] : ["-l", user]),
     ...(port === undefined ? [] : ["-p", port]),
-    ...["--", host, ...there, "system", "dial-stdio"],
+    ...["--", host],
   ];
 }
 
-/** ssh hands its words to a shell. */
-function quoted(word: string): string {
+/** What to say of an ssh that has failed: the command, its end, its own words, and what to do. */
+export function sshFailure(
+  target: SshTarget,
+  argv: readonly string[],
+  ended: { readonly status: number | null; readonly signal?: string | null },
+  said: string,
+): Error {
+  const how = ended.signal ? `signal ${ended.signal}` : `exit status ${ended.status}`;
+  const advice = sshAdvice(target, ended.status, said);
+  return new Error(
+    `command [${argv.join(" ")}] has exited with ${how}, make sure the URL is valid, and berth is installed on the remote host: stderr=${said.trim()}${advice && `\n${advice}`}`,
+  );
+}
+
+/** What to say when there is no ssh here. */
+export function withoutSsh(error: unknown): Error {
+  return errnoOf(error) === "ENOENT"
+    ? new Error("there is no ssh in the PATH: install it (Debian: openssh-client)")
+    : new Error(`cannot start ssh: ${messageOf(error)}`);
+}
+
+/** The command that reaches a daemon. */
+function sshCommand(target: SshTarget): string[] {
+  const { socket } = target;
+  const there = socket === undefined ? ["berth"] : ["berth", "-H", `unix://${shellWord(socket)}`];
+  return [...sshArguments(target), ...there, "system", "dial-stdio"];
+}
+
+/** A word as a shell reads it: ssh hands what is to be run to one. */
+export function shellWord(word: string): string {
   return /^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
@@ -67,25 +96,10 @@ export function openSsh(target: SshTarget, handlers: WireHandlers): Promise<Wire
       resume: () => child.stdout.resume(),
     }),
   );
-  child.on("error", (error) =>
-    reject(
-      new Error(
-        errnoOf(error) === "ENOENT"
-          ? "there is no ssh in the PATH: install it (Debian: openssh-client)"
-          : `cannot start ssh: ${error.message}`,
-      ),
-    ),
-  );
+  child.on("error", (error) => reject(withoutSsh(error)));
   child.on("close", (status, signal) => {
-    const how = signal === null ? `exit status ${status}` : `signal ${signal}`;
-    const advice = sshAdvice(target, status, said);
-    finish(
-      status === 0
-        ? undefined
-        : new Error(
-            `command [${[program, ...args].join(" ")}] has exited with ${how}, make sure the URL is valid, and berth is installed on the remote host: stderr=${said.trim()}${advice && `\n${advice}`}`,
-          ),
-    );
+    const isDone = status === 0;
+    finish(isDone ? undefined : sshFailure(target, [program, ...args], { status, signal }, said));
   });
   return promise;
 }

@@ -142,7 +142,10 @@ const troubles: readonly [
     "a host without berth",
     (host) => host.withdraw("berth"),
     (host) => host.offer("berth"),
-    ["berth is not in the PATH of root@127.0.0.1 there", "berth system install"],
+    [
+      "berth is not in the PATH of root@127.0.0.1 there",
+      "berth machine create --generic-ip-address 127.0.0.1",
+    ],
   ],
 ];
 

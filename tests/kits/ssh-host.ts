@@ -1,6 +1,6 @@
 /**
  * Another host, as far as one can be had on this one: a real sshd on loopback whose sessions have their own /etc, /run,
- * /root, /usr/local and /var/lib/berth (which are forgotten with it) and their own process numbers.
+ * /root, /usr and /var/lib/berth (which are forgotten with it) and their own process numbers.
  */
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -104,7 +104,7 @@ SetEnv PATH=${this.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
     const script = `set -e
 scratch=${this.directory}/own
 mkdir -p $scratch; mount -t tmpfs none $scratch
-for path in etc usr/local; do
+for path in etc usr; do
   mkdir -p $scratch/$path/upper $scratch/$path/work
   mount -t overlay -o lowerdir=/$path,upperdir=$scratch/$path/upper,workdir=$scratch/$path/work none /$path
 done

@@ -63,6 +63,10 @@ const sources: Readonly<Record<NameKind, (asked: Asked) => Promise<string[]>>> =
     const { listContexts } = await import("../contexts.ts");
     return ["default", ...listContexts().map(({ Name }) => Name)];
   },
+  async machine() {
+    const { listMachines, urlOf } = await import("../machine/record.ts");
+    return listMachines().map((machine) => `${machine.Name}\t${urlOf(machine)}`);
+  },
 };
 
 /** Names of the kinds; none when nobody can be asked. Whoever presses a tab wants no error. */

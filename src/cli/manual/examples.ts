@@ -186,6 +186,42 @@ const others: Readonly<Record<string, Examples>> = {
   "system prune": [["With unused images and volumes", "berth system prune -a --volumes -f"]],
   "system migrate": [["While no daemon runs", "berth system migrate --to erofs"]],
   "system check": [["And repair what can be", "berth system check --repair"]],
+  "machine create": [
+    [
+      "A host that ssh reaches as root",
+      "berth machine create --generic-ip-address 192.0.2.7 server",
+    ],
+    [
+      "As a user who has sudo without a password, with a key of its own",
+      "berth machine create --generic-ip-address 192.0.2.7 --generic-ssh-user me --generic-ssh-key ~/.ssh/server server",
+    ],
+  ],
+  "machine active": [["Which one commands reach", "berth machine active"]],
+  "machine env": [
+    ["What this shell must eval", "berth machine env server"],
+    ["And back to this host", "berth machine env -u"],
+  ],
+  "machine inspect": [["Who logs in", "berth machine inspect -f {{.Driver.SSHUser}} server"]],
+  "machine ip": [["Its address", "berth machine ip server"]],
+  "machine kill": [["Refused, with what to do instead", "berth machine kill server"]],
+  "machine ls": [
+    ["All, with whether they can be reached", "berth machine ls"],
+    ["Names of those that can", "berth machine ls -q --filter state=running"],
+  ],
+  "machine restart": [["Refused, with what to do instead", "berth machine restart server"]],
+  "machine rm": [
+    ["Take berth away there, and forget the machine", "berth machine rm server"],
+    ["Forget one that is gone", "berth machine rm -f server"],
+  ],
+  "machine ssh": [
+    ["A shell there", "berth machine ssh server"],
+    ["One command", "berth machine ssh server uptime"],
+  ],
+  "machine start": [["Refused, with what to do instead", "berth machine start server"]],
+  "machine status": [["Whether it can be reached", "berth machine status server"]],
+  "machine stop": [["Refused, with what to do instead", "berth machine stop server"]],
+  "machine upgrade": [["To the version of this executable", "berth machine upgrade server"]],
+  "machine url": [["For DOCKER_HOST", "berth machine url server"]],
   "system install": [
     ["On this host", "berth system install"],
     ["What that would do", "berth system install --dry-run"],
