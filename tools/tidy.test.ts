@@ -5,6 +5,8 @@ test("a function over the bar is named with its length", () => {
   const lines = ["export function f(): void {", "  a();", "  b();", "}"];
   expect(longFunctions(lines, 3)).toEqual(["export function f(): void { has 4 lines"]);
   expect(longFunctions(lines, 4)).toEqual([]);
+  const method = ["  async run() {", "    a();", "  },", "  b: 1,", "  try {", "  }"];
+  expect(longFunctions(method, 2)).toEqual(["async run() { has 3 lines"]);
 });
 
 test("an export without a docstring is named", () => {

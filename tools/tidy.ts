@@ -35,9 +35,13 @@ export function longFunctions(lines: readonly string[], limit: number): string[]
     /^(\s*)(?:export |async |static |private |override |default )*(?:function\*? |(?:\w+ )?\*?\w+\(.*\{$)/;
   lines.forEach((line, at) => {
     const match = head.exec(line);
-    if (match === null || /^\s*(?:if|for|while|switch|return|describe|test)\b|=> \{$/.test(line))
+    if (
+      match === null ||
+      /^\s*(?:if|for|while|switch|return|describe|test)\b|=> \{$|^\s*\w+\(\{$/.test(line)
+    )
       return;
-    const end = lines.indexOf(`${match[1]}}`, at);
+    const ends = [`${match[1]}}`, `${match[1]}},`, `${match[1]}};`];
+    const end = lines.findIndex((one, index) => index > at && ends.includes(one));
     if (end - at + 1 > limit) found.push(`${line.trim().slice(0, 60)} has ${end - at + 1} lines`);
   });
   return found;
