@@ -31,7 +31,7 @@ Architecture: ${architecture}
 Maintainer: The berth project <berth@localhost>
 Section: admin
 Priority: optional
-Depends: libc6 (>= 2.31), nftables
+Depends: libc6 (>= 2.31)
 Recommends: ca-certificates, xz-utils, bzip2
 Description: ${about.description}
  Takes Docker's command lines and serves the Docker Engine API.

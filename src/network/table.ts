@@ -77,9 +77,16 @@ export class FirewallTable implements Firewall {
     await this.send(ruleset(this.name, { ...this.contents(), held: this.held }));
   }
 
-  /** Makes a network part of it. Where others have taken the table away, the whole of it is put back. */
+  /**
+   * Makes a network part of it. Where others have taken the table away, the whole of it is put back. Throws a Fault "failed" that says
+   * what the kernel refuses.
+   */
   async add(network: NetworkRules): Promise<void> {
-    await this.send(additions(this.name, network)).catch(() => this.restore());
+    try {
+      await this.send(additions(this.name, network)).catch(() => this.restore());
+    } catch (error) {
+      throw refusal(error);
+    }
   }
 
   /** Takes a network out of it. */

@@ -101,6 +101,74 @@ test("a stopped container's port that somebody takes meanwhile is told at its st
   await done("start", "web");
 });
 
+test("a port is free once its container is gone, however that and its daemon have ended (moby#20486, #36591)", async () => {
+  const free = await occupy("0.0.0.0");
+  free.stop();
+  const publish = ["-p", `${free.port}:80`, "-p", `${free.port}:80/udp`];
+  const run = ["run", "-d", "--name", "holder", ...publish, "busybox", "sleep", "1000"];
+  cleanups.push(() => daemon.berth("rm", "-f", "holder"));
+  const ends: readonly (() => Promise<unknown>)[] = [
+    async () => process.kill(Number(await daemon.inspect("holder", "{{.State.Pid}}")), "SIGKILL"),
+    async () => {
+      const pid = Number(await daemon.inspect("holder", "{{.State.Pid}}"));
+      await daemon.kill();
+      process.kill(pid, "SIGKILL");
+      await daemon.start();
+    },
+    async () => {
+      const pid = await daemon.inspect("holder", "{{.State.Pid}}");
+      const shim = /^PPid:\s+(\d+)/m.exec(await Bun.file(`/proc/${pid}/status`).text())?.[1];
+      await daemon.kill();
+      process.kill(Number(shim), "SIGKILL");
+      await daemon.start();
+    },
+    () => daemon.berth("kill", "holder"),
+  ];
+  for (const end of ends) {
+    await done(...run);
+    await end();
+    await daemon.until("holder", "{{.State.Running}}", "false");
+    // The host's own programs have it as well as the next container.
+    (await occupyAt(free.port)).stop();
+    await done("start", "holder");
+    await done("rm", "-f", "holder");
+  }
+});
+
+/** Takes a port as soon as whoever has ended has let go of it; throws after ten seconds. */
+async function occupyAt(port: number): Promise<{ stop(): void }> {
+  for (let tries = 0; ; tries++)
+    try {
+      const server = Bun.listen({ hostname: "0.0.0.0", port, socket: { data() {} } });
+      return { stop: () => server.stop(true) };
+    } catch (error) {
+      if (tries === 1000) throw error;
+      await Bun.sleep(10);
+    }
+}
+
+test("a container's files are removed while somebody's mount namespace still shows them (moby#22260)", async () => {
+  await done("run", "-d", "--name", "shown", "busybox", "sleep", "1000");
+  // A copy of all mounts that there are now.
+  const copy = Bun.spawn(["unshare", "--mount", "--propagation", "private", "sleep", "1000"]);
+  cleanups.push(() => copy.kill());
+  await done("rm", "-f", "shown");
+  expect((await daemon.berth("inspect", "shown")).status).not.toBe(0);
+  await done("run", "--rm", "--name", "shown", "busybox", "true");
+});
+
+test("there are subnets for more networks than thirty-one, each with its containers (for-linux#599)", async () => {
+  const names = Array.from({ length: 48 }, (_, number) => `many${number}`);
+  for (const name of names) await done("network", "create", name);
+  cleanups.push(() => daemon.berth("network", "rm", ...names));
+  const gateways = await Promise.all(
+    names.map((name) => daemon.inspect(name, "{{(index .IPAM.Config 0).Gateway}}")),
+  );
+  expect(new Set(gateways).size).toBe(names.length);
+  const ping = ["busybox", "ping", "-c1", "-W2", gateways.at(-1) ?? ""];
+  await done("run", "--rm", "--network", names.at(-1) ?? "", ...ping);
+});
+
 test("an interface of somebody's is no bridge of a network's, and one that has taken a bridge's place is left alone", async () => {
   host("ip", "link", "add", "theirs0", "type", "veth", "peer", "name", "theirs1");
   cleanups.push(() => host("ip", "link", "delete", "theirs0"));
@@ -135,7 +203,7 @@ test("the name of the daemon's own bridge is nobody's by force: the daemon says 
   await other.destroy();
 });
 
-test("a route of somebody's is named by what would cover it, and what has it already goes on", async () => {
+test("a route of somebody's is named by what would cover it, and what has it already goes on (for-linux#418)", async () => {
   await done("network", "create", "--subnet", "10.46.0.0/24", "first");
   cleanups.push(() => daemon.berth("network", "rm", "first"));
   host("ip", "link", "add", "vpn0", "type", "bridge");

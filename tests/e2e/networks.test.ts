@@ -185,6 +185,35 @@ test("of several networks the priority says which leads out", async () => {
   await done("rm", "-f", "both");
 });
 
+test("which network leads out, and what interfaces are called, is as asked, whatever the names of networks, and stays so (compose#12170, moby#20179)", async () => {
+  for (const [name, subnet] of [
+    ["aaa", "10.217.0.0/24"],
+    ["zzz", "10.218.0.0/24"],
+  ])
+    await done("network", "create", "--subnet", subnet ?? "", name ?? "");
+  const ifname = (name: string) => `driver-opt=com.docker.network.endpoint.ifname=${name}`;
+  await sleeper(
+    ...["both", "--network", `name=aaa,${ifname("wan7")}`],
+    ...["--network", `name=zzz,gw-priority=5,${ifname("lan3")}`, "--network", "left"],
+  );
+  const seen = () => inside("both", "ip route | sed 's/ src.*//' | sort; ls /sys/class/net");
+  const first = await seen();
+  expect(first).toContain("default via 10.218.0.1 dev lan3");
+  expect(first).toContain("10.217.0.0/24 dev wan7");
+  await done("restart", "-t", "0", "both");
+  expect(await seen()).toBe(first);
+  await daemon.kill();
+  await daemon.start();
+  expect(await seen()).toBe(first);
+  await done("network", "disconnect", "aaa", "both");
+  await done("network", "connect", "--driver-opt", ifname("wan7").slice(11), "aaa", "both");
+  expect(await inside("both", "ip route")).toContain("default via 10.218.0.1 dev lan3");
+  await done("restart", "-t", "0", "both");
+  expect(await inside("both", "ip route")).toContain("default via 10.218.0.1 dev lan3");
+  await done("rm", "-f", "both");
+  await done("network", "rm", "aaa", "zzz");
+});
+
 test("an internal network has no way out for packets and none for questions, but names of its own", async () => {
   await done("network", "create", "--internal", "closed");
   await sleeper("hidden", "--network", "closed", "--network-alias", "me");
