@@ -45,7 +45,11 @@ export async function foreground(client: ApiClient, how: Foreground): Promise<nu
     const output = copyOutput(connection, how.tty);
     await how.start?.();
     if (how.stdin) void copyInput(connection);
-    if (how.tty) ends.push(followSize((q) => client.json("POST", `${path}/resize`, { query: q })));
+    if (how.tty) {
+      const resize = (query: { h: number; w: number }) =>
+        client.json("POST", `${path}/resize`, { query });
+      ends.push(followSize(resize, { redraw: how.start === undefined }));
+    }
     await output;
     if (how.tty && how.stdin && (await isRunning(client, path))) return 0;
     const result = await ended;

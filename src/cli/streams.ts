@@ -77,13 +77,22 @@ export function proxySignals(send: (signal: string) => Promise<unknown>): () => 
   };
 }
 
-/** Tells the terminal's size now and at each change; returns what ends that. */
-export function followSize(resize: (size: { h: number; w: number }) => Promise<unknown>) {
-  const tell = () => {
+/**
+ * Tells the terminal's size now and at each change; returns what ends that. `redraw`: tells another size before, since what is on
+ * a screen is drawn anew only for one that changes.
+ */
+export function followSize(
+  resize: (size: { h: number; w: number }) => Promise<unknown>,
+  { redraw = false } = {},
+) {
+  const tell = (more = 0) => {
     const size = terminalSize(1) ?? terminalSize(0);
-    if (size) void resize({ h: size.rows, w: size.columns }).catch(() => {});
+    if (!size) return Promise.resolve();
+    return resize({ h: size.rows + more, w: size.columns + more }).catch(() => {});
   };
-  tell();
-  process.on("SIGWINCH", tell);
-  return () => void process.off("SIGWINCH", tell);
+  const changed = () => void tell();
+  if (redraw) void tell(1).then(changed);
+  else changed();
+  process.on("SIGWINCH", changed);
+  return () => void process.off("SIGWINCH", changed);
 }

@@ -132,3 +132,14 @@ test("what an exec says at once, while others begin, reaches its client whole", 
   expect([...all]).toEqual([JSON.stringify({ status: 3, out: "out\n", err: "err\n" })]);
   await daemon.berth("rm", "-f", "talker");
 });
+
+test("who attaches to a terminal once more sees what it shows, without a key", async () => {
+  await daemon.berth("run", "-dit", "--name", "shown", "busybox", "sh");
+  for (let times = 0; times < 3; times++) {
+    const session = daemon.onTerminal("attach", "shown");
+    await session.see("/ # ");
+    session.type("\x10\x11");
+    expect(await session.ended()).toBe(0);
+  }
+  await daemon.berth("rm", "-f", "shown");
+});

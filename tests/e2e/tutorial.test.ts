@@ -12,6 +12,8 @@ import { type Played, playChapter } from "../kits/tutorial/play.ts";
 
 const folder = join(import.meta.dir, "../../docs/tutorial");
 const chapters = readdirSync(folder).filter((name) => /^\d+-.*\.md$/.test(name));
+/** For a chapter: some seconds, unless the machine has much else to do. */
+const PATIENCE_MS = 400_000;
 const directories: string[] = [];
 
 afterEach(() => {
@@ -37,43 +39,51 @@ function differences(steps: readonly Step[], { answers }: Played): string[] {
   });
 }
 
-test.each(chapters)("%s says what comes", async (name) => {
-  const path = join(folder, name);
-  const text = readFileSync(path, "utf8");
-  const steps = stepsOf(text);
-  expect(steps.length).toBeGreaterThan(5);
-  const outcome = await played(path);
-  if (process.env.BERTH_TUTORIAL === "rewrite") {
-    const answers = steps.map((step, at) => shortened(step.expected, outcome.answers[at] ?? []));
-    writeFileSync(path, withAnswers(text, answers));
-  } else expect(differences(steps, outcome)).toEqual([]);
-});
+test.each(chapters)(
+  "%s says what comes",
+  async (name) => {
+    const path = join(folder, name);
+    const text = readFileSync(path, "utf8");
+    const steps = stepsOf(text);
+    expect(steps.length).toBeGreaterThan(5);
+    const outcome = await played(path);
+    if (process.env.BERTH_TUTORIAL === "rewrite") {
+      const answers = steps.map((step, at) => shortened(step.expected, outcome.answers[at] ?? []));
+      writeFileSync(path, withAnswers(text, answers));
+    } else expect(differences(steps, outcome)).toEqual([]);
+  },
+  PATIENCE_MS,
+);
 
-test("an answer that does not come is noticed, and rewritten", async () => {
-  const directory = mkdtempSync("/tmp/bu-");
-  directories.push(directory);
-  const path = join(directory, "chapter.md");
-  const block = (...lines: string[]) => ["```console", ...lines, "```", ""].join("\n");
-  const text = [
-    block("$ berth run --rm busybox sh -c 'echo one; echo two'", "one", "three"),
-    "Text\n",
-    block("$ name=kept", "$ cat <<EOF", "> $name", "> EOF", "kept"),
-    block("$ seq 5; false", "1", "...", "4", "5", "$ echo $?", "0"),
-    block("$ berth run -it --rm busybox sh", "...", "/ # echo $((6 * 7))", "41", "/ # exit"),
-  ].join("");
-  writeFileSync(path, text);
-  const steps = stepsOf(text);
-  const outcome = await played(path);
-  expect(differences(steps, outcome).map((said) => said.split("\n")[0])).toEqual([
-    "line 2: $ berth run --rm busybox sh -c 'echo one; echo two'",
-    "line 20: $ echo $?",
-    "line 24: $ berth run -it --rm busybox sh",
-  ]);
-  const answers = steps.map((step, at) => shortened(step.expected, outcome.answers[at] ?? []));
-  expect(withAnswers(text, answers)).toBe(
-    text.replace("three", "two").replace("\n0\n", "\n1\n").replace("\n41\n", "\n42\n"),
-  );
-});
+test(
+  "an answer that does not come is noticed, and rewritten",
+  async () => {
+    const directory = mkdtempSync("/tmp/bu-");
+    directories.push(directory);
+    const path = join(directory, "chapter.md");
+    const block = (...lines: string[]) => ["```console", ...lines, "```", ""].join("\n");
+    const text = [
+      block("$ berth run --rm busybox sh -c 'echo one; echo two'", "one", "three"),
+      "Text\n",
+      block("$ name=kept", "$ cat <<EOF", "> $name", "> EOF", "kept"),
+      block("$ seq 5; false", "1", "...", "4", "5", "$ echo $?", "0"),
+      block("$ berth run -it --rm busybox sh", "...", "/ # echo $((6 * 7))", "41", "/ # exit"),
+    ].join("");
+    writeFileSync(path, text);
+    const steps = stepsOf(text);
+    const outcome = await played(path);
+    expect(differences(steps, outcome).map((said) => said.split("\n")[0])).toEqual([
+      "line 2: $ berth run --rm busybox sh -c 'echo one; echo two'",
+      "line 20: $ echo $?",
+      "line 24: $ berth run -it --rm busybox sh",
+    ]);
+    const answers = steps.map((step, at) => shortened(step.expected, outcome.answers[at] ?? []));
+    expect(withAnswers(text, answers)).toBe(
+      text.replace("three", "two").replace("\n0\n", "\n1\n").replace("\n41\n", "\n42\n"),
+    );
+  },
+  PATIENCE_MS,
+);
 
 test("what differs from run to run is no difference, everything else is", () => {
   const id = "0123456789ab".repeat(6).slice(0, 64);

@@ -13,6 +13,7 @@ const rules: readonly (readonly [RegExp, string])[] = [
   [/\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b/g, "<mac>"],
   [/@if\d+/g, "@if<n>"],
   [/"Pid": \d+/g, '"Pid": <pid>'],
+  [/\/proc\/\d+/g, "/proc/<pid>"],
   // Moments and spans of time.
   [/\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|[+-]\d\d:?\d\d)( UTC)?)?/g, "<time>"],
   [/\b[A-Z][a-z]{2} [ \d]\d (\d\d:\d\d(:\d\d)?( \d{4})?)/g, "<time>"],
@@ -38,6 +39,7 @@ const changing = new Set(["NS", "PID", "PPID", "C", "STIME", "TIME", "RSS", "VSZ
 export function normalised(lines: readonly string[]): string[] {
   let columns: readonly string[] = [];
   return lines.map((line) => {
+    if (line === "...") return line;
     const words = line.trim().split(/\s+/);
     if (words.length > 1 && words.every((word) => /^[A-Z%]+$/.test(word))) columns = words;
     else if (columns.some((name) => changing.has(name)))

@@ -2,7 +2,7 @@
  * A program that types a chapter of the tutorial and writes what came, as JSON. It runs in namespaces of its own (`playChapter`
  * gives it them), where /root is empty, berth has its usual places and addresses, and a registry on loopback stands for Docker Hub and has busybox.
  */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { settledLeftover, takeCensus } from "../census.ts";
 import { TestDaemon } from "../daemon.ts";
@@ -31,7 +31,10 @@ const world = `
   done
   ip link set lo up
   shift 2
-  exec "$@"`;
+  # Not by exec: the first process has to take orphans that end, and a shell does that while it waits.
+  set +e
+  "$@"
+  exit $?`;
 
 /** Plays a chapter; `directory` is the caller's, and empty. */
 export async function playChapter(path: string, directory: string): Promise<Played> {
@@ -73,8 +76,8 @@ async function fill(hub: OwnRegistry): Promise<void> {
   await daemon.destroy();
 }
 
-/** Starts the daemon with its defaults; gives what ends it. */
-async function startDaemon(executable: string, log: string) {
+/** Starts the daemon with its defaults. */
+async function startDaemon(executable: string, log: string): Promise<void> {
   const child = Bun.spawn([executable, "daemon"], {
     stdin: "ignore",
     stdout: Bun.file(log),
@@ -86,10 +89,13 @@ async function startDaemon(executable: string, log: string) {
       throw new Error(`the daemon did not start: ${await Bun.file(log).text()}`);
     await Bun.sleep(5);
   }
-  return async () => {
-    child.kill("SIGTERM");
-    await child.exited;
-  };
+}
+
+/** Ends the daemon that is there: the chapter may have replaced the one that was started. */
+async function endDaemon(): Promise<void> {
+  const pid = readFileSync("/run/berth/berth.pid", "utf8");
+  process.kill(Number(pid), "SIGTERM");
+  while (existsSync(`/proc/${pid}`)) await Bun.sleep(5);
 }
 
 async function play(path: string, directory: string): Promise<Played> {
@@ -102,7 +108,7 @@ async function play(path: string, directory: string): Promise<Played> {
   const executable = `${directory}/bin/berth`;
   const hosts = "/etc/berth/certs.d/docker.io/hosts.toml";
   await Bun.write(hosts, `server = "http://${hub.address}"\n`);
-  const stop = await startDaemon(executable, `${directory}/log`);
+  await startDaemon(executable, `${directory}/log`);
   const shell = new ChapterShell(`${directory}/command`, "/root", {
     PATH: `${directory}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
     HOME: "/root",
@@ -111,12 +117,16 @@ async function play(path: string, directory: string): Promise<Played> {
     PS1: "$ ",
   });
   const answers: string[][] = [];
-  for (const step of steps) answers.push(await shell.run(step.command, typedIn(step)));
+  for (const step of steps) {
+    // Told only if the chapter breaks off.
+    console.error(`$ ${step.command}`);
+    answers.push(await shell.run(step.command, typedIn(step)));
+  }
   await shell.close();
   const sweep =
     "berth ps -aq | xargs -r berth rm -f -v; berth network prune -f; berth volume prune -af";
   Bun.spawnSync(["sh", "-c", sweep], { env: { PATH: `${directory}/bin:${process.env.PATH}` } });
-  await stop();
+  await endDaemon();
   await hub.destroy();
   return { answers, leftover: await settledLeftover(before) };
 }

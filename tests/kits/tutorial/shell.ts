@@ -3,10 +3,20 @@
  * to stdout and to stderr comes in one stream, as on a terminal.
  */
 import { writeFileSync } from "node:fs";
+import { containerPrompt } from "./document.ts";
 
 /** A command that stands still longer has failed. */
 const PATIENCE_MS = 90_000;
-const escapes = /\x1b\[[0-9;?]*[A-Za-z]|\r/g;
+const escapes = /\x1b\[[0-9;?]*[A-Za-z]/g;
+const controlKeys = /^(\^[A-Z])+$/;
+/** How long a prompt stands still that is not drawn anew: a shell does that when it learns the terminal's size. */
+const STILL_MS = 200;
+
+/** What a terminal shows of it: a line that begins anew takes the place of what was there. */
+function shownOf(written: string): string {
+  const lines = written.replace(escapes, "").split(/\r*\n/);
+  return lines.map((line) => line.slice(line.lastIndexOf("\r") + 1)).join("\n");
+}
 
 /** A shell that is told one command after the other. */
 export class ChapterShell {
@@ -51,30 +61,38 @@ export class ChapterShell {
     }
   }
 
+  /** Waits for a container's prompt behind a place, and until nothing more comes. */
+  private async prompt(from: number, what: string): Promise<void> {
+    let before = -1;
+    while (before !== this.written.length) {
+      before = this.written.length;
+      await this.until((written) => /(^|\n)\/\S* # $/.test(shownOf(written.slice(from))), what);
+      await Bun.sleep(STILL_MS);
+    }
+  }
+
   /** Carries out a command, types what is to be typed at the prompts of its container; gives the lines that came. */
   async run(command: string, typed: readonly string[]): Promise<string[]> {
     this.written = "";
     writeFileSync(this.file, `${command}\n`);
     const end = `\x1e${crypto.randomUUID()}`;
     if (typed.length === 0) this.send(`. ${this.file} </dev/null`);
-    else this.send(`script -qefc ${quoted(command)} /dev/null`);
+    else this.send(`script -qefc ${quoted(`stty rows 30 cols 100; ${command}`)} /dev/null`);
     this.send(`; berth_status=$?; printf '%s' '${end}'; (exit $berth_status)\n`);
     let from = 0;
     for (const line of typed) {
-      const asks = (shown: string) =>
-        /(^|\n)\/\S* # $/.test(shown.slice(from).replace(escapes, ""));
-      await this.until(asks, `the prompt for "${line}"`);
+      await this.prompt(from, `the prompt for "${line}"`);
       from = this.written.length;
-      const control = /^(\^[A-Z])+$/.test(line);
+      const control = controlKeys.test(line);
       const keys = line.replace(/\^([A-Z])/g, (_, key: string) =>
         String.fromCharCode(key.charCodeAt(0) - 64),
       );
       this.send(control ? keys : `${line}\n`);
     }
     await this.until((shown) => shown.includes(end), `the end of "${command}"`);
-    const lines = this.written.replace(end, "").replace(escapes, "").split("\n");
+    const lines = shownOf(this.written.replace(end, "")).split("\n");
     if (lines.at(-1) === "") lines.pop();
-    return lines.map((line) => line.trimEnd());
+    return withKeys(lines, typed);
   }
 
   /** Ends it, with what it has started in the background. */
@@ -84,6 +102,17 @@ export class ChapterShell {
     await this.child.exited;
     await this.ended;
   }
+}
+
+/** The lines with the control keys that end a visit: a terminal does not show them. */
+function withKeys(lines: readonly string[], typed: readonly string[]): string[] {
+  const keys = typed.at(-1);
+  const at = lines.findLastIndex((line) => containerPrompt.exec(line)?.[2] === "");
+  return lines.map((line, index) =>
+    keys !== undefined && controlKeys.test(keys) && index === at
+      ? `${line}${keys}`
+      : line.trimEnd(),
+  );
 }
 
 /** A word for a shell. */
