@@ -50,6 +50,18 @@ export async function starts(bench: Bench): Promise<void> {
   bench.report("version --format {{.Client.Version}}", bv, dv, "docker against dockerd");
 }
 
+/** What a user namespace of its own costs a container. */
+export async function userns(bench: Bench): Promise<void> {
+  const on = (mode: string, ...args: string[]) =>
+    bench.berth.cli("run", "--rm", `--userns=${mode}`, ...args, "busybox", "true");
+  for (const network of ["bridge", "none"]) {
+    const sides = ["auto", "host"].map((mode) => on(mode, "--network", network));
+    const [auto = 0, host = 0] = await bench.compare(sides);
+    const what = `run --rm --network ${network} --userns=auto busybox true`;
+    bench.report(what, auto, host, "--userns=host");
+  }
+}
+
 /** Many containers at once. */
 export async function parallel(bench: Bench): Promise<void> {
   const all = (count: number, candidate: Candidate) => () =>

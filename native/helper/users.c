@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -18,9 +19,12 @@ struct made {
   int fd, error;
 };
 
-_Noreturn static void be_child(int said, int hold, const char *file, int owner) {
+_Noreturn static void be_child(pid_t parent, int said, int hold, const char *file, int owner) {
   struct made made = {.fd = -1};
   char end;
+  /* Whoever waits below would wait for ever, with all descriptors, for a parent that has been killed. */
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (getppid() != parent) _exit(1);
   if (owner >= 0 && (setns(owner, CLONE_NEWUSER) < 0 || unshare(CLONE_NEWNET) < 0)) made.error = errno;
   if (made.error == 0 && readlink("/proc/self", made.process, sizeof made.process - 1) <= 0) made.error = errno;
   if (made.error == 0 && (made.fd = open(file, O_RDONLY | O_CLOEXEC)) < 0) made.error = errno;
@@ -47,8 +51,9 @@ static int from_child(int flags, const char *file, int owner, const struct helpe
     close(said[1]);
     return -error;
   }
+  pid_t parent = getpid();
   pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
-  if (pid == 0) be_child(said[1], maps == NULL ? -1 : hold[0], file, owner);
+  if (pid == 0) be_child(parent, said[1], maps == NULL ? -1 : hold[0], file, owner);
   if (pid < 0) made.error = errno;
   else if (read(said[0], &made, sizeof made) != (ssize_t)sizeof made) made.error = EIO;
   int result = made.error == 0 ? 0 : -made.error;

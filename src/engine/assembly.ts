@@ -24,6 +24,7 @@ export type EngineParts = Omit<
 
 /** Makes the engine. */
 export function assembleEngine(parts: EngineParts): { deps: EngineDeps; engine: Engine } {
+  parts.userStock.know(parts.registry);
   const deps: EngineDeps = {
     ...parts,
     sampler: new Sampler(parts),

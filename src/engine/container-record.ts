@@ -207,8 +207,8 @@ export interface ContainerRecord {
   readonly macAddress?: string | undefined;
   /** Which user namespace it is to have, as it was chosen at its creation; undefined: the host's. */
   readonly usernsMode?: string;
-  /** Why it has the host's though it would have another. */
-  readonly usernsReason?: string | undefined;
+  /** Why it has the host's though it would have another: since its creation, or since its last start. */
+  usernsReason?: string | undefined;
   /** From its first start on: which ids are its own. */
   userNamespace?: UserNamespaceRecord | undefined;
   restartCount: number;

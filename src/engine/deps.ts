@@ -20,6 +20,7 @@ import type { ContainerRegistry } from "./registry.ts";
 import type { Restarts } from "./restarts.ts";
 import type { Sampler } from "./stats.ts";
 import type { UserNamespaceSettings } from "./user-namespaces.ts";
+import type { UserNamespaceStock } from "./user-stock.ts";
 
 /** Where things are and what the daemon was told. */
 export interface EngineSettings {
@@ -61,6 +62,7 @@ export interface EngineDeps {
   readonly volumes: VolumeStore;
   readonly volumeDrivers: VolumeDrivers;
   readonly networks: Networks;
+  readonly userStock: UserNamespaceStock;
   readonly resolver: Resolver;
   readonly names: NameLookup;
   /** For containers' files that are to be deleted. */

@@ -24,5 +24,6 @@ export { ContainerRegistry } from "./registry.ts";
 export { securityReport } from "./security-report.ts";
 export type { StreamChoice } from "./streams.ts";
 export { checkRemap, userNamespacesMissing } from "./user-namespaces.ts";
+export { UserNamespaceStock } from "./user-stock.ts";
 export { copyVolume, exportVolume, importVolume } from "./volume-copies.ts";
 export { copyIntoVolume, copyOutOfVolume, statInVolume } from "./volume-files.ts";

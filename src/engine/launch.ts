@@ -218,7 +218,7 @@ async function prepare(deps: EngineDeps, container: Container): Promise<Prepared
   const layer = layerOf(record);
   await mountVolumes(deps, record);
   await copyUp(deps, layer, record.mounts);
-  const users = await UserHandles.make(deps, record);
+  const users = await UserHandles.make(deps, record, user);
   let network: Attached | undefined;
   try {
     network =
@@ -280,8 +280,8 @@ async function closeHandles(
   network: Attached | undefined,
   users: UserHandles,
 ): Promise<void> {
-  const handles = [...handlesOf(network), ...users.handles];
-  await Promise.all(handles.map((handle) => deps.kernel.close(handle).catch(() => {})));
+  const close = (handle: Handle) => deps.kernel.close(handle).catch(() => {});
+  await Promise.all([...handlesOf(network).map(close), users.close()]);
 }
 
 /** Why a program could not be run, as far as its file shows it; "" for other failures. */
@@ -318,11 +318,12 @@ function explain(error: LaunchFailure, reason: string): { error: Error; exitCode
     const [message, exitCode] = text[error.error] ?? [`exec: ${quoted}: errno ${error.error}`, 126];
     return { error: fault("invalid", "command", prefix + message, error), exitCode };
   }
-  const mismatched = op === "bind" && error.error === ENOTDIR;
+  const mount = op === "bind" || op === "attach";
+  const mismatched = mount && error.error === ENOTDIR;
   const hint = mismatched
     ? ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
     : "";
-  const ofUser = op === "workdir" || op === "user" || op === "bind" || op === "sysctl";
+  const ofUser = op === "workdir" || op === "user" || mount || op === "sysctl";
   if (ofUser || detail.startsWith("cannot access path"))
     return {
       error: fault(

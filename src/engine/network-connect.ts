@@ -157,7 +157,7 @@ async function connectRunning(
       record.moreEndpoints = [...(record.moreEndpoints ?? []), endpoint];
       deps.database.insist(record);
       // Where it has been on a network before there is one already.
-      await deps.networks.redirectResolver(netns).catch(() => {});
+      await deps.networks.namespaces.redirectResolver(netns).catch(() => {});
       await bridge.wire(netns, endpoint, wish);
       wired = true;
       await deps.networks.openPorts(endpoint, true);

@@ -2,12 +2,14 @@
  * A container's ends on networks: made at its start in a namespace of its own, given back at its end.
  */
 import { log } from "../base/log.ts";
-import type { Handle } from "../kernel/index.ts";
 import {
   type Attached,
   attach,
   type EndpointRecord,
   type EndWish,
+  type NamespaceKind,
+  type NamespaceOwner,
+  namespaceKind,
   type PortWish,
 } from "../network/index.ts";
 import { attachmentsOf } from "./attachments.ts";
@@ -101,12 +103,8 @@ function presentOf({ networks }: EngineDeps, record: ContainerRecord): readonly 
   return networks.defaultBridge === undefined ? all.filter(({ network }) => network !== "") : all;
 }
 
-/** Makes a container's namespace with an end on each of its networks, and publishes its ports. Throws Faults in Docker's words; nothing is left then. */
-export function attachNetworks(
-  deps: EngineDeps,
-  record: ContainerRecord,
-  owner?: Handle,
-): Promise<Attached> {
+/** What a container is to have of networks. */
+function wishesOf(deps: EngineDeps, record: ContainerRecord) {
   const attachments = record.config.NetworkDisabled === true ? [] : presentOf(deps, record);
   const leading = leadingOf(deps, attachments);
   const six = leadingOf(deps, attachments, 6);
@@ -114,6 +112,21 @@ export function attachNetworks(
   const ends = attachments.map((one) => {
     return { ...one, leads: one === leading, leads6: one === six, opens };
   });
+  return { ends, leading };
+}
+
+/** What kind of network namespace a container needs that has its own. */
+export function namespaceKindOf(deps: EngineDeps, record: ContainerRecord): NamespaceKind {
+  return namespaceKind(wishesOf(deps, record).ends);
+}
+
+/** Makes a container's namespace with an end on each of its networks, and publishes its ports. Throws Faults in Docker's words; nothing is left then. */
+export function attachNetworks(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  owner?: NamespaceOwner,
+): Promise<Attached> {
+  const { ends, leading } = wishesOf(deps, record);
   return attach(deps.networks, {
     name: record.name,
     ends,

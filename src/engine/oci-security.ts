@@ -37,6 +37,14 @@ function namesIn(field: "CapAdd" | "CapDrop", words: readonly string[]): string[
     });
 }
 
+/** What a container is given besides the usual: names, or "CAP_ALL". */
+export function addedCapabilities({ CapAdd }: HostConfig): readonly string[] {
+  const words = CapAdd ?? [];
+  return words.some((word) => word.toUpperCase() === "ALL")
+    ? ["CAP_ALL"]
+    : namesIn("CapAdd", words);
+}
+
 /** The capabilities of a container, never more than `host`, the engine's own bounding set. */
 export function capabilitiesOf(config: HostConfig, host: bigint): string[] {
   if (config.Privileged) return capabilityList(host);

@@ -3,16 +3,14 @@
  * what it joins, since a container with its own has no right to open that. The shim gets them behind its other handles.
  */
 import type { Handle } from "../kernel/index.ts";
+import type { NamespaceOwner } from "../network/index.ts";
 import { idMapText, ownersKey, type PlanExtras } from "../runtime/index.ts";
 import type { OciSpec } from "../spec/oci-runtime.ts";
+import type { ResolvedUser } from "../spec/users.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
-import {
-  type MadeUserNamespace,
-  makeUserNamespace,
-  mappedUid,
-  noteUnmapped,
-} from "./user-namespaces.ts";
+import { ownersThrough } from "./user-ids.ts";
+import { type MadeUserNamespace, makeUserNamespace, mappedUid } from "./user-namespaces.ts";
 
 /** So many numbers behind the handles are left for what the shim itself opens. */
 const SHIM_OWN = 64;
@@ -20,6 +18,8 @@ const SHIM_OWN = 64;
 /** The handles of one start; whoever has made them closes them. */
 export class UserHandles {
   private readonly all: Handle[] = [];
+  /** The namespace that others are to belong to. */
+  readonly owner: NamespaceOwner | undefined;
   /** Places among the handles, by what they are for. */
   private readonly owners = new Map<string, number>();
   private readonly joined = new Map<string, number>();
@@ -29,24 +29,33 @@ export class UserHandles {
     private readonly record: ContainerRecord,
     private readonly own: MadeUserNamespace | undefined,
   ) {
-    if (own !== undefined) this.all.push(own.handle, own.owners);
+    if (own === undefined) return;
+    this.all.push(own.handle, own.owners);
+    const { uidMap: uidMappings, gidMap: gidMappings } = ownersThrough(own.ids);
+    const usual = ownersKey({ uidMappings, gidMappings });
+    if (usual !== undefined) this.owners.set(usual, 1);
+    this.owner = { handle: own.handle, ready: own.network };
   }
 
   /** Makes the container's user namespace, if it has one, and notes in the record what it is. */
-  static async make(deps: EngineDeps, record: ContainerRecord): Promise<UserHandles> {
-    const own = await makeUserNamespace(deps, record);
-    const made = new UserHandles(deps, record, own);
-    if (own !== undefined) await noteUnmapped(deps, record, own);
-    return made;
-  }
-
-  /** The namespace that others are to belong to. */
-  get owner(): Handle | undefined {
-    return this.own?.handle;
+  static async make(
+    deps: EngineDeps,
+    record: ContainerRecord,
+    user: ResolvedUser,
+  ): Promise<UserHandles> {
+    return new UserHandles(deps, record, await makeUserNamespace(deps, record, user));
   }
 
   get handles(): readonly Handle[] {
     return this.all;
+  }
+
+  /** Lets go of all. */
+  async close(): Promise<void> {
+    const { kernel, networks } = this.deps;
+    const ready = this.owner?.ready;
+    if (ready !== undefined) await networks.namespaces.discard(ready);
+    await Promise.all(this.all.map((handle) => kernel.close(handle).catch(() => {})));
   }
 
   /** Makes what a configuration asks for besides. */

@@ -1,26 +1,20 @@
 /**
  * Which user namespace a container is in: what was asked for, what must be the host's, and making it at the start.
  */
-import { existsSync, readFileSync } from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle, Kernel } from "../kernel/index.ts";
+import type { PreparedNamespace } from "../network/index.ts";
 import { idMapText } from "../runtime/index.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
-import { parseSubordinateIds } from "../spec/subordinate-ids.ts";
-import type { ContainerRecord, MountRecord, UserNamespaceRecord } from "./container-record.ts";
+import type { ResolvedUser } from "../spec/users.ts";
+import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
-import {
-  defaultPool,
-  freeIds,
-  hostIdOf,
-  ownersThrough,
-  poolOf,
-  RANGE,
-  remapIds,
-  type SubordinateFiles,
-  type UserIds,
-} from "./user-ids.ts";
+import { needAtStart, needOfWishes } from "./host-needs.ts";
+import { idsOfRemap } from "./listed-ids.ts";
+import { namespaceKindOf } from "./networking.ts";
+import { defaultPool, hostIdOf, RANGE } from "./user-ids.ts";
+import { makeNamespaces, openNamespaces, type UserNamespaceHandles } from "./user-stock.ts";
 
 /** "host", "auto", or "remap:NAME[:GROUP]". */
 export type UserNamespaceMode = string;
@@ -40,37 +34,6 @@ const MODE = /^(|host|auto|remap:[^:]+(:[^:]+)?)$/;
 /** Throws a Fault "invalid" in Docker's words for a mode that there is not. */
 export function checkUserNamespaceMode(mode: string): void {
   if (!MODE.test(mode)) throw fault("invalid", "namespace-mode", `invalid userns mode: ${mode}`);
-}
-
-/** Whose ids "default" stands for, as with dockerd. */
-const DEFAULT_USER = "dockremap";
-
-function listed(path: string) {
-  return existsSync(path) ? parseSubordinateIds(readFileSync(path, "utf8")) : [];
-}
-
-function subordinateFiles(): SubordinateFiles {
-  return { uids: listed("/etc/subuid"), gids: listed("/etc/subgid") };
-}
-
-/** A name and the number that goes with it, since both files may have either. */
-function aliases(file: string, name: string): string[] {
-  const rows = existsSync(file) ? readFileSync(file, "utf8").split("\n") : [];
-  const row = rows
-    .map((line) => line.split(":"))
-    .find(([own, , id]) => own === name || id === name);
-  return row === undefined ? [name] : [name, row[0] ?? name, row[2] ?? name];
-}
-
-/** The ids of "remap:USER[:GROUP]". Throws a Fault "invalid" for whom no ranges are listed for. */
-export function idsOfRemap(mode: UserNamespaceMode): UserIds {
-  const [, given = "", group] = mode.split(":");
-  const user = given === "default" ? DEFAULT_USER : given;
-  return remapIds(
-    subordinateFiles(),
-    aliases("/etc/passwd", user),
-    group === undefined ? aliases("/etc/passwd", user) : aliases("/etc/group", group),
-  );
 }
 
 /** What only the host's user namespace has: a reason in words, and how Docker refuses it beside userns-remap. */
@@ -131,6 +94,8 @@ export function chooseUserNamespace(
     if (strict) throw fault("invalid", "userns-conflict", host.refusal ?? conflictOf(host.reason));
     return { mode: "host", reason: host.reason };
   }
+  const need = asked === "" && mode === "auto" ? needOfWishes(hostConfig) : undefined;
+  if (need !== undefined) return { mode: "host", reason: need };
   if (missing !== undefined) {
     if (asked === "") return { mode: "host", reason: missing };
     throw fault("unsupported", "userns", `--userns=${asked} is not supported here: ${missing}`);
@@ -177,78 +142,106 @@ function joinedRecords(deps: EngineDeps, { hostConfig }: ContainerRecord): Conta
   );
 }
 
-function idsFor(deps: EngineDeps, mode: UserNamespaceMode): UserIds {
-  if (mode !== "auto") return idsOfRemap(mode);
-  const taken = deps.registry
-    .all()
-    .flatMap(({ record }) => record.userNamespace?.uidMap.map(({ hostID }) => hostID) ?? []);
-  return freeIds(poolOf(subordinateFiles()), new Set(taken));
+/** What a start needs of user namespaces; whoever has it closes it. */
+export interface MadeUserNamespace extends UserNamespaceHandles {
+  /** A network namespace that belongs to it and is ready. */
+  readonly network?: PreparedNamespace;
+}
+
+/** It has not asked for a user namespace: what does not work in one of its own gets the host's. */
+function yields({ hostConfig, usernsMode }: ContainerRecord): boolean {
+  return usernsMode === "auto" && !hostConfig.UsernsMode;
+}
+
+function idsText(record: ContainerRecord): string {
+  return idMapText(record.userNamespace?.uidMap);
+}
+
+function joinsSeveral([other, ...more]: readonly ContainerRecord[]): boolean {
+  return other !== undefined && more.some((one) => idsText(one) !== idsText(other));
+}
+
+/** What only works in the host's, as a start finds it; undefined: nothing. */
+function needOf(deps: EngineDeps, record: ContainerRecord, user: ResolvedUser): string | undefined {
+  if (!yields(record)) return undefined;
+  const joined = joinedRecords(deps, record);
+  if (joinsSeveral(joined))
+    return "it joins the namespaces of containers that are in different ones";
+  const host = joined.find((one) => one.userNamespace === undefined);
+  if (host !== undefined) return `it joins the namespaces of ${host.name}, which has the host's`;
+  return needAtStart(record, user, RANGE);
 }
 
 /**
- * Settles at a start which ids a container has, and notes it in the record. One that joins another's namespaces is in that
- * one's user namespace, which owns them. `joined`: the process in whose namespace it is.
+ * Gives a container its user namespace at a start, and notes its ids in the record: one that is ready, one that is made, or
+ * that of the container whose namespaces it joins, which owns them. Undefined: the host's. Nothing is left when this rejects.
  */
-export function settleUserNamespace(
-  deps: EngineDeps,
-  record: ContainerRecord,
-): { readonly ids: UserNamespaceRecord; readonly joined: number | undefined } | undefined {
-  const mode = record.usernsMode ?? "host";
-  if (mode === "host") return undefined;
-  const [other, ...more] = joinedRecords(deps, record);
-  if (other !== undefined) {
-    const text = (one: ContainerRecord) => idMapText(one.userNamespace?.uidMap);
-    if (more.some((one) => text(one) !== text(other)))
-      throw fault(
-        "conflict",
-        "userns-join",
-        `cannot join namespaces of containers that are in different user namespaces: ${[other, ...more].map(({ id }) => id).join(", ")}`,
-      );
-    record.userNamespace = other.userNamespace && { ...other.userNamespace, unmapped: [] };
-    return record.userNamespace && { ids: record.userNamespace, joined: other.state.pid };
-  }
-  // What it once had it keeps: files on file systems that cannot map owners are its own.
-  const ids = record.userNamespace ?? { ...idsFor(deps, mode), unmapped: [] };
-  record.userNamespace = { ...ids, unmapped: [] };
-  return { ids: record.userNamespace, joined: undefined };
-}
-
-/** Handles of what has been made for a start. */
-export interface MadeUserNamespace {
-  readonly ids: UserNamespaceRecord;
-  /** The namespace that the container is born in. */
-  readonly handle: Handle;
-  /** One whose maps owners are seen through. */
-  readonly owners: Handle;
-}
-
-/** Makes a container's user namespace, or opens the one that it joins; nothing is left when this rejects. */
 export async function makeUserNamespace(
   deps: EngineDeps,
   record: ContainerRecord,
+  user: ResolvedUser,
 ): Promise<MadeUserNamespace | undefined> {
-  const settled = settleUserNamespace(deps, record);
-  if (settled === undefined) return undefined;
-  const { ids, joined } = settled;
-  const { kernel } = deps;
-  const make = ({ uidMap, gidMap }: UserIds) =>
-    kernel.newUserNamespace(idMapText(uidMap), idMapText(gidMap));
-  const handle =
-    joined === undefined ? await make(ids) : await kernel.openNetns(`/proc/${joined}/ns/user`);
-  try {
-    return { ids, handle, owners: await make(ownersThrough(ids)) };
-  } catch (error) {
-    await kernel.close(handle).catch(() => {});
-    throw error;
+  if ((record.usernsMode ?? "host") === "host") return undefined;
+  record.usernsReason = needOf(deps, record, user);
+  const made = record.usernsReason === undefined ? await makeOrOpen(deps, record) : undefined;
+  if (made === undefined) {
+    record.userNamespace = undefined;
+    return undefined;
   }
+  const unmapped = await unmappedMounts(deps, record, made);
+  if (unmapped.length === 0 || !yields(record)) {
+    record.userNamespace = { ...made.ids, unmapped };
+    return made;
+  }
+  record.usernsReason = `the file system of ${unmapped[0]} cannot map owners`;
+  record.userNamespace = undefined;
+  await closeMade(deps, made);
+  return undefined;
 }
 
-/** Notes which mounts' file systems cannot show owners through the namespace: there owners are the host's. */
-export async function noteUnmapped(
+/** Lets go of what a start has got. */
+export async function closeMade(
+  { kernel, networks }: EngineDeps,
+  { handle, owners, network }: MadeUserNamespace,
+): Promise<void> {
+  if (network !== undefined) await networks.namespaces.discard(network);
+  await Promise.all([handle, owners].map((one) => kernel.close(one).catch(() => {})));
+}
+
+async function makeOrOpen(
   deps: EngineDeps,
   record: ContainerRecord,
-  { owners, ids }: MadeUserNamespace,
-): Promise<void> {
+): Promise<MadeUserNamespace | undefined> {
+  const { kernel, userStock } = deps;
+  const joined = joinedRecords(deps, record);
+  const [other] = joined;
+  if (joinsSeveral(joined))
+    throw fault(
+      "conflict",
+      "userns-join",
+      `cannot join namespaces of containers that are in different user namespaces: ${joined.map(({ id }) => id).join(", ")}`,
+    );
+  if (other !== undefined) {
+    const ids = other.userNamespace;
+    return ids && openNamespaces(kernel, ids, `/proc/${other.state.pid}/ns/user`);
+  }
+  const before = record.userNamespace;
+  const mode = record.usernsMode ?? "host";
+  // What it once had it keeps where it may have files on file systems that cannot map owners.
+  const fresh = before === undefined || yields(record);
+  const ready = fresh ? userStock.take(mode, namespaceKindOf(deps, record)) : undefined;
+  const { uidMap, gidMap } = ready?.ids ?? before ?? userStock.ids(mode);
+  // Noted at once: nobody else is to get the same.
+  record.userNamespace = { uidMap, gidMap, unmapped: [] };
+  return ready ?? makeNamespaces(kernel, { uidMap, gidMap });
+}
+
+/** Targets of mounts whose file systems cannot show owners through the namespace: there owners are the host's. */
+async function unmappedMounts(
+  deps: EngineDeps,
+  record: ContainerRecord,
+  { owners }: UserNamespaceHandles,
+): Promise<string[]> {
   const unmapped: string[] = [];
   for (const { type, source, target, recursive } of record.mounts) {
     if (type !== "bind" && type !== "volume") continue;
@@ -259,7 +252,7 @@ export async function noteUnmapped(
       unmapped.push(target);
     }
   }
-  record.userNamespace = { ...ids, unmapped };
+  return unmapped;
 }
 
 /** The host's id of a container's user; undefined: the container is in the host's user namespace. */

@@ -25,6 +25,7 @@ import {
   NetworkList,
   recover,
   securityReport,
+  UserNamespaceStock,
   userNamespacesMissing,
 } from "../engine/index.ts";
 import { ImageStore, type OpenRepository } from "../images/index.ts";
@@ -109,22 +110,27 @@ function makeSettings(
   return settings;
 }
 
-/** The networks, with what runs on them. */
-function openNetworks(
+/** The networks, with what runs on them, and the user namespaces that own those of containers to come. */
+async function openNetworks(
   options: DaemonOptions,
   kernel: Kernel,
   bridge: string,
   store: NetworkStore,
   live: ReturnType<typeof liveEndpoints>,
-): Promise<Networks> {
+  missing: string | undefined,
+): Promise<Pick<EngineDeps, "networks" | "userStock">> {
   const { defaultNetwork, forward, firewallLock, mtu } = options;
   const { warmNetworks: warm, addressPools: pools } = options;
+  // The mode of most containers to come: for those something is held ready from the beginning.
+  const mode = missing === undefined ? options.userNamespaces : "host";
   const own = {
     ...{ bridge, defaultNetwork, forward, firewallLock, mtu, warm, pools },
+    ahead: mode === "host",
     bridgeNamed: options.bridge !== undefined,
     seed: daemonId(options.dataRoot),
   };
-  return Networks.open(kernel, own, store, live);
+  const networks = await Networks.open(kernel, own, store, live);
+  return { networks, userStock: new UserNamespaceStock(kernel, networks, { mode, warm }) };
 }
 
 async function construct(
@@ -161,7 +167,8 @@ async function construct(
   const volumes = new VolumeStore(`${options.dataRoot}/volumes`, db);
   const records = database.all();
   const live = liveEndpoints(records, (id) => `${settings.runDirectory}/${id.slice(0, 32)}`);
-  const networks = await openNetworks(options, kernel, names.bridge, new NetworkStore(db), live);
+  const rows = new NetworkStore(db);
+  const network = await openNetworks(options, kernel, names.bridge, rows, live, missing);
   const resolver = new Resolver();
   const { deps, engine } = assembleEngine({
     settings,
@@ -174,15 +181,16 @@ async function construct(
     images,
     volumes,
     volumeDrivers: new VolumeDrivers(volumes, new VolumePlugins(), host),
-    networks,
+    ...network,
     resolver,
-    names: new NameLookup({ registry: containers, networks, resolver }),
+    names: new NameLookup({ registry: containers, resolver, ...network }),
     trash: new Trash(`${options.dataRoot}/trash`),
     database,
     registry: containers,
     events: new Events(),
   });
   await recover(deps, records);
+  fillUserStock(deps);
   images.upkeep.dropBlobs();
   // The filter that nearly every container has is compiled before the first asks for it.
   const usual = new Set(capabilityList(0xa80425fbn));
@@ -191,6 +199,13 @@ async function construct(
   );
   const builds = new Builds({ ...deps, images }, cache, new StepRecords(db), options);
   return { deps, engine, registry, storage, builds };
+}
+
+/** What is ready must have no ids of containers that there are: begins once these are known. */
+function fillUserStock({ userStock, networks }: EngineDeps): void {
+  userStock.fill("default");
+  userStock.fill("isolated");
+  if (networks.all().length > 0) userStock.fill("connectable");
 }
 
 function daemonId(dataRoot: string): string {
@@ -321,6 +336,7 @@ async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const socket of running.sockets) rmSync(socket, { force: true });
   await running.deps.registry.settled();
   const { running: count, paused } = running.engine.counts();
+  await running.deps.userStock.end();
   await running.deps.networks
     .close(count + paused === 0)
     .catch((error) => log.warn("close the networks", { error: messageOf(error) }));

@@ -3,6 +3,7 @@
  */
 import { fault } from "../base/errors.ts";
 import type { Handle } from "../kernel/index.ts";
+import type { NamespaceKind, NamespaceOwner } from "./namespaces.ts";
 import type { Networks } from "./networks.ts";
 import type { PortWish } from "./publish.ts";
 import type { EndpointRecord, EndWish } from "./segment.ts";
@@ -72,21 +73,23 @@ async function connectAll(
   }
 }
 
+/** What kind of namespace these ends need. */
+export function namespaceKind(ends: readonly NetworkEnd[]): NamespaceKind {
+  const [only, ...more] = ends;
+  if (only === undefined) return "isolated";
+  const plain = only.network === "" && only.interface === "eth0" && only.mac === undefined;
+  return plain && only.address === undefined && more.length === 0 ? "default" : "connectable";
+}
+
 /** A namespace with its interfaces, the endpoint that leads out first. */
 async function connected(
   networks: Networks,
   ends: readonly NetworkEnd[],
-  owner: Handle | undefined,
+  owner: NamespaceOwner | undefined,
 ): Promise<{ netns: Handle; endpoints: EndpointRecord[] }> {
   for (const end of ends) segmentFor(networks, end);
-  const [only, ...more] = ends;
-  if (only === undefined) return { netns: await networks.isolated(owner), endpoints: [] };
-  const plain = only.network === "" && only.interface === "eth0" && only.mac === undefined;
-  if (plain && only.address === undefined && more.length === 0) {
-    const { netns, endpoint } = await networks.onDefault(owner);
-    return { netns, endpoints: [endpoint] };
-  }
-  const netns = await networks.connectable(owner);
+  const { kind, netns, endpoint } = await networks.namespaces.take(namespaceKind(ends), owner);
+  if (kind !== "connectable") return { netns, endpoints: endpoint === undefined ? [] : [endpoint] };
   try {
     const endpoints = await connectAll(networks, netns, ends);
     const first = ends.findIndex(({ leads }) => leads);
@@ -106,7 +109,7 @@ export async function attach(
     readonly ends: readonly NetworkEnd[];
     readonly ports: readonly PortWish[];
     /** The user namespace that the new one belongs to; absent: the host's. */
-    readonly owner?: Handle | undefined;
+    readonly owner?: NamespaceOwner | undefined;
   },
 ): Promise<Attached> {
   const { kernel } = networks.channel;

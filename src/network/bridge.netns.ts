@@ -27,7 +27,7 @@ let neighbour: Handle;
 const options = {
   ...{ bridge: "berth0", bridgeNamed: false, forward: true, firewallLock: true },
   defaultNetwork: { bip: "172.30.0.1/24" } as DefaultNetworkOptions,
-  ...{ mtu: 1500, warm: 2, pools: defaultPools, seed: "test" },
+  ...{ mtu: 1500, warm: 2, ahead: true, pools: defaultPools, seed: "test" },
 };
 const store = new NetworkStore(openDatabase(`${dir}/networks.db`, "NORMAL"));
 

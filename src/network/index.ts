@@ -3,7 +3,7 @@
  * images nor containers.
  */
 export { formatSubnet, isMac, parseAddress, parseIpv4 } from "./addresses.ts";
-export { type Attached, attach, segmentFor } from "./attach.ts";
+export { type Attached, attach, namespaceKind, segmentFor } from "./attach.ts";
 export type { NetworkInput } from "./creation.ts";
 export type { DefaultNetworkOptions } from "./default-bridge.ts";
 export {
@@ -17,6 +17,12 @@ export {
 export { type DnsWishes, hostsFor, parseResolvConf, resolvConfFor } from "./files.ts";
 export type { PublishedPort } from "./firewall.ts";
 export { setLeading, takeInterface } from "./live.ts";
+export {
+  type NamespaceKind,
+  type NamespaceOwner,
+  type PreparedNamespace,
+  readyCount,
+} from "./namespaces.ts";
 export { Networks, type NetworksOptions } from "./networks.ts";
 export type { PortClaimer, PortWish } from "./publish.ts";
 export type { NetworkRecord } from "./record.ts";

@@ -4,10 +4,10 @@
  */
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
-import type { Handle, Kernel } from "../kernel/index.ts";
+import type { Kernel } from "../kernel/index.ts";
 import { formatSubnet, parsePrefixed } from "./addresses.ts";
 import { Bridge } from "./bridge.ts";
-import { NETLINK_NETFILTER, NetlinkChannel } from "./channel.ts";
+import { NetlinkChannel } from "./channel.ts";
 import {
   type CreationHost,
   driverOf,
@@ -19,17 +19,16 @@ import {
 import { type DefaultNetworkOptions, defaultPlan, routesTo } from "./default-bridge.ts";
 import type { OpenedPort } from "./firewall.ts";
 import type { Firewall } from "./firewall-backend.ts";
+import { type NamespaceKind, Namespaces } from "./namespaces.ts";
 import { isParentDriver } from "./parent-options.ts";
 import { segmentOf, usesOfParents } from "./plans.ts";
 import { Publisher } from "./publish.ts";
 import type { NetworkRecord } from "./record.ts";
-import { resolverRedirect } from "./resolver-redirect.ts";
-import { addressesOf, dumpAddresses, dumpLinks, type Link, linksOf, setUp } from "./rtnetlink.ts";
+import { addressesOf, dumpAddresses, dumpLinks, type Link, linksOf } from "./rtnetlink.ts";
 import { type EndpointRecord, findLink, type Segment } from "./segment.ts";
 import type { NetworkStore } from "./store.ts";
 import { localPool, type SubnetPool } from "./subnets.ts";
 import { FirewallTable } from "./table.ts";
-import { Stock } from "./warm.ts";
 
 /** How networks are set up. */
 export interface NetworksOptions {
@@ -45,33 +44,24 @@ export interface NetworksOptions {
   readonly mtu: number;
   /** Namespaces to hold ready. */
   readonly warm: number;
+  /** The host's namespaces are held ready from the beginning, and not only once somebody has asked for one. */
+  readonly ahead: boolean;
   /** What no other daemon has: its networks' IPv6 addresses follow from that. */
   readonly seed: string;
   /** Where users' networks get their subnets. */
   readonly pools: readonly SubnetPool[];
 }
 
-/** A namespace that is ready on the default bridge. */
-export interface Prepared {
-  readonly netns: Handle;
-  readonly endpoint: EndpointRecord;
-}
-
-/** How many namespaces without an interface are held ready at most, of each kind. */
-const MAX_EMPTY = 4;
 /** How many bridges are looked after at a time. */
 const AT_ONCE = 16;
-const LOOPBACK = 1;
 
 /** The networks of one daemon. */
 export class Networks {
   readonly publisher: Publisher;
   readonly firewall: Firewall;
+  readonly namespaces: Namespaces;
   private readonly records = new Map<string, NetworkRecord>();
   private readonly segments = new Map<string, Segment>();
-  private readonly prepared: Stock<Prepared>;
-  private readonly empty: Stock<Handle>;
-  private readonly resolving: Stock<Handle>;
   /** Changes of the set of networks come one after the other. */
   private turn: Promise<unknown> = Promise.resolve();
 
@@ -82,7 +72,6 @@ export class Networks {
     /** Undefined: there is none. */
     readonly defaultBridge: Bridge | undefined,
   ) {
-    const close = (netns: Handle) => channel.kernel.close(netns).catch(() => {});
     const { bridge, firewallLock } = options;
     this.firewall = new FirewallTable(channel, bridge, firewallLock, () => ({
       networks: this.everySegment().flatMap((segment) => segment.rules ?? []),
@@ -90,14 +79,7 @@ export class Networks {
       opened: this.publisher.opened(),
     }));
     this.publisher = new Publisher(channel, this.firewall);
-    this.prepared = new Stock(
-      options.warm,
-      () => this.prepare(),
-      ({ netns }) => close(netns),
-    );
-    const few = Math.min(options.warm, MAX_EMPTY);
-    this.empty = new Stock(few, () => this.makeEmpty(), close);
-    this.resolving = new Stock(few, () => this.makeResolving(), close);
+    this.namespaces = new Namespaces(channel, defaultBridge, options.warm);
   }
 
   /**
@@ -124,10 +106,14 @@ export class Networks {
       await networks.close(on("").length === 0);
       throw error;
     }
-    if (networks.defaultBridge !== undefined) networks.prepared.fill();
-    networks.empty.fill();
-    if (networks.records.size > 0) networks.resolving.fill();
+    networks.fill("default");
+    networks.fill("isolated");
+    if (networks.records.size > 0) networks.fill("connectable");
     return networks;
+  }
+
+  private fill(kind: NamespaceKind): void {
+    if (this.options.ahead) this.namespaces.fill(kind);
   }
 
   private async restore(
@@ -270,7 +256,7 @@ export class Networks {
     if (!begun) this.store.begin(record);
     this.store.setReady(record.id, true);
     this.records.set(record.id, record);
-    this.resolving.fill();
+    this.fill("connectable");
     return record;
   }
 
@@ -392,75 +378,6 @@ export class Networks {
     });
   }
 
-  private async makeEmpty(owner?: Handle): Promise<Handle> {
-    const { kernel } = this.channel;
-    const netns = await kernel.newNetns(owner);
-    try {
-      await this.channel.send(netns, [setUp(LOOPBACK)]);
-      return netns;
-    } catch (error) {
-      await kernel.close(netns).catch(() => {});
-      throw error;
-    }
-  }
-
-  /** A network namespace that is on no network, and belongs to a user namespace or the host; the caller closes it. */
-  async isolated(owner?: Handle): Promise<Handle> {
-    if (owner !== undefined) return this.makeEmpty(owner);
-    return this.empty.take() ?? (await this.makeEmpty());
-  }
-
-  private async makeResolving(owner?: Handle): Promise<Handle> {
-    const netns = await this.makeEmpty(owner);
-    try {
-      await this.redirectResolver(netns);
-      return netns;
-    } catch (error) {
-      await this.channel.kernel.close(netns).catch(() => {});
-      throw error;
-    }
-  }
-
-  /**
-   * The same for whoever is to be on networks: the resolver is found there. The kernel takes longer over that one rule than
-   * over the ends.
-   */
-  async connectable(owner?: Handle): Promise<Handle> {
-    if (owner !== undefined) return this.makeResolving(owner);
-    const ready = this.resolving.take();
-    if (ready !== undefined) return ready;
-    const made = await this.makeResolving();
-    this.resolving.fill();
-    return made;
-  }
-
-  /** A network namespace that is on the default bridge, at whatever address, and belongs to a user namespace or the host. */
-  async onDefault(owner?: Handle): Promise<Prepared> {
-    if (owner !== undefined) return this.prepare(owner);
-    return this.prepared.take() ?? (await this.prepare());
-  }
-
-  private async prepare(owner?: Handle): Promise<Prepared> {
-    const { kernel } = this.channel;
-    const bridge = this.defaultBridge;
-    if (bridge === undefined)
-      throw fault("not-found", "no-such-network", "network bridge not found");
-    const netns = await kernel.newNetns(owner);
-    try {
-      const wish = { interface: "eth0", leads: true };
-      const more = { fresh: true, netfilter: resolverRedirect() };
-      return { netns, endpoint: await bridge.connect(netns, wish, LOOPBACK + 1, more) };
-    } catch (error) {
-      await kernel.close(netns).catch(() => {});
-      throw error;
-    }
-  }
-
-  /** Lets containers of a namespace find the resolver. */
-  async redirectResolver(netns: Handle): Promise<void> {
-    await this.channel.send(netns, resolverRedirect(), NETLINK_NETFILTER);
-  }
-
   private openedOf(endpoint: EndpointRecord): OpenedPort[] {
     return this.segment(endpoint.network ?? "")?.opened(endpoint) ?? [];
   }
@@ -485,7 +402,7 @@ export class Networks {
   async close(remove: boolean): Promise<void> {
     this.firewall.end();
     await this.turn;
-    await Promise.all([this.prepared.close(), this.empty.close(), this.resolving.close()]);
+    await this.namespaces.close();
     if (!remove) return;
     for (const segment of this.everySegment())
       await segment

@@ -33,7 +33,9 @@ type Mount = Extract<PlanOp, { name: "mount" }>;
 
 /** Numbers of descriptors for what is prepared, and the ops that prepare it. */
 class Preparation {
-  readonly ops: PlanOp[] = [];
+  /** Layers are attached where the host has a directory: before that, lest a bind of what it is in takes them along. */
+  private readonly early: PlanOp[] = [];
+  private readonly layers: PlanOp[] = [];
   private next: number;
 
   constructor(
@@ -41,6 +43,10 @@ class Preparation {
     private readonly directory: string,
   ) {
     this.next = user.firstHeld;
+  }
+
+  get ops(): readonly PlanOp[] {
+    return [...this.early, ...this.layers];
   }
 
   private number(): number {
@@ -52,21 +58,21 @@ class Preparation {
     const hold = this.number();
     const attributes = { attr_set: 0n, attr_clr: 0n, propagation: 0n, options };
     const where = { mount_ns: "", source, subpath: "", target: "" };
-    this.ops.push({ name: "bind", ...where, ...attributes, owners: this.user.owners, hold });
+    this.layers.push({ name: "bind", ...where, ...attributes, owners: this.user.owners, hold });
     return hold;
   }
 
   /** What is to be kept instead of attached; gives its descriptor. */
   keep(op: Extract<PlanOp, { name: "bind" }>): number {
     const hold = this.number();
-    this.ops.push({ ...op, target: "", hold });
+    this.early.push({ ...op, target: "", hold });
     return hold;
   }
 
   /** An overlay whose layers' owners are seen as the container's; gives its descriptor. */
   overlay(op: Root | Mount): number {
     if (op.name === "root_bind") return this.tree(op.source);
-    this.ops.push({ name: "host_directory", path: this.directory });
+    this.layers.push({ name: "host_directory", path: this.directory });
     const held = new Map<string, number>();
     const heldAt = (path: string) => {
       const fd = held.get(path) ?? this.tree(path, wireConstants.BIND_LAYER);
@@ -86,7 +92,7 @@ class Preparation {
     });
     const hold = this.number();
     const owner = { fs_uid: this.user.uid, fs_gid: this.user.gid };
-    this.ops.push({ ...op, params, target: "", hold, ...owner });
+    this.layers.push({ ...op, params, target: "", hold, ...owner });
     return hold;
   }
 }
@@ -109,6 +115,8 @@ export function acrossBorder(plan: readonly PlanOp[], user: PlanUserNamespace): 
       case "mount":
         if (op.type !== "overlay") return [op];
         return [{ name: "attach", held: preparation.overlay(op), target: op.target }];
+      case "sysctl":
+        return [withinReach(op)];
       default:
         return [op];
     }
@@ -123,6 +131,12 @@ export function acrossBorder(plan: readonly PlanOp[], user: PlanUserNamespace): 
     enter,
     ...behind,
   ];
+}
+
+/** The kernel lets only the host's root write that file, though whoever owns the namespace may do what it does. */
+function withinReach(op: Extract<PlanOp, { name: "sysctl" }>): PlanOp {
+  if (op.key === "kernel/domainname") return { name: "domainname", value: op.value };
+  return op;
 }
 
 /** Limits are raised, and the OOM score lowered, by the host's rights alone. */

@@ -306,7 +306,10 @@ export function idMapText(mappings: readonly OciIdMapping[] = []): string {
 }
 
 /** By which the maps of a mount are known; undefined: owners are as they are. */
-export function ownersKey({ uidMappings, gidMappings }: OciMount): string | undefined {
+export function ownersKey({
+  uidMappings,
+  gidMappings,
+}: Pick<OciMount, "uidMappings" | "gidMappings">): string | undefined {
   const text = `${idMapText(uidMappings)}:${idMapText(gidMappings)}`;
   return text === ":" ? undefined : text;
 }

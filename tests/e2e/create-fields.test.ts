@@ -227,7 +227,7 @@ const effects: readonly Effect[] = [
     "Tmpfs",
     { HostConfig: { Tmpfs: { "/t": "size=1m,exec,uid=5" } } },
     "grep ' /t ' /proc/mounts; stat -c %u /t",
-    /size=1024k,uid=5[\s\S]*\n5$/,
+    /size=1024k,uid=\d+[\s\S]*\n5$/,
   ],
   [
     "TmpfsOptions",

@@ -44,18 +44,19 @@ async function withVictim(use: (directory: string) => Promise<void>): Promise<vo
 
 test("nobody writes to the supervisor's program through /proc/PID/exe (CVE-2019-5736)", async () => {
   await daemon.berth("run", "-d", "--name", "shim", "--init", "busybox", "sleep", "1000");
-  const [seen, written, ...more] = (
+  const [seen = "", ...answers] = (
     await daemon.berth(
       "exec",
       "shim",
       "sh",
       "-c",
       // PID 1 is the supervisor's own program. Who holds it open read-only tries until nobody executes it any more.
-      "readlink /proc/1/exe; (echo x > /proc/1/exe) 2>&1; exec 9</proc/1/exe; (echo x > /proc/self/fd/9) 2>&1",
+      "readlink /proc/1/exe || echo unseen; (echo x > /proc/1/exe) 2>&1; exec 9</proc/1/exe; (echo x > /proc/self/fd/9) 2>&1",
     )
   ).out.split("\n");
-  expect(seen).toContain("memfd:berth-shim");
-  for (const answer of [written, ...more].filter(Boolean))
+  // Who is nobody outside may not even see which program that is.
+  expect(seen).toMatch(/memfd:berth-shim|^unseen$/);
+  for (const answer of answers.filter(Boolean))
     expect(answer).toMatch(/Text file busy|Permission denied|not permitted/);
   // "Text file busy" ends with the last process; what stays is the seal of the memory: 15 is write, grow, shrink, seal.
   const pid = Number(await daemon.inspect("shim", "{{.State.Pid}}"));
@@ -105,7 +106,9 @@ test("paths are masked by the real null device, whatever /dev of the container h
     "wc -c < /proc/kcore; for f in /proc/kcore /proc/sys/kernel/core_pattern /dev/null /dev/console; do (echo '|/evil' > $f) 2>/dev/null; done; grep -c core_pattern /proc/self/mountinfo";
   for (const flags of [[], ["-t"], ["--privileged"]]) {
     const { out, err } = await run(...flags, "-v", "dev:/dev", "busybox", "sh", "-c", attack);
-    expect([out, err]).toEqual(["", expect.stringContaining("mknod /dev/null: file exists")]);
+    // A device is made or bound there; both are refused.
+    const refused = /mknod \/dev\/null: file exists|mount point inside \/proc \/dev\/null/;
+    expect([out, err]).toEqual(["", expect.stringMatching(refused)]);
   }
   // Where the path itself is the attack: nothing but the null device of the host stands over it.
   expect((await run("busybox", "ls", "-l", "/proc/keys")).out).toMatch(/^c.* 1, +3 .*keys\n$/);

@@ -1,8 +1,8 @@
 /**
  * Things that take long to make, held ready.
  */
-import { messageOf } from "../base/errors.ts";
-import { log } from "../base/log.ts";
+import { messageOf } from "./errors.ts";
+import { log } from "./log.ts";
 
 /** How long after a taking new ones are made: whoever has taken one comes first. */
 const PAUSE_MS = 20;
@@ -14,23 +14,24 @@ export class Stock<T> {
   private closed = false;
 
   constructor(
+    /** As a warning names one. */
+    private readonly what: string,
     private readonly size: number,
     private readonly make: () => Promise<T>,
     private readonly drop: (one: T) => Promise<void>,
   ) {}
 
-  /** One that is ready; undefined when there is none, which is then made by whoever needs it. */
+  /** One that is ready; undefined when there is none, which is then made by whoever needs it. The next are made soon. */
   take(): T | undefined {
-    const one = this.ready.shift();
-    if (one !== undefined) setTimeout(() => this.fill(), PAUSE_MS);
-    return one;
+    setTimeout(() => this.fill(), PAUSE_MS);
+    return this.ready.shift();
   }
 
   /** Begins to make what is missing. */
   fill(): void {
     if (this.filling !== undefined || this.closed || this.ready.length >= this.size) return;
     this.filling = this.fillNow()
-      .catch((error) => log.warn("cannot prepare a network namespace", { error: messageOf(error) }))
+      .catch((error) => log.warn(`cannot prepare ${this.what}`, { error: messageOf(error) }))
       .finally(() => {
         this.filling = undefined;
       });
