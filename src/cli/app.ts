@@ -5,7 +5,7 @@ import { ApiClient, ApiError, defaultHost, parseHost } from "../client/index.ts"
 import { type Command, ExitError, type MigrateHook, type RegistryHooks } from "./command.ts";
 import { describeError } from "./failure.ts";
 import { flag, type Parsed, parseFlags, UsageError } from "./flags.ts";
-import { err, out } from "./output.ts";
+import { err, print } from "./output.ts";
 import { groups, type Route, routes } from "./routes.ts";
 import { type TargetFlags, targetFlags, targetOf } from "./target.ts";
 
@@ -31,6 +31,7 @@ export const globalFlags = [
   flag("tlsverify", "", "bool", "Use TLS and verify the remote"),
   flag("log-level", "l", "string", "Set the logging level", '"info"'),
   flag("debug", "D", "bool", "Enable debug mode"),
+  flag("no-color", "", "bool", "Write no colours (NO_COLOR=1 in the environment does the same)"),
   flag("version", "v", "bool", "Print version information and quit"),
 ];
 
@@ -46,10 +47,11 @@ export async function runCli(argv: readonly string[], hooks: CliHooks): Promise<
     return 125;
   }
   if (globals.on("version")) {
-    out(`berth version ${hooks.version}\n`);
+    await print(`berth version ${hooks.version}\n`);
     return 0;
   }
   if (globals.has("config")) process.env.DOCKER_CONFIG = globals.text("config");
+  if (globals.on("no-color")) process.env.NO_COLOR = "1";
   const words = globals.args[0] === "help" ? [...globals.args.slice(1), "--help"] : globals.args;
   const inGroup = words[0] !== undefined && words[0] in groups;
   const path = words.slice(0, inGroup ? 2 : 1).join(" ");
@@ -63,7 +65,9 @@ async function withoutRoute(words: readonly string[], group: string): Promise<nu
   if (unknown === undefined || unknown === "--help" || unknown === "-h") {
     const { overview } = await import("./usage.ts");
     // A group by itself is a command line that lacks something; the program by itself asks what there is.
-    (unknown === undefined && group !== "" ? err : out)(overview(routes, group));
+    const text = overview(routes, group);
+    if (unknown === undefined && group !== "") err(text);
+    else await print(text);
     return 0;
   }
   const parent = group === "" ? "berth" : `berth ${group}`;
@@ -175,7 +179,9 @@ async function printUsage(route: Route, command: Command): Promise<number> {
   const { examplesOf } = await import("./manual/examples.ts");
   const spellings = routes.filter((one) => one.load === route.load).map(({ path }) => path);
   const aliases = spellings.map((path) => `berth ${path}`);
-  out(commandUsage(`berth ${route.path}`, command, aliases, examplesOf(spellings[0] ?? "")));
+  await print(
+    commandUsage(`berth ${route.path}`, command, aliases, examplesOf(spellings[0] ?? "")),
+  );
   return 0;
 }
 

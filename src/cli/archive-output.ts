@@ -3,11 +3,13 @@
  */
 import { closeSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
+import { out } from "./output.ts";
 import { isTerminal } from "./terminal.ts";
 
 /** Writes all of it, however little the descriptor takes at once. */
 function writeAll(fd: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+  if (fd === 1) out(bytes);
+  else for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
 }
 
 /** Why a path is no place for an archive, in Docker's words; undefined when it is one. */

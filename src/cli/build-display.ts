@@ -6,8 +6,8 @@ import type { BuildLine } from "../spec/build-events.ts";
 import { BuildSteps, type ShownStep, type StepListener } from "./build-steps.ts";
 import { LiveView } from "./build-view.ts";
 import { humanSize } from "./human.ts";
-import { err } from "./output.ts";
-import { isTerminal, terminalSize } from "./terminal.ts";
+import { draw, err } from "./output.ts";
+import { hasColours, isScreen, isTerminal, terminalSize } from "./terminal.ts";
 
 /** Shows a build. */
 export interface BuildDisplay {
@@ -144,7 +144,11 @@ const REDRAW_MS = 100;
 
 /** Steps of a terminal that change as they go on. */
 class Live extends Display {
-  private readonly view = new LiveView(err, () => terminalSize(2) ?? { rows: 24, columns: 80 });
+  private readonly view = new LiveView(
+    (text) => draw(text, 2),
+    () => terminalSize(2) ?? { rows: 24, columns: 80 },
+    hasColours(2),
+  );
   private readonly timer: Timer;
 
   constructor() {
@@ -175,7 +179,7 @@ export function displayOf(progress: string, quiet: boolean): BuildDisplay {
     case "plain":
       return new Plain();
     case "auto":
-      return isTerminal(2) ? new Live() : new Plain();
+      return isScreen(2) ? new Live() : new Plain();
     case "tty":
       if (isTerminal(2)) return new Live();
       throw new Error("failed to get console: the standard error is no terminal");

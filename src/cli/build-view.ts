@@ -43,6 +43,7 @@ export class LiveView {
   constructor(
     private readonly write: (text: string) => void,
     private readonly size: () => { readonly rows: number; readonly columns: number },
+    private readonly coloured = true,
   ) {}
 
   /** Draws what there is now, as much as fits: what goes on before what is over. */
@@ -79,7 +80,7 @@ export class LiveView {
       const left = cutText(text, room);
       const gap = right === "" ? "" : " ".repeat(room - Bun.stringWidth(left) + 1);
       const line = `${left}${gap}${right}`;
-      return colour === undefined ? line : `${colour}${line}${RESET}`;
+      return colour === undefined || !this.coloured ? line : `${colour}${line}${RESET}`;
     });
     const up = this.drawn > 0 ? `\x1b[${this.drawn}A` : "";
     // One write, and each row is cleared only behind what is new: nothing flickers.

@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } 
 import { dirname } from "node:path";
 import { writeFileAtomic } from "../base/atomic-file.ts";
 import { errnoOf } from "../base/errors.ts";
-import { configPath } from "./docker-config.ts";
+import { configPath } from "./config-file.ts";
 
 /** The name of what flags, variables and the default socket say. */
 export const DEFAULT_CONTEXT = "default";

@@ -1,10 +1,11 @@
 /**
  * Credentials for registries where the docker command line keeps them: config.json, and the programs that it names.
  */
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { dirname } from "node:path";
 import { writeFileAtomic } from "../base/atomic-file.ts";
-import { errnoOf, messageOf } from "../base/errors.ts";
+import { messageOf } from "../base/errors.ts";
+import { type ConfigFile, configPath, readConfig, type Table, table, text } from "./config-file.ts";
 
 /** Who asks a registry. */
 export interface RegistryLogin {
@@ -14,51 +15,10 @@ export interface RegistryLogin {
   readonly identityToken: string;
 }
 
-/** The file, of which nothing is sure: people write it, too. */
-interface DockerConfig {
-  readonly auths?: unknown;
-  readonly credsStore?: unknown;
-  readonly credHelpers?: unknown;
-  readonly currentContext?: unknown;
-}
-
 /** Docker Hub goes by this address among credentials. */
 export const HUB_ADDRESS = "https://index.docker.io/v1/";
 /** What a helper says instead of a user's name for a token. */
 const TOKEN_USER = "<token>";
-
-/** Where the configuration lies. */
-export function configPath(): string {
-  const directory = process.env.DOCKER_CONFIG || join(process.env.HOME || "/root", ".docker");
-  return join(directory, "config.json");
-}
-
-type Table = Readonly<Record<string, unknown>>;
-
-function table(value: unknown): Table {
-  const isTable = typeof value === "object" && value !== null && !Array.isArray(value);
-  return isTable ? (value as Table) : {};
-}
-
-/** The format that a list has when the command line names none, as the user's configuration has it under this name. */
-export function configuredFormat(key: string): string {
-  const file = readConfig() as Table;
-  return Object.hasOwn(file, key) ? text(file[key]) : "";
-}
-
-function readConfig(): DockerConfig {
-  const path = configPath();
-  let value: unknown;
-  try {
-    value = JSON.parse(readFileSync(path, "utf8"));
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return {};
-    throw new Error(`${path} cannot be read: ${messageOf(error)}`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value))
-    throw new Error(`${path} cannot be read: it is no JSON object`);
-  return value as DockerConfig;
-}
 
 /** The registry of an image's name, as credentials are kept for it. */
 export function addressOf(image: string): string {
@@ -80,7 +40,7 @@ function keysOf(address: string, auths: Table): string[] {
   return [...(Object.hasOwn(auths, address) ? [address] : []), ...others];
 }
 
-function helperOf({ credsStore, credHelpers }: DockerConfig, address: string): string | undefined {
+function helperOf({ credsStore, credHelpers }: ConfigFile, address: string): string | undefined {
   const own = Object.hasOwn(table(credHelpers), address) ? table(credHelpers)[address] : undefined;
   const found = own ?? credsStore;
   return typeof found === "string" && found !== "" ? found : undefined;
@@ -121,10 +81,6 @@ function fromHelper(helper: string, address: string): RegistryLogin | undefined 
   return username === TOKEN_USER
     ? { username: "", password: "", identityToken: secret }
     : { username, password: secret, identityToken: "" };
-}
-
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
 }
 
 /** What is kept for a registry; undefined when nothing is. */
@@ -179,11 +135,6 @@ function writeAuths(change: (auths: Record<string, unknown>) => void): void {
   change(auths);
   mkdirSync(dirname(configPath()), { recursive: true, mode: 0o700 });
   writeFileAtomic(configPath(), `${JSON.stringify({ ...config, auths }, null, "\t")}\n`);
-}
-
-/** The context in use, as the file says; "" for none. */
-export function currentContext(): string {
-  return text(readConfig().currentContext);
 }
 
 /** Notes the context in use; "" is none. */

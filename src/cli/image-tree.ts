@@ -9,6 +9,7 @@ import { humanSize } from "./human.ts";
 export interface TreeView {
   /** Columns of the terminal; undefined without one. */
   readonly columns: number | undefined;
+  readonly coloured: boolean;
   /** Images without names, too. */
   readonly all: boolean;
 }
@@ -26,7 +27,6 @@ const WARNING =
 const SPACING = "   ";
 const PLAIN_COLUMNS = 80;
 const widths = { id: 12, usage: 10, content: 12, extra: 5 };
-const heading = (text: string) => `\x1b[39m\x1b[1m${text}\x1b[0m`;
 
 const shortId = (id: string) => id.replace(/^sha256:/, "").slice(0, widths.id);
 
@@ -47,18 +47,24 @@ class Tree {
 
   constructor(
     private readonly terminal: boolean,
+    private readonly coloured: boolean,
     private readonly nameWidth: number,
   ) {}
 
   private paint(codes: string, text: string): string {
-    return this.terminal ? `${codes}${text}\x1b[0m` : text;
+    return this.coloured ? `${codes}${text}\x1b[0m` : text;
+  }
+
+  /** Where there is no terminal docker writes the codes of headings none the less. */
+  private heading(text: string): string {
+    return this.terminal && !this.coloured ? text : `\x1b[39m\x1b[1m${text}\x1b[0m`;
   }
 
   title(columns: number): void {
-    const info = this.terminal
+    const info = this.coloured
       ? `\x1b[1m\x1b[106m\x1b[30mi\x1b[0m\x1b[0m \x1b[96mInfo → \x1b[0m\x1b[0m \x1b[38;5;0m\x1b[48;5;14m U \x1b[0m In Use `
       : "Info ->  U In Use ";
-    const shown = this.terminal ? "i Info →   U  In Use ".length : info.length;
+    const shown = this.coloured ? "i Info →   U  In Use ".length : info.length;
     this.lines.push(this.paint("\x1b[93m", WARNING));
     this.lines.push(`${" ".repeat(Math.max(0, columns - shown))}${info}`, "");
     const cells: [string, number][] = [
@@ -69,7 +75,7 @@ class Tree {
       ["EXTRA", widths.extra],
     ];
     const row = cells.map(
-      ([text, width]) => heading(text) + " ".repeat(Math.max(0, width - text.length)),
+      ([text, width]) => this.heading(text) + " ".repeat(Math.max(0, width - text.length)),
     );
     this.lines.push(row.join(SPACING));
   }
@@ -81,7 +87,7 @@ class Tree {
   row(line: Line, codes: string): void {
     const right = (text: string, width: number) =>
       " ".repeat(Math.max(0, width - text.length)) + this.paint("\x1b[39m", text);
-    const mark = this.terminal ? this.paint("\x1b[38;5;0m\x1b[48;5;14m", " U ") : "U  ";
+    const mark = this.coloured ? this.paint("\x1b[38;5;0m\x1b[48;5;14m", " U ") : "U  ";
     const chip = line.inUse ? mark : "   ";
     this.lines.push(
       [
@@ -129,7 +135,7 @@ export function imageTree(images: readonly ImageSummary[], view: TreeView): stri
   ]);
   // In bytes, as docker counts it, so that branches are wider than they look.
   const width = Math.max("IMAGE".length, ...names.map((name) => Buffer.byteLength(name)));
-  const tree = new Tree(view.columns !== undefined, shown.length === 0 ? 5 : width);
+  const tree = new Tree(view.columns !== undefined, view.coloured, shown.length === 0 ? 5 : width);
   tree.title(view.columns ?? PLAIN_COLUMNS);
   for (const { above, top, lines } of shown) {
     for (const name of above) tree.name(name);

@@ -1,22 +1,9 @@
 /**
  * Lists: as a table, by a template, as JSON lines. Columns are as wide as their widest cell and three spaces.
  */
-import {
-  type Callable,
-  dockerFunctions,
-  execute,
-  headingFunctions,
-  jsonString,
-  mapOf,
-  pointerTo,
-  stringValue,
-  type Type,
-  toJson,
-  types,
-  Value,
-} from "../gotemplate/index.ts";
-import { asTemplateError, objectValue, parseTemplate } from "./objects.ts";
-import { out } from "./output.ts";
+import { draw, print } from "./output.ts";
+import { isTerminal, terminalSize } from "./terminal.ts";
+import { harmless } from "./terminal-text.ts";
 
 /** A row: what each field of a template says. A function is a method with arguments. */
 export type Row = Readonly<Record<string, unknown>>;
@@ -52,91 +39,63 @@ export interface ListFormat {
   readonly words?: readonly [parsing: string, executing: string];
 }
 
-function interpretEscapes(text: string): string {
-  return text.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
+/** The fields of a template that is nothing else; undefined for any other. */
+function fieldsOf(template: string): string[] | undefined {
+  const fields: string[] = [];
+  for (const cell of template.split("\t")) {
+    const [, field] = /^\{\{\.(\w+)\}\}$/.exec(cell) ?? [];
+    if (field === undefined) return undefined;
+    fields.push(field);
+  }
+  return fields;
+}
+
+/** The cells of the default table, its headings first. Undefined when it takes a template to write them. */
+function defaultCells(rows: readonly Row[], how: ListFormat): string[][] | undefined {
+  if (how.format !== "" && how.format !== "table") return undefined;
+  const fields = fieldsOf(how.table);
+  if (fields === undefined) return undefined;
+  const cells = [how.headings, ...rows].map((row) => fields.map((field) => row[field]));
+  const plain = cells.every((line) => line.every((cell) => typeof cell === "string"));
+  return plain ? (cells as string[][]) : undefined;
+}
+
+/** Rows in the format that was asked for. A default table fits so many columns, where it can. */
+export function listText(rows: readonly Row[], how: ListFormat, columns?: number): string {
+  const cells = defaultCells(rows, how);
+  if (cells !== undefined) {
+    const text = align(cells.map((line) => line.join("\t")));
+    if (columns === undefined) return text;
+    const { fitted } = require("./fitted-table.ts") as typeof import("./fitted-table.ts");
+    return fitted(cells, fieldsOf(how.table) ?? [], text, columns);
+  }
+  const { templateLines } = require("./template-list.ts") as typeof import("./template-list.ts");
+  const { heading, lines } = templateLines(rows, how);
+  if (heading === undefined) return lines.map((line) => `${line}\n`).join("");
+  return align([heading, ...lines]);
+}
+
+/** A row that a terminal shows and does not obey. */
+function harmlessRow(row: Row): Row {
+  return Object.fromEntries(
+    Object.entries(row).map(([name, field]) => [
+      name,
+      typeof field === "string"
+        ? harmless(field)
+        : typeof field === "function"
+          ? (argument: unknown) => harmless(String(field(argument)))
+          : field,
+    ]),
+  );
+}
+
+/** Rows as a terminal may have them: harmless, the default table as wide as the terminal. */
+export function terminalList(rows: readonly Row[], how: ListFormat): string {
+  return listText(rows.map(harmlessRow), how, terminalSize(1)?.columns || undefined);
 }
 
 /** Writes rows in the format that was asked for. */
-export function writeList(rows: readonly Row[], how: ListFormat): void {
-  out(listText(rows, how));
-}
-
-/** A row's field as a method of Docker's row, which gives a string. */
-function methodOf(field: unknown): Callable {
-  if (typeof field === "function")
-    return {
-      params: [types.string],
-      call: ([name]) => stringValue(String(field(name?.string ?? ""))),
-    };
-  if (field === null) return { params: [], call: () => new Value(pointerTo(types.string), null) };
-  return { params: [], call: () => objectValue(field) };
-}
-
-/** A row as Docker has it: a pointer to a struct whose methods are its fields. As JSON, it is what Go writes for a map. */
-function rowValue(row: Row, type: string): Value {
-  const methods = Object.fromEntries(
-    Object.entries(row).map(([name, field]) => [name, methodOf(field)]),
-  );
-  const json = () => {
-    const members = Object.entries(row)
-      .filter(([, field]) => typeof field !== "function")
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([name, field]) => `${jsonString(name, true)}:${toJson(objectValue(field), true)}`);
-    return `{${members.join(",")}}`;
-  };
-  const struct: Type = {
-    kind: "struct",
-    name: type,
-    named: true,
-    fields: [],
-    methods: () => methods,
-    json,
-  };
-  return new Value(pointerTo(struct), new Value(struct, new Map()));
-}
-
-/** The headings' table, which says of a label its last word. */
-function headingsValue(headings: Readonly<Record<string, string>>): Value {
-  const label: Callable = {
-    params: [types.string],
-    call: ([name]) =>
-      stringValue((name?.string.split(".").at(-1) ?? "").replaceAll("-", " ").replaceAll("_", " ")),
-  };
-  const type: Type = {
-    ...mapOf(types.string),
-    name: "formatter.SubHeaderContext",
-    named: true,
-    methods: () => ({ Label: label }),
-  };
-  return new Value(
-    type,
-    new Map(Object.entries(headings).map(([name, heading]) => [name, stringValue(heading)])),
-  );
-}
-
-/** Rows in the format that was asked for. */
-export function listText(rows: readonly Row[], how: ListFormat): string {
-  const format = how.format === "" || how.format === "table" ? `table ${how.table}` : how.format;
-  const isTable = format.startsWith("table");
-  const cut = (isTable ? format.slice("table".length) : format).replace(/^ +| +$/g, "");
-  const template = parseTemplate(
-    format === "json" ? "{{json .}}" : interpretEscapes(cut),
-    how.words?.[0],
-  );
-  const type = how.type ?? "formatter.subContext";
-  const lines = asTemplateError(
-    () => rows.map((row) => execute(template, rowValue(row, type), { functions: dockerFunctions })),
-    how.words?.[1],
-  );
-  if (!isTable) return lines.map((line) => `${line}\n`).join("");
-  return align([headingLine(), ...lines]);
-
-  // Docker writes what it has of the headings when the template is none for them.
-  function headingLine(): string {
-    try {
-      return execute(template, headingsValue(how.headings), { functions: headingFunctions });
-    } catch {
-      return "";
-    }
-  }
+export async function writeList(rows: readonly Row[], how: ListFormat): Promise<void> {
+  if (isTerminal(1)) draw(terminalList(rows, how));
+  else await print(listText(rows, how));
 }

@@ -2,10 +2,8 @@
  * Which daemon a command is for: --host or --context, the environment, the context in use, the default socket; and what TLS
  * needs.
  */
-import { existsSync, readFileSync } from "node:fs";
-import { dirname } from "node:path";
 import { defaultHost, type Host, type HostTls, parseHost, resolveHost } from "../client/index.ts";
-import { configPath, currentContext } from "./docker-config.ts";
+import { configPath, currentContext } from "./config-file.ts";
 import type { Parsed } from "./flags.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -66,7 +64,9 @@ export function contextName({ host, context }: TargetFlags, env: Environment): s
 function tlsOfFlags(flags: TargetFlags, env: Environment): HostTls | undefined {
   const verify = flags.tlsverify || Boolean(env.DOCKER_TLS_VERIFY);
   if (!verify && !flags.tls && !env.DOCKER_TLS) return undefined;
-  const directory = env.DOCKER_CERT_PATH || dirname(configPath());
+  // Loaded here, because every command's start would pay for it.
+  const { existsSync, readFileSync } = require("node:fs") as typeof import("node:fs");
+  const directory = env.DOCKER_CERT_PATH || configPath().replace(/\/[^/]*$/, "");
   const file = (given: string, name: string) => {
     const path = given || `${directory}/${name}.pem`;
     return given !== "" || existsSync(path) ? readFileSync(path, "utf8") : undefined;

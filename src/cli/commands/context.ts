@@ -5,6 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { messageOf } from "../../base/errors.ts";
 import type { Command, Context } from "../command.ts";
 import { ExitError, forEachName } from "../command.ts";
+import { currentContext } from "../config-file.ts";
 import {
   type ContextMeta,
   checkContextName,
@@ -19,7 +20,7 @@ import {
   type TlsFiles,
   tlsOf,
 } from "../contexts.ts";
-import { currentContext, useContext } from "../docker-config.ts";
+import { useContext } from "../docker-config.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { err, out } from "../output.ts";
 import { contextName, defaultAddress, overridingVariable } from "../target.ts";
@@ -169,7 +170,7 @@ const list: Command = {
         text.length > ERROR_MAX ? `${text.slice(0, ERROR_MAX - 1)}…` : text;
       const format = parsed.text("format");
       const isTable = format === "" || format.startsWith("table");
-      writeList(isTable ? rows.map((row) => ({ ...row, Error: short(row.Error) })) : rows, {
+      await writeList(isTable ? rows.map((row) => ({ ...row, Error: short(row.Error) })) : rows, {
         format,
         table,
         type: "formatter.clientContextContext",

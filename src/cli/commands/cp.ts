@@ -1,6 +1,7 @@
 /**
  * `berth cp`.
  */
+import { statSync } from "node:fs";
 import { isAbsolute, join } from "node:path/posix";
 import { type ByteStream, decompress } from "../../base/compression.ts";
 import { ApiError } from "../../client/index.ts";
@@ -19,6 +20,7 @@ import {
 } from "../copy-paths.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { humanSize } from "../human.ts";
+import { meterOn } from "../meter.ts";
 import { err, out } from "../output.ts";
 import { inputFrom } from "../streams.ts";
 import { isTerminal } from "../terminal.ts";
@@ -31,6 +33,7 @@ const MODE_IRREGULAR = 2 ** 26 + 2 ** 25 + 2 ** 24 + 2 ** 21 + 2 ** 19;
 
 interface PathStat {
   readonly mode: number;
+  readonly size: number;
   readonly linkTarget: string;
 }
 
@@ -85,19 +88,17 @@ async function reporting(
   header: string,
   target: string,
   work: (count: (bytes: number) => void) => Promise<void>,
+  total?: number,
 ): Promise<void> {
   let copied = 0;
-  const timer =
-    options.quiet || !isTerminal(2)
-      ? undefined
-      : setInterval(() => err(`\r\x1b[2K${header} - ${humanSize(copied)}`), 200);
+  const meter = options.quiet ? undefined : meterOn(2, header, total);
   try {
     await work((bytes) => {
       copied += bytes;
+      meter?.at(copied);
     });
   } finally {
-    clearInterval(timer);
-    if (timer !== undefined) err("\r\x1b[2K");
+    meter?.close();
   }
   if (!options.quiet) err(`Successfully copied ${humanSize(copied)} to ${target}\n`);
 }
@@ -153,6 +154,7 @@ async function copyTo(
     `Copying to ${whose(context)}`,
     `${container}:${destination.path}`,
     (count) => put(plan.directory, counted(packLocal(source, plan.rename), count)),
+    source.isDirectory ? undefined : statSync(source.path, { throwIfNoEntry: false })?.size,
   );
 }
 
@@ -179,17 +181,20 @@ async function copyFrom(
     for await (const piece of response.pieces()) out(piece);
     return;
   }
-  const isDirectory = has(statFrom(response.head.headers).mode, MODE_DIRECTORY);
+  const { mode, size } = statFrom(response.head.headers);
+  const isDirectory = has(mode, MODE_DIRECTORY);
   const source = { path: from, exists: true, isDirectory, rebase };
   const plan = planCopy(source, destination);
-  await reporting(options, `Copying from ${whose(context)}`, absolute(to), async (count) => {
+  const work = async (count: (bytes: number) => void) => {
     const archive = await decompress(counted(response.pieces(), count));
     const name = splitEntry(from).name;
     const rebased = rebase === "" ? undefined : { from: name, to: rebase };
     await unpackLocal(archive, plan.directory, (entry) =>
       renamed(renamed(entry, rebased), plan.rename),
     );
-  });
+  };
+  const [header, total] = [`Copying from ${whose(context)}`, isDirectory ? undefined : size];
+  await reporting(options, header, absolute(to), work, total);
 }
 
 async function copy(context: CopyContext, parsed: Parsed): Promise<number> {

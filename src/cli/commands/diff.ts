@@ -23,7 +23,7 @@ export const command: Command = {
     const rows = (changes ?? []).map(({ Path, Kind }) => ({ Type: letters[Kind] ?? "", Path }));
     const headings = { Type: "CHANGE TYPE", Path: "PATH" };
     const format = parsed.text("format") || "{{.Type}} {{.Path}}";
-    writeList(rows, {
+    await writeList(rows, {
       format,
       table: "{{.Type}}\t{{.Path}}",
       headings,

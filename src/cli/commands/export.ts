@@ -4,6 +4,7 @@
 import { checkArchivePath, writeArchive } from "../archive-output.ts";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
+import { metered, meterOn } from "../meter.ts";
 
 /** The command. */
 export const command: Command = {
@@ -16,7 +17,8 @@ export const command: Command = {
     checkArchivePath(target, "export container");
     const name = encodeURIComponent(parsed.args[0] ?? "");
     const response = await client.request("GET", `/containers/${name}/export`);
-    await writeArchive(target, response.pieces());
+    const meter = target === "" ? undefined : meterOn(2, `Exporting to ${target}`);
+    await writeArchive(target, metered(response.pieces(), meter));
     return 0;
   },
 };

@@ -59,7 +59,7 @@ export const command: Command = {
     };
     const asked = parsed.text("format");
     const format = parsed.on("quiet") && (asked === "" || asked === "table") ? "{{.ID}}" : asked;
-    writeList(rows, { format, table, headings, type: "image.historyContext" });
+    await writeList(rows, { format, table, headings, type: "image.historyContext" });
     return 0;
   },
 };

@@ -5,14 +5,14 @@ import { humanDuration } from "../../base/durations.ts";
 import type { ApiClient, Query } from "../../client/index.ts";
 import type { ImageSummary } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
-import { configuredFormat } from "../docker-config.ts";
+import { configuredFormat } from "../config-file.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { goTime, humanSize } from "../human.ts";
 import { imageTree } from "../image-tree.ts";
-import { out } from "../output.ts";
+import { draw, print } from "../output.ts";
 import { type Row, writeList } from "../table.ts";
-import { isTerminal, terminalSize } from "../terminal.ts";
+import { hasColours, isTerminal, terminalSize } from "../terminal.ts";
 
 function splitReference(reference: string): [string, string] {
   const at = reference.lastIndexOf(":");
@@ -73,7 +73,8 @@ async function showTree(client: ApiClient, parsed: Parsed, query: Query): Promis
     query: { ...query, manifests: true },
   });
   const columns = isTerminal(1) ? terminalSize(1)?.columns || 80 : undefined;
-  out(imageTree(images, { columns, all: parsed.on("all") }));
+  const text = imageTree(images, { columns, all: parsed.on("all"), coloured: hasColours(1) });
+  draw(text);
   return 0;
 }
 
@@ -107,8 +108,8 @@ export const command: Command = {
     const digest = digests ? "\t{{.Digest}}" : "";
     const table = `{{.Repository}}\t{{.Tag}}${digest}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`;
     if (quiet && (format === "" || format === "table"))
-      out(rows.map((row) => `${row.ID}\n`).join(""));
-    else writeList(rows, { format, headings, table, type: "formatter.imageContext" });
+      await print(rows.map((row) => `${row.ID}\n`).join(""));
+    else await writeList(rows, { format, headings, table, type: "formatter.imageContext" });
     return 0;
   },
 };

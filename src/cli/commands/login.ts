@@ -3,8 +3,8 @@
  */
 import { readSync } from "node:fs";
 import type { Command } from "../command.ts";
+import { configPath } from "../config-file.ts";
 import {
-  configPath,
   forgetLogin,
   HUB_ADDRESS,
   keepLogin,

@@ -3,8 +3,8 @@
  */
 import type { EndpointSettings, IPAMConfig, Network } from "../../spec/engine-api.ts";
 import { type Command, forEachName } from "../command.ts";
+import { configuredFormat } from "../config-file.ts";
 import { pairs } from "../container-options/environment.ts";
-import { configuredFormat } from "../docker-config.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { err, out } from "../output.ts";
@@ -143,7 +143,7 @@ const list: Command = {
     if (parsed.on("quiet") && (asked === "" || asked === "table"))
       for (const row of rows) out(`${row.ID}\n`);
     else
-      writeList(rows, {
+      await writeList(rows, {
         format: asked || configuredFormat("networksFormat"),
         type: "network.networkContext",
         table: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",

@@ -2,7 +2,7 @@
  * `berth plugin`: the plugins that the daemon has as docker manages them.
  */
 import { type Command, forEachName } from "../command.ts";
-import { configuredFormat } from "../docker-config.ts";
+import { configuredFormat } from "../config-file.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag } from "../flags.ts";
 import { out } from "../output.ts";
@@ -66,7 +66,7 @@ const list: Command = {
     if (parsed.on("quiet") && (asked === "" || asked === "table"))
       for (const { ID } of rows) out(`${ID}\n`);
     else
-      writeList(rows, {
+      await writeList(rows, {
         format: asked || configuredFormat("pluginsFormat"),
         type: "plugin.pluginContext",
         table: "{{.ID}}\t{{.Name}}\t{{.Description}}\t{{.Enabled}}",

@@ -4,11 +4,11 @@
 import { humanDuration } from "../../base/durations.ts";
 import type { ContainerSummary, Port } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
-import { configuredFormat } from "../docker-config.ts";
+import { configuredFormat } from "../config-file.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag } from "../flags.ts";
 import { ellipsis, goTime, humanSize } from "../human.ts";
-import { err, out } from "../output.ts";
+import { err, print } from "../output.ts";
 import { type Row, writeList } from "../table.ts";
 
 /** `0.0.0.0:80->80`, with brackets around an IPv6 address. */
@@ -144,9 +144,9 @@ export const command: Command = {
     };
     const found = await client.json<ContainerSummary[]>("GET", "/containers/json", { query });
     const rows = found.map((one) => rowOf(one, parsed.on("no-trunc")));
-    if (quiet) out(rows.map((row) => `${row.ID}\n`).join(""));
+    if (quiet) await print(rows.map((row) => `${row.ID}\n`).join(""));
     else
-      writeList(rows, {
+      await writeList(rows, {
         format,
         headings,
         type: "formatter.ContainerContext",

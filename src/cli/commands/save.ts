@@ -4,6 +4,7 @@
 import { checkArchivePath, writeArchive } from "../archive-output.ts";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
+import { metered, meterOn } from "../meter.ts";
 import { platformJson } from "../platform.ts";
 
 /** The command. */
@@ -26,7 +27,8 @@ export const command: Command = {
     checkArchivePath(target, "save image");
     const query = { names: parsed.args, platform };
     const response = await client.request("GET", "/images/get", { query });
-    await writeArchive(target, response.pieces());
+    const meter = target === "" ? undefined : meterOn(2, `Saving to ${target}`);
+    await writeArchive(target, metered(response.pieces(), meter));
     return 0;
   },
 };

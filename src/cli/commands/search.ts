@@ -57,7 +57,7 @@ export const command: Command = {
         : { ...common, IsOfficial: is_official ? "[OK]" : "", IsAutomated: "" };
     });
     const table = "{{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}";
-    writeList(rows, { format, table, headings, type: "registry.searchContext" });
+    await writeList(rows, { format, table, headings, type: "registry.searchContext" });
     return 0;
   },
 };

@@ -4,13 +4,14 @@
 import type { ApiClient } from "../../client/index.ts";
 import type { ContainerStatsResponse, ContainerSummary } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
+import { configuredFormat } from "../config-file.ts";
 import { blockBytes, cpuPercent, memoryUsage, networkBytes } from "../container-usage.ts";
-import { configuredFormat } from "../docker-config.ts";
 import { describeError } from "../failure.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { binarySize, humanSize } from "../human.ts";
-import { out } from "../output.ts";
-import { listText, type Row } from "../table.ts";
+import { draw } from "../output.ts";
+import { listText, type Row, terminalList, writeList } from "../table.ts";
+import { isTerminal } from "../terminal.ts";
 
 const CLEAR = "\x1b[2J";
 const HOME = "\x1b[H";
@@ -104,18 +105,15 @@ export const command: Command = {
   async run({ client }, parsed) {
     const format = parsed.text("format") || configuredFormat("statsFormat");
     for (let before = CLEAR; ; before = "") {
-      const text = listText(await collect(client, parsed), {
-        format,
-        table,
-        headings,
-        type: "container.statsContext",
-      });
+      const how = { format, table, headings, type: "container.statsContext" };
+      const rows = await collect(client, parsed);
       if (parsed.on("no-stream")) {
-        out(text);
+        await writeList(rows, how);
         return 0;
       }
+      const text = isTerminal(1) ? terminalList(rows, how) : listText(rows, how);
       // Written over what is there, line by line: nothing flickers.
-      out(`${before}${HOME}${text.replaceAll("\n", `${CLEAR_LINE}\n`)}${CLEAR_BELOW}`);
+      draw(`${before}${HOME}${text.replaceAll("\n", `${CLEAR_LINE}\n`)}${CLEAR_BELOW}`);
       await Bun.sleep(REFRESH_MS);
     }
   },

@@ -306,7 +306,7 @@ export const command: Command = {
         ...{ Type: "TYPE", TotalCount: "TOTAL", Active: "ACTIVE", Size: "SIZE" },
         Reclaimable: "RECLAIMABLE",
       };
-      writeList(summaryRows(usage), { format, table, headings: names });
+      await writeList(summaryRows(usage), { format, table, headings: names });
     }
     out(duplicateSection(usage));
     return 0;

@@ -5,7 +5,7 @@ import type { SystemVersion } from "../../spec/engine-api.ts";
 import type { Command, Context } from "../command.ts";
 import { describeError } from "../failure.ts";
 import { flag } from "../flags.ts";
-import { err, out } from "../output.ts";
+import { err, print } from "../output.ts";
 
 function clientOf({ client, version }: Context) {
   return {
@@ -60,14 +60,14 @@ export const command: Command = {
     }
     const Client = clientOf(context);
     if (format === "") {
-      out(
-        `Client:\n Version:           ${Client.Version}\n API version:       ${Client.ApiVersion}\n Bun version:       ${Client.BunVersion}\n OS/Arch:           ${Client.Os}/${Client.Arch}\n Context:           default\n`,
+      await print(
+        `Client:\n Version:           ${Client.Version}\n API version:       ${Client.ApiVersion}\n Bun version:       ${Client.BunVersion}\n OS/Arch:           ${Client.Os}/${Client.Arch}\n Context:           default\n${server === undefined ? "" : serverText(server)}`,
       );
-      if (server) out(serverText(server));
-    } else if (format === "json") out(`${JSON.stringify({ Client, Server: server ?? null })}\n`);
+    } else if (format === "json")
+      await print(`${JSON.stringify({ Client, Server: server ?? null })}\n`);
     else {
       const { objectFormatter } = await import("../objects.ts");
-      out(objectFormatter(format)({ Client, Server: server ?? null }));
+      await print(objectFormatter(format)({ Client, Server: server ?? null }));
     }
     if (failure !== "") err(`${failure}\n`);
     return failure === "" ? 0 : 1;

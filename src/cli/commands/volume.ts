@@ -4,7 +4,7 @@
 import type { Volume } from "../../spec/engine-api.ts";
 import { checkArchivePath, writeArchive } from "../archive-output.ts";
 import { type Command, type Context, forEachName } from "../command.ts";
-import { configuredFormat } from "../docker-config.ts";
+import { configuredFormat } from "../config-file.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag, type Parsed, UsageError } from "../flags.ts";
 import { out } from "../output.ts";
@@ -118,7 +118,7 @@ const list: Command = {
         ? "{{.Name}}\t{{.Group}}\t{{.Driver}}\t{{.Availability}}\t{{.Status}}"
         : "{{.Driver}}\t{{.Name}}";
       const raw = quiet ? "name: {{.Name}}" : "name: {{.Name}}\ndriver: {{.Driver}}\n";
-      writeList(rows, {
+      await writeList(rows, {
         format: format === "raw" ? raw : format,
         table,
         headings,

@@ -6,9 +6,9 @@ import { messageOf } from "../../base/errors.ts";
 import type { ApiClient } from "../../client/index.ts";
 import type { ContainerStatsResponse, ContainerSummary } from "../../spec/engine-api.ts";
 import type { Context } from "../command.ts";
-import { err, out } from "../output.ts";
+import { draw, err } from "../output.ts";
 import { targetArguments } from "../target.ts";
-import { isTerminal, rawMode, terminalSize } from "../terminal.ts";
+import { hasColours, isTerminal, rawMode, terminalSize } from "../terminal.ts";
 import { type Sorting, sorted, type Usage, Watch } from "./model.ts";
 import { drawTable } from "./view.ts";
 
@@ -82,9 +82,9 @@ class Session {
 
   private enter(): void {
     const restore = rawMode(0, true);
-    out(ENTER_SCREEN);
+    draw(ENTER_SCREEN);
     this.drawn = "";
-    const leave = () => out(LEAVE_SCREEN);
+    const leave = () => draw(LEAVE_SCREEN);
     process.on("exit", leave);
     this.restore = () => {
       process.off("exit", leave);
@@ -115,10 +115,10 @@ class Session {
     const size = terminalSize(1) ?? { rows: 24, columns: 80 };
     if (this.asking === undefined && performance.now() > this.noteUntil) this.note = "";
     const { sorting, selected, note } = this;
-    const styled = !process.env.NO_COLOR;
+    const styled = hasColours(1);
     const lines = drawTable(this.table, { sorting, selected, note }, { ...size, styled });
     const text = `\x1b[H${lines.map((line) => `${line}\x1b[K`).join("\r\n")}\x1b[J`;
-    if (text !== this.drawn) out(text);
+    if (text !== this.drawn) draw(text);
     this.drawn = text;
   }
 
