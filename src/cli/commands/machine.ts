@@ -4,8 +4,9 @@
 import { messageOf } from "../../base/errors.ts";
 import type { SshTarget } from "../../client/index.ts";
 import { type Command, ExitError, forEachName } from "../command.ts";
+import { currentContext } from "../config-file.ts";
 import { removeContext } from "../contexts.ts";
-import { currentContext, useContext } from "../docker-config.ts";
+import { useContext } from "../docker-config.ts";
 import { flag, type Parsed, UsageError } from "../flags.ts";
 import {
   getMachine,
