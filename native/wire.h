@@ -112,7 +112,7 @@ static inline size_t wire_end(struct wire_writer *w) {
   return w->length;
 }
 
-#define WIRE_SHIM_VERSION 4u
+#define WIRE_SHIM_VERSION 5u
 #define WIRE_NO_FD 4294967295u
 #define WIRE_NO_OWNER 4294967295u
 #define WIRE_SHIM_TTY 1u
@@ -724,6 +724,7 @@ enum shim_code {
   SHIM_LOG_SWAP = 11,
   SHIM_DNS_KEEP = 12,
   SHIM_DNS_FORGET = 13,
+  SHIM_RELAY_PORTS = 14,
   SHIM_STATE = 32,
   SHIM_PREPARED = 33,
   SHIM_STARTED = 34,
@@ -855,6 +856,23 @@ static inline bool shim_dns_keep_read(struct shim_dns_keep *out, const uint8_t *
   return !r.bad && r.at == r.end;
 }
 /* → no kept answer holds any longer */
+/* → hand clients of these claimed ports, and of no others, on to addresses of the container; answered by `done` */
+struct shim_relay_ports {
+  struct wire_list protocols;
+  struct wire_list addresses;
+  struct wire_list ports;
+  struct wire_list targets;
+  struct wire_list target_ports;
+};
+static inline bool shim_relay_ports_read(struct shim_relay_ports *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->protocols = wire_get_u32s(&r);
+  out->addresses = wire_get_strs(&r);
+  out->ports = wire_get_u32s(&r);
+  out->targets = wire_get_strs(&r);
+  out->target_ports = wire_get_u32s(&r);
+  return !r.bad && r.at == r.end;
+}
 /* ← phase 0: preparing, 1: prepared (waits for start), 2: running; pid of PID 1 as the host sees it */
 struct shim_state {
   uint32_t phase;

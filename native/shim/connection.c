@@ -225,6 +225,7 @@ static bool carry_out(struct connection *connection, uint16_t code, const uint8_
     struct shim_claim_port claim;
     struct shim_retain_ports retain;
     struct shim_log_swap swap;
+    struct shim_relay_ports relay;
   } frame;
   if (connection->role == ROLE_NEW) {
     if (code == SHIM_CONTROL) return on_control(connection), true;
@@ -259,6 +260,9 @@ static bool carry_out(struct connection *connection, uint16_t code, const uint8_
     case SHIM_RETAIN_PORTS:
       if (!shim_retain_ports_read(&frame.retain, body, length)) return false;
       return send_done(connection, retain_ports(&frame.retain)), true;
+    case SHIM_RELAY_PORTS:
+      if (!shim_relay_ports_read(&frame.relay, body, length)) return false;
+      return send_done(connection, relay_ports(&frame.relay)), true;
     case SHIM_LOG_SWAP:
       if (!shim_log_swap_read(&frame.swap, body, length)) return false;
       return send_done(connection, -log_swap(frame.swap.inode, frame.swap.path)), true;

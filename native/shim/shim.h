@@ -18,6 +18,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include "../bind.h"
 #include "../wire.h"
 
 #define LISTENER_FD 3
@@ -202,7 +203,7 @@ struct connection {
 extern struct connection connections[MAX_CONNECTIONS];
 
 enum source { SOURCE_LISTENER, SOURCE_SIGNALS, SOURCE_LOG, SOURCE_STATUS, SOURCE_OUT, SOURCE_ERR, SOURCE_IN, SOURCE_CONNECTION,
-              SOURCE_DNS_UDP, SOURCE_DNS_TCP, SOURCE_DNS_CLIENT, SOURCE_DNS_UPSTREAM };
+              SOURCE_DNS_UDP, SOURCE_DNS_TCP, SOURCE_DNS_CLIENT, SOURCE_DNS_UPSTREAM, SOURCE_RELAY, SOURCE_FLOW, SOURCE_DATAGRAMS };
 int watch(int fd, uint32_t events, enum source source, uint32_t index);
 int rewatch(int fd, uint32_t events, enum source source, uint32_t index);
 void unwatch(int fd);
@@ -241,8 +242,37 @@ void abandon_output(struct process *process);
 int claim_port(const struct shim_claim_port *request);
 /* Gives 0 or an errno. */
 int retain_ports(const struct shim_retain_ports *request);
-/* Lets go of every claim. */
+/* Clients of these claims, and of no others, are handed on from now on. Gives 0 or an errno. */
+int relay_ports(const struct shim_relay_ports *request);
+/* Lets go of every claim, and of the clients that are handed on. */
 void release_ports(void);
+
+/* --- relay.c --- */
+#define MAX_RELAYS 4096
+/* A claimed port, and where its clients are handed on to. */
+struct relay {
+  int fd, protocol;
+  union any_address target;
+  socklen_t target_size;
+};
+/* Whether the descriptor is of a client that is handed on, or of the container's side of it. */
+bool relay_has(int fd);
+/* Nobody who comes is handed on; connections go on. */
+void relay_none(void);
+int relay_add(int fd, int protocol, const union any_address *target, socklen_t size);
+/* This descriptor is about to be closed. */
+void relay_forget(int fd);
+/* Ends every connection, too. */
+void relay_end(void);
+void relay_ready(uint32_t index);
+void relay_flow_ready(uint32_t tag, uint32_t events);
+
+/* --- datagrams.c --- */
+void datagrams_prepare(const struct relay *relay);
+void datagrams_from_clients(const struct relay *relay);
+void datagrams_ready(uint32_t tag);
+bool datagrams_have(int fd);
+void datagrams_end(void);
 
 /* --- dns.c --- */
 /* Whether the descriptor is one of the resolver's. */

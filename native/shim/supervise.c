@@ -375,6 +375,9 @@ static void dispatch(const struct epoll_event *event) {
     case SOURCE_DNS_TCP: dns_tcp_ready(); break;
     case SOURCE_DNS_CLIENT: dns_client_ready(index); break;
     case SOURCE_DNS_UPSTREAM: dns_upstream_ready(index); break;
+    case SOURCE_RELAY: relay_ready(index); break;
+    case SOURCE_FLOW: relay_flow_ready(index, event->events); break;
+    case SOURCE_DATAGRAMS: datagrams_ready(index); break;
   }
 }
 

@@ -7,7 +7,7 @@ import { errnoText } from "../base/errno-text.ts";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle } from "../kernel/index.ts";
-import { type Attached, RESOLVER_ADDRESS, RESOLVER_PORT } from "../network/index.ts";
+import { type Attached, RESOLVER_ADDRESS, RESOLVER_PORT, relaysOf } from "../network/index.ts";
 import {
   attachShim,
   compactFilter,
@@ -44,6 +44,7 @@ import {
 } from "./ending.ts";
 import { checkPropagation, devicesOf, readProfile, resourceHostOf, userInImage } from "./host.ts";
 import { checkLinksRun, hostsText, linkEnvironment, tellLinking } from "./links.ts";
+import { relayPorts } from "./live-ports.ts";
 import { logCopyOf } from "./log-copy.ts";
 import { copyUp, prepareSources, tmpfsModes } from "./mounts.ts";
 import { upstreamsOf } from "./name-lookup.ts";
@@ -386,7 +387,11 @@ async function launch(
     }
     // Whoever has come meanwhile is to see the first output, too.
     if (container.waitingStreams.size > 0) await joinStreams(socket, container);
-    record.state.pid = await shim.start();
+    const starting = shim.start();
+    // Said after it: until then whoever comes waits at the socket.
+    if (network?.endpoint !== undefined && relaysOf(network.endpoint).length > 0)
+      void relayPorts(container, network.endpoint).catch(() => {});
+    record.state.pid = await starting;
     if (external) setTimeout(letGo, 2000);
   } catch (error) {
     letGo();

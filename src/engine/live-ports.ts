@@ -6,16 +6,32 @@
  * firewall's table follows the record at the next start of the daemon, and the shim then lets go of all other claims.
  */
 import { fault } from "../base/errors.ts";
-import type { EndpointRecord, PortClaimer, PublishedPort } from "../network/index.ts";
+import { log } from "../base/log.ts";
+import {
+  type EndpointRecord,
+  type PortClaimer,
+  type PublishedPort,
+  relaysOf,
+} from "../network/index.ts";
 import type { ShimConnection } from "../runtime/index.ts";
 import { type Container, notRunning } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
-import { publishesFor } from "./networking.ts";
+import { publishesFor, withBinding } from "./networking.ts";
 import { type PortConfiguration, type PortDifference, portDifference } from "./port-changes.ts";
 import { portWishes } from "./ports.ts";
 
-/** From this version on shims claim ports (SHIM_VERSION). */
-const PORTS_VERSION = 2;
+/** From this version on shims claim ports of both families, and hand their clients on (SHIM_VERSION). */
+const PORTS_VERSION = 5;
+
+/** Lets the shim hand on clients of an endpoint's ports that the kernel cannot lead, and of no others. */
+export async function relayPorts(
+  { shim, record }: Pick<Container, "shim" | "record">,
+  endpoint: EndpointRecord | undefined,
+): Promise<void> {
+  if (shim === undefined || (record.shimVersion ?? 1) < PORTS_VERSION) return;
+  const errno = await shim.relayPorts(endpoint === undefined ? [] : relaysOf(endpoint));
+  if (errno !== 0) log.warn("relay ports", { id: record.id, errno });
+}
 
 /** Lets the shim hold just these ports; gives the errno. */
 export function retainPorts(
@@ -34,15 +50,19 @@ export function retainPorts(
 /** Claims by a shim; a socket that a withdrawn port leaves is taken over. */
 function claimerFor(shim: ShimConnection, withdrawn: readonly PublishedPort[]): PortClaimer {
   const left = new Set(withdrawn);
-  return async (request) => {
-    for (const port of left) {
-      const { protocol, hostAddress, hostPort } = port;
-      if (protocol !== request.protocol || hostAddress !== request.address) continue;
-      if (hostPort !== request.port) continue;
-      left.delete(port);
-      return hostPort;
-    }
-    return shim.claimPort(request);
+  return {
+    async claim(request) {
+      for (const port of left) {
+        const { protocol, hostAddress, hostPort } = port;
+        if (protocol !== request.protocol || hostAddress !== request.address) continue;
+        if (hostPort !== request.port) continue;
+        left.delete(port);
+        return hostPort;
+      }
+      return shim.claimPort(request);
+    },
+    // At the end the shim is told what to hold.
+    async letGo() {},
   };
 }
 
@@ -90,6 +110,12 @@ export function livePortChange(
   return { shim, endpoint, difference };
 }
 
+/** Takes what one wish has got from the front of a list. */
+function nextGroup(ports: PublishedPort[]): PublishedPort[] {
+  const next = ports.findIndex(({ paired }, at) => at > 0 && !paired);
+  return ports.splice(0, next < 0 ? ports.length : next);
+}
+
 /** Claims the ports that come. Throws Faults in Docker's words; nothing is claimed then. */
 export async function claimLivePorts(
   deps: EngineDeps,
@@ -102,14 +128,18 @@ export async function claimLivePorts(
     const added = await deps.networks.publisher.claim(
       container.record.name,
       endpoint,
-      missing,
+      deps.networks.segment(endpoint.network ?? "")?.publishes ?? [],
+      withBinding(deps, endpoint, missing),
       claim,
     );
     const rest = [...added];
-    const ports = kept.flatMap((port) => port ?? rest.shift() ?? []);
+    const ports = kept.flatMap((group) => group ?? nextGroup(rest));
     return {
       endpoint: { ...endpoint, ports },
-      publish: () => deps.networks.publisher.republish(endpoint.address, withdrawn, added),
+      async publish() {
+        await deps.networks.publisher.republish(endpoint, withdrawn, added);
+        await relayPorts(container, { ...endpoint, ports });
+      },
       finish: () => retainPorts(shim, ports),
       undo,
     };

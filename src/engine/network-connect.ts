@@ -22,6 +22,7 @@ import type { Container } from "./container.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { tellHosts } from "./links.ts";
+import { relayPorts } from "./live-ports.ts";
 import { networkId } from "./network-ids.ts";
 import { endpointOn, endpointsOf, leadingOf, opensFor, publishesFor } from "./networking.ts";
 import { portWishes } from "./ports.ts";
@@ -107,10 +108,11 @@ function leadingEndpoint(
 /** Orders a container's endpoints anew, with its way out and its ports by the one that leads now. */
 async function leadAnew(
   deps: EngineDeps,
-  record: ContainerRecord,
+  container: Container,
   endpoints: readonly EndpointRecord[],
   netns: Handle,
 ): Promise<void> {
+  const { record } = container;
   const before = endpointsOf(record).find((one) => one.ports.length > 0);
   const ports = before?.ports ?? heldPorts(record);
   const plain = endpoints.map((one) => ({ ...one, ports: [] }));
@@ -123,9 +125,10 @@ async function leadAnew(
   record.moreEndpoints = plain.filter((one) => one !== first);
   const { publisher } = deps.networks;
   if (before !== undefined && publishes && first !== undefined)
-    await publisher.move(before.address, first.address, ports);
-  else if (before !== undefined) await publisher.republish(before.address, before.ports, []);
-  else if (publishes && first !== undefined) await publisher.republish(first.address, [], ports);
+    await publisher.move(before, first, ports);
+  else if (before !== undefined) await publisher.republish(before, before.ports, []);
+  else if (publishes && first !== undefined) await publisher.republish(first, [], ports);
+  if (ports.length > 0) await relayPorts(container, record.endpoint);
   const six = leadingEndpoint(deps, record, 6);
   await setLeading(deps.networks, netns, { 4: leading, 6: six });
 }
@@ -161,11 +164,11 @@ async function connectRunning(
       await bridge.wire(netns, endpoint, wish);
       wired = true;
       await deps.networks.openPorts(endpoint, true);
-      await leadAnew(deps, record, endpointsOf(record), netns);
+      await leadAnew(deps, container, endpointsOf(record), netns);
     } catch (error) {
       // What has its name when there is none of its own is somebody else's.
       if (wired) await takeInterface(deps.networks, netns, endpoint);
-      await givenUp(deps, record, endpoint, netns);
+      await givenUp(deps, container, endpoint, netns);
       throw error;
     }
   });
@@ -174,27 +177,28 @@ async function connectRunning(
 /** Takes an endpoint's interface and addresses away; what it led to and published another does now. */
 async function parted(
   deps: EngineDeps,
-  record: ContainerRecord,
+  container: Container,
   endpoint: EndpointRecord,
   netns: Handle,
 ): Promise<void> {
   await takeInterface(deps.networks, netns, endpoint);
-  await givenUp(deps, record, endpoint, netns);
+  await givenUp(deps, container, endpoint, netns);
 }
 
 async function givenUp(
   deps: EngineDeps,
-  record: ContainerRecord,
+  container: Container,
   endpoint: EndpointRecord,
   netns: Handle,
 ): Promise<void> {
+  const { record } = container;
   await deps.networks
     .openPorts(endpoint, false)
     .catch((error) => log.debug("close ports", { error: messageOf(error) }));
   // Whoever has ended meanwhile has given everything back already.
   if (endpointOn(record, endpoint.network ?? "")?.endpointId !== endpoint.endpointId) return;
   const rest = endpointsOf(record).filter(({ endpointId }) => endpointId !== endpoint.endpointId);
-  await leadAnew(deps, record, rest, netns);
+  await leadAnew(deps, container, rest, netns);
   deps.networks.segment(endpoint.network ?? "")?.release(endpoint);
 }
 
@@ -205,7 +209,7 @@ export async function finishSettling(deps: EngineDeps, container: Container): Pr
   if (settling === undefined) return;
   const endpoint = endpointOn(record, settling);
   if (endpoint !== undefined)
-    await inNamespace(deps, container, (netns) => parted(deps, record, endpoint, netns));
+    await inNamespace(deps, container, (netns) => parted(deps, container, endpoint, netns));
   forgetSettling(record);
 }
 
@@ -296,7 +300,7 @@ export function disconnectContainer(
       record.settling = attachment.network;
       deps.database.insist(record);
       try {
-        await inNamespace(deps, container, (netns) => parted(deps, record, endpoint, netns));
+        await inNamespace(deps, container, (netns) => parted(deps, container, endpoint, netns));
       } catch (error) {
         record.settling = undefined;
         deps.database.save(record);

@@ -61,11 +61,23 @@ export function publishesFor(
   { networks }: Pick<EngineDeps, "networks">,
   { network = "" }: { readonly network?: string },
 ): boolean {
-  return networks.segment(network)?.publishes === true;
+  return (networks.segment(network)?.publishes.length ?? 0) > 0;
 }
 
 /** Where ports that name no address of the host's are published, by the network's option. */
-function withBinding(
+export function withBinding(
+  { networks }: Pick<EngineDeps, "networks">,
+  { network = "" }: { readonly network?: string },
+  wishes: readonly PortWish[],
+): PortWish[] {
+  const binding = networks.hostBinding(network);
+  return wishes.map((wish) =>
+    wish.hostAddress === "" && binding !== "" ? { ...wish, hostAddress: binding } : wish,
+  );
+}
+
+/** The ports that a container publishes by the network that leads out. */
+function publishedWishes(
   deps: EngineDeps,
   leading: AttachmentRecord | undefined,
   record: ContainerRecord,
@@ -80,10 +92,7 @@ function withBinding(
     });
     return [];
   }
-  const binding = deps.networks.hostBinding(leading.network);
-  return wishes.map((wish) =>
-    wish.hostAddress === "" && binding !== "" ? { ...wish, hostAddress: binding } : wish,
-  );
+  return withBinding(deps, leading, wishes);
 }
 
 /** The ports of a container that are reached at its own address where a network is routed. */
@@ -130,7 +139,7 @@ export function attachNetworks(
   return attach(deps.networks, {
     name: record.name,
     ends,
-    ports: withBinding(deps, leading, record),
+    ports: publishedWishes(deps, leading, record),
     owner,
   });
 }

@@ -71,10 +71,11 @@ test("what -P publishes is written down when a part of it goes", () => {
 test("what is wanted still keeps its port, whatever the order", () => {
   const wishes = (bindings: PortMap) => portWishes({}, { PortBindings: bindings });
   const before = wishes({ "80/tcp": [at(""), at("8000")], "81/tcp": [at("")] });
-  const published = [port(80, 40000), port(80, 8000), port(81, 40001)];
+  const six = { ...port(80, 40000), hostAddress: "::", paired: true as const };
+  const published = [port(80, 40000), six, port(80, 8000), port(81, 40001)];
   const next = wishes({ "81/tcp": [at("")], "80/tcp": [at("8001"), at("")] });
   const { kept, withdrawn, missing } = portDifference(before, published, next);
-  expect(kept).toEqual([port(81, 40001), undefined, port(80, 40000)]);
+  expect(kept).toEqual([[port(81, 40001)], undefined, [port(80, 40000), six]]);
   expect(withdrawn).toEqual([port(80, 8000)]);
   expect(missing).toEqual(next.slice(1, 2));
   expect(portDifference(before, published, before).missing).toEqual([]);

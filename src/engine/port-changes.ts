@@ -27,13 +27,24 @@ function isMeant(
   meant: string,
   { HostIp = "", HostPort = "" }: PortBinding,
   { key, binding }: Binding,
-  published: PublishedPort | undefined,
+  published: readonly PublishedPort[],
 ): boolean {
+  const addresses = published.map(({ hostAddress }) => hostAddress);
+  const ports = published.map(({ hostPort }) => String(hostPort));
   return (
     key === meant &&
-    (HostIp === "" || HostIp === (binding.HostIp ?? "") || HostIp === published?.hostAddress) &&
-    (HostPort === "" || HostPort === binding.HostPort || HostPort === String(published?.hostPort))
+    (HostIp === "" || HostIp === (binding.HostIp ?? "") || addresses.includes(HostIp)) &&
+    (HostPort === "" || HostPort === binding.HostPort || ports.includes(HostPort))
   );
+}
+
+/** What each wish has got: a port, or one of each family. */
+function groupsOf(published: readonly PublishedPort[]): PublishedPort[][] {
+  const groups: PublishedPort[][] = [];
+  for (const port of published)
+    if (port.paired) groups.at(-1)?.push(port);
+    else groups.push([port]);
+  return groups;
 }
 
 function portMapOf(bindings: readonly Binding[]): PortMap {
@@ -49,11 +60,12 @@ function without(
   published: readonly PublishedPort[],
 ): Binding[] {
   const gone = new Set<Binding>();
+  const groups = groupsOf(published);
   for (const [text, list] of Object.entries(remove)) {
     const { port, protocol } = parsePort(text);
     const key = `${port}/${protocol}`;
     for (const binding of list?.length ? list : [{}]) {
-      const meant = current.filter((one, at) => isMeant(key, binding, one, published[at]));
+      const meant = current.filter((one, at) => isMeant(key, binding, one, groups[at] ?? []));
       if (meant.length === 0)
         throw fault(
           "conflict",
@@ -97,7 +109,7 @@ export function withPorts(
 /** What of an endpoint's ports stays, goes and comes. */
 export interface PortDifference {
   /** For each new wish what it has already, or undefined. */
-  readonly kept: readonly (PublishedPort | undefined)[];
+  readonly kept: readonly (readonly PublishedPort[] | undefined)[];
   readonly withdrawn: readonly PublishedPort[];
   readonly missing: readonly PortWish[];
 }
@@ -108,15 +120,15 @@ export function portDifference(
   published: readonly PublishedPort[],
   after: readonly PortWish[],
 ): PortDifference {
-  const free = new Map(published.map((port, at) => [port, before[at]]));
+  const free = new Map(groupsOf(published).map((ports, at) => [ports, before[at]]));
   const kept = after.map((wish) => {
-    for (const [port, had] of free) {
+    for (const [ports, had] of free) {
       if (had === undefined || !sameWish(had, wish)) continue;
-      free.delete(port);
-      return port;
+      free.delete(ports);
+      return ports;
     }
     return undefined;
   });
   const missing = after.filter((_, at) => kept[at] === undefined);
-  return { kept, withdrawn: [...free.keys()], missing };
+  return { kept, withdrawn: [...free.keys()].flat(), missing };
 }

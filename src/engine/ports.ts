@@ -3,7 +3,12 @@
  */
 
 import { fault } from "../base/errors.ts";
-import { type PortWish, type PublishedPort, parseIpv4 } from "../network/index.ts";
+import {
+  formatAddress,
+  type PortWish,
+  type PublishedPort,
+  parseAddress,
+} from "../network/index.ts";
 import type {
   ContainerConfig,
   HostConfig,
@@ -50,19 +55,32 @@ export interface Binding {
   readonly wish: PortWish;
 }
 
+/** Numbers below this, above 32 bits, are IPv4 addresses in the form of IPv6 (RFC 4291, 2.5.5.2). */
+const MAPPED = 0xffffn;
+
+/** An address of the host in its one form. */
+function hostAddressOf(text: string): string {
+  if (text === "") return text;
+  const parsed = parseAddress(text);
+  if (parsed === undefined) throw fault("invalid", "host-address", `invalid IP address: ${text}`);
+  const { family, value } = parsed;
+  return value >> 32n === MAPPED
+    ? formatAddress(4, value & 0xffffffffn)
+    : formatAddress(family, value);
+}
+
 function bindingOf(text: string, binding: PortBinding): Binding {
   const { port, protocol } = parsePort(text);
   const { HostIp = "", HostPort = "" } = binding;
-  if (HostIp !== "" && HostIp !== "::" && parseIpv4(HostIp) === undefined)
-    throw fault(
-      "invalid",
-      "host-address",
-      `invalid IP address: ${HostIp}: ports can be published on IPv4 addresses`,
-    );
   return {
     key: `${port}/${protocol}`,
     binding,
-    wish: { protocol, containerPort: port, hostAddress: HostIp, hostPorts: hostRange(HostPort) },
+    wish: {
+      protocol,
+      containerPort: port,
+      hostAddress: hostAddressOf(HostIp),
+      hostPorts: hostRange(HostPort),
+    },
   };
 }
 

@@ -11,6 +11,8 @@ import { runDirectory } from "./places.ts";
 const NEEDED = 256 << 10;
 
 function tryWriting(path: string): void {
+  // A daemon that was killed in the middle of this has left it.
+  rmSync(path, { force: true });
   try {
     const file = openSync(path, "wx", 0o600);
     try {

@@ -18,7 +18,13 @@ import { releaseOtherVolumes } from "./ending.ts";
 import { resourceHostOf } from "./host.ts";
 import { changedWishes, type LabelWishes, wishesOf } from "./label-wishes.ts";
 import { limitsIn, liveResources, startLimitsIn, withLimits } from "./limits.ts";
-import { type ClaimedPorts, claimLivePorts, livePortChange, retainPorts } from "./live-ports.ts";
+import {
+  type ClaimedPorts,
+  claimLivePorts,
+  livePortChange,
+  relayPorts,
+  retainPorts,
+} from "./live-ports.ts";
 import { makeMounts } from "./mounts.ts";
 import { checkResources } from "./oci-resources.ts";
 import { type Configuration, changeOfRunning, configuredOf, pendingFields } from "./pending.ts";
@@ -121,7 +127,10 @@ export async function finishChange(
   } catch (error) {
     log.warn("limits of a container that runs", { id: record.id, error: messageOf(error) });
   }
-  if (endpoint !== undefined) await retainPorts(shim, endpoint.ports);
+  if (endpoint !== undefined) {
+    await relayPorts({ shim, record }, endpoint);
+    await retainPorts(shim, endpoint.ports);
+  }
   record.changing = undefined;
 }
 

@@ -119,12 +119,19 @@ export async function attach(
   const claims: Handle[] = [];
   try {
     const { publisher } = networks;
-    const ports = await publisher.claim(input.name, first, input.ports, async (request) => {
-      const claim = await kernel.socket({ netns: 0, ...request });
-      claims.push(claim.handle);
-      return claim.port;
+    const families = networks.segment(first.network ?? "")?.publishes ?? [];
+    const ports = await publisher.claim(input.name, first, families, input.ports, {
+      async claim(request) {
+        const claim = await kernel.socket({ netns: 0, ...request });
+        claims.push(claim.handle);
+        return claim.port;
+      },
+      async letGo() {
+        const last = claims.pop();
+        if (last !== undefined) await kernel.close(last);
+      },
     });
-    await publisher.republish(first.address, [], ports);
+    await publisher.republish(first, [], ports);
     return { netns, claims, endpoint: { ...first, ports }, more };
   } catch (error) {
     for (const handle of [netns, ...claims]) await kernel.close(handle).catch(() => {});

@@ -272,12 +272,12 @@ test("datagrams of a sender that never pauses follow a port that is published, m
     hostAddress: "0.0.0.0",
     hostPort: port,
   } as const;
-  await networks.publisher.republish(one.endpoint.address, [], [published]);
+  await networks.publisher.republish(one.endpoint, [], [published]);
   expect(await client.ask()).toBe("one");
-  await networks.publisher.republish(one.endpoint.address, [published], []);
-  await networks.publisher.republish(two.endpoint.address, [], [published]);
+  await networks.publisher.republish(one.endpoint, [published], []);
+  await networks.publisher.republish(two.endpoint, [], [published]);
   expect(await client.ask()).toBe("two");
-  await networks.publisher.republish(two.endpoint.address, [published], []);
+  await networks.publisher.republish(two.endpoint, [published], []);
   expect(await client.ask()).toBe("nobody");
   client.end();
   await letGo(one);

@@ -4,7 +4,7 @@
 import { fault } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Handle } from "../kernel/index.ts";
-import { formatSubnet, macOf } from "./addresses.ts";
+import { type Family, formatSubnet, macOf } from "./addresses.ts";
 import type { NetworkRules, OpenedPort } from "./firewall.ts";
 import type { NetlinkRequest } from "./netlink.ts";
 import type { GatewayMode } from "./options.ts";
@@ -33,6 +33,7 @@ import {
   type SegmentPlan,
 } from "./segment.ts";
 
+const FAMILIES: readonly Family[] = [4, 6];
 /** How long interfaces of an earlier daemon are waited for. */
 const OTHERS_MS = 2000;
 
@@ -59,9 +60,12 @@ export interface BridgePlan extends SegmentPlan {
 export class Bridge extends Segment<BridgePlan> {
   private index = 0;
 
-  /** Ports are led to addresses of IPv4, unless that is routed: then they are opened. */
-  get publishes(): boolean {
-    return this.addressing(4) !== undefined && this.plan.mode4 !== "routed";
+  /** Not of a family that is routed: there ports are opened. A family that it has not is served by the other. */
+  get publishes(): readonly Family[] {
+    const modes = { 4: this.plan.mode4, 6: this.plan.mode6 };
+    const led = FAMILIES.filter((family) => this.addressing(family) && modes[family] !== "routed");
+    if (led.length === 0) return [];
+    return FAMILIES.filter((family) => led.includes(family) || !this.addressing(family));
   }
 
   private addressing(family: 4 | 6): Addressing | undefined {

@@ -3,7 +3,8 @@
  * on, the kernel leads it where the first one went, whatever the rules say by now. So flows are forgotten when their port is
  * withdrawn, and those that were none of the container's when it is published. Pure.
  */
-import type { PublishedPort } from "./firewall.ts";
+import { type Family, formatAddress } from "./addresses.ts";
+import type { LedPort, PublishedPort } from "./firewall.ts";
 import {
   attributesOf,
   MessageBuilder,
@@ -28,14 +29,16 @@ const CTA_TUPLE_PROTO = 2;
 /** The kernel compares protocol and destination port alone. */
 const BY_PROTOCOL_AND_PORT = (1 << 3) | (1 << 5);
 const AF_INET = 2;
+const AF_INET6 = 10;
 const UDP = 17;
 
 const typeOf = (message: number) => (NFNL_SUBSYS_CTNETLINK << 8) | message;
-const head = () => new MessageBuilder().raw(Uint8Array.of(AF_INET, 0, 0, 0));
+const head = (family: Family) =>
+  new MessageBuilder().raw(Uint8Array.of(family === 4 ? AF_INET : AF_INET6, 0, 0, 0));
 
-/** Asks for the flows that were begun to a port of UDP. */
-export function flowsTo(port: number): NetlinkRequest {
-  const body = head()
+/** Asks for the flows of a family that were begun to a port of UDP. */
+export function flowsTo(port: number, family: Family): NetlinkRequest {
+  const body = head(family)
     .nest(CTA_TUPLE_ORIG | NLA_F_NESTED, (tuple) =>
       tuple.nest(CTA_TUPLE_PROTO | NLA_F_NESTED, (protocol) => protocol.u8(1, UDP).u16be(3, port)),
     )
@@ -64,11 +67,15 @@ export interface Flow {
   readonly forget: NetlinkRequest;
 }
 
-function tupleOf(data: Uint8Array): Tuple {
+function tupleOf(data: Uint8Array, family: Family): Tuple {
   const parts = attributesOf(data, 0);
   const ip = attributesOf(parts.get(CTA_TUPLE_IP) ?? new Uint8Array(), 0);
   const ports = attributesOf(parts.get(CTA_TUPLE_PROTO) ?? new Uint8Array(), 0);
-  const address = (type: number) => [...(ip.get(type) ?? [])].join(".");
+  // Those of IPv6 come after those of IPv4.
+  const address = (type: 1 | 2) => {
+    const bytes = ip.get(family === 4 ? type : type + 2) ?? new Uint8Array();
+    return bytes.length === 0 ? "" : formatAddress(family, BigInt(`0x${bytes.toHex()}`));
+  };
   const port = (type: number) => {
     const [high = 0, low = 0] = ports.get(type) ?? [];
     return (high << 8) | low;
@@ -82,15 +89,15 @@ function tupleOf(data: Uint8Array): Tuple {
   };
 }
 
-/** The flows of an answer. */
-export function flowsIn(answers: readonly NetlinkAnswer[]): Flow[] {
+/** The flows of a family in an answer. */
+export function flowsIn(answers: readonly NetlinkAnswer[], family: Family): Flow[] {
   return answers
     .filter(({ type }) => type === typeOf(IPCTNL_MSG_CT_NEW))
     .flatMap(({ body }) => {
       const attributes = attributesOf(body, 4);
       const [begun, answered] = [attributes.get(CTA_TUPLE_ORIG), attributes.get(CTA_TUPLE_REPLY)];
       if (begun === undefined || answered === undefined) return [];
-      const named = head().attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, begun);
+      const named = head(family).attribute(CTA_TUPLE_ORIG | NLA_F_NESTED, begun);
       for (const type of [CTA_ID, CTA_ZONE]) {
         const value = attributes.get(type);
         if (value !== undefined) named.attribute(type, value);
@@ -101,16 +108,16 @@ export function flowsIn(answers: readonly NetlinkAnswer[]): Flow[] {
         body: named.bytes(),
         what: "forget a flow",
       };
-      return { begun: tupleOf(begun), answered: tupleOf(answered), forget };
+      return { begun: tupleOf(begun, family), answered: tupleOf(answered, family), forget };
     });
 }
 
-/** A flow is led to the container of an address by a port that it no longer has. */
-export function leadsTo(address: string, port: PublishedPort): (flow: Flow) => boolean {
+/** A flow is led to the container by a port that it no longer has. */
+export function leadsTo(port: LedPort): (flow: Flow) => boolean {
   return ({ begun, answered }) =>
     begun.protocol === UDP &&
     begun.destinationPort === port.hostPort &&
-    answered.source === address &&
+    (answered.source === port.address || answered.source === port.address6) &&
     answered.sourcePort === port.containerPort;
 }
 
@@ -119,7 +126,7 @@ export function missesOut(port: PublishedPort): (flow: Flow) => boolean {
   return ({ begun, answered }) =>
     begun.protocol === UDP &&
     begun.destinationPort === port.hostPort &&
-    (port.hostAddress === "0.0.0.0" || port.hostAddress === begun.destination) &&
+    (["0.0.0.0", "::"].includes(port.hostAddress) || port.hostAddress === begun.destination) &&
     answered.source === begun.destination &&
     answered.sourcePort === begun.destinationPort &&
     answered.destination === begun.source;

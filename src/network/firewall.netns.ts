@@ -58,8 +58,10 @@ const contents: Ruleset = {
     ...([
       { protocol: "tcp", hostAddress: "0.0.0.0", hostPort: 8080 },
       { protocol: "udp", hostAddress: "127.0.0.1", hostPort: 5353 },
+      { protocol: "tcp", hostAddress: "::", hostPort: 8080 },
+      { protocol: "udp", hostAddress: "2001:db8::1", hostPort: 5354 },
     ] as const),
-  ].map((port) => ({ ...port, containerPort: 513, address: "172.30.1.2" })),
+  ].map((port) => ({ ...port, containerPort: 513, address: "172.30.1.2", address6: "fd00::2" })),
   opened: [
     { address: "255.255.0.2", protocol: "tcp", port: 80 },
     { address: "fd00::3", protocol: "sctp", port: 81 },
@@ -73,6 +75,11 @@ const written = `table inet berth9 {
     elements = { tcp . 8080 : 172.30.1.2 . 513 } }
   map published-bound { type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service;
     elements = { udp . 127.0.0.1 . 5353 : 172.30.1.2 . 513 } }
+  map published-any6 { type inet_proto . inet_service : ipv6_addr . inet_service;
+    elements = { tcp . 8080 : fd00::2 . 513 } }
+  map published-bound6 { type inet_proto . ipv6_addr . inet_service : ipv6_addr . inet_service;
+    elements = { udp . 2001:db8::1 . 5354 : fd00::2 . 513 } }
+  set relayed { type inet_proto . inet_service; elements = { tcp . 8080, udp . 5354 } }
   set opened { type ipv4_addr . inet_proto . inet_service; elements = { 255.255.0.2 . tcp . 80 } }
   set opened6 { type ipv6_addr . inet_proto . inet_service; elements = { fd00::3 . sctp . 81 } }
   set bridges { type ifname; elements = { "plain", "apart", "inner", "top", "open" } }
@@ -142,14 +149,27 @@ const written = `table inet berth9 {
     dnat ip to meta l4proto . ip daddr . th dport map @published-bound
     meta nfproto ipv4 dnat ip to meta l4proto . th dport map @published-any
   }
+  chain translate6 {
+    ip6 daddr ::1 return
+    ip6 daddr fe80::/16 return
+    ip6 saddr fe80::/16 return
+    dnat ip6 to meta l4proto . ip6 daddr . th dport map @published-bound6
+    meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @published-any6
+  }
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
     iifname @internal return
     ip daddr != 127.0.0.0/8 fib daddr type local jump translate
+    meta nfproto ipv6 fib daddr type local jump translate6
   }
   chain output {
     type nat hook output priority -100; policy accept;
     meta nfproto ipv4 fib daddr type local jump translate
+    meta nfproto ipv6 fib daddr type local jump translate6
+  }
+  chain input {
+    type filter hook input priority filter; policy accept;
+    iifname @internal meta l4proto . th dport @relayed drop
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;

@@ -3,7 +3,7 @@
  * elements of maps: each is put in and taken out by one transaction of its own, so that neither cost grows with the number of
  * networks and containers, and isolation never opens meanwhile.
  */
-import { addressBytes, ipv4Bytes, parsePrefixed } from "./addresses.ts";
+import { addressBytes, parsePrefixed } from "./addresses.ts";
 import type { NetlinkRequest } from "./netlink.ts";
 import {
   ctState,
@@ -14,7 +14,9 @@ import {
   ifname,
   iifname,
   ip6Daddr,
+  ip6DaddrLink,
   ip6Saddr,
+  ip6SaddrLink,
   ipDaddr,
   ipDaddrNet,
   ipSaddr,
@@ -58,9 +60,11 @@ import type { GatewayMode } from "./options.ts";
 export interface PublishedPort {
   readonly protocol: "tcp" | "udp" | "sctp";
   readonly containerPort: number;
-  /** "0.0.0.0" for every address of the host. */
+  /** "0.0.0.0" and "::" for every address of the host, of their family. */
   readonly hostAddress: string;
   readonly hostPort: number;
+  /** It was asked for together with the port before it, which is the same of the other family. */
+  readonly paired?: true;
 }
 
 /** What the firewall has to know of a network. */
@@ -87,8 +91,15 @@ export interface NetworkRules {
   readonly trusted: readonly string[];
 }
 
-/** A published port with the container's address that it leads to. */
-export type LedPort = PublishedPort & { readonly address: string };
+/** Where published ports lead: a container's addresses. */
+export interface PortTarget {
+  /** Empty: it has none of IPv4. */
+  readonly address: string;
+  readonly address6?: string | undefined;
+}
+
+/** A published port with the container's addresses. */
+export type LedPort = PublishedPort & PortTarget;
 
 /** A port that is reached at a container's own address. */
 export interface OpenedPort {
@@ -102,7 +113,6 @@ const inet = (name: string): TableName => ({ family: "inet", name });
 const protocols = { tcp: 6, udp: 17, sctp: 132 } as const;
 const ICMP = Uint8Array.of(1);
 const ICMPV6 = Uint8Array.of(58);
-const ANY_ADDRESS = "0.0.0.0";
 
 const accept = verdict("accept");
 const drop = verdict("drop");
@@ -113,6 +123,9 @@ const published = hasAny(ctStatus, 1 << 5);
 /** RTN_LOCAL: an address of the host's. */
 const toHost = is(fibDaddrType, native(2));
 const ofLoopback = Uint8Array.of(127);
+/** The first bytes of fe80::/10, as far as they are whole: what is assigned of it is fe80::/64 (RFC 4291, 2.5.6). */
+const ofLink = Uint8Array.of(0xfe, 0x80);
+const loopback6 = addressBytes("::1");
 const comesFrom = (name: string) => is(iifname, ifname(name));
 const goesTo = (name: string) => is(oifname, ifname(name));
 
@@ -126,22 +139,45 @@ function portBytes(port: number): number[] {
   return [port >> 8, port & 255, 0, 0];
 }
 
-/** Where a published port stands in the table, and what it leads to. */
-function portElement(address: string, port: PublishedPort): { set: string; element: SetElement } {
-  const any = port.hostAddress === ANY_ADDRESS;
-  const bound = any ? [] : ipv4Bytes(port.hostAddress);
-  const key = [...protocolBytes(port.protocol), ...bound, ...portBytes(port.hostPort)];
-  const data = [...ipv4Bytes(address), ...portBytes(port.containerPort)];
-  return {
-    set: any ? "published-any" : "published-bound",
-    element: { key: Uint8Array.from(key), data: Uint8Array.from(data) },
-  };
+const isSix = (address: string): boolean => address.includes(":");
+
+/** The container's address of the port's own family; "": the kernel cannot lead there. */
+function ledTo({ hostAddress, address, address6 = "" }: LedPort): string {
+  return isSix(hostAddress) ? address6 : address;
 }
 
-function openedElement({ address, protocol, port }: OpenedPort): {
-  set: string;
-  element: SetElement;
-} {
+/**
+ * Whether clients come to the port's socket, and are handed on from there: the container has no address of the port's family, or
+ * it is IPv6, where no rule leads away from ::1 and from link-local addresses.
+ */
+export function isRelayed(port: LedPort): boolean {
+  return isSix(port.hostAddress) || ledTo(port) === "";
+}
+
+/** An element with the set that it is in. */
+interface Placed {
+  readonly set: string;
+  readonly element: SetElement;
+}
+
+/** Where a published port stands in the table, and what it leads to; nowhere, if the kernel cannot lead there. */
+function portElements(port: LedPort): Placed[] {
+  const address = ledTo(port);
+  if (address === "") return [];
+  const any = port.hostAddress === "0.0.0.0" || port.hostAddress === "::";
+  const bound = any ? [] : addressBytes(port.hostAddress);
+  const key = [...protocolBytes(port.protocol), ...bound, ...portBytes(port.hostPort)];
+  const data = [...addressBytes(address), ...portBytes(port.containerPort)];
+  const set = `published-${any ? "any" : "bound"}${isSix(address) ? "6" : ""}`;
+  return [{ set, element: { key: Uint8Array.from(key), data: Uint8Array.from(data) } }];
+}
+
+function relayedElement({ protocol, hostPort }: PublishedPort): Placed {
+  const key = Uint8Array.from([...protocolBytes(protocol), ...portBytes(hostPort)]);
+  return { set: "relayed", element: { key } };
+}
+
+function openedElement({ address, protocol, port }: OpenedPort): Placed {
   const key = [...addressBytes(address), ...protocolBytes(protocol), ...portBytes(port)];
   return {
     set: address.includes(":") ? "opened6" : "opened",
@@ -259,10 +295,15 @@ export function tableRemoval(table: string): NetlinkRequest[] {
 
 const portKey = setType("inet_proto", "inet_service");
 const boundKey = setType("inet_proto", "ipv4_addr", "inet_service");
+const boundKey6 = setType("inet_proto", "ipv6_addr", "inet_service");
 const endType = setType("ipv4_addr", "inet_service");
+const endType6 = setType("ipv6_addr", "inet_service");
 const sets: readonly (readonly [name: string, SetOf])[] = [
   ["published-any", { key: portKey, data: endType }],
   ["published-bound", { key: boundKey, data: endType }],
+  ["published-any6", { key: portKey, data: endType6 }],
+  ["published-bound6", { key: boundKey6, data: endType6 }],
+  ["relayed", { key: portKey }],
   ["opened", { key: setType("ipv4_addr", "inet_proto", "inet_service") }],
   ["opened6", { key: setType("ipv6_addr", "inet_proto", "inet_service") }],
   ["bridges", { key: setType("ifname") }],
@@ -288,17 +329,38 @@ const commonChains: readonly (readonly [name: string, Hook | undefined, readonly
     ],
   ],
   [
+    "translate6",
+    undefined,
+    [
+      [isFamily(6), is(ip6Daddr, loopback6), verdict("return")],
+      [isFamily(6), is(ip6DaddrLink, ofLink), verdict("return")],
+      [isFamily(6), is(ip6SaddrLink, ofLink), verdict("return")],
+      [isFamily(6), dnatToMap(6, [l4proto, ip6Daddr, thDport], "published-bound6")],
+      [isFamily(6), dnatToMap(6, [l4proto, thDport], "published-any6")],
+    ],
+  ],
+  [
     "prerouting",
     { type: "nat", at: "prerouting", priority: dstnat },
     [
       [isIn([iifname], "internal"), verdict("return")],
       [isFamily(4), isNot(ipDaddrNet, ofLoopback), toHost, verdict({ jump: "translate" })],
+      [isFamily(6), toHost, verdict({ jump: "translate6" })],
     ],
   ],
   [
     "output",
     { type: "nat", at: "output", priority: dstnat },
-    [[isFamily(4), toHost, verdict({ jump: "translate" })]],
+    [
+      [isFamily(4), toHost, verdict({ jump: "translate" })],
+      [isFamily(6), toHost, verdict({ jump: "translate6" })],
+    ],
+  ],
+  [
+    "input",
+    { type: "filter", at: "input", priority: filter },
+    // A relayed port leads out of an internal network as little as any other.
+    [[isIn([iifname], "internal"), isIn([l4proto, thDport], "relayed"), drop]],
   ],
   [
     "postrouting",
@@ -345,7 +407,8 @@ export function ruleset(
       ...parts.flatMap((one) =>
         one.elements.flatMap(([set, list]) => list.map((element) => ({ set, element }))),
       ),
-      ...ports.map((port) => portElement(port.address, port)),
+      ...ports.flatMap(portElements),
+      ...relayedOnce(ports).map(relayedElement),
       ...opened.map(openedElement),
     ],
     ({ set }) => set,
@@ -372,19 +435,43 @@ export function ruleset(
   ]);
 }
 
-function portRequests(table: string, ports: readonly LedPort[], add: boolean): NetlinkRequest[] {
-  return ports.flatMap((port) => {
-    const { set, element } = portElement(port.address, port);
-    const what = `${add ? "publish" : "withdraw"} port ${port.hostPort}/${port.protocol}`;
+/** What relayed ports of several addresses may share. */
+export function relayKey({ protocol, hostPort }: PublishedPort): string {
+  return `${protocol} ${hostPort}`;
+}
+
+/** Relayed ports, of those with the same number one. */
+function relayedOnce(ports: readonly LedPort[]): LedPort[] {
+  return [...new Map(ports.filter(isRelayed).map((port) => [relayKey(port), port])).values()];
+}
+
+/** What a transaction takes out or puts in. */
+export interface PortChanges {
+  readonly ports: readonly LedPort[];
+  /** Relayed ports of whose number there is no other. */
+  readonly relayed: readonly PublishedPort[];
+}
+
+function portRequests(
+  table: string,
+  { ports, relayed }: PortChanges,
+  add: boolean,
+): NetlinkRequest[] {
+  const request = ({ hostPort, protocol }: PublishedPort, { set, element }: Placed) => {
+    const what = `${add ? "publish" : "withdraw"} port ${hostPort}/${protocol}`;
     return elementRequests(inet(table), set, [element], add, what);
-  });
+  };
+  return [
+    ...ports.flatMap((port) => portElements(port).flatMap((one) => request(port, one))),
+    ...relayed.flatMap((port) => request(port, relayedElement(port))),
+  ];
 }
 
 /** One transaction that takes ports out and puts others in. */
 export function publishRequests(
   table: string,
-  withdrawn: readonly LedPort[],
-  added: readonly LedPort[],
+  withdrawn: PortChanges,
+  added: PortChanges,
 ): NetlinkRequest[] {
   return transaction([
     ...portRequests(table, withdrawn, false),

@@ -2,7 +2,7 @@
  * network: bridges, addresses, published ports, name resolution. Takes plain values and gives endpoints; knows neither
  * images nor containers.
  */
-export { formatSubnet, isMac, parseAddress, parseIpv4 } from "./addresses.ts";
+export { formatAddress, formatSubnet, isMac, parseAddress, parseIpv4 } from "./addresses.ts";
 export { type Attached, attach, namespaceKind, segmentFor } from "./attach.ts";
 export type { NetworkInput } from "./creation.ts";
 export type { DefaultNetworkOptions } from "./default-bridge.ts";
@@ -24,7 +24,7 @@ export {
   readyCount,
 } from "./namespaces.ts";
 export { Networks, type NetworksOptions } from "./networks.ts";
-export type { PortClaimer, PortWish } from "./publish.ts";
+export { type PortClaimer, type PortWish, relaysOf } from "./publish.ts";
 export type { NetworkRecord } from "./record.ts";
 export { hostResolvers, Resolver, serverFailure } from "./resolver.ts";
 export { RESOLVER_ADDRESS, RESOLVER_PORT } from "./resolver-redirect.ts";

@@ -144,8 +144,8 @@ export class Networks {
   ): Promise<void> {
     const all = this.everySegment();
     for (const endpoint of running) {
-      const { address, ports } = endpoint;
-      const led = ports.map((port) => ({ ...port, address }));
+      const { address, address6, ports } = endpoint;
+      const led = ports.map((port) => ({ ...port, address, address6 }));
       this.publisher.adopt(led, this.openedOf(endpoint));
     }
     await this.firewall.open();
@@ -390,7 +390,7 @@ export class Networks {
   /** Gives back what an endpoint has: its ports and addresses. The dying namespace takes the interfaces along. */
   async release(endpoint: EndpointRecord): Promise<void> {
     await this.publisher
-      .republish(endpoint.address, endpoint.ports, [])
+      .republish(endpoint, endpoint.ports, [])
       .catch((error) => log.debug("withdraw ports", { error: messageOf(error) }));
     await this.openPorts(endpoint, false).catch((error) =>
       log.debug("close ports", { error: messageOf(error) }),

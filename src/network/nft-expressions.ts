@@ -64,6 +64,10 @@ export const ipSaddrNet = payload(NETWORK_HEADER, 12, 1);
 export const ip6Saddr = payload(NETWORK_HEADER, 8, 16);
 /** Its destination address of IPv6. */
 export const ip6Daddr = payload(NETWORK_HEADER, 24, 16);
+/** The first two bytes of its source address of IPv6. */
+export const ip6SaddrLink = payload(NETWORK_HEADER, 8, 2);
+/** The first two bytes of its destination address of IPv6. */
+export const ip6DaddrLink = payload(NETWORK_HEADER, 24, 2);
 /** Its destination port. */
 export const thDport = payload(TRANSPORT_HEADER, 2, 2);
 /** Whose address its destination is (NFT_FIB_RESULT_ADDRTYPE of NFTA_FIB_F_DADDR). */

@@ -89,11 +89,11 @@ export function dropTable(table: TableName): NetlinkRequest[] {
 /** Where the kernel calls a chain. */
 export interface Hook {
   readonly type: "filter" | "nat";
-  readonly at: "prerouting" | "forward" | "output" | "postrouting";
+  readonly at: "prerouting" | "input" | "forward" | "output" | "postrouting";
   readonly priority: number;
 }
 
-const hooks = { prerouting: 0, forward: 2, output: 3, postrouting: 4 } as const;
+const hooks = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
 
 /** Makes a chain, unless it is there; what reaches the end of one that the kernel calls is let through. */
 export function newChain(table: TableName, chain: string, hook?: Hook): NetlinkRequest {

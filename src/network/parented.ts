@@ -63,7 +63,7 @@ function kindOf({ driver, mode, flag }: ParentedPlan): UpperKind {
 
 /** A macvlan or ipvlan network. */
 export class Parented extends Segment<ParentedPlan> {
-  readonly publishes = false;
+  readonly publishes = [];
   readonly rules = undefined;
 
   async up(running: readonly EndpointRecord[]): Promise<void> {

@@ -1,13 +1,23 @@
 /**
  * Publishing containers' ports on the host. A published port is claimed by a socket that the shim then holds until the container
  * ends, so that no other program can take it and none stays claimed; an element of the firewall's maps leads to the container.
+ * Where the kernel cannot lead there (from one family to the other, or from ::1), clients come to the socket, and the shim hands
+ * them on.
  */
+import { existsSync } from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { KernelError, type PortRequest } from "../kernel/index.ts";
+import type { Family } from "./addresses.ts";
 import { NETLINK_NETFILTER, type NetlinkChannel } from "./channel.ts";
 import { type Flow, flowsIn, flowsTo, leadsTo, missesOut } from "./conntrack.ts";
-import type { LedPort, OpenedPort, PublishedPort } from "./firewall.ts";
+import {
+  isRelayed,
+  type LedPort,
+  type OpenedPort,
+  type PortTarget,
+  type PublishedPort,
+} from "./firewall.ts";
 import type { Firewall } from "./firewall-backend.ts";
 
 /** A port that is to be published. */
@@ -20,40 +30,126 @@ export interface PortWish {
   readonly hostPorts: readonly [number, number];
 }
 
-/** Binds a port and holds it; gives the port that it got, rejects with a KernelError. */
-export type PortClaimer = (request: PortRequest) => Promise<number>;
+/** Who binds and holds ports. */
+export interface PortClaimer {
+  /** Binds a port and holds it; gives the port that it got, rejects with a KernelError. */
+  claim(request: PortRequest): Promise<number>;
+  /** Lets go of what it has claimed last, where it can. */
+  letGo(): Promise<void>;
+}
 
-async function claimOne(
+/** Who is to have ports. */
+export interface PortOwner extends PortTarget {
+  readonly endpointId: string;
+}
+
+/** How often another port is tried when a free one of IPv4 is another's in IPv6. */
+const PAIR_ATTEMPTS = 16;
+
+const reasons: Readonly<Record<string, string>> = {
+  EADDRINUSE: "address already in use",
+  EADDRNOTAVAIL: "cannot assign requested address",
+  EACCES: "permission denied",
+};
+
+function bracketed(address: string): string {
+  return address.includes(":") ? `[${address}]` : address;
+}
+
+function refusal(
   wish: PortWish,
-  address: string,
-  claim: PortClaimer,
-): Promise<PublishedPort> {
+  hostAddress: string,
+  port: number,
+  owner: PortOwner,
+  code: string,
+) {
+  const inside = bracketed(owner.address || (owner.address6 ?? ""));
+  const { containerPort, protocol } = wish;
+  return new Error(
+    `failed to bind host port for ${bracketed(hostAddress)}:${port}:${inside}:${containerPort}/${protocol}: ${reasons[code] ?? code}`,
+  );
+}
+
+/** Claims a port of one address, or says by the error's code why not. */
+async function claimAt(
+  wish: PortWish,
+  hostAddress: string,
+  port: number,
+  { claim }: PortClaimer,
+): Promise<PublishedPort | string> {
   const { protocol, containerPort } = wish;
-  const hostAddress =
-    wish.hostAddress === "" || wish.hostAddress === "::" ? "0.0.0.0" : wish.hostAddress;
-  if (hostAddress.includes(":"))
-    throw new Error(
-      `cannot publish on ${hostAddress}: ports are published on IPv4 addresses, and not on IPv6 ones`,
-    );
-  const [from, to] = wish.hostPorts;
-  let refusal = "";
-  for (let port = from; port <= to; port++) {
-    try {
-      const listen = protocol !== "udp";
-      const hostPort = await claim({ protocol, address: hostAddress, port, listen });
-      return { protocol, containerPort, hostAddress, hostPort };
-    } catch (error) {
-      if (!(error instanceof KernelError)) throw error;
-      const why = {
-        EADDRINUSE: "address already in use",
-        EADDRNOTAVAIL: "cannot assign requested address",
-        EACCES: "permission denied",
-      }[error.code];
-      refusal = `failed to bind host port for ${hostAddress}:${port}:${address}:${containerPort}/${protocol}: ${why ?? error.code}`;
-      if (error.code !== "EADDRINUSE") break;
+  try {
+    const listen = protocol !== "udp";
+    const hostPort = await claim({ protocol, address: hostAddress, port, listen });
+    return { protocol, containerPort, hostAddress, hostPort };
+  } catch (error) {
+    if (error instanceof KernelError) return error.code;
+    throw error;
+  }
+}
+
+/** The same port at each of the addresses; of IPv6 none where the host has none. */
+async function claimAll(
+  wish: PortWish,
+  addresses: readonly string[],
+  port: number,
+  claimer: PortClaimer,
+): Promise<{ ports: PublishedPort[] } | { refused: string; code: string }> {
+  const ports: PublishedPort[] = [];
+  for (const address of addresses) {
+    const [first] = ports;
+    const got = await claimAt(wish, address, first?.hostPort ?? port, claimer);
+    if (typeof got !== "string") ports.push(first === undefined ? got : { ...got, paired: true });
+    else if (first === undefined || !/^EAFNOSUPPORT|^EADDRNOTAVAIL/.test(got)) {
+      for (const _ of ports) await claimer.letGo();
+      return { refused: address, code: got };
     }
   }
-  throw new Error(refusal);
+  return { ports };
+}
+
+async function claimWish(
+  wish: PortWish,
+  owner: PortOwner,
+  families: readonly Family[],
+  claimer: PortClaimer,
+): Promise<PublishedPort[]> {
+  const every = families
+    .filter((family) => family === 4 || existsSync("/proc/net/if_inet6"))
+    .map((family) => (family === 4 ? "0.0.0.0" : "::"));
+  const addresses = wish.hostAddress === "" ? every : [wish.hostAddress];
+  const [from, to] = wish.hostPorts;
+  for (let port = from, attempt = 1; ; attempt++) {
+    const got = await claimAll(wish, addresses, port, claimer);
+    if ("ports" in got) return got.ports;
+    const again = from === 0 ? addresses.length > 1 && attempt < PAIR_ATTEMPTS : port < to;
+    if (got.code !== "EADDRINUSE" || !again)
+      throw refusal(wish, got.refused, port, owner, got.code);
+    if (from !== 0) port++;
+  }
+}
+
+/** A published port whose clients are handed on, with where to. */
+export interface Relay {
+  readonly protocol: PublishedPort["protocol"];
+  readonly address: string;
+  readonly port: number;
+  readonly target: string;
+  readonly targetPort: number;
+}
+
+/** The ports of an endpoint whose clients are handed on by its shim. */
+export function relaysOf(
+  endpoint: PortTarget & { readonly ports: readonly PublishedPort[] },
+): Relay[] {
+  const { address, address6 = "" } = endpoint;
+  return endpoint.ports
+    .filter((port) => isRelayed({ ...port, address, address6 }))
+    .map(({ protocol, hostAddress, hostPort, containerPort }) => {
+      const own = hostAddress.includes(":") ? address6 : address;
+      const target = own || address || address6;
+      return { protocol, address: hostAddress, port: hostPort, target, targetPort: containerPort };
+    });
 }
 
 /** What to say of ports that cannot be published; bugs and the kernel's own words as they are. */
@@ -74,8 +170,11 @@ const keyOf = ({ protocol, hostAddress, hostPort }: PublishedPort): string =>
 const openKey = ({ address, protocol, port }: OpenedPort): string =>
   `${address} ${protocol} ${port}`;
 
-const ledTo = (address: string, ports: readonly PublishedPort[]): LedPort[] =>
-  ports.map((port) => ({ ...port, address }));
+const led = (port: PublishedPort, { address, address6 }: PortTarget): LedPort => ({
+  ...port,
+  address,
+  address6,
+});
 
 /** Claims ports, and leads clients to containers. */
 export class Publisher {
@@ -112,49 +211,52 @@ export class Publisher {
     this.published.delete(keyOf(port));
   }
 
-  /** Whether a port leads to an address, and not meanwhile to another's. */
-  private isOf(address: string, port: PublishedPort): boolean {
-    return this.published.get(keyOf(port))?.address === address;
+  /** Whether a port leads to these addresses, and not meanwhile to another's. */
+  private isOf({ address, address6 }: PortTarget, port: PublishedPort): boolean {
+    const known = this.published.get(keyOf(port));
+    return known?.address === address && known.address6 === address6;
   }
 
   /**
-   * Claims ports of an endpoint in their order, holding them by `claim`. Throws Faults in Docker's words for the first that cannot
-   * be had; what has been claimed then is the caller's to let go.
+   * Claims ports of an endpoint in their order; a wish that names no address gives a port of each of the families, the second
+   * paired with the first. Throws Faults in Docker's words for the first that cannot be had; what has been claimed then is the
+   * caller's to let go.
    */
   async claim(
     name: string,
-    { endpointId, address }: { readonly endpointId: string; readonly address: string },
+    owner: PortOwner,
+    families: readonly Family[],
     wishes: readonly PortWish[],
-    claim: PortClaimer,
+    claimer: PortClaimer,
   ): Promise<PublishedPort[]> {
     try {
       const ports: PublishedPort[] = [];
-      for (const wish of wishes) ports.push(await claimOne(wish, address, claim));
+      for (const wish of wishes) ports.push(...(await claimWish(wish, owner, families, claimer)));
       return ports;
     } catch (error) {
-      throw endpointFault(name, endpointId, error);
+      throw endpointFault(name, owner.endpointId, error);
     }
   }
 
-  /** Takes published ports of an address out of the firewall and puts others in, in one transaction. */
+  /** Takes published ports of a container out of the firewall and puts others in, in one transaction. */
   async republish(
-    address: string,
+    target: PortTarget,
     before: readonly PublishedPort[],
     added: readonly PublishedPort[],
   ): Promise<void> {
-    const withdrawn = before.filter((port) => this.isOf(address, port));
-    if (withdrawn.length + added.length === 0) return;
-    const led = ledTo(address, added);
-    for (const port of withdrawn) this.forget(port);
-    for (const port of led) this.note(port);
+    const going = before.filter((port) => this.isOf(target, port)).map((port) => led(port, target));
+    const coming = added.map((port) => led(port, target));
+    if (going.length + coming.length === 0) return;
+    for (const port of going) this.forget(port);
+    for (const port of coming) this.note(port);
     try {
-      await this.firewall.lead(ledTo(address, withdrawn), led);
+      await this.firewall.lead(going, coming);
     } catch (error) {
-      for (const port of added) this.forget(port);
+      for (const port of coming) this.forget(port);
       throw error;
     } finally {
-      for (const port of withdrawn) await this.forgetFlows(port, leadsTo(address, port));
-      for (const port of added) await this.forgetFlows(port, missesOut(port));
+      for (const port of going) await this.forgetFlows(port, leadsTo(port));
+      for (const port of coming) await this.forgetFlows(port, missesOut(port));
     }
   }
 
@@ -171,23 +273,28 @@ export class Publisher {
   /** Makes the kernel forget where it has led datagrams. Where it cannot, they go there until their sender pauses. */
   private async forgetFlows(port: PublishedPort, wrong: (flow: Flow) => boolean): Promise<void> {
     if (port.protocol !== "udp") return;
+    const family = port.hostAddress.includes(":") ? 6 : 4;
     try {
-      const flows = flowsIn(
-        await this.channel.send(0, [flowsTo(port.hostPort)], NETLINK_NETFILTER),
+      const answers = await this.channel.send(
+        0,
+        [flowsTo(port.hostPort, family)],
+        NETLINK_NETFILTER,
       );
       // One by one: that one has gone by itself meanwhile is no failure.
-      for (const { forget } of flows.filter(wrong))
+      for (const { forget } of flowsIn(answers, family).filter(wrong))
         await this.channel.send(0, [forget], NETLINK_NETFILTER).catch(() => {});
     } catch (error) {
       log.debug("forget flows", { port: port.hostPort, error: messageOf(error) });
     }
   }
 
-  /** Leads the clients of ports to another address of the same container, in one transaction. */
-  async move(from: string, to: string, ports: readonly PublishedPort[]): Promise<void> {
-    if (ports.length === 0 || from === to) return;
-    for (const port of ledTo(to, ports)) this.note(port);
-    await this.firewall.lead(ledTo(from, ports), ledTo(to, ports));
-    for (const port of ports) await this.forgetFlows(port, leadsTo(from, port));
+  /** Leads the clients of ports to other addresses of the same container, in one transaction. */
+  async move(from: PortTarget, to: PortTarget, ports: readonly PublishedPort[]): Promise<void> {
+    const same = from.address === to.address && from.address6 === to.address6;
+    if (ports.length === 0 || same) return;
+    const [left, reached] = [from, to].map((target) => ports.map((port) => led(port, target)));
+    for (const port of reached ?? []) this.note(port);
+    await this.firewall.lead(left ?? [], reached ?? []);
+    for (const port of left ?? []) await this.forgetFlows(port, leadsTo(port));
   }
 }

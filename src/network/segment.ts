@@ -158,8 +158,8 @@ export abstract class Segment<Plan extends SegmentPlan = SegmentPlan> {
     });
   }
 
-  /** Whether ports of containers can be published by it. */
-  abstract get publishes(): boolean;
+  /** The families of the host's addresses by which ports of its containers are published that name no address; none: they are not published. */
+  abstract get publishes(): readonly Family[];
 
   /** What the firewall has to know; undefined: nothing. */
   abstract get rules(): NetworkRules | undefined;

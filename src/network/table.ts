@@ -8,11 +8,13 @@ import { KernelError } from "../kernel/index.ts";
 import { NETLINK_NETFILTER, type NetlinkChannel } from "./channel.ts";
 import {
   additions,
+  isRelayed,
   type LedPort,
   type NetworkRules,
   type OpenedPort,
   openRequests,
   publishRequests,
+  relayKey,
   removals,
   ruleset,
   tableRemoval,
@@ -32,6 +34,8 @@ export class FirewallTable implements Firewall {
   readonly driver = "nftables";
   private readonly watch: RulesWatch;
   private held: boolean;
+  /** How many relayed ports have the same number. */
+  private readonly relayed = new Map<string, number>();
 
   constructor(
     private readonly channel: NetlinkChannel,
@@ -74,7 +78,10 @@ export class FirewallTable implements Firewall {
 
   /** Puts it in place as it is to be, in one transaction, whatever there is of it. Later changes come behind that. */
   async restore(): Promise<void> {
-    await this.send(ruleset(this.name, { ...this.contents(), held: this.held }));
+    const contents = this.contents();
+    this.relayed.clear();
+    for (const port of contents.ports) this.count(port, 1);
+    await this.send(ruleset(this.name, { ...contents, held: this.held }));
   }
 
   /**
@@ -95,7 +102,24 @@ export class FirewallTable implements Firewall {
   }
 
   async lead(withdrawn: readonly LedPort[], led: readonly LedPort[]): Promise<void> {
-    await this.change(publishRequests(this.name, withdrawn, led));
+    const touched = new Map([...withdrawn, ...led].map((port) => [relayKey(port), port]));
+    const had = new Set([...touched.keys()].filter((key) => this.relayed.has(key)));
+    for (const port of withdrawn) this.count(port, -1);
+    for (const port of led) this.count(port, 1);
+    const changed = (has: boolean) =>
+      [...touched]
+        .filter(([key]) => this.relayed.has(key) === has && had.has(key) !== has)
+        .map(([, port]) => port);
+    const goes = { ports: withdrawn, relayed: changed(false) };
+    await this.change(publishRequests(this.name, goes, { ports: led, relayed: changed(true) }));
+  }
+
+  private count(port: LedPort, change: number): void {
+    if (!isRelayed(port)) return;
+    const key = relayKey(port);
+    const count = (this.relayed.get(key) ?? 0) + change;
+    if (count > 0) this.relayed.set(key, count);
+    else this.relayed.delete(key);
   }
 
   async expose(ports: readonly OpenedPort[], open: boolean): Promise<void> {

@@ -37,6 +37,7 @@ export {
   connectShim,
   execInShim,
   LaunchFailure,
+  type RelayedPort,
   type ShimConnection,
   type ShimEvent,
   type ShimHandlers,

@@ -63,6 +63,13 @@ export interface AttachedStream {
   resume(): void;
 }
 
+/** A claimed port whose clients the shim hands on. */
+export interface RelayedPort extends Omit<PortRequest, "listen"> {
+  /** A numeric address of the container's, of either family. */
+  readonly target: string;
+  readonly targetPort: number;
+}
+
 /** A control connection. */
 export interface ShimConnection {
   /** PID 1 as the host sees it, once it is known; 0 before. */
@@ -84,6 +91,11 @@ export interface ShimConnection {
   claimPort(request: PortRequest): Promise<number>;
   /** Lets go of every claimed port that is not among these; gives the errno. The shim must be of version 2. */
   retainPorts(ports: readonly Omit<PortRequest, "listen">[]): Promise<number>;
+  /**
+   * Hands clients of these claimed ports, and of no others, on to addresses of the container; gives the errno. The shim must be of
+   * version 5.
+   */
+  relayPorts(ports: readonly RelayedPort[]): Promise<number>;
   /** Gives an answer to a dns_query; an empty one drops it. */
   answerDns(id: number, message: Uint8Array): void;
   /**
@@ -238,6 +250,17 @@ class Control implements ShimConnection {
       protocols: ports.map((port) => socketNumbers({ ...port, listen: false }).protocol),
       addresses: ports.map(({ address }) => address),
       ports: ports.map(({ port }) => port),
+    });
+  }
+
+  relayPorts(ports: readonly RelayedPort[]): Promise<number> {
+    return this.request({
+      name: "relay_ports",
+      protocols: ports.map((port) => socketNumbers({ ...port, listen: false }).protocol),
+      addresses: ports.map(({ address }) => address),
+      ports: ports.map(({ port }) => port),
+      targets: ports.map(({ target }) => target),
+      target_ports: ports.map(({ targetPort }) => targetPort),
     });
   }
 

@@ -292,7 +292,7 @@ export const planOps = {
 
 /** Bits and constants that both sides share. */
 export const wireConstants = {
-  SHIM_VERSION: 4, // 2: claim_port and retain_ports; 3: enter; 4: dns_keep and dns_forget
+  SHIM_VERSION: 5, // 2: claim_port and retain_ports; 3: enter; 4: dns_keep and dns_forget; 5: relay_ports
   NO_FD: 0xffffffff,
   NO_OWNER: 0xffffffff,
   SHIM_TTY: 1, // output is one raw stream from the pty
@@ -385,6 +385,17 @@ export const shimFrames = {
     { id: "u32", section: "u32", message: "bytes" },
   ),
   dns_forget: kind(13, "→ no kept answer holds any longer", {}),
+  relay_ports: kind(
+    14,
+    "→ hand clients of these claimed ports, and of no others, on to addresses of the container; answered by `done`",
+    {
+      protocols: "u32s",
+      addresses: "strs",
+      ports: "u32s",
+      targets: "strs",
+      target_ports: "u32s",
+    },
+  ),
 
   state: kind(
     32,

@@ -60,7 +60,8 @@ for (const [where, protocol] of [
     if (where !== "0.0.0.0") await done("run", "--rm", ...beside, "busybox", "true");
     taken.stop();
     await done("start", "late");
-    expect(await done("port", "late")).toBe(`80/${protocol} -> 0.0.0.0:${taken.port}`);
+    const led = ["0.0.0.0", "[::]"].map((any) => `80/${protocol} -> ${any}:${taken.port}`);
+    expect(await done("port", "late")).toBe(led.join("\n"));
   });
 
 test("what is published stays published while no daemon is there: nobody else gets the port", async () => {

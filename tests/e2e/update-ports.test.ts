@@ -1,6 +1,7 @@
 /** Ports of a running container published and withdrawn: clients reach it or are refused, and its process goes on. */
 import { beforeAll, expect, test } from "bun:test";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { echoDatagrams } from "../kits/datagrams.ts";
 
 const daemon = daemonOfFile();
 const serving =
@@ -32,6 +33,10 @@ const pidOf = (name: string) => daemon.inspect(name, "{{.State.Pid}}");
 const portsOf = async (name: string) =>
   (await daemon.berth("port", name)).out.trim().split("\n").filter(Boolean).toSorted();
 
+/** A port of every address of the host, as `port` shows it. */
+const everywhere = (inside: string, port: string) =>
+  ["0.0.0.0", "[::]"].map((any) => `${inside} -> ${any}:${port}`);
+
 async function serve(name: string, ...flags: string[]): Promise<void> {
   const command = ["busybox", "sh", "-c", serving];
   const done = await daemon.berth("run", "-d", "--name", name, ...flags, ...command);
@@ -53,13 +58,13 @@ test("a port comes and goes while the process runs on; ps, inspect and port show
   expect(await ask(port)).toBe("refused");
   await update("-p", `${port}:80`, "web");
   expect(await ask(port)).toBe("eighty");
-  expect(await portsOf("web")).toEqual([`80/tcp -> 0.0.0.0:${port}`]);
+  expect(await portsOf("web")).toEqual(everywhere("80/tcp", port));
   const format = "{{json .HostConfig.PortBindings}} {{json .NetworkSettings.Ports}}";
   expect(await daemon.inspect("web", format)).toBe(
-    `{"80/tcp":[{"HostIp":"","HostPort":"${port}"}]} {"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"${port}"}]}`,
+    `{"80/tcp":[{"HostIp":"","HostPort":"${port}"}]} {"80/tcp":[{"HostIp":"0.0.0.0","HostPort":"${port}"},{"HostIp":"::","HostPort":"${port}"}]}`,
   );
   const listed = await daemon.docker("ps", "--format", "{{.Names}} {{.Ports}}");
-  expect(listed.out).toBe(`web 0.0.0.0:${port}->80/tcp\n`);
+  expect(listed.out).toBe(`web 0.0.0.0:${port}->80/tcp, [::]:${port}->80/tcp\n`);
   // Nobody else can have it.
   const taken = await daemon.berth("run", "--rm", "-p", `${port}:80`, "busybox", "true");
   expect([taken.status, taken.err]).toEqual([125, expect.stringContaining("already in use")]);
@@ -84,7 +89,7 @@ test("ports given at the start are withdrawn as well; another address, another p
   await update("-p", `${first}:90`, "moving");
   expect(await portsOf("moving")).toEqual([
     `80/tcp -> 127.0.0.2:${second}`,
-    `90/tcp -> 0.0.0.0:${first}`,
+    ...everywhere("90/tcp", first),
   ]);
   await daemon.berth("rm", "-f", "moving");
   expect([await ask(first), await ask(second, "127.0.0.2")]).toEqual(["refused", "refused"]);
@@ -104,11 +109,14 @@ test("all or nothing: a port that is taken, one that is not published, one that 
     1,
     expect.stringContaining("the container does not publish 99/tcp"),
   ]);
-  const address = { "80/tcp": [{ HostIp: "::1", HostPort: free }] };
+  const address = { "80/tcp": [{ HostIp: "fe80::1%eth0", HostPort: free }] };
   const odd = await daemon.api("POST", "/containers/web/update", {
     Berth: { PortBindings: address },
   });
-  expect([odd.status, odd.text]).toEqual([400, expect.stringContaining("invalid IP address: ::1")]);
+  expect([odd.status, odd.text]).toEqual([
+    400,
+    expect.stringContaining("invalid IP address: fe80::1%eth0"),
+  ]);
   const misspelt = await daemon.api("POST", "/containers/web/update", {
     Berth: { PortBinding: {} },
   });
@@ -132,7 +140,7 @@ test("ports outlive kill -9 of the daemon, can be changed by the next one, and e
   expect(await pidOf("lasting")).toBe(pid);
   // Kept for the next start.
   expect((await daemon.berth("restart", "-t", "0", "lasting")).status).toBe(0);
-  expect(await portsOf("lasting")).toEqual([`90/tcp -> 0.0.0.0:${other}`]);
+  expect(await portsOf("lasting")).toEqual(everywhere("90/tcp", other));
   await daemon.berth("rm", "-f", "lasting");
   expect(await ask(other)).toBe("refused");
 });
@@ -142,7 +150,7 @@ test("a daemon killed in the middle of changes leaves the whole change or nothin
   await serve("torn", "-p", `${ports[0]}:80`);
   const pid = await pidOf("torn");
   for (let round = 0; round < 8; round++) {
-    const present = new Set((await portsOf("torn")).map((line) => line.split(":")[1]));
+    const present = new Set((await portsOf("torn")).map((line) => line.split(":").at(-1)));
     const [gone, come] = [
       ports.filter((p) => present.has(p)),
       ports.filter((p) => !present.has(p)),
@@ -156,7 +164,8 @@ test("a daemon killed in the middle of changes leaves the whole change or nothin
     await daemon.kill();
     await asked;
     await daemon.start();
-    const shown = (await portsOf("torn")).map((line) => line.split(":")[1] ?? "").toSorted();
+    const lines = await portsOf("torn");
+    const shown = [...new Set(lines.map((line) => line.split(":").at(-1) ?? ""))].toSorted();
     expect([gone.toSorted(), come.toSorted()]).toContainEqual(shown);
     for (const port of ports)
       expect(await ask(port)).toBe(shown.includes(port) ? "eighty" : "refused");
@@ -184,7 +193,9 @@ test("ranges, UDP and -P; a stopped container; several containers, of which one 
   await update("-p", "53/udp", "-P", "stopped");
   expect((await daemon.berth("start", "stopped")).status).toBe(0);
   const shown = (await portsOf("stopped")).map((line) => line.replace(/\d+$/, "N"));
-  expect(shown).toEqual(["53/udp -> 0.0.0.0:N", "70/tcp -> 0.0.0.0:N", "71/tcp -> 0.0.0.0:N"]);
+  expect(shown).toEqual(
+    ["53/udp", "70/tcp", "71/tcp"].flatMap((inside) => everywhere(inside, "N")),
+  );
   const before = await portsOf("stopped");
   await update("--publish-rm", "70", "stopped");
   expect(await portsOf("stopped")).toEqual(before.filter((line) => !line.startsWith("70/")));
@@ -200,20 +211,9 @@ test("ranges, UDP and -P; a stopped container; several containers, of which one 
   await daemon.berth("rm", "-f", "stopped");
 });
 
-/** A server in a container's network that sends back what it is sent. */
-async function echoUdp(container: string, port: number): Promise<Bun.Subprocess> {
-  const program = `await Bun.udpSocket({ port: ${port}, socket: {
-    data(socket, data, port, address) { socket.send(data, port, address); } } });
-    console.log("ready");`;
-  const words = ["nsenter", `--net=/proc/${await pidOf(container)}/ns/net`, process.execPath];
-  const server = Bun.spawn([...words, "-e", program], { stdin: "ignore", stdout: "pipe" });
-  await server.stdout.getReader().read();
-  return server;
-}
-
 test("an UDP port is led to the container, and held", async () => {
   await daemon.berth("run", "-d", "--name", "echo", "busybox", "sleep", "1000");
-  const server = await echoUdp("echo", 5000);
+  const server = await echoDatagrams(await pidOf("echo"), 5000);
   const probe = await Bun.udpSocket({ hostname: "127.0.0.1" });
   const { port } = probe;
   probe.close();

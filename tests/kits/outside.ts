@@ -9,8 +9,10 @@ import { host } from "./lan.ts";
 export const HOST = "198.51.100.1";
 /** The other machine's. */
 export const MACHINE = "198.51.100.2";
-const HOST6 = "2001:db8:51::1";
-const MACHINE6 = "2001:db8:51::2";
+/** Its address of IPv6 there. */
+export const HOST6 = "2001:db8:51::1";
+/** That of the other machine. */
+export const MACHINE6 = "2001:db8:51::2";
 
 /** The other machine. */
 export class Outside {

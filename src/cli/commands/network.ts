@@ -117,7 +117,11 @@ function rowOf(network: Network, whole: boolean) {
     Labels: Object.entries(Labels)
       .map(([key, value]) => `${key}=${value}`)
       .join(","),
-    CreatedAt: `${new Date(Created).toISOString().replace("T", " ").replace("Z", "")} +0000 UTC`,
+    // As Go has it: a fraction without zeros at its end.
+    CreatedAt: `${new Date(Created)
+      .toISOString()
+      .replace("T", " ")
+      .replace(/\.?0*Z$/, "")} +0000 UTC`,
     Label: (name: string) => Labels[name] ?? "",
   };
 }
