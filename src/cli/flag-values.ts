@@ -22,6 +22,7 @@ export type FlagType =
   | "ulimit"
   | "gpu-request"
   | "stringArray"
+  | "strings"
   | "stringToString";
 
 const nanos: Record<string, number> = {

@@ -19,7 +19,7 @@ export const groups: Readonly<Record<string, string>> = {
   context: "Manage contexts",
   image: "Manage images",
   machine: "Put berth onto hosts that ssh reaches",
-  manifest: "Look at image manifests and manifest lists",
+  manifest: "Manage Docker image manifests and manifest lists",
   network: "Manage networks",
   plugin: "Manage plugins",
   registry: "Serve a registry of one's own",
@@ -106,6 +106,31 @@ function machineRoutes(): Route[] {
     ...cannot("stop"),
     ...verb("machine upgrade", "upgrade", "Put this executable onto machines; containers go on"),
     ...verb("machine url", "url", "Print the address of a machine's daemon"),
+  ];
+}
+
+function manifestRoutes(): Route[] {
+  const from = async (name: keyof typeof import("./commands/manifest.ts").commands) => ({
+    command: (await import("./commands/manifest.ts")).commands[name],
+  });
+  return [
+    ...spellings("manifest annotate", "Add additional information to a local image manifest", () =>
+      from("annotate"),
+    ),
+    ...spellings(
+      "manifest create",
+      "Create a local manifest list for annotating and pushing to a registry",
+      () => from("create"),
+    ),
+    ...spellings(
+      "manifest inspect",
+      "Display an image manifest, or manifest list",
+      () => import("./commands/manifest-inspect.ts"),
+    ),
+    ...spellings("manifest push", "Push a manifest list to a repository", () => from("push")),
+    ...spellings("manifest rm", "Delete one or more manifest lists from local storage", () =>
+      from("remove"),
+    ),
   ];
 }
 
@@ -352,11 +377,7 @@ export const routes: readonly Route[] = [
     command: (await import("./commands/login.ts")).commands.logout,
   })),
   ...spellings("search", "Search Docker Hub for images", () => import("./commands/search.ts")),
-  ...spellings(
-    "manifest inspect",
-    "Display an image manifest, or manifest list",
-    () => import("./commands/manifest-inspect.ts"),
-  ),
+  ...manifestRoutes(),
   ...spellings(
     "history, image history",
     "Show the history of an image",

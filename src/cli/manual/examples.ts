@@ -115,6 +115,22 @@ const images: Readonly<Record<string, Examples>> = {
   logout: [["Forget it", "berth logout registry.example:5000"]],
   search: [["At Docker Hub", "berth search --limit 5 nginx"]],
   history: [["What made its layers", "berth history --no-trunc shop/web:1"]],
+  "manifest annotate": [
+    [
+      "What the image does not say itself",
+      "berth manifest annotate --variant v7 me/app:1.0 me/app:arm",
+    ],
+  ],
+  "manifest create": [
+    [
+      "Images of two processors under one name",
+      "berth manifest create me/app:1.0 me/app:amd64 me/app:arm",
+    ],
+  ],
+  "manifest push": [
+    ["To the registry, and forget it here", "berth manifest push --purge me/app:1.0"],
+  ],
+  "manifest rm": [["Forget one that was not pushed", "berth manifest rm me/app:1.0"]],
   "manifest inspect": [["Of an image in a registry", "berth manifest inspect busybox:latest"]],
   "builder du": [["Which steps take room", "berth builder du"]],
   "builder prune": [["What was not used for a week", "berth builder prune -f --filter until=168h"]],
