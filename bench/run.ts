@@ -15,10 +15,11 @@ import { copy, exec, hundred, list } from "./life.ts";
 import { logs } from "./logs.ts";
 import { memory } from "./memory.ts";
 import { connects, names, networkStarts, ports } from "./network.ts";
-import { many, parallel, starts, userns } from "./starts.ts";
+import { client, many, parallel, starts, userns } from "./starts.ts";
 
 const sections = {
   starts,
+  client,
   userns,
   memory,
   parallel,

@@ -1,6 +1,6 @@
 /** How long containers take to start: alone, side by side, many of them; and the command line by itself. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { type Bench, type Candidate, median, timed } from "./kit.ts";
+import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { type Bench, type Candidate, median, root, timed } from "./kit.ts";
 
 async function runc(bench: Bench, berthMs: number): Promise<void> {
   const bundle = `${bench.directory}/bundle`;
@@ -46,8 +46,32 @@ export async function starts(bench: Bench): Promise<void> {
     "dockerd",
   );
   await runc(bench, bn);
-  const [bv = 0, dv = 0] = await bench.compare(both("version", "--format", "{{.Client.Version}}"));
-  bench.report("version --format {{.Client.Version}}", bv, dv, "docker against dockerd");
+}
+
+/** The command line by itself: from its start to its end. */
+export async function client(bench: Bench): Promise<void> {
+  const lines = [
+    ["--help"],
+    ["version"],
+    ["ps"],
+    ["version", "--format", "{{.Client.Version}}"],
+    ["images"],
+  ];
+  for (const line of lines) {
+    const both = bench.sides.map((side) => side.cli(...line));
+    const [b = 0, d = 0] = await bench.compare(both);
+    bench.report(line.join(" "), b, d, "docker against dockerd");
+  }
+  const size = statSync(`${root}/dist/berth`).size - statSync(process.execPath).size;
+  const [megabytes, runtime] = [size, statSync(process.execPath).size].map(
+    (n) => `${(n / 1e6).toFixed(1)} MB`,
+  );
+  bench.rows.push({
+    what: "the executable: berth's own part beside the runtime's",
+    berth: megabytes ?? "",
+    other: `${runtime} (Bun)`,
+    ratio: "",
+  });
 }
 
 /** What a user namespace of its own costs a container. */

@@ -16,4 +16,4 @@ export {
   type SshTarget,
 } from "./host.ts";
 export { ApiError, type ApiResponse } from "./response.ts";
-export { shellWord, sshArguments, sshFailure, withoutSsh } from "./ssh.ts";
+export { shellWord, sshArguments, sshFailure, withoutSsh } from "./ssh-command.ts";
