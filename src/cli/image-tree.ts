@@ -4,6 +4,7 @@
  */
 import type { ImageManifestSummary, ImageSummary } from "../spec/engine-api.ts";
 import { humanSize } from "./human.ts";
+import { harmless } from "./terminal-text.ts";
 
 /** How the tree is shown. */
 export interface TreeView {
@@ -111,14 +112,15 @@ class Tree {
 
 /** The tree as text. */
 export function imageTree(images: readonly ImageSummary[], view: TreeView): string {
+  const named = (name: string) => (view.columns === undefined ? name : harmless(name));
   const shown = images
     .filter(({ RepoTags }) => view.all || RepoTags.length > 0)
     .map((image) => {
       const children = (image.Manifests ?? []).filter(({ Kind }) => Kind === "image");
       const content = children.reduce((sum, { Size }) => sum + Size.Content, 0);
-      const lines = children.map(childOf);
+      const lines = children.map(childOf).map((line) => ({ ...line, name: named(line.name) }));
       // The longest name first, as docker has it.
-      const names = [...image.RepoTags].sort((a, b) => b.length - a.length);
+      const names = image.RepoTags.map(named).sort((a, b) => b.length - a.length);
       const top: Line = {
         name: names.at(-1) ?? "<untagged>",
         id: shortId(image.Id),

@@ -2,17 +2,16 @@
  * Text from elsewhere for a terminal: nothing of it moves the cursor, and it is as wide as it says.
  */
 
-/** Escape sequences, then what is left of control characters. */
+/** Escape sequences. */
 const SEQUENCES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*|.)?/g;
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
+/** Controls, and what reorders the text around it. */
+const OBEYED = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
 /** A text without anything that a terminal would obey. */
 export function plainText(text: string): string {
-  return text.replaceAll("\t", "  ").replaceAll(SEQUENCES, "").replaceAll(CONTROLS, "");
+  return text.replaceAll("\t", "  ").replaceAll(SEQUENCES, "").replaceAll(OBEYED, "");
 }
 
-/** Controls, and what reorders the text around it. */
-const OBEYED = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 const LETTERS: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
 /** What a character is spelled with where it must not be obeyed. */

@@ -55,6 +55,11 @@ export function consoleSize(): number[] | undefined {
   return size && [size.rows, size.columns];
 }
 
+/** Signals that end a program which says nothing of them, and their numbers. */
+const ENDING = { SIGHUP: 1, SIGINT: 2, SIGQUIT: 3, SIGTERM: 15 } as const;
+/** What a shell adds to a signal's number for the status of whom it ended. */
+const BY_SIGNAL = 128;
+
 /**
  * Puts the terminal in raw mode (as cfmakeraw(3)), returns what restores it. It is restored at exit too,
  * however the program ends short of SIGKILL. With `polled`, a read gives what there is and does not wait.
@@ -70,8 +75,15 @@ export function rawMode(fd: number, polled = false): () => void {
   words[3] = (words[3] ?? 0) & ~0o100113; // ECHO ECHONL ICANON ISIG IEXTEN
   raw[17 + 6] = polled ? 0 : 1; // VMIN
   raw[17 + 5] = 0; // VTIME
+  const endings = Object.entries(ENDING).map(([signal, number]) => {
+    // An exit runs what is to be done at the end; a signal's own effect would not.
+    const end = () => process.exit(BY_SIGNAL + number);
+    process.on(signal, end);
+    return () => void process.off(signal, end);
+  });
   ioctl()(fd, TCSETSW, raw);
   const restore = () => {
+    for (const forget of endings) forget();
     process.off("exit", restore);
     ioctl()(fd, TCSETSW, before);
   };

@@ -15,7 +15,9 @@ import { flag, type Parsed } from "../flags.ts";
 import { err, out } from "../output.ts";
 import { isTerminal, rawMode } from "../terminal.ts";
 
-const CTRL_C = 3;
+const [CTRL_C, LINE_FEED, RETURN] = [3, 10, 13];
+/** How often somebody who types is looked for. */
+const LOOK_MS = 20;
 const BACKSPACE = [8, 127];
 
 /** What login and logout call a registry. */
@@ -25,30 +27,33 @@ function addressFrom(argument: string | undefined): string {
   return argument.replace(/^https?:\/\//, "").replace(/\/.*$/s, "");
 }
 
-function readLine(fd: number, end: (byte: number) => boolean): Buffer {
-  const bytes: number[] = [];
-  const one = new Uint8Array(1);
-  while (readSync(fd, one) === 1 && !end(one[0] ?? 0)) {
-    if (one[0] === CTRL_C) throw new Error("interrupted");
-    if (BACKSPACE.includes(one[0] ?? 0)) bytes.pop();
-    else bytes.push(one[0] ?? 0);
-  }
-  return Buffer.from(bytes);
-}
-
 function ask(question: string): string {
   err(question);
-  return readLine(0, (byte) => byte === 10)
-    .toString()
-    .trim();
+  const bytes: number[] = [];
+  const one = new Uint8Array(1);
+  while (readSync(0, one) === 1 && one[0] !== LINE_FEED) bytes.push(one[0] ?? 0);
+  return Buffer.from(bytes).toString().trim();
 }
 
 /** Asks without showing what is typed. */
-function askSecretly(question: string): string {
+async function askSecretly(question: string): Promise<string> {
   err(question);
-  const restore = rawMode(0);
+  // A read that waits would keep a signal waiting, too.
+  const restore = rawMode(0, true);
   try {
-    return readLine(0, (byte) => byte === 10 || byte === 13).toString();
+    const bytes: number[] = [];
+    const one = new Uint8Array(1);
+    for (;;) {
+      if (readSync(0, one) === 0) {
+        await Bun.sleep(LOOK_MS);
+        continue;
+      }
+      const [byte = 0] = one;
+      if (byte === LINE_FEED || byte === RETURN) return Buffer.from(bytes).toString();
+      if (byte === CTRL_C) throw new Error("interrupted");
+      if (BACKSPACE.includes(byte)) bytes.pop();
+      else bytes.push(byte);
+    }
   } finally {
     restore();
     err("\n");
@@ -71,7 +76,10 @@ function passwordFrom(parsed: Parsed): string {
     .replace(/\r?\n$/, "");
 }
 
-function credentialsFrom(parsed: Parsed, kept: RegistryLogin | undefined): RegistryLogin {
+async function credentialsFrom(
+  parsed: Parsed,
+  kept: RegistryLogin | undefined,
+): Promise<RegistryLogin> {
   let username = parsed.text("username");
   let password = passwordFrom(parsed);
   if (username !== "" && password !== "") return { username, password, identityToken: "" };
@@ -82,7 +90,7 @@ function credentialsFrom(parsed: Parsed, kept: RegistryLogin | undefined): Regis
     username = ask(`Username${known === "" ? "" : ` (${known})`}: `) || known;
   }
   if (username === "") throw new Error("Error: Non-null Username Required");
-  if (password === "") password = askSecretly("Password: ");
+  if (password === "") password = await askSecretly("Password: ");
   if (password === "") throw new Error("Error: Password Required");
   return { username, password, identityToken: "" };
 }
@@ -129,7 +137,7 @@ export const commands = {
         }
         err("Login did not succeed, error: the kept credentials are refused\n");
       }
-      const login = credentialsFrom(parsed, kept);
+      const login = await credentialsFrom(parsed, kept);
       const { Status, IdentityToken = "" } = await check(login);
       const helper = keepLogin(serveraddress, { ...login, identityToken: IdentityToken });
       if (helper === undefined)
