@@ -13,6 +13,11 @@
 /* Ports have been claimed or let go since the start: claims are no longer the plan's handles, one after the other. */
 static bool changed;
 
+/* What is claimed while the container runs has any number: also one below the handles, where a terminal leaves a gap. */
+static int first_claim(void) {
+  return changed ? LISTENER_FD + 1 : FIRST_HANDLE;
+}
+
 int claim_port(const struct shim_claim_port *request) {
   union any_address address;
   socklen_t size = parse_address(&address, request->family, request->address, request->port);
@@ -95,7 +100,7 @@ int relay_ports(const struct shim_relay_ports *request) {
   }
   relay_none();
   int protocol = 0;
-  for (int fd = FIRST_HANDLE; changed ? fd < DESCRIPTORS_END : protocol >= 0; fd++) {
+  for (int fd = first_claim(); changed ? fd < DESCRIPTORS_END : protocol >= 0; fd++) {
     union any_address address;
     protocol = protocol_of(fd, &address);
     if (protocol <= 0) continue;
@@ -110,7 +115,7 @@ void release_ports(void) {
   union any_address address;
   int claim = 0;
   relay_end();
-  for (int fd = FIRST_HANDLE; changed ? fd < DESCRIPTORS_END : claim >= 0; fd++) {
+  for (int fd = first_claim(); changed ? fd < DESCRIPTORS_END : claim >= 0; fd++) {
     claim = claim_of(fd, &address);
     if (claim == 1) close(fd);
   }

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { freePort } from "../kits/own-registry.ts";
 
 const daemon = daemonOfFile();
 
@@ -103,6 +104,20 @@ test("an attached client that does not read is waited for, and forgotten when it
   await until(async () => (await daemon.berth("logs", "--tail", "5", "flood")).err.includes("end"));
   await daemon.berth("rm", "-f", "flood");
 }, 30_000);
+
+test("a port published meanwhile is free at the container's end, although a client still does not read", async () => {
+  const begin = ["run", "-dit", "--name", "holding"];
+  await daemon.berth(...begin, "busybox", "sh", "-c", "read x; head -c 9000000 /dev/zero");
+  const port = `127.0.0.1:${freePort()}:80`;
+  expect((await daemon.berth("update", "-p", port, "holding")).err).toBe("");
+  const deaf = await askDeaf(`POST /containers/holding/${attachment}`);
+  deaf.write("go\n");
+  await Bun.sleep(1000);
+  await daemon.berth("kill", "holding");
+  expect((await daemon.berth("start", "holding")).err).toBe("");
+  deaf.destroy();
+  await daemon.berth("rm", "-f", "holding");
+});
 
 test("a reader of logs that does not read holds nobody up and costs no memory", async () => {
   await daemon.berth("run", "-di", "--name", "told", "busybox", "sh", "-c", `read x; ${flood}`);
