@@ -6,6 +6,7 @@ test("a function over the bar is named with its length", () => {
   expect(longFunctions(lines, 3)).toEqual(["export function f(): void { has 4 lines"]);
   expect(longFunctions(lines, 4)).toEqual([]);
   const method = ["  async run() {", "    a();", "  },", "  b: 1,", "  try {", "  }"];
+  expect(longFunctions(["  call(a, {", "    b,", "  });", "  x {", "  }"], 1)).toEqual([]);
   expect(longFunctions(method, 2)).toEqual(["async run() { has 3 lines"]);
 });
 

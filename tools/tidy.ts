@@ -37,7 +37,7 @@ export function longFunctions(lines: readonly string[], limit: number): string[]
     const match = head.exec(line);
     if (
       match === null ||
-      /^\s*(?:if|for|while|switch|return|describe|test)\b|=> \{$|^\s*\w+\(\{$/.test(line)
+      /^\s*(?:if|for|while|switch|return|describe|test)\b|=> \{$|^\s*\w+\((?:.*, )?\{$/.test(line)
     )
       return;
     const ends = [`${match[1]}}`, `${match[1]}},`, `${match[1]}};`];

@@ -115,7 +115,8 @@ async function runRoute(
   const name = `berth ${route.path}`;
   let parsed: Parsed;
   try {
-    parsed = parseFlags(argv, command.flags, command.interspersed ?? true);
+    const given = command.verbatim ? ["--", ...argv] : argv;
+    parsed = parseFlags(given, command.flags, command.interspersed ?? true);
     if (parsed.on("help")) return await printUsage(route, command);
     checkCount(name, command, parsed);
   } catch (error) {

@@ -62,6 +62,8 @@ export interface Command {
   readonly args: readonly [least: number, most: number];
   /** False: flags end at the first positional argument. */
   readonly interspersed?: boolean;
+  /** What follows the command's name is somebody else's, flags and --help with it. */
+  readonly verbatim?: boolean;
   /** The status for a failure that is not the container's: 1, and 125 for run. */
   readonly failure?: number;
   /** Asks no daemon, and works when there is none to be asked. */

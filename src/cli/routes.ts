@@ -109,6 +109,25 @@ function machineRoutes(): Route[] {
   ];
 }
 
+function buildxRoutes(): Route[] {
+  const from = async (name: keyof typeof import("./commands/buildx.ts").commands) => ({
+    command: (await import("./commands/buildx.ts")).commands[name],
+  });
+  // Not shown, but a script that asks gets an answer.
+  const cannot = (name: import("./commands/buildx.ts").Refused): Route => ({
+    path: `buildx ${name}`,
+    short: "",
+    load: async () => ({ command: (await import("./commands/buildx.ts")).refused(name) }),
+  });
+  return [
+    ...spellings("buildx inspect", "Inspect current builder instance", () => from("inspect")),
+    ...spellings("buildx ls", "List builder instances", () => from("list")),
+    ...spellings("buildx use", "Set the current builder instance", () => from("use")),
+    ...spellings("buildx version", "Show buildx version information", () => from("version")),
+    ...(["bake", "create", "rm", "stop", "imagetools", "history", "debug"] as const).map(cannot),
+  ];
+}
+
 function manifestRoutes(): Route[] {
   const from = async (name: keyof typeof import("./commands/manifest.ts").commands) => ({
     command: (await import("./commands/manifest.ts")).commands[name],
@@ -327,7 +346,7 @@ export const routes: readonly Route[] = [
   ...spellings("builder import", "Make a cache mount of a tar archive", async () => ({
     command: (await import("./commands/builder-mounts.ts")).commands.importing,
   })),
-  ...spellings("builder prune", "Remove build cache", async () => ({
+  ...spellings("builder prune, buildx prune", "Remove build cache", async () => ({
     command: (await import("./commands/prune.ts")).commands.builder,
   })),
   ...spellings("system prune", "Remove unused data", async () => ({
@@ -378,6 +397,12 @@ export const routes: readonly Route[] = [
   })),
   ...spellings("search", "Search Docker Hub for images", () => import("./commands/search.ts")),
   ...manifestRoutes(),
+  ...buildxRoutes(),
+  ...spellings(
+    "compose",
+    "Define and run multi-container applications (by docker's plugin)",
+    () => import("./commands/compose.ts"),
+  ),
   ...spellings(
     "history, image history",
     "Show the history of an image",

@@ -115,6 +115,14 @@ const images: Readonly<Record<string, Examples>> = {
   logout: [["Forget it", "berth logout registry.example:5000"]],
   search: [["At Docker Hub", "berth search --limit 5 nginx"]],
   history: [["What made its layers", "berth history --no-trunc shop/web:1"]],
+  compose: [
+    ["Start what compose.yaml in this directory says", "berth compose up -d"],
+    ["With the files and words of docker's plugin", "berth compose -f stack.yaml logs -f web"],
+  ],
+  "buildx inspect": [["What the daemon's builder can build for", "berth buildx inspect"]],
+  "buildx ls": [["The daemon's builder", "berth buildx ls"]],
+  "buildx use": [["The one there is", "berth buildx use default"]],
+  "buildx version": [["Whose builder it is", "berth buildx version"]],
   "manifest annotate": [
     [
       "What the image does not say itself",

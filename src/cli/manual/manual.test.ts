@@ -21,13 +21,14 @@ test("each command has examples, and no examples are of a command that is none",
 
 test("each example is of its command, and has flags and arguments that it takes", () => {
   for (const { path, spellings, command, examples } of entries)
-    for (const [purpose, line] of examples) {
-      const [program, ...rest] = words(line);
+    for (const [purpose, example] of examples) {
+      const [program, ...rest] = words(example);
       expect(program).toBe("berth");
       const spelled = rest.slice(0, rest[0] !== undefined && rest[0] in groups ? 2 : 1).join(" ");
       expect(spellings).toContain(spelled);
       const given = rest.slice(spelled.split(" ").length);
-      const { args } = parseFlags(given, command.flags, command.interspersed ?? true);
+      const line = command.verbatim ? ["--", ...given] : given;
+      const { args } = parseFlags(line, command.flags, command.interspersed ?? true);
       const [least, most] = command.args;
       expect([path, args.length >= least && args.length <= most]).toEqual([path, true]);
       expect(purpose).toMatch(/^[A-Z].*[^.:]$/);
