@@ -56,6 +56,8 @@ export async function client(bench: Bench): Promise<void> {
     ["ps"],
     ["version", "--format", "{{.Client.Version}}"],
     ["images"],
+    // What a shell asks at a tab: names of containers.
+    ["__complete", "rm", ""],
   ];
   for (const line of lines) {
     const both = bench.sides.map((side) => side.cli(...line));
