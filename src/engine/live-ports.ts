@@ -15,8 +15,9 @@ import {
 } from "../network/index.ts";
 import type { ShimConnection } from "../runtime/index.ts";
 import { type Container, notRunning } from "./container.ts";
+import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
-import { publishesFor, withBinding } from "./networking.ts";
+import { endpointsOf, opensFor, publishesFor, withBinding } from "./networking.ts";
 import { type PortConfiguration, type PortDifference, portDifference } from "./port-changes.ts";
 import { portWishes } from "./ports.ts";
 
@@ -108,6 +109,41 @@ export function livePortChange(
       `container ${container.id} was started by an older version of berth: restart it before its ports can be changed while it runs`,
     );
   return { shim, endpoint, difference };
+}
+
+/** A change of which ports are reached at a container's own addresses, where its networks are routed. */
+export interface OpenedChange {
+  /** Puts it into the record. */
+  note(): void;
+  /** Opens and closes what the record says. */
+  apply(): Promise<void>;
+  /** Has it as it was; the record is the caller's to put back. */
+  undo(): Promise<void>;
+}
+
+/** What becomes of that when a running container is to be as `next`; undefined: nothing. */
+export function openedChange(
+  { networks }: Pick<EngineDeps, "networks">,
+  record: ContainerRecord,
+  next: PortConfiguration,
+): OpenedChange | undefined {
+  const opens = opensFor(next);
+  const before = endpointsOf(record);
+  if (JSON.stringify(opensFor(record)) === JSON.stringify(opens)) return undefined;
+  const after = (endpoint: EndpointRecord) => ({ ...endpoint, opens });
+  return {
+    note() {
+      const { endpoint, moreEndpoints } = record;
+      if (endpoint !== undefined) record.endpoint = after(endpoint);
+      if (moreEndpoints !== undefined) record.moreEndpoints = moreEndpoints.map(after);
+    },
+    async apply() {
+      for (const endpoint of before) await networks.reopenPorts(endpoint, after(endpoint));
+    },
+    async undo() {
+      for (const endpoint of before) await networks.reopenPorts(after(endpoint), endpoint);
+    },
+  };
 }
 
 /** Takes what one wish has got from the front of a list. */

@@ -96,7 +96,10 @@ function publishedWishes(
 }
 
 /** The ports of a container that are reached at its own address where a network is routed. */
-export function opensFor({ config, hostConfig }: ContainerRecord): EndWish["opens"] {
+export function opensFor({
+  config,
+  hostConfig,
+}: Pick<ContainerRecord, "config" | "hostConfig">): NonNullable<EndWish["opens"]> {
   const keys = portWishes(config, hostConfig).map(
     ({ protocol, containerPort }) => `${containerPort}/${protocol}`,
   );

@@ -22,6 +22,7 @@ import {
   type ClaimedPorts,
   claimLivePorts,
   livePortChange,
+  openedChange,
   relayPorts,
   retainPorts,
 } from "./live-ports.ts";
@@ -151,9 +152,10 @@ async function changeRunning(
 ): Promise<void> {
   const { record } = container;
   const wishes = wishesOf(record);
-  const { config, hostConfig, mounts, pending, endpoint } = record;
+  const { config, hostConfig, mounts, pending, endpoint, moreEndpoints } = record;
   const resources = liveResources(limits, next.hostConfig, resourceHostOf(deps));
   const portChange = livePortChange(deps, container, next);
+  const opened = openedChange(deps, record, next);
   const settle = () => {
     record.changing = undefined;
     if (!container.removed) deps.database.save(record);
@@ -175,17 +177,21 @@ async function changeRunning(
       wishesOf(next),
       ports && { endpoint: ports.endpoint },
     );
+    opened?.note();
     deps.database.insist(record);
     written = true;
     if (resources !== undefined) undoLimits = applyLimits(deps, container, resources);
     await ports?.publish();
+    await opened?.apply();
   } catch (error) {
     // It has ended after all was written: it is a stopped container that has been changed.
     if (written && !container.running) return;
     const still = record.endpoint === undefined ? undefined : endpoint;
-    Object.assign(record, { config, hostConfig, mounts, pending, endpoint: still, ...wishes });
+    const ends = { endpoint: still, moreEndpoints: still && moreEndpoints };
+    Object.assign(record, { config, hostConfig, mounts, pending, ...ends, ...wishes });
     undoLimits?.();
     await ports?.undo();
+    if (still !== undefined) await opened?.undo();
     settle();
     throw error;
   }

@@ -387,6 +387,18 @@ export class Networks {
     await this.publisher.open(this.openedOf(endpoint), open);
   }
 
+  /** Lets those ports be reached at an endpoint's own addresses that it opens now, in place of those that it did before. */
+  async reopenPorts(before: EndpointRecord, now: EndpointRecord): Promise<void> {
+    const open = this.openedOf(now);
+    const isOpen = ({ address, protocol, port }: OpenedPort) =>
+      open.some((one) => one.address === address && one.protocol === protocol && one.port === port);
+    await this.publisher.open(open, true);
+    await this.publisher.open(
+      this.openedOf(before).filter((port) => !isOpen(port)),
+      false,
+    );
+  }
+
   /** Gives back what an endpoint has: its ports and addresses. The dying namespace takes the interfaces along. */
   async release(endpoint: EndpointRecord): Promise<void> {
     await this.publisher

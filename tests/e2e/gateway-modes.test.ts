@@ -107,6 +107,39 @@ test("routed: what is published is reached at the container's address, under eve
   for (const one of [address, now, last]) expect(table).not.toContain(one);
 });
 
+test("routed: ports of a container that runs are opened and closed by update, on every network that it is on", async () => {
+  await create("routed", "--subnet", "10.230.0.0/24", "-o", `${BRIDGE}.gateway_mode_ipv4=routed`);
+  await create("beside", "--subnet", "10.231.0.0/24", "-o", `${BRIDGE}.gateway_mode_ipv4=routed`);
+  await serve("web", "routed");
+  await done("network", "connect", "beside", "web");
+  const pid = await daemon.inspect("web", "{{.State.Pid}}");
+  const addresses: string[] = [];
+  for (const network of ["routed", "beside"])
+    addresses.push(
+      await daemon.inspect("web", `{{(index .NetworkSettings.Networks "${network}").IPAddress}}`),
+    );
+  const expectOpen = (...wanted: readonly [http: string, other: string]) => {
+    for (const address of addresses)
+      for (const [at, said] of wanted.entries())
+        expect(
+          said === "" ? outside.getInVain(address, 80 + at) : outside.get(address, 80 + at),
+        ).toBe(said);
+  };
+  expectOpen("open", "");
+  await done("update", "-p", "18081:81", "web");
+  expectOpen("open", "shut");
+  await done("update", "--publish-rm", "80", "web");
+  expectOpen("", "shut");
+  await daemon.kill();
+  await daemon.start();
+  expectOpen("", "shut");
+  expect(await daemon.inspect("web", "{{.State.Pid}}")).toBe(pid);
+  await done("network", "disconnect", "beside", "web");
+  await done("network", "connect", "beside", "web");
+  addresses[1] = await daemon.inspect("web", "{{.NetworkSettings.Networks.beside.IPAddress}}");
+  expectOpen("", "shut");
+});
+
 test("of IPv6 the mode is its own: routed beside nat", async () => {
   const mode = ["-o", `${BRIDGE}.gateway_mode_ipv6=routed`, "--subnet", "2001:db8:99::/64"];
   await create("mixed", "--ipv6", "--subnet", "10.230.0.0/24", ...mode);
