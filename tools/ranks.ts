@@ -10,6 +10,7 @@ export const ranks: Readonly<Record<string, number>> = {
   base: 0,
   spec: 1,
   gotemplate: 1,
+  gotypes: 2,
   kernel: 2,
   tree: 2,
   client: 3,

@@ -39,3 +39,9 @@ const texts: Readonly<Record<number, string>> = {
 export function errnoText(errno: number): string {
   return texts[errno] ?? `errno ${errno}`;
 }
+
+/** Why a system call of this process failed, in the words of Go's programs. */
+export function goReason(error: unknown): string {
+  const number = error instanceof Error && "errno" in error ? Number(error.errno) : 0;
+  return number === 0 ? String(error) : errnoText(Math.abs(number));
+}

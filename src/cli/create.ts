@@ -1,7 +1,10 @@
 /**
  * Creating a container, with its image fetched when it is missing: what `run` and `create` share.
  */
+
 import { closeSync, openSync, unlinkSync, writeSync } from "node:fs";
+import { goReason } from "../base/errno-text.ts";
+import { errnoOf } from "../base/errors.ts";
 import { type ApiClient, ApiError } from "../client/index.ts";
 import type { ContainerCreateResponse } from "../spec/engine-api.ts";
 import { parseReference } from "../spec/reference.ts";
@@ -35,11 +38,22 @@ function reserveIdFile(path: string): number | undefined {
   if (path === "") return undefined;
   try {
     return openSync(path, "wx");
-  } catch {
-    throw new Error(
-      `container ID file found, make sure the other container isn't running or delete ${path}`,
-    );
+  } catch (error) {
+    if (errnoOf(error) === "EEXIST")
+      throw new Error(
+        `container ID file found, make sure the other container isn't running or delete ${path}`,
+      );
+    throw new Error(`failed to create the container ID file: open ${path}: ${goReason(error)}`);
   }
+}
+
+/** Throws in Docker's words for a `--pull` that is none. */
+export function checkPull(parsed: Parsed): void {
+  const pull = parsed.text("pull");
+  if (!["", "always", "missing", "never"].includes(pull))
+    throw new Error(
+      `invalid pull option: '${pull}': must be one of "always", "missing" or "never"`,
+    );
 }
 
 /** Creates the container of a command line, returns its id and what it was made from. */
@@ -50,11 +64,7 @@ export async function createContainer(client: ApiClient, parsed: Parsed) {
   const body = { ...request, HostConfig: { ...request.HostConfig, ConsoleSize } };
   const image = body.Image ?? "";
   const platform = parsed.text("platform");
-  const pull = parsed.text("pull", "missing");
-  if (!["always", "missing", "never"].includes(pull))
-    throw new Error(
-      `invalid pull option: '${pull}': must be one of "always", "missing" or "never"`,
-    );
+  const pull = parsed.text("pull", "missing") || "missing";
   const path = parsed.text("cidfile");
   const idFile = reserveIdFile(path);
   const quiet = parsed.on("quiet");
@@ -68,7 +78,9 @@ export async function createContainer(client: ApiClient, parsed: Parsed) {
       created = await post();
     } catch (error) {
       const missing =
-        error instanceof ApiError && error.status === 404 && /No such image/i.test(error.message);
+        error instanceof ApiError &&
+        error.status === 404 &&
+        /No such image|match the specified platform/i.test(error.message);
       if (!missing || pull !== "missing") throw error;
       if (!quiet) err(`Unable to find image '${withTag(image)}' locally\n`);
       await pullImage(client, image, platform, quiet);

@@ -3,7 +3,7 @@
  */
 import { parseBytes } from "../base/sizes.ts";
 
-/** What a flag's value is, by the word that the usage text shows. */
+/** What a flag's value is, mostly by the word that the usage text shows. */
 export type FlagType =
   | "bool"
   | "string"
@@ -14,6 +14,7 @@ export type FlagType =
   | "uint16"
   | "decimal"
   | "bytes"
+  | "swap-bytes"
   | "duration"
   | "filter"
   | "env"
@@ -50,6 +51,12 @@ export function parseDuration(text: string): number | undefined {
   return text === "" ? undefined : Math.round(sign * total);
 }
 
+/** The word that the usage text shows for a type. */
+export function shownType(type: FlagType): string {
+  if (type === "env") return "list";
+  return type === "swap-bytes" ? "bytes" : type;
+}
+
 /** What is wrong with a value, in Go's words; undefined when nothing is. */
 export function checkValue(type: FlagType, value: string): string | undefined {
   const quoted = JSON.stringify(value);
@@ -66,7 +73,9 @@ export function checkValue(type: FlagType, value: string): string | undefined {
       if (type === "uint" || Number(value) <= 65535) return undefined;
       return `strconv.ParseUint: parsing ${quoted}: value out of range`;
     case "bytes":
-      if (value === "-1" || parseBytes(value) !== undefined) return undefined;
+    case "swap-bytes":
+      if ((type === "swap-bytes" && value === "-1") || parseBytes(value) !== undefined)
+        return undefined;
       return `invalid size: '${value}'`;
     case "duration":
       return parseDuration(value) === undefined ? `time: invalid duration ${quoted}` : undefined;

@@ -449,6 +449,7 @@ export const routes: readonly Route[] = [
   ...machineRoutes(),
   ...pluginRoutes(),
   ...swarmRoutes(),
+  { path: "checkpoint", short: "", load: () => import("./commands/checkpoint.ts") },
   ...spellings(
     "completion",
     "Print a shell's completion script",

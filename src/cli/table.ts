@@ -31,6 +31,10 @@ export interface ListFormat {
   readonly format: string;
   /** The default table's template, cells split by tabs. */
   readonly table: string;
+  /** The template that docker calls "raw". */
+  readonly raw?: string;
+  /** The template that docker calls "raw". */
+  readonly raw?: string;
   /** The heading of each field. */
   readonly headings: Readonly<Record<string, string>>;
   /** What Docker calls a row's type, in messages. */

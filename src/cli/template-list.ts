@@ -35,7 +35,7 @@ function methodOf(field: unknown): Callable {
 }
 
 /** A row as Docker has it: a pointer to a struct whose methods are its fields. As JSON, it is what Go writes for a map. */
-function rowValue(row: Row, type: string): Value {
+export function rowValue(row: Row, type: string): Value {
   const methods = Object.fromEntries(
     Object.entries(row).map(([name, field]) => [name, methodOf(field)]),
   );
@@ -81,7 +81,9 @@ export function templateLines(
   rows: readonly Row[],
   how: ListFormat,
 ): { readonly heading?: string; readonly lines: readonly string[] } {
-  const format = how.format === "" || how.format === "table" ? `table ${how.table}` : how.format;
+  const isDefault = how.format === "" || how.format === "table";
+  const named = how.format === "raw" ? (how.raw ?? how.format) : how.format;
+  const format = isDefault ? `table ${how.table}` : named;
   const isTable = format.startsWith("table");
   const cut = (isTable ? format.slice("table".length) : format).replace(/^ +| +$/g, "");
   const template = parseTemplate(

@@ -2,12 +2,13 @@
  * The usage texts: of one command and of all.
  */
 import type { Command } from "./command.ts";
+import { shownType } from "./flag-values.ts";
 import type { Flag } from "./flags.ts";
 import type { Examples } from "./manual/examples.ts";
 import { groups, type Route } from "./routes.ts";
 
 function spelled(flag: Flag): string {
-  const type = flag.type === "env" ? "list" : flag.type;
+  const type = shownType(flag.type);
   const value = type === "bool" ? "" : ` ${type}`;
   const short = flag.short === "" ? "    " : `-${flag.short}, `;
   return `  ${short}--${flag.name}${value}`;

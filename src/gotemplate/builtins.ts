@@ -35,10 +35,10 @@ function indexOf(index: Argument, most: number): number {
 }
 
 /** A map's key by an argument. */
-function keyOf(key: Argument): string {
-  if (key === undefined) throw new GoError("value is nil; should be of type string");
-  if (key.kind !== "string" || !assignable(key.type, types.string))
-    throw new GoError(`value has type ${key.type.name}; should be string`);
+function keyOf(key: Argument, { name }: Type = types.string): string {
+  if (key === undefined) throw new GoError(`value is nil; should be of type ${name}`);
+  if (key.kind !== "string" || key.type.name !== name)
+    throw new GoError(`value has type ${key.type.name}; should be ${name}`);
   return key.string;
 }
 
@@ -59,7 +59,7 @@ function index([first, ...indexes]: readonly Argument[]): Argument {
       if (byte === undefined) throw new GoError("reflect: string index out of range");
       item = new Value(types.uint8, BigInt(byte));
     } else if (value.kind === "map")
-      item = value.entries.get(keyOf(key)) ?? zeroOf(value.type.elem ?? types.any);
+      item = value.entries.get(keyOf(key, value.type.key)) ?? zeroOf(value.type.elem ?? types.any);
     else throw new GoError(`can't index item of type ${value.type.name}`);
   }
   return item;

@@ -36,7 +36,10 @@ import {
 } from "./values.ts";
 
 /** A template that cannot be carried out. The message is Go's. */
-export class ExecError extends Error {}
+export class ExecError extends Error {
+  /** What had been written before. */
+  written = "";
+}
 
 /** What an execution goes by. */
 export interface Options {
@@ -87,7 +90,7 @@ class Run {
   readonly output: string[] = [];
   private written = 0;
   private place: Place | undefined;
-  private name = "";
+  private name: string;
   private depth = 0;
   private variables: Variable[];
 
@@ -96,6 +99,7 @@ class Run {
     private readonly options: Options,
     root: Value | undefined,
   ) {
+    this.name = template.name;
     this.variables = [{ name: "$", value: root }];
   }
 
@@ -108,7 +112,7 @@ class Run {
     const column = Buffer.byteLength(line.at(-1) ?? "");
     const shown = this.show(place);
     return new ExecError(
-      `template: :${line.length}:${column}: executing ${quote(this.name)} at <${shown}>: ${message}`,
+      `template: ${this.template.name}:${line.length}:${column}: executing ${quote(this.name)} at <${shown}>: ${message}`,
     );
   }
 
@@ -176,7 +180,8 @@ class Run {
 
   private print(node: Node, value: Value | undefined): void {
     this.place = node;
-    const shown = value?.kind === "pointer" ? indirect(value).value : value;
+    const behind = value?.kind === "pointer" && value.type.text === undefined;
+    const shown = behind ? indirect(value).value : value;
     if (shown === undefined) return this.write("<no value>");
     if (shown.kind === "func")
       throw this.error(`can't print ${showNode(node)} of type ${shown.type.name}`);
@@ -228,7 +233,8 @@ class Run {
     } else if (value.kind === "slice") {
       for (const [at, item] of value.items.entries()) yield [intValue(at), item];
     } else if (value.kind === "map") {
-      for (const key of sortedKeys(value)) yield [stringValue(key), value.entries.get(key)];
+      const keyType = value.type.key ?? types.string;
+      for (const key of sortedKeys(value)) yield [new Value(keyType, key), value.entries.get(key)];
     } else throw this.error(`range can't iterate over ${sprint([value])}`);
   }
 
@@ -547,6 +553,11 @@ class Run {
 /** Carries a template out. Throws an ExecError. */
 export function execute(template: Template, root: Value | undefined, options: Options): string {
   const run = new Run(template, options, root);
-  run.nodes(template.nodes, root);
+  try {
+    run.nodes(template.nodes, root);
+  } catch (error) {
+    if (error instanceof ExecError) error.written = run.output.join("");
+    throw error;
+  }
   return run.output.join("");
 }

@@ -17,6 +17,7 @@ import { GoError } from "./values.ts";
 
 /** A parsed template with those that it defines. */
 export interface Template {
+  readonly name: string;
   readonly source: string;
   readonly nodes: readonly Node[];
   readonly defined: ReadonlyMap<string, readonly Node[]>;
@@ -53,6 +54,7 @@ class Parser {
   constructor(
     source: string,
     private readonly functions: ReadonlySet<string>,
+    private readonly name: string,
   ) {
     this.tokens = lex(source);
   }
@@ -105,7 +107,9 @@ class Parser {
   }
 
   private error(message: string): ParseError {
-    return new ParseError(`template: :${this.tokens[this.furthest]?.line ?? 1}: ${message}`);
+    return new ParseError(
+      `template: ${this.name}:${this.tokens[this.furthest]?.line ?? 1}: ${message}`,
+    );
   }
 
   private unexpected(token: Token, context: string): ParseError {
@@ -383,8 +387,8 @@ class Parser {
 }
 
 /** Parses a template that may call these functions. Throws a ParseError. */
-export function parse(source: string, functions: ReadonlySet<string>): Template {
-  const parser = new Parser(source, functions);
+export function parse(source: string, functions: ReadonlySet<string>, name = ""): Template {
+  const parser = new Parser(source, functions, name);
   const nodes = parser.all();
-  return { source, nodes, defined: parser.defined };
+  return { name, source, nodes, defined: parser.defined };
 }

@@ -53,6 +53,10 @@ export interface Type {
   /** A type of its own over another of this kind: what `type Port string` makes. */
   readonly named?: boolean;
   readonly elem?: Type;
+  /** Of a map whose keys have a type of their own over string. */
+  readonly key?: Type;
+  /** Of an array, which is a slice that has always so many items. */
+  readonly length?: number;
   /** Set later for types that contain themselves. */
   fields?: readonly Field[];
   /** Of a map: a key that it does not have is an error, as a field is that a struct does not have. */
@@ -209,14 +213,18 @@ export class NumberText {
   constructor(readonly text: string) {}
 }
 
-/** What encoding/json makes of JSON for an interface: undefined for null. Numbers are float64, and json.Number for a NumberText. */
-export function fromJson(json: unknown): Value | undefined {
+/**
+ * What encoding/json makes of JSON for an interface: undefined for null. Numbers are float64, and json.Number for a
+ * NumberText, or for all of them when `keepNumbers` is set.
+ */
+export function fromJson(json: unknown, keepNumbers = false): Value | undefined {
   if (json === null || json === undefined) return undefined;
   if (typeof json === "string") return stringValue(json);
   if (typeof json === "boolean") return boolValue(json);
-  if (typeof json === "number") return new Value(types.float64, json);
+  if (typeof json === "number")
+    return keepNumbers ? new Value(jsonNumber, String(json)) : new Value(types.float64, json);
   if (json instanceof NumberText) return new Value(jsonNumber, json.text);
-  const inside = (item: unknown) => new Value(types.any, fromJson(item) ?? null);
+  const inside = (item: unknown) => new Value(types.any, fromJson(item, keepNumbers) ?? null);
   if (Array.isArray(json)) return new Value(anySlice, json.map(inside));
   return new Value(
     anyMap,
@@ -234,7 +242,10 @@ export function zeroOf(type: Type): Value {
     case "float32":
     case "float64":
       return new Value(type, 0);
-    case "slice":
+    case "slice": {
+      const { length, elem = types.any } = type;
+      return new Value(type, length === undefined ? null : Array(length).fill(zeroOf(elem)));
+    }
     case "map":
     case "pointer":
     case "interface":
@@ -309,7 +320,7 @@ export function truth(wrapped: Value | undefined): boolean {
 function underlying(type: Type): string {
   if (type.named !== true) return type.name;
   if (type.kind === "slice") return `[]${type.elem?.name}`;
-  if (type.kind === "map") return `map[string]${type.elem?.name}`;
+  if (type.kind === "map") return `map[${type.key?.name ?? "string"}]${type.elem?.name}`;
   return type.name;
 }
 

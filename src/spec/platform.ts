@@ -23,7 +23,7 @@ const known = new Set(
 );
 
 function bad(text: string, why: string): Error {
-  return fault("invalid", "platform", `${JSON.stringify(text)}: ${why}: invalid argument`);
+  return fault("invalid", "platform", `${JSON.stringify(text)}${why}: invalid argument`);
 }
 
 function normal(os: string, architecture: string, variant: string | undefined): Platform {
@@ -38,16 +38,20 @@ function normal(os: string, architecture: string, variant: string | undefined): 
 /** Parses "OS/ARCH/VARIANT", "OS/ARCH", "OS" or "ARCH". Throws a Fault "invalid" in Docker's words. */
 export function parsePlatform(text: string): Platform {
   const parts = text.split("/");
-  if (parts.some((part) => !/^[A-Za-z0-9_.-]+$/.test(part)))
-    throw bad(text, 'platform specifier component must match "^[A-Za-z0-9_.-]+$"');
+  const odd = parts.find((part) => !/^[A-Za-z0-9_.-]+$/.test(part));
+  if (odd !== undefined)
+    throw bad(
+      odd,
+      ` is an invalid component of ${JSON.stringify(text)}: platform specifier component must match "^[A-Za-z0-9_.-]+$"`,
+    );
   const [first = "", second, variant] = parts;
-  if (parts.length > 3) throw bad(text, "cannot parse platform specifier");
+  if (parts.length > 3) throw bad(text, ": cannot parse platform specifier");
   if (second !== undefined) return normal(first, second, variant);
   // An operating system alone is that on what this machine is.
   const here = process.arch === "x64" ? "amd64" : process.arch;
   if (first.toLowerCase() === "linux") return normal("linux", here, undefined);
   const alone = normal("linux", first, undefined);
-  if (!known.has(alone.architecture)) throw bad(text, "unknown operating system or architecture");
+  if (!known.has(alone.architecture)) throw bad(text, ": unknown operating system or architecture");
   return alone;
 }
 

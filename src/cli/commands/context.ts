@@ -205,29 +205,28 @@ const inspect: Command = {
   flags: [flag("format", "f", "string", "Format output using a custom template")],
   async run(context, parsed) {
     const names = parsed.args.length > 0 ? parsed.args : [contextName(context.target, process.env)];
+    const format = parsed.text("format");
+    const isJson = format === "" || format === "json";
+    const show = isJson ? undefined : (await import("../answers.ts")).inspector(format);
     const found: object[] = [];
+    let text = "";
     // What is there is shown first; then what is not is told of.
     const failures: string[] = [];
     for (const name of names) {
       try {
-        found.push(inspected(context, name));
+        const one = inspected(context, name);
+        if (show === undefined) found.push(one);
+        else text += show("context", one);
       } catch (error) {
         failures.push(messageOf(error));
       }
     }
-    const format = parsed.text("format");
-    if (format === "") {
+    if (show === undefined) {
       // As Go writes JSON.
-      const text = JSON.stringify(found, null, 4).replace(
-        /[<>&]/g,
-        (c) => `\\u00${c.charCodeAt(0).toString(16)}`,
-      );
-      out(`${text}\n`);
-    } else {
-      const { objectFormatter } = await import("../objects.ts");
-      const write = objectFormatter(format);
-      for (const one of found) out(write(one));
+      const json = JSON.stringify(found, null, format === "" ? 4 : undefined);
+      text = json.replace(/[<>&]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`);
     }
+    out(show === undefined || text === "" ? `${text}\n` : text);
     if (failures.length > 0) throw new Error(failures.join("\n"));
     return 0;
   },
@@ -248,11 +247,14 @@ const show: Command = {
 const use: Command = {
   usage: "CONTEXT",
   short: "Set the current docker context",
-  args: [1, 1],
+  args: [0, Number.POSITIVE_INFINITY],
   local: true,
   flags: [],
   async run(_context, parsed) {
     const [name = ""] = parsed.args;
+    const count = parsed.args.length;
+    // Here docker counts in other words than everywhere else.
+    if (count !== 1) throw new Error(`accepts 1 arg(s), received ${count}`);
     if (name !== DEFAULT_CONTEXT) {
       checkContextName(name);
       getContext(name);

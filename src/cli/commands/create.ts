@@ -4,7 +4,7 @@
 import { type Command, ExitError } from "../command.ts";
 import { containerFlags } from "../container-options/flags.ts";
 import { createRequest } from "../container-options/request.ts";
-import { createContainer } from "../create.ts";
+import { checkPull, createContainer } from "../create.ts";
 import { describeError } from "../failure.ts";
 import { UsageError } from "../flags.ts";
 import { out } from "../output.ts";
@@ -18,6 +18,7 @@ export const command: Command = {
   flags: containerFlags,
   async run({ client, name }, parsed) {
     try {
+      checkPull(parsed);
       createRequest(parsed);
     } catch (error) {
       if (error instanceof UsageError || error instanceof ExitError) throw error;

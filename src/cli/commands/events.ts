@@ -1,13 +1,27 @@
 /**
  * `berth events`.
  */
+
+import { messageOf } from "../../base/errors.ts";
 import type { EventMessage } from "../../spec/engine-api.ts";
-import type { Command } from "../command.ts";
+import { type Command, ExitError } from "../command.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag } from "../flags.ts";
 import { parseMoment } from "../moment.ts";
-import { objectFormatter } from "../objects.ts";
 import { out } from "../output.ts";
+
+/** What writes an event by a user's template; one that fits no event is refused before there is any. */
+async function formatterOf(format: string): Promise<((event: EventMessage) => void) | undefined> {
+  if (format === "") return undefined;
+  const { answerTemplate, checkAnswer, writeAnswer } = await import("../answers.ts");
+  const template = answerTemplate(format, "Error parsing format");
+  try {
+    checkAnswer(template, "event");
+  } catch (error) {
+    throw new ExitError(64, `Error parsing format: ${messageOf(error)}`);
+  }
+  return (event) => writeAnswer(template, "event", event);
+}
 
 /** The command. */
 export const command: Command = {
@@ -22,7 +36,7 @@ export const command: Command = {
   ],
   async run({ client }, parsed) {
     const now = Date.now();
-    const format = parsed.has("format") ? objectFormatter(parsed.text("format")) : undefined;
+    const write = await formatterOf(parsed.text("format"));
     const query = {
       filters: encodeFilters(parsed.all("filter")),
       since: parseMoment(parsed.text("since"), now),
@@ -30,8 +44,8 @@ export const command: Command = {
     };
     const response = await client.request("GET", "/events", { query });
     for await (const event of response.values<EventMessage>()) {
-      if (format !== undefined) {
-        out(format(event));
+      if (write !== undefined) {
+        write(event);
         continue;
       }
       const attributes = Object.entries(event.Actor?.Attributes ?? {})

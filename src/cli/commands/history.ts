@@ -32,7 +32,7 @@ export const command: Command = {
     ),
   ],
   async run({ client }, parsed) {
-    const query = { platform: platformJson(parsed.text("platform")) };
+    const query = { platform: platformJson(parsed.text("platform"), "invalid platform: ") };
     const path = `/images/${imagePath(parsed.args[0] ?? "")}/history`;
     const items = await client.json<ImageHistoryResponseItem[]>("GET", path, { query });
     const [whole, human] = [parsed.on("no-trunc"), parsed.on("human", true)];

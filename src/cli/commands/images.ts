@@ -58,6 +58,12 @@ const headings = {
   VirtualSize: "SIZE",
 };
 
+/** What docker calls "raw". */
+export function rawFormat(digests: boolean): string {
+  const digest = digests ? "digest: {{.Digest}}\n" : "";
+  return `repository: {{ .Repository }}\ntag: {{.Tag}}\n${digest}image_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n`;
+}
+
 /** What has no meaning in a tree, as docker calls it. */
 const treeless = {
   quiet: "quiet",
@@ -109,7 +115,10 @@ export const command: Command = {
     const table = `{{.Repository}}\t{{.Tag}}${digest}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`;
     if (quiet && (format === "" || format === "table"))
       await print(rows.map((row) => `${row.ID}\n`).join(""));
-    else await writeList(rows, { format, headings, table, type: "formatter.imageContext" });
+    else {
+      const raw = quiet ? "image_id: {{.ID}}" : rawFormat(digests);
+      await writeList(rows, { format, headings, table, raw, type: "formatter.imageContext" });
+    }
     return 0;
   },
 };

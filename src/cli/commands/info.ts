@@ -1,11 +1,43 @@
 /**
  * `berth info`.
  */
+import { messageOf } from "../../base/errors.ts";
+import { ApiError } from "../../client/index.ts";
 import type { SystemInfo } from "../../spec/engine-api.ts";
-import type { Command } from "../command.ts";
+import { clientVersion } from "../client-version.ts";
+import type { Command, Context } from "../command.ts";
+import { loginFor } from "../docker-config.ts";
+import { describeError } from "../failure.ts";
 import { flag } from "../flags.ts";
-import { objectFormatter } from "../objects.ts";
-import { out } from "../output.ts";
+import { err, out } from "../output.ts";
+
+const HUB = "https://index.docker.io/v1/";
+
+/** What the daemon says, and what it says instead when it refuses. Rejects when there is none to ask. */
+async function askServer({ client }: Context): Promise<[SystemInfo, errors: string[]]> {
+  try {
+    return [await client.json<SystemInfo>("GET", "/info"), []];
+  } catch (error) {
+    if (error instanceof ApiError) return [{}, [describeError(error)]];
+    throw error;
+  }
+}
+
+async function writeFormatted(context: Context, format: string): Promise<number> {
+  const { answerTemplate, writeAnswer } = await import("../answers.ts");
+  const template = answerTemplate(format);
+  const [info, errors] = await askServer(context);
+  for (const error of errors) err(`${error}\n`);
+  const ClientInfo = { Debug: false, ...clientVersion(context), Plugins: [] };
+  const ServerErrors = errors.length > 0 ? errors : undefined;
+  try {
+    writeAnswer(template, "info", { ...info, ServerErrors, ClientInfo });
+    return 0;
+  } catch (error) {
+    err(`${messageOf(error)}\n`);
+    return 1;
+  }
+}
 
 /** The command. */
 export const command: Command = {
@@ -13,35 +45,17 @@ export const command: Command = {
   short: "Display system-wide information",
   args: [0, 0],
   flags: [flag("format", "f", "string", "Format output using a custom template")],
-  async run({ client }, parsed) {
-    const info = await client.json<SystemInfo>("GET", "/info");
-    if (parsed.has("format")) {
-      out(objectFormatter(parsed.text("format"))(info));
-      return 0;
-    }
-    const lines: [string, unknown][] = [
-      ["Containers", info.Containers],
-      [" Running", info.ContainersRunning],
-      [" Paused", info.ContainersPaused],
-      [" Stopped", info.ContainersStopped],
-      ["Images", info.Images],
-      ["Server Version", info.ServerVersion],
-      ["Storage Driver", info.Driver],
-      ...(info.DriverStatus ?? []).map(([name, value]): [string, unknown] => [` ${name}`, value]),
-      ["Cgroup Version", info.CgroupVersion],
-      ["Swap Limit", info.SwapLimit],
-      ["Kernel Version", info.KernelVersion],
-      ["Operating System", info.OperatingSystem],
-      ["Architecture", info.Architecture],
-      ["CPUs", info.NCPU],
-      ["Total Memory", `${((info.MemTotal ?? 0) / 2 ** 30).toFixed(2)}GiB`],
-      ["Name", info.Name],
-      ["ID", info.ID],
-      ["Root Dir", info.DockerRootDir],
-      ["Security Options", (info.SecurityOptions ?? []).join(" ")],
-    ];
-    out(lines.map(([name, value]) => `${name}: ${String(value)}\n`).join(""));
-    for (const warning of info.Warnings ?? []) out(`${warning}\n`);
-    return 0;
+  async run(context, parsed) {
+    const format = parsed.text("format");
+    if (format !== "") return writeFormatted(context, format);
+    const { Version, Context: name } = clientVersion(context);
+    out(`Client:\n Version:    ${Version}\n Context:    ${name}\n Debug Mode: false\n`);
+    const [info, errors] = await askServer(context);
+    const { serverText } = await import("../info-text.ts");
+    out(errors.length > 0 ? "\nServer:\n" : serverText(info, loginFor(HUB)?.username));
+    for (const warning of info.Warnings ?? []) err(`${warning}\n`);
+    for (const error of errors) err(`ERROR: ${error}\n`);
+    if (errors.length > 0) err("errors pretty printing info\n");
+    return errors.length > 0 ? 1 : 0;
   },
 };

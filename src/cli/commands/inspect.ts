@@ -3,7 +3,8 @@
  */
 import { type ApiClient, ApiError } from "../../client/index.ts";
 import type { SecurityReport } from "../../spec/extensions.ts";
-import { type Command, ExitError } from "../command.ts";
+import { inspector } from "../answers.ts";
+import type { Command } from "../command.ts";
 import { describeError } from "../failure.ts";
 import { flag } from "../flags.ts";
 import { objectFormatter } from "../objects.ts";
@@ -43,14 +44,19 @@ function isElsewhere(error: unknown): boolean {
   );
 }
 
-async function find(client: ApiClient, { kinds: wanted, size, platform }: Asked, name: string) {
+async function find(
+  client: ApiClient,
+  { kinds: wanted, size, platform }: Asked,
+  name: string,
+): Promise<[kind: Kind, object: unknown]> {
   const [only, ...more] = wanted;
   if (name === "")
     throw new Error(`Error: No such ${more.length === 0 ? only : "object"}: ${name}`);
   for (const kind of wanted) {
     try {
       const query = { size: (kind === "container" && size) || undefined, platform };
-      return await client.json<unknown>("GET", pathOf(kind, name), { query });
+      const object = await client.json<unknown>("GET", pathOf(kind, name), { query });
+      return [kind, object];
     } catch (error) {
       if (wanted.length === 1 || !isElsewhere(error)) throw error;
     }
@@ -58,43 +64,27 @@ async function find(client: ApiClient, { kinds: wanted, size, platform }: Asked,
   throw new Error(`Error: No such object: ${name}`);
 }
 
-/** A template; one that cannot be read ends with docker's status for it. */
-function templateOf(format: string) {
-  try {
-    return objectFormatter(format);
-  } catch (error) {
-    throw new ExitError(64, describeError(error));
-  }
-}
-
-/** An object's text; as docker does, its line is ended although the template could not be carried out. */
-function shown(text: () => string): string {
-  try {
-    return text();
-  } catch (error) {
-    out("\n");
-    throw error;
-  }
-}
-
-/** Prints what is found, then what is not. Gives the exit status. */
+/** Prints what is found, then what is not, and what could not be formatted. Gives the exit status. */
 async function inspectAll(
   client: ApiClient,
   asked: Asked,
   names: readonly string[],
   format: string,
 ): Promise<number> {
-  const show = format === "" || format === "json" ? undefined : templateOf(format);
+  const show = format === "" || format === "json" ? undefined : inspector(format);
   const found: unknown[] = [];
   const failures: string[] = [];
+  let text = "";
   for (const name of names) {
     try {
-      found.push(await find(client, asked, name));
+      const [kind, object] = await find(client, asked, name);
+      if (show === undefined) found.push(object);
+      else text += show(kind, object);
     } catch (error) {
       failures.push(describeError(error));
     }
   }
-  if (show) for (const one of found) out(shown(() => show(one)));
+  if (show) out(text || "\n");
   else if (format === "json") out(`${JSON.stringify(found)}\n`);
   else out(`${found.length === 0 ? "[]" : JSON.stringify(found, undefined, 4)}\n`);
   for (const failure of failures) err(`${failure}\n`);

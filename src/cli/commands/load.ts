@@ -24,7 +24,7 @@ export const command: Command = {
     if (path === "" && isTerminal(0))
       throw new Error("requested load from stdin, but stdin is empty");
     if (path !== "") checkReadable(path);
-    const platform = platformJson(parsed.text("platform"));
+    const platform = platformJson(parsed.text("platform"), "invalid platform: ");
     const response = await client.request("POST", "/images/load", {
       query: { quiet: parsed.on("quiet") || !isTerminal(1), platform },
       stream: inputFrom(path || "-"),

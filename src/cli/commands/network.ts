@@ -19,6 +19,10 @@ function ipamConfig(parsed: Parsed): IPAMConfig[] {
       throw new Error("every ip-range or gateway must have a corresponding subnet");
     return [];
   }
+  const overlap = subnets.some((one, at) =>
+    subnets.slice(0, at).some((other) => isWithin(one, other) || isWithin(other, one)),
+  );
+  if (overlap) throw new Error("multiple overlapping subnet configuration is not supported");
   const configs: IPAMConfig[] = subnets.map((Subnet) => ({ Subnet }));
   const home = (address: string, what: string): IPAMConfig => {
     const found = configs.find(({ Subnet = "" }) => isWithin(address, Subnet));
@@ -150,6 +154,9 @@ const list: Command = {
       await writeList(rows, {
         format: asked || configuredFormat("networksFormat"),
         type: "network.networkContext",
+        raw: parsed.on("quiet")
+          ? "network_id: {{.ID}}"
+          : "network_id: {{.ID}}\nname: {{.Name}}\ndriver: {{.Driver}}\nscope: {{.Scope}}\n",
         table: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
         headings: {
           ...{ ID: "NETWORK ID", Name: "NAME", Driver: "DRIVER", Scope: "SCOPE", IPv4: "IPV4" },

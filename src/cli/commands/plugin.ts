@@ -69,6 +69,9 @@ const list: Command = {
       await writeList(rows, {
         format: asked || configuredFormat("pluginsFormat"),
         type: "plugin.pluginContext",
+        raw: parsed.on("quiet")
+          ? "plugin_id: {{.ID}}"
+          : "plugin_id: {{.ID}}\nname: {{.Name}}\ndescription: {{.Description}}\nenabled: {{.Enabled}}\n",
         table: "{{.ID}}\t{{.Name}}\t{{.Description}}\t{{.Enabled}}",
         headings: {
           ...{ ID: "ID", Name: "NAME", Description: "DESCRIPTION", Enabled: "ENABLED" },

@@ -112,6 +112,17 @@ const headings = {
 const table =
   "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
+/** What docker calls "raw". */
+export function rawFormat(size: boolean): string {
+  const fields = [
+    ...["container_id: {{.ID}}", "image: {{.Image}}", "command: {{.Command}}"],
+    ...["created_at: {{.CreatedAt}}", "state: {{- pad .State 1 0}}"],
+    ...["status: {{- pad .Status 1 0}}", "names: {{.Names}}", "labels: {{- pad .Labels 1 0}}"],
+    ...["ports: {{- pad .Ports 1 0}}", ...(size ? ["size: {{.Size}}"] : [])],
+  ];
+  return fields.map((field) => `${field}\n`).join("");
+}
+
 /** The command. */
 export const command: Command = {
   usage: "[OPTIONS]",
@@ -144,12 +155,15 @@ export const command: Command = {
     };
     const found = await client.json<ContainerSummary[]>("GET", "/containers/json", { query });
     const rows = found.map((one) => rowOf(one, parsed.on("no-trunc")));
-    if (quiet) await print(rows.map((row) => `${row.ID}\n`).join(""));
+    if (quiet && parsed.text("format") === "raw")
+      await print(rows.map((row) => `container_id: ${row.ID}\n`).join(""));
+    else if (quiet) await print(rows.map((row) => `${row.ID}\n`).join(""));
     else
       await writeList(rows, {
         format,
         headings,
         type: "formatter.ContainerContext",
+        raw: rawFormat(parsed.on("size")),
         words: ["failed to parse template", "failed to execute template"],
         table: parsed.on("size") ? `${table}\t{{.Size}}` : table,
       });

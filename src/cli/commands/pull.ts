@@ -71,6 +71,8 @@ export const commands = {
     ],
     async run({ client }, parsed) {
       const [name = ""] = parsed.args;
+      const asked = parsed.text("platform");
+      const platform = platformJson(asked, `Invalid platform ${asked}`);
       parseReference(name);
       const { repository, tag } = splitTag(name);
       const all = parsed.on("all-tags");
@@ -79,7 +81,7 @@ export const commands = {
       const response = await client.request("POST", `/images/${repository}/push`, {
         query: {
           tag: all ? undefined : (tag ?? "latest"),
-          platform: platformJson(parsed.text("platform")),
+          platform,
         },
         // A push is never anybody's in particular without a header, even an empty one.
         headers: { "X-Registry-Auth": "e30=", ...authHeaders(name) },

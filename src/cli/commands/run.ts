@@ -1,28 +1,26 @@
 /**
  * `berth run`: create, attach, start, wait.
  */
-import { ApiError } from "../../client/index.ts";
 import { foreground } from "../attached.ts";
 import { type Command, ExitError } from "../command.ts";
 import { containerFlags } from "../container-options/flags.ts";
-import { createContainer } from "../create.ts";
-import { flag, type Parsed } from "../flags.ts";
+import { createRequest } from "../container-options/request.ts";
+import { checkPull, createContainer } from "../create.ts";
+import { describeError } from "../failure.ts";
+import { flag, type Parsed, UsageError } from "../flags.ts";
 import { out } from "../output.ts";
 import { isTerminal } from "../terminal.ts";
 
-/** 127: the command was not found; 126: it cannot be invoked; 125: anything else. */
-function startFailure(error: unknown): unknown {
-  if (!(error instanceof ApiError)) return error;
-  const text = error.message;
+/** 127: something was not found, such as the command; 126: it cannot be invoked; 125: anything else. */
+function statusError(error: unknown): unknown {
+  if (error instanceof ExitError || error instanceof UsageError) return error;
+  const text = describeError(error);
   const status = /executable file not found|no such file or directory|system cannot find/.test(text)
     ? 127
     : /permission denied|is a directory/.test(text)
       ? 126
       : 125;
-  return new ExitError(
-    status,
-    `berth: Error response from daemon: ${text}\n\nRun 'berth run --help' for more information`,
-  );
+  return new ExitError(status, `berth: ${text}\n\nRun 'berth run --help' for more information`);
 }
 
 function check(parsed: Parsed): void {
@@ -49,13 +47,17 @@ export const command: Command = {
     flag("sig-proxy", "", "bool", "Proxy received signals to the process", "true"),
   ],
   async run({ client }, parsed) {
+    checkPull(parsed);
+    createRequest(parsed);
     check(parsed);
-    const { id, body } = await createContainer(client, parsed);
+    const { id, body } = await createContainer(client, parsed).catch((error: unknown) => {
+      throw statusError(error);
+    });
     const start = async () => {
       try {
         await client.json("POST", `/containers/${id}/start`);
       } catch (error) {
-        throw startFailure(error);
+        throw statusError(error);
       }
     };
     const { AttachStdin: stdin, AttachStdout: stdout, AttachStderr: stderr } = body;
@@ -64,7 +66,7 @@ export const command: Command = {
       await start().finally(() => out(`${id}\n`));
       return 0;
     }
-    return foreground(client, {
+    const ended = foreground(client, {
       id,
       tty: body.Tty === true,
       stdin: stdin === true,
@@ -74,6 +76,10 @@ export const command: Command = {
       detachKeys: parsed.text("detach-keys"),
       removed: parsed.on("rm"),
       start,
+    });
+    // What is no answer to create or start has a status of its own.
+    return ended.catch((error: unknown) => {
+      throw error instanceof ExitError ? error : new ExitError(1, describeError(error));
     });
   },
 };

@@ -23,7 +23,7 @@ export const command: Command = {
   ],
   async run({ client }, parsed) {
     const target = parsed.text("output");
-    const platform = platformJson(parsed.text("platform"));
+    const platform = platformJson(parsed.text("platform"), "invalid platform: ");
     checkArchivePath(target, "save image");
     const query = { names: parsed.args, platform };
     const response = await client.request("GET", "/images/get", { query });

@@ -6,7 +6,6 @@ import type { ContainerSummary, ImageSummary, Volume } from "../../spec/engine-a
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
 import { goTime, humanSize } from "../human.ts";
-import { objectFormatter } from "../objects.ts";
 import { out } from "../output.ts";
 import { listText, type Row, writeList } from "../table.ts";
 import { rowOf as containerRow } from "./ps.ts";
@@ -139,24 +138,23 @@ function summaryRows(usage: Usage): Row[] {
 }
 
 function imageRows(images: readonly ImageSummary[], whole: boolean): Row[] {
-  return images.flatMap((image) => {
-    const names = image.RepoTags?.length ? image.RepoTags : ["<none>:<none>"];
-    return names.map((name) => {
-      const at = name.lastIndexOf(":");
-      return {
-        Repository: name.slice(0, at),
-        Tag: name.slice(at + 1),
-        Digest: "",
-        ID: whole ? image.Id : image.Id.replace(/^sha256:/, "").slice(0, 12),
-        CreatedAt: goTime(image.Created),
-        CreatedSince: `${humanDuration(Date.now() / 1000 - image.Created)} ago`,
-        Size: humanSize(image.Size),
-        VirtualSize: size(image.Size),
-        SharedSize: size(image.SharedSize),
-        UniqueSize: size(image.Size - image.SharedSize),
-        Containers: String(image.Containers),
-      };
-    });
+  return images.map((image) => {
+    // Docker shows the first name only.
+    const name = image.RepoTags?.[0] ?? "<none>:<none>";
+    const at = name.lastIndexOf(":");
+    return {
+      Repository: name.slice(0, at),
+      Tag: name.slice(at + 1),
+      Digest: "",
+      ID: whole ? image.Id : image.Id.replace(/^sha256:/, "").slice(0, 12),
+      CreatedAt: goTime(image.Created),
+      CreatedSince: `${humanDuration(Date.now() / 1000 - image.Created)} ago`,
+      Size: humanSize(image.Size),
+      VirtualSize: size(image.Size),
+      SharedSize: size(image.SharedSize),
+      UniqueSize: size(image.Size - image.SharedSize),
+      Containers: String(image.Containers),
+    };
   });
 }
 
@@ -253,10 +251,11 @@ function verboseRows(usage: Usage, whole: boolean) {
   };
 }
 
-function writeVerbose(usage: Usage, format: string): void {
-  if (format === "json") return out(JSON.stringify(verboseRows(usage, true)));
-  if (format !== "" && format !== "table")
-    return out(objectFormatter(format)(verboseRows(usage, true)));
+async function writeVerbose(usage: Usage, format: string): Promise<void> {
+  if (format !== "" && format !== "table") {
+    const { verboseText } = await import("../disk-usage-template.ts");
+    return out(verboseText(verboseRows(usage, !format.startsWith("table")), format));
+  }
   const { Images, Containers, Volumes, BuildCache } = verboseRows(usage, false);
   const imageFields = [
     ...["Repository", "Tag", "ID", "CreatedSince", "Size"],
@@ -299,14 +298,17 @@ export const command: Command = {
       duplicates: parsed.on("duplicates") && format === "" ? "1" : undefined,
     };
     const usage = await client.json<Usage>("GET", "/system/df", { query });
-    if (verbose) writeVerbose(usage, format);
+    if (verbose) await writeVerbose(usage, format);
     else {
       const table = "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
       const names = {
         ...{ Type: "TYPE", TotalCount: "TOTAL", Active: "ACTIVE", Size: "SIZE" },
         Reclaimable: "RECLAIMABLE",
       };
-      await writeList(summaryRows(usage), { format, table, headings: names });
+      const raw =
+        "type: {{.Type}}\ntotal: {{.TotalCount}}\nactive: {{.Active}}\nsize: {{.Size}}\nreclaimable: {{.Reclaimable}}\n";
+      const type = "formatter.diskUsageImagesContext";
+      await writeList(summaryRows(usage), { format, table, headings: names, raw, type });
     }
     out(duplicateSection(usage));
     return 0;

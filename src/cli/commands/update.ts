@@ -122,7 +122,7 @@ export const command: Command = {
     flag(
       "memory-swap",
       "",
-      "bytes",
+      "swap-bytes",
       "Swap limit equal to memory plus swap: -1 to enable unlimited",
     ),
     flag("pids-limit", "", "int", "Tune container pids limit (set -1 for unlimited)"),

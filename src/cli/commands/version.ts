@@ -2,42 +2,63 @@
  * `berth version`. The daemon is asked only when the output needs it.
  */
 import type { SystemVersion } from "../../spec/engine-api.ts";
+import { clientVersion } from "../client-version.ts";
 import type { Command, Context } from "../command.ts";
 import { describeError } from "../failure.ts";
 import { flag } from "../flags.ts";
 import { err, print } from "../output.ts";
 
-function clientOf({ client, version }: Context) {
-  return {
-    Version: version,
-    ApiVersion: client.version,
-    DefaultAPIVersion: "1.51",
-    BunVersion: Bun.version,
-    Os: process.platform,
-    Arch: process.arch === "x64" ? "amd64" : process.arch,
-    Context: "default",
-  };
+function field(indent: string, name: string, value: unknown): string {
+  return `${`${indent}${name}:`.padEnd(19)} ${value ?? ""}\n`;
 }
 
-function field(name: string, value: unknown): string {
-  return `  ${`${name}:`.padEnd(17)} ${value ?? ""}\n`;
+type Component = NonNullable<SystemVersion["Components"]>[number];
+
+/** A time in RFC 3339 as C's asctime writes it; anything else as it is. */
+function ansic(text: string): string {
+  const time = new Date(text);
+  if (!/^\d{4}-\d\d-\d\dT/.test(text) || Number.isNaN(time.getTime())) return text;
+  const [day, date, month, year, clock] = time.toUTCString().replace(",", "").split(" ");
+  return `${day} ${month} ${String(Number(date)).padStart(2)} ${clock} ${year}`;
 }
 
-function serverText(server: SystemVersion): string {
-  let text = "\nServer:\n";
-  for (const component of server.Components ?? []) {
-    const details = (component.Details ?? {}) as Record<string, string>;
-    text += ` ${component.Name}:\n${field("Version", component.Version)}`;
-    if (component.Name === "Engine")
-      text += field(
-        "API version",
-        `${details.ApiVersion} (minimum version ${details.MinAPIVersion})`,
-      );
-    if (details.GitCommit) text += field("Git commit", details.GitCommit);
-    if (details.BuildTime) text += field("Built", details.BuildTime);
-    if (details.Os) text += field("OS/Arch", `${details.Os}/${details.Arch}`);
-  }
-  return text;
+function componentText({ Name, Version, Details }: Component): string {
+  const details = (Details ?? {}) as Readonly<Record<string, string>>;
+  const line = (name: string, value: unknown) => field("  ", name, value);
+  const { ApiVersion, MinAPIVersion, GoVersion, GitCommit, BuildTime = "", Os, Arch } = details;
+  const lines =
+    Name === "Engine"
+      ? [
+          line("API version", `${ApiVersion} (minimum version ${MinAPIVersion})`),
+          line("Go version", GoVersion),
+          line("Git commit", GitCommit),
+          line("Built", ansic(BuildTime)),
+          line("OS/Arch", `${Os}/${Arch}`),
+          line("Experimental", details.Experimental),
+        ]
+      : Object.keys(details)
+          .toSorted()
+          .map((key) => line(key, details[key]));
+  return ` ${Name}:\n${line("Version", Version)}${lines.join("")}`;
+}
+
+function serverText({ Platform, Components }: SystemVersion): string {
+  const name = Platform?.Name ? ` ${Platform.Name}` : "";
+  return `\nServer:${name}\n${(Components ?? []).map(componentText).join("")}`;
+}
+
+function clientText(context: Context): string {
+  const client = clientVersion(context);
+  const used = context.client.version;
+  const newest = client.DefaultAPIVersion;
+  const lines = [
+    ["Version", client.Version],
+    ["API version", used === newest ? used : `${used} (downgraded from ${newest})`],
+    ["Bun version", Bun.version],
+    ["OS/Arch", `${client.Os}/${client.Arch}`],
+    ["Context", client.Context],
+  ];
+  return `Client:\n${lines.map(([name = "", value]) => field(" ", name, value)).join("")}`;
 }
 
 /** The command. */
@@ -48,7 +69,10 @@ export const command: Command = {
   flags: [flag("format", "f", "string", "Format output using a custom template")],
   async run(context, parsed) {
     const format = parsed.text("format");
-    const needed = format === "" || format === "json" || /Server|\{\{[^}]*\s\.\s*\}\}/.test(format);
+    const answers = format === "" ? undefined : await import("../answers.ts");
+    const template = answers?.answerTemplate(format, "template parsing error", "version");
+    const needed =
+      format === "" || format === "json" || /Server|\{\{[^}]*\s?\.\s*\}\}/.test(format);
     let server: SystemVersion | undefined;
     let failure = "";
     if (needed) {
@@ -58,16 +82,15 @@ export const command: Command = {
         failure = describeError(error);
       }
     }
-    const Client = clientOf(context);
-    if (format === "") {
-      await print(
-        `Client:\n Version:           ${Client.Version}\n API version:       ${Client.ApiVersion}\n Bun version:       ${Client.BunVersion}\n OS/Arch:           ${Client.Os}/${Client.Arch}\n Context:           default\n${server === undefined ? "" : serverText(server)}`,
-      );
-    } else if (format === "json")
-      await print(`${JSON.stringify({ Client, Server: server ?? null })}\n`);
-    else {
-      const { objectFormatter } = await import("../objects.ts");
-      await print(objectFormatter(format)({ Client, Server: server ?? null }));
+    if (answers !== undefined && template !== undefined) {
+      const Client = { ...clientVersion(context), ApiVersion: context.client.version };
+      try {
+        answers.writeAnswer(template, "version", { Client, Server: server });
+      } catch (error) {
+        failure ||= describeError(error);
+      }
+    } else {
+      await print(clientText(context) + (server === undefined ? "" : serverText(server)));
     }
     if (failure !== "") err(`${failure}\n`);
     return failure === "" ? 0 : 1;

@@ -119,7 +119,8 @@ const list: Command = {
         : "{{.Driver}}\t{{.Name}}";
       const raw = quiet ? "name: {{.Name}}" : "name: {{.Name}}\ndriver: {{.Driver}}\n";
       await writeList(rows, {
-        format: format === "raw" ? raw : format,
+        format,
+        raw,
         table,
         headings,
         type: "formatter.volumeContext",

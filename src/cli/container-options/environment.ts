@@ -64,7 +64,9 @@ export function pairs(entries: readonly string[]): Record<string, string> {
 export function readLabels(values: readonly string[], files: readonly string[]) {
   for (const value of values)
     readValue("-l, --label", value, (label) => {
-      if (label.startsWith("=")) throw new Error(`invalid label '${label}': empty name`);
+      const key = label.split("=", 1)[0]?.replace(/^[ \t]+/, "") ?? "";
+      if (key === "") throw new Error(`invalid label '${label}': empty name`);
+      if (/[ \t]/.test(key)) throw new Error(`label '${key}' contains whitespaces`);
     });
   return pairs([...fromFiles(files), ...values]);
 }

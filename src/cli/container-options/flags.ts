@@ -109,7 +109,7 @@ const rows: readonly Row[] = [
   [
     "memory-swap",
     "",
-    "bytes",
+    "swap-bytes",
     "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
   ],
   ["memory-swappiness", "", "int", "Tune container memory swappiness (0 to 100)", "-1"],

@@ -19,7 +19,7 @@ export function parseVolumes(specs: readonly string[]): {
     const parts = spec.split(":");
     if (spec === "") throw new UsageError("invalid empty volume spec");
     if (parts[0] === "" || parts[1] === "")
-      throw new UsageError(`invalid spec: ${spec}: empty section between colons`);
+      throw new Error(`invalid spec: ${spec}: empty section between colons`);
     if (parts.length === 1) {
       anonymous.set(spec, {});
       continue;
@@ -225,6 +225,7 @@ function readMount(spec: string): Mount {
 /** Reads one `--mount` value. Throws a UsageError in Docker's words. */
 export function parseMount(spec: string): Mount {
   try {
+    if (spec === "") throw new Error("EOF");
     return readMount(spec);
   } catch (error) {
     const why = `invalid argument ${JSON.stringify(spec)} for "--mount" flag: ${messageOf(error)}`;

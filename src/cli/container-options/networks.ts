@@ -26,7 +26,8 @@ function priority(text: string): number {
   return Number(value);
 }
 
-function checkMac(text: string): string {
+/** An address of an interface. Throws in Docker's words for what is none. */
+export function checkMac(text: string): string {
   if (!MAC.test(text)) throw new Error(`${text} is not a valid mac address`);
   return text;
 }

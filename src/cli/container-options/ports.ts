@@ -1,6 +1,7 @@
 /**
  * Published and exposed ports (`-p`, `--expose`), in all the forms that Docker takes.
  */
+import { isIP } from "node:net";
 
 /** Ports as the API wants them. */
 export interface PortOptions {
@@ -8,78 +9,103 @@ export interface PortOptions {
   readonly bindings: Record<string, { HostIp: string; HostPort: string }[]>;
 }
 
-function parseRange(text: string, whole: string): [number, number] {
-  const match = /^(\d+)(?:-(\d+))?$/.exec(text);
-  const first = Number(match?.[1]);
-  const last = Number(match?.[2] ?? match?.[1]);
-  if (!match || first > 65535 || last > 65535) throw new Error(`invalid containerPort: ${whole}`);
-  if (last < first) throw new Error(`invalid range specified for port: ${whole}`);
+function parsePort(text: string): number {
+  const wrong = (why: string) =>
+    new Error(`strconv.ParseUint: parsing ${JSON.stringify(text)}: ${why}`);
+  if (!/^\d+$/.test(text)) throw wrong("invalid syntax");
+  if (Number(text) > 65535) throw wrong("value out of range");
+  return Number(text);
+}
+
+/** `80` or `80-90`. Throws in Go's words. */
+function parseRange(text: string): [first: number, last: number] {
+  if (text === "") throw new Error("empty string specified for ports");
+  const [from = "", to = from] = text.split("-");
+  const first = parsePort(from);
+  const last = parsePort(to);
+  if (last < first) throw new Error(`invalid range specified for port: ${text}`);
   return [first, last];
 }
 
-function splitSpec(spec: string): { ip: string; host: string; container: string } {
-  const match = /^(?:(?:\[([^\]]*)\]|([^:[\]]*|[^[\]]*:[^[\]]*:[^[\]]*)):)?([\d-]*):([\d-]+)$/.exec(
-    spec,
-  );
-  if (match)
-    return { ip: match[1] ?? match[2] ?? "", host: match[3] ?? "", container: match[4] ?? "" };
-  if (spec.includes(":")) {
-    const parts = spec.split(":");
-    if (parts.at(-1) === "") throw new Error(`no port specified: ${spec}<empty>`);
-    throw new Error(`invalid hostPort: ${parts.at(-2) ?? ""}`);
+function rangeOf(text: string, what: string): [first: number, last: number] {
+  try {
+    return parseRange(text);
+  } catch {
+    throw new Error(`invalid ${what}: ${text}`);
   }
-  return { ip: "", host: "", container: spec };
 }
 
-const keys = new Set(["target", "published", "protocol", "mode"]);
+/** `80/udp`; without a port there is no protocol. */
+function splitProtocol(text: string): { protocol: string; port: string } {
+  const [port = "", protocol] = text.split("/");
+  return port === "" ? { protocol: "", port: "" } : { protocol: protocol || "tcp", port };
+}
 
 /** `target=80,published=8080,protocol=tcp` as the short form. */
 function fromLongForm(spec: string): string {
-  const fields = new Map<string, string>();
+  const fields = new Map([["protocol", "tcp"]]);
   for (const part of spec.split(",")) {
-    const [key = "", value] = part.split("=", 2);
-    if (value === undefined || !keys.has(key)) throw new Error(`invalid field ${part}`);
+    const [key = "", value] = part.split(/=(.*)/s, 2);
+    if (value === undefined || key === "")
+      throw new Error(`invalid publish opts format (should be name=value but got '${part}')`);
     fields.set(key, value);
   }
-  return `${fields.get("published") ?? ""}:${fields.get("target") ?? ""}/${fields.get("protocol") ?? "tcp"}`;
+  const field = (name: string) => fields.get(name) ?? "";
+  return `${field("published")}:${field("target")}/${field("protocol")}`;
+}
+
+function addressOf(text: string): string {
+  const bracketed = text.startsWith("[");
+  const [, inside] = /^\[([^\]]*)\]$/.exec(text) ?? [];
+  if (bracketed && inside === undefined)
+    throw new Error(`invalid IP address ${text}: address ${text}:: missing ']' in address`);
+  const ip = inside ?? text;
+  if (ip !== "" && isIP(ip) === 0) throw new Error(`invalid IP address: ${ip}`);
+  return ip;
 }
 
 function addPublished(given: string, ports: PortOptions): void {
   const spec = given.includes("=") ? fromLongForm(given) : given;
-  const [addresses = "", protocol = "tcp", more] = spec.split("/");
-  const proto = protocol.toLowerCase();
-  if (more !== undefined || !["tcp", "udp", "sctp"].includes(proto))
-    throw new Error(`invalid proto: ${protocol}`);
-  const { ip, host, container } = splitSpec(addresses);
-  if (container === "") throw new Error(`no port specified: ${given}<empty>`);
-  if (ip !== "" && !/^[\d.]+$/.test(ip) && !/^[\da-f:.]+$/i.test(ip))
-    throw new Error(`invalid IP address: ${ip}`);
-  const [first, last] = parseRange(container, container);
-  const [hostFirst, hostLast] = host === "" ? [0, 0] : parseRange(host, host);
+  const parts = spec.split(":");
+  const { protocol, port: container } = splitProtocol(parts.at(-1) ?? "");
+  const host = parts.at(-2) ?? "";
+  const ip = addressOf(parts.slice(0, -2).join(":"));
+  if (container === "") throw new Error(`no port specified: ${spec}<empty>`);
+  const [first, last] = rangeOf(container, "containerPort");
+  const [hostFirst, hostLast] = host === "" ? [0, 0] : rangeOf(host, "hostPort");
+  // A range on the host for one port is where a free one is looked for.
   if (host !== "" && hostLast - hostFirst !== last - first && first !== last)
     throw new Error(
       `invalid ranges specified for container and host Ports: ${container} and ${host}`,
     );
+  if (!["tcp", "udp", "sctp"].includes(protocol.toLowerCase()))
+    throw new Error(`invalid proto: ${protocol}`);
   for (let port = first; port <= last; port++) {
-    const key = `${port}/${proto}`;
+    const key = `${port}/${protocol.toLowerCase()}`;
     ports.exposed[key] = {};
     let hostPort = host === "" ? "" : String(hostFirst + port - first);
-    if (host !== "" && first === last && hostFirst !== hostLast) hostPort = host;
+    if (first === last && hostFirst !== hostLast) hostPort = `${hostFirst}-${hostLast}`;
     ports.bindings[key] = [...(ports.bindings[key] ?? []), { HostIp: ip, HostPort: hostPort }];
   }
+}
+
+function addExposed(spec: string, ports: PortOptions): void {
+  if (spec.includes(":")) throw new Error(`invalid port format for --expose: ${spec}`);
+  const { protocol, port } = splitProtocol(spec);
+  let range: [number, number];
+  try {
+    range = parseRange(port);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`invalid range format for --expose: ${spec}, error: ${why}`);
+  }
+  for (let at = range[0]; at <= range[1]; at++) ports.exposed[`${at}/${protocol}`] = {};
 }
 
 /** Reads `-p` and `--expose` values. Throws an Error in Docker's words. */
 export function parsePorts(publish: readonly string[], expose: readonly string[]): PortOptions {
   const ports: PortOptions = { exposed: {}, bindings: {} };
   for (const spec of publish) addPublished(spec, ports);
-  for (const spec of expose) {
-    if (spec.includes(":")) throw new Error(`invalid port format for --expose: ${spec}`);
-    const [range = "", proto = "tcp"] = spec.split("/");
-    const match = /^\d+(-\d+)?$/.test(range);
-    if (!match) throw new Error(`invalid range format for --expose: ${spec}, error: invalid port`);
-    const [first, last] = parseRange(range, range);
-    for (let port = first; port <= last; port++) ports.exposed[`${port}/${proto}`] = {};
-  }
+  for (const spec of expose) addExposed(spec, ports);
   return ports;
 }

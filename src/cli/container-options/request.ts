@@ -6,23 +6,23 @@ import { parseBytes } from "../../base/sizes.ts";
 import type { ContainerConfig, HealthConfig, RestartPolicy } from "../../spec/engine-api.ts";
 import { parseDuration } from "../flag-values.ts";
 import { type Parsed, UsageError } from "../flags.ts";
+import { checkModes, checkValues, extraHost, searchDomain } from "./checks.ts";
 import { pairs, readEnvironment, readLabels } from "./environment.ts";
 import { parseMount, parseTmpfs, parseVolumes } from "./mounts.ts";
-import { containerNetworks } from "./networks.ts";
+import { checkMac, containerNetworks } from "./networks.ts";
 import { parsePorts } from "./ports.ts";
 import { parseResources } from "./resources.ts";
 
 /** `on-failure:3` as a policy. Throws an Error in Docker's words. */
 export function parseRestart(text: string): RestartPolicy {
-  const [name = "", count, more] = text.split(":");
+  const [name = "", count = ""] = text.split(/:(.*)/s, 2);
   if (text === "") return { Name: "no", MaximumRetryCount: 0 };
   if (name === "")
     throw new Error("invalid restart policy format: no policy provided before colon");
-  if (more !== undefined) throw new Error("invalid restart policy format");
-  if (count !== undefined && !/^-?\d+$/.test(count))
-    throw new Error("maximum retry count must be an integer");
+  if (!/^(?:[+-]?\d+)?$/.test(count))
+    throw new Error("invalid restart policy format: maximum retry count must be an integer");
   // The daemon refuses a name that it does not know.
-  return { Name: name as "no", MaximumRetryCount: Number(count ?? 0) };
+  return { Name: name as "no", MaximumRetryCount: Number(count) };
 }
 
 function parseHealth(parsed: Parsed): HealthConfig | undefined {
@@ -65,9 +65,9 @@ function securityOptions(values: readonly string[]) {
       unconfined = true;
       continue;
     }
-    const [key = "", file] = value.split(/[=:](.*)/s, 2);
-    if (file === undefined && key !== "no-new-privileges")
-      throw new Error(`invalid --security-opt: ${JSON.stringify(value)}`);
+    const [key = "", file] = value.split(value.includes("=") ? /=(.*)/s : /:(.*)/s, 2);
+    if (!file && key !== "no-new-privileges")
+      throw new Error(`Invalid --security-opt: ${JSON.stringify(value)}`);
     if (key === "seccomp" && file !== undefined && file !== "unconfined" && file !== "builtin") {
       let profile: string;
       try {
@@ -141,10 +141,16 @@ function logOptions(parsed: Parsed): Record<string, string> {
   return options;
 }
 
+function storageOptions(values: readonly string[]): Record<string, string> {
+  if (values.some((value) => !value.includes("="))) throw new Error("invalid storage option");
+  return pairs(values);
+}
+
 function hostConfigOf(parsed: Parsed, networkMode: string) {
   const volumes = parseVolumes(parsed.all("volume"));
   const { exposed, bindings } = parsePorts(parsed.all("publish"), parsed.all("expose"));
   const security = securityOptions(parsed.all("security-opt"));
+  checkModes(parsed);
   const restart = parseRestart(parsed.text("restart"));
   if (parsed.on("rm") && restart.Name !== "no")
     throw new Error("conflicting options: cannot specify both --restart and --rm");
@@ -166,10 +172,10 @@ function hostConfigOf(parsed: Parsed, networkMode: string) {
       CapAdd: [...parsed.all("cap-add")],
       CapDrop: [...parsed.all("cap-drop")],
       CgroupnsMode: parsed.text("cgroupns"),
-      Dns: [...parsed.all("dns")],
+      Dns: parsed.all("dns").map((one) => one.trim()),
       DnsOptions: [...parsed.all("dns-opt"), ...parsed.all("dns-option")],
-      DnsSearch: [...parsed.all("dns-search")],
-      ExtraHosts: parsed.all("add-host").map((one) => one.replace("=", ":")),
+      DnsSearch: parsed.all("dns-search").map(searchDomain),
+      ExtraHosts: parsed.all("add-host").map(extraHost),
       GroupAdd: [...parsed.all("group-add")],
       IpcMode: parsed.text("ipc"),
       Links: [...parsed.all("link")],
@@ -179,7 +185,7 @@ function hostConfigOf(parsed: Parsed, networkMode: string) {
       PublishAllPorts: parsed.on("publish-all"),
       ReadonlyRootfs: parsed.on("read-only"),
       SecurityOpt: security.options,
-      StorageOpt: pairs(parsed.all("storage-opt")),
+      StorageOpt: storageOptions(parsed.all("storage-opt")),
       Tmpfs: parseTmpfs(parsed.all("tmpfs")),
       UTSMode: parsed.text("uts"),
       UsernsMode: parsed.text("userns"),
@@ -197,6 +203,8 @@ function hostConfigOf(parsed: Parsed, networkMode: string) {
 /** The request's body. Throws an Error in Docker's words for what makes no sense. */
 export function createRequest(parsed: Parsed) {
   const [image = "", ...command] = parsed.args;
+  checkValues(parsed);
+  if (parsed.text("mac-address") !== "") checkMac(parsed.text("mac-address"));
   const endpoints = containerNetworks(parsed);
   const { exposed, volumes, host } = hostConfigOf(parsed, endpoints[0]?.[0] ?? "default");
   return {

@@ -17,19 +17,23 @@ function bytes(parsed: Parsed, name: string): number {
   return text === "-1" ? -1 : (parseBytes(text) ?? 0);
 }
 
-/** `/dev/x[:/dev/y[:rwm]]` as a mapping. */
+const isMode = (text: string) => /^[rwm]{1,3}$/.test(text) && new Set(text).size === text.length;
+
+/** `/dev/x[:/dev/y[:rwm]]` as a mapping. Throws an Error in Docker's words. */
 export function parseDevice(spec: string): DeviceMapping {
   const parts = spec.split(":");
-  const isMode = (text: string | undefined) => /^[rwm]+$/.test(text ?? "");
-  if (parts.length > 3) throw new Error(`invalid device specification: ${spec}`);
-  const source = parts[0] ?? "";
-  let target = source;
-  let mode = "rwm";
-  if (parts.length === 3) [target, mode] = [parts[1] || source, parts[2] ?? ""];
-  else if (parts.length === 2 && isMode(parts[1])) mode = parts[1] ?? "";
-  else if (parts.length === 2) target = parts[1] ?? "";
-  if (!source.startsWith("/") || !isMode(mode)) throw new Error(`bad format for path: ${spec}`);
-  return { PathOnHost: source, PathInContainer: target, CgroupPermissions: mode };
+  const [source = "", second, third] = parts;
+  if (parts.length > 3 || source === "") throw new Error(`bad format for path: ${spec}`);
+  if (third !== undefined && !isMode(third)) throw new Error(`bad mode specified: ${third}`);
+  // In three parts the second is a path, whatever it looks like.
+  const isPath = second !== undefined && (third !== undefined || !isMode(second));
+  const path = isPath ? second : source;
+  if (!path.startsWith("/")) throw new Error(`${path} is not an absolute path`);
+  return {
+    PathOnHost: source,
+    PathInContainer: path,
+    CgroupPermissions: third ?? (isPath ? "rwm" : (second ?? "rwm")),
+  };
 }
 
 const ulimits = new Set([

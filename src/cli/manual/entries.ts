@@ -2,6 +2,7 @@
  * The command table as a manual has it: one entry for a command, whatever spellings it has.
  */
 import type { Command } from "../command.ts";
+import { shownType } from "../flag-values.ts";
 import { type Route, routes } from "../routes.ts";
 import { type Examples, examplesOf } from "./examples.ts";
 
@@ -38,7 +39,7 @@ export function shownFlags(command: Pick<Command, "flags">): [written: string, h
     .filter(({ hidden }) => !hidden)
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
     .map(({ name, short, type, help, initial }) => [
-      `${short === "" ? "" : `-${short}, `}--${name}${type === "bool" ? "" : ` ${type}`}`,
+      `${short === "" ? "" : `-${short}, `}--${name}${type === "bool" ? "" : ` ${shownType(type)}`}`,
       initial === "" ? help : `${help} (default ${initial})`,
     ]);
 }

@@ -18,6 +18,8 @@ const replaced: readonly (readonly [RegExp, string])[] = [
   // Whether docker's archive writer meets a broken pipe is a matter of luck.
   [/^time=.* level=error msg="Can't (?:add|close) .*\n/gm, ""],
   [/\bBERTH_HOST\b/g, "DOCKER_HOST"],
+  // Where Go's structs lie in its memory.
+  [/\b0x[0-9a-f]{9,}\b/g, "<address>"],
   [/\b[0-9a-f]{64}\b/g, "<id>"],
   [/\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{12}\b/g, "<id>"],
   [/\d{4}-\d\d-\d\d[T ][\d:.]+(?: ?(?:Z|[+-]\d\d:?\d\d))?(?: UTC)?/g, "<time>"],

@@ -1,0 +1,87 @@
+/**
+ * What docker's client refuses before it asks the daemon: values of flags that are none, and modes that nothing has.
+ */
+import { isIP } from "node:net";
+import { type Parsed, readValue } from "../flags.ts";
+
+/** An address, perhaps with blanks around it. */
+export function isAddress(text: string): boolean {
+  return isIP(text.trim()) !== 0 && !text.includes("%");
+}
+
+/** `NAME:ADDRESS`, `NAME=ADDRESS`, with brackets around it if one likes, as the API takes it. Throws in Docker's words. */
+export function extraHost(value: string): string {
+  const at = value.includes("=") ? value.indexOf("=") : value.indexOf(":");
+  const name = value.slice(0, Math.max(at, 0));
+  if (name === "" || name.includes(":"))
+    throw new Error(`bad format for add-host: ${JSON.stringify(value)}`);
+  const given = value.slice(at + 1);
+  if (given === "host-gateway") return `${name}:${given}`;
+  const address = /^\[(.+)\]$/.exec(given)?.[1] ?? given;
+  if (!isAddress(address))
+    throw new Error(`invalid IP address in add-host: ${JSON.stringify(address)}`);
+  return `${name}:${address}`;
+}
+
+const LABEL = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+const DOMAIN = new RegExp(`^(${LABEL}(?:\\.${LABEL})*)\\.?\\s*$`);
+
+/** A search domain; a point stands for none at all. Throws in Docker's words. */
+export function searchDomain(value: string): string {
+  const domain = value.trim();
+  if (domain === ".") return domain;
+  const name = DOMAIN.exec(domain)?.[1] ?? "";
+  if (!/[a-zA-Z]/.test(name) || name.length >= 255)
+    throw new Error(`${domain} is not a valid domain`);
+  return name;
+}
+
+const SYSCTLS =
+  /^(?:kernel\.(?:msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced)|net\..*|fs\.mqueue\..*)$/s;
+
+function checkSysctl(value: string): void {
+  if (!value.includes("=") || !SYSCTLS.test(value.split("=", 1)[0] ?? ""))
+    throw new Error(`sysctl '${value}' is not allowed`);
+}
+
+function checkDeviceRule(value: string): void {
+  if (!/^[acb] (?:\d+|\*):(?:\d+|\*) [rwm]{1,3}$/.test(value))
+    throw new Error(`invalid device cgroup format '${value}'`);
+}
+
+function checkDns(value: string): void {
+  if (!isAddress(value)) throw new Error(`IP address is not correctly formatted: ${value}`);
+}
+
+function checkLink(value: string): void {
+  const parts = value.split(":");
+  if (value === "") throw new Error("empty string specified for links");
+  if (parts.length > 2) throw new Error(`bad format for links: ${value}`);
+}
+
+const values: Readonly<Record<string, (value: string) => unknown>> = {
+  "add-host": extraHost,
+  "device-cgroup-rule": checkDeviceRule,
+  dns: checkDns,
+  "dns-search": searchDomain,
+  link: checkLink,
+  sysctl: checkSysctl,
+};
+
+/** Throws a UsageError for a value that its flag cannot have. */
+export function checkValues(parsed: Parsed): void {
+  for (const [name, read] of Object.entries(values))
+    for (const value of parsed.all(name)) readValue(`--${name}`, value, read);
+}
+
+/** Throws in Docker's words for a mode of a namespace that there is not. */
+export function checkModes(parsed: Parsed): void {
+  const isContainer = /^container:.+$/s.test(parsed.text("pid"));
+  const isOneOf = (flag: string, ...modes: string[]) => ["", ...modes].includes(parsed.text(flag));
+  if (!isContainer && !isOneOf("pid", "host")) throw new Error("--pid: invalid PID mode");
+  if (!isOneOf("uts", "host")) throw new Error("--uts: invalid UTS mode");
+  // Docker has no other mode than the host's.
+  const isOwn = /^(?:auto|remap)(?::.*)?$/s.test(parsed.text("userns"));
+  if (!isOwn && !isOneOf("userns", "host")) throw new Error("--userns: invalid USER mode");
+  if (!isOneOf("cgroupns", "host", "private")) throw new Error("--cgroupns: invalid CGROUP mode");
+}
