@@ -33,8 +33,6 @@ export interface ListFormat {
   readonly table: string;
   /** The template that docker calls "raw". */
   readonly raw?: string;
-  /** The template that docker calls "raw". */
-  readonly raw?: string;
   /** The heading of each field. */
   readonly headings: Readonly<Record<string, string>>;
   /** What Docker calls a row's type, in messages. */

@@ -1,5 +1,6 @@
 /** What some of Go's types do besides holding data: how they print, what JSON they are, their methods. Pure. */
 import { goDuration } from "../base/durations.ts";
+import { goTimeText, withoutZeros } from "../base/go-time.ts";
 import {
   boolValue,
   type Callable,
@@ -27,19 +28,7 @@ const textOf = (value: Value): string => String(field(value, TEXT) ?? "");
 
 const NO_TIME = "0001-01-01T00:00:00Z";
 
-/** A time in RFC 3339 as Go writes it again: with no zeros behind its fraction. */
-function withoutZeros(time: string): string {
-  return time.replace(/\.(\d*?)0*(?=Z|[+-])/, (_, digits: string) => digits && `.${digits}`);
-}
-
-/** time.Time's String() of a time in RFC 3339. */
-function timeText(value: Value): string {
-  const [, date, time, fraction = "", zone = "Z"] =
-    /^(\S+)T([\d:]+)(\.\d+)?(.+)$/.exec(textOf(value) || NO_TIME) ?? [];
-  const offset = zone.replace(":", "");
-  return `${date} ${time}${fraction} ${/Z|[+-]0000/.test(offset) ? "+0000 UTC" : `${offset} ${offset}`}`;
-}
-
+const timeText = (value: Value) => goTimeText(textOf(value) || NO_TIME);
 const milliseconds = (value: Value) => Date.parse(textOf(value) || NO_TIME);
 
 /** fs.FileMode's String(): a letter for each kind that it is, and who may what. */

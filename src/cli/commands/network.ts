@@ -1,6 +1,7 @@
 /**
  * `berth network create`, `ls`, `rm`, `connect`, `disconnect`.
  */
+import { goTimeText } from "../../base/go-time.ts";
 import type { EndpointSettings, IPAMConfig, Network } from "../../spec/engine-api.ts";
 import { type Command, forEachName } from "../command.ts";
 import { configuredFormat } from "../config-file.ts";
@@ -121,11 +122,7 @@ function rowOf(network: Network, whole: boolean) {
     Labels: Object.entries(Labels)
       .map(([key, value]) => `${key}=${value}`)
       .join(","),
-    // As Go has it: a fraction without zeros at its end.
-    CreatedAt: `${new Date(Created)
-      .toISOString()
-      .replace("T", " ")
-      .replace(/\.?0*Z$/, "")} +0000 UTC`,
+    CreatedAt: goTimeText(Created),
     Label: (name: string) => Labels[name] ?? "",
   };
 }
