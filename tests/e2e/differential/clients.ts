@@ -32,7 +32,10 @@ function normal(text: string): string {
 
 const said = ({ status, out, err }: Done): Said => ({ status, out: normal(out), err: normal(err) });
 
-/** Both answers to a line that changes nothing; asked again while something grows older between the two. */
+/**
+ * Both answers to a line that changes nothing; asked again while something grows older between the two, and since docker
+ * lists the names of one image now and then in another order (that of a map of Go's).
+ */
 export async function bothRead(
   daemon: TestDaemon,
   line: string,
@@ -45,7 +48,7 @@ export async function bothRead(
       daemon.berthWith(options, ...words),
     ]);
     const both: [Said, Said] = [said(docker), said(berth)];
-    if (tries === 2 || Bun.deepEquals(...both)) return both;
+    if (tries === 4 || Bun.deepEquals(...both)) return both;
   }
 }
 
