@@ -18,6 +18,7 @@ import {
   hasSystemd,
   isOfService,
   makeGroup,
+  ownedByPackages,
   removeGroup,
   runningDaemon,
   runProgram,
@@ -55,6 +56,25 @@ function refuseForeign(steps: readonly Step[], destdir: string): void {
   throw new ExitError(
     1,
     `nothing was installed: these files are there already, and not as 'berth system install' has put them:\n${paths}\nMove them away, or choose another --prefix.`,
+  );
+}
+
+/** Refuses what would change files of a package: only its manager keeps the list of them true. */
+function refusePackaged(
+  paths: readonly string[],
+  { destdir }: Place,
+  doing: string,
+  advice: (packages: string) => string,
+): void {
+  if (destdir !== "") return;
+  const owners = ownedByPackages(paths);
+  if (owners.size === 0) return;
+  const packages = [...new Set(owners.values())].join(" ");
+  const [first = ""] = owners.keys();
+  const others = owners.size > 1 ? ` and ${owners.size - 1} more` : "";
+  throw new ExitError(
+    1,
+    `nothing was ${doing}: ${first}${others} ${owners.size > 1 ? "belong" : "belongs"} to the package ${packages}. ${advice(packages)}`,
   );
 }
 
@@ -105,6 +125,13 @@ const installing: Command = {
       completions: completionScripts,
       manual: await manualPages(version),
     });
+    refusePackaged(
+      files.map(({ path }) => path),
+      place,
+      "installed",
+      (packages) =>
+        `Upgrade that (apt-get install ${packages}), remove it first, or choose another --prefix.`,
+    );
     const before = readManifest(place.destdir, place.prefix);
     const steps = stepsOf(files, place.destdir, before);
     refuseForeign(steps, place.destdir);
@@ -128,6 +155,12 @@ const uninstalling: Command = {
   async run(_context, parsed) {
     const place = placeOf(parsed);
     const manifest = readManifest(place.destdir, place.prefix);
+    refusePackaged(
+      [`${place.prefix}/bin/berth`, ...Object.keys(manifest?.files ?? {})],
+      place,
+      "removed",
+      (packages) => `Remove it with: apt-get remove ${packages}`,
+    );
     if (manifest === undefined)
       throw new ExitError(
         1,

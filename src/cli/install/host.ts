@@ -19,6 +19,24 @@ export function runProgram(argv: readonly string[]): void {
   throw new Error(`${argv.join(" ")} failed (status ${done.exitCode})${said && `: ${said}`}`);
 }
 
+/** Which of some files dpkg has installed, with the package of each; none where there is no dpkg. */
+export function ownedByPackages(paths: readonly string[]): ReadonlyMap<string, string> {
+  const owners = new Map<string, string>();
+  if (paths.length === 0 || Bun.which("dpkg-query") === null) return owners;
+  // It fails when one of them is nobody's, and tells of the others all the same: "PACKAGE[, PACKAGE]: PATH".
+  const { stdout } = Bun.spawnSync(["dpkg-query", "--search", "--", ...paths], {
+    stdout: "pipe",
+    stderr: "ignore",
+    env: { ...process.env, LC_ALL: "C" },
+  });
+  const wanted = new Set(paths);
+  for (const line of stdout.toString().split("\n")) {
+    const [packages = "", path = ""] = line.split(/: (.*)/s);
+    if (wanted.has(path) && !packages.startsWith("diversion ")) owners.set(path, packages);
+  }
+  return owners;
+}
+
 /** True when there is such a group in this host's file. */
 export function groupExists(name: string): boolean {
   return groupNumber(readFileSync("/etc/group", "utf8"), name) !== undefined;

@@ -1,0 +1,158 @@
+/**
+ * `berth system install` where it changes more than files: with a systemd that notes what it is told, and beside dpkg. The
+ * host's directories are the host's own below and the test's own above, so that nothing of it changes.
+ */
+import { afterAll, expect, test } from "bun:test";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { settledLeftover, takeCensus } from "../kits/census.ts";
+
+const root = join(import.meta.dir, "../..");
+const executable = `${root}/dist/berth`;
+const before = takeCensus();
+const scratch = mkdtempSync("/tmp/berth-host-");
+const possible = test.skipIf(Bun.which("unshare") === null);
+
+afterAll(async () => {
+  rmSync(scratch, { recursive: true, force: true });
+  expect(await settledLeftover(before)).toEqual([]);
+});
+
+/** Runs a script with /etc, /usr and /var of its own. `hasSystemd`: as if systemd ran here. */
+async function onHost(name: string, hasSystemd: boolean, script: string) {
+  const own = `${scratch}/${name}`;
+  mkdirSync(`${own}/bin`, { recursive: true });
+  writeFileSync(
+    `${own}/bin/systemctl`,
+    `#!/bin/sh\necho "systemctl $*" >> ${scratch}/${name}.calls\n[ ! -e ${scratch}/failing ] || { echo "no such unit" >&2; exit 5; }\n`,
+    { mode: 0o755 },
+  );
+  const prelude = `set -e
+mkdir ${own}/own; mount -t tmpfs none ${own}/own
+for path in etc usr var; do
+  mkdir -p ${own}/own/$path/upper ${own}/own/$path/work
+  mount -t overlay -o lowerdir=/$path,upperdir=${own}/own/$path/upper,workdir=${own}/own/$path/work none /$path
+done
+mount -t tmpfs -o mode=0755 none /run
+mkdir -p /var/lib/berth; mount -t tmpfs none /var/lib/berth
+${hasSystemd ? "mkdir -p /run/systemd/system" : ""}
+PATH=${own}/bin:$PATH
+berth=${executable}
+`;
+  const argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const child = Bun.spawn([...argv, "sh", "-c", prelude + script], {
+    ...{ stdin: "ignore", stdout: "pipe", stderr: "pipe", cwd: "/" },
+  });
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+  const calls = Bun.file(`${scratch}/${name}.calls`);
+  const called = (await calls.exists()) ? (await calls.text()).trim().split("\n") : [];
+  return { status: await child.exited, out, err, called };
+}
+
+possible(
+  "with systemd: the units are enabled and started, and disabled before they go",
+  async () => {
+    const { status, out, err, called } = await onHost(
+      "units",
+      true,
+      `$berth system install --group berth-testers
+test -e /usr/local/lib/systemd/system/berth.socket
+$berth system install --group berth-testers
+echo "systemctl --" >> ${scratch}/units.calls
+$berth system uninstall
+! test -e /usr/local/lib/systemd/system/berth.socket`,
+    );
+    expect([err, status]).toEqual(["", 0]);
+    expect(out).toContain("berth.service runs, and will after each boot.\n");
+    const installing = [
+      "systemctl daemon-reload",
+      "systemctl enable --now berth.socket",
+      "systemctl enable berth.service",
+      "systemctl restart berth.service",
+    ];
+    expect(called).toEqual([
+      ...installing,
+      ...installing,
+      "systemctl --",
+      "systemctl disable --now berth.socket berth.service",
+      "systemctl daemon-reload",
+    ]);
+  },
+);
+
+possible(
+  "a daemon that somebody started by hand makes room for the service; its containers go on",
+  async () => {
+    const { status, out, err } = await onHost(
+      "byhand",
+      true,
+      `wait_for() { n=0; until [ -S /run/berth/berth.sock ] && $berth version >/dev/null 2>&1; do n=$((n+1)); [ $n -lt 400 ]; sleep 0.05; done; }
+$berth daemon >/run/log 2>&1 & daemon=$!
+wait_for
+$berth run -d --name lives busybox sleep 1000 >/dev/null
+pid=$($berth inspect -f '{{.State.Pid}}' lives)
+$berth system install --group berth-testers >/dev/null
+! kill -0 $daemon 2>/dev/null
+kill -0 $pid
+$berth system uninstall >/dev/null
+$berth daemon >/run/log 2>&1 & daemon=$!
+wait_for
+echo $($berth inspect -f '{{.State.Running}} {{.State.Pid}}' lives) $pid
+$berth rm -f lives >/dev/null
+kill $daemon; wait $daemon`,
+    );
+    expect([err, status]).toEqual(["", 0]);
+    expect(out).toMatch(/^true (\d+) \1\n$/);
+  },
+);
+
+possible("what systemd refuses is told of, and can be done again", async () => {
+  writeFileSync(`${scratch}/failing`, "");
+  const { status, err } = await onHost(
+    "fails",
+    true,
+    `! $berth system install --group berth-testers
+rm ${scratch}/failing
+$berth system install --group berth-testers >/dev/null
+$berth system uninstall >/dev/null`,
+  );
+  expect(err).toBe("systemctl daemon-reload failed (status 5): no such unit\n");
+  expect(status).toBe(0);
+});
+
+test.skipIf(Bun.which("dpkg-deb") === null || Bun.which("unshare") === null)(
+  "the files of a package are left to dpkg: neither replaced nor taken away",
+  async () => {
+    const packed = Bun.spawnSync(
+      [process.execPath, "tools/package.ts", "deb", `${scratch}/deb`, "--fast"],
+      { cwd: root },
+    );
+    expect(packed.exitCode).toBe(0);
+    const deb = packed.stdout.toString().trim().split("\n").at(-1);
+    const { status, out, err } = await onHost(
+      "packaged",
+      false,
+      `dpkg --no-triggers --force-depends --force-unsafe-io -i ${deb} >/dev/null 2>&1
+for what in "install --prefix /usr" "install --prefix /usr --dry-run" "uninstall --prefix /usr"; do
+  ! berth system $what
+done
+dpkg --verify berth
+berth system install >/dev/null
+ls /usr/local/bin/berth
+/usr/local/bin/berth system uninstall >/dev/null
+! ls /usr/local/bin/berth 2>/dev/null
+ls /usr/bin/berth
+dpkg --no-triggers --force-unsafe-io --purge berth >/dev/null 2>&1
+! ls /usr/bin/berth 2>/dev/null`,
+    );
+    expect(err.split("\n")).toEqual([
+      expect.stringMatching(
+        /^nothing was installed: \/usr\/bin\/berth and \d+ more belong to the package berth\. /,
+      ),
+      expect.stringContaining("choose another --prefix"),
+      "nothing was removed: /usr/bin/berth belongs to the package berth. Remove it with: apt-get remove berth",
+      "",
+    ]);
+    expect([out, status]).toEqual(["/usr/local/bin/berth\n/usr/bin/berth\n", 0]);
+  },
+);
