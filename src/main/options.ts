@@ -13,6 +13,8 @@ import { checkLogOptions } from "../logging/index.ts";
 import {
   type DefaultNetworkOptions,
   defaultPools,
+  type FirewallBackend,
+  firewallBackends,
   parseAddress,
   parsePool,
   type SubnetPool,
@@ -48,6 +50,7 @@ export interface DaemonOptions {
   readonly defaultNetwork: DefaultNetworkOptions;
   /** The host is to forward packets between interfaces. */
   readonly forward: boolean;
+  readonly firewallBackend: FirewallBackend;
   /** Nobody else may change berth's firewall table. */
   readonly firewallLock: boolean;
   readonly bridge: string | undefined;
@@ -105,6 +108,7 @@ const flags = {
   icc: { type: "boolean" },
   ip: { type: "string" },
   "ip-forward": { type: "boolean" },
+  "firewall-backend": { type: "string" },
   "firewall-lock": { type: "boolean" },
   "ip-masq": { type: "boolean" },
   bridge: { type: "string", short: "b" },
@@ -168,6 +172,7 @@ Options:
       --icc                    Its containers reach each other (default true)
       --ip string              Address to publish its containers' ports on that name none (default 0.0.0.0)
       --ip-forward             Have the host forward packets (default true)
+      --firewall-backend string  nftables (a table of its own), or iptables (Docker's chains) (default "nftables")
       --firewall-lock          Others' \`nft flush ruleset\` leaves berth's firewall table, and none but berth changes it (default true)
       --ip-masq                What leaves it has the host's address (default true)
       --mtu int                MTU of containers' interfaces (default 1500)
@@ -415,6 +420,13 @@ function logLevel(settings: Settings): LogLevel {
   return level as LogLevel;
 }
 
+function firewallBackend(settings: Settings): FirewallBackend {
+  const name = settings.text("firewall-backend") || "nftables";
+  const known = firewallBackends.find((backend) => backend === name);
+  if (known !== undefined) return known;
+  throw bad(`invalid value "${name}" for --firewall-backend: nftables or iptables`);
+}
+
 function storageDriver(settings: Settings): DriverName | undefined {
   const driver = settings.text("storage-driver");
   return driver === undefined ? undefined : driverNamed(driver);
@@ -518,6 +530,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     pidfile: settings.text("pidfile") ?? `${execRoot}/berth.pid`,
     defaultNetwork: defaultNetworkOf(settings),
     forward: settings.unlessOff("ip-forward"),
+    firewallBackend: firewallBackend(settings),
     firewallLock: settings.unlessOff("firewall-lock"),
     bridge: settings.text("bridge") === "none" ? undefined : settings.text("bridge"),
     mtu: settings.whole("mtu", 1500),

@@ -142,7 +142,7 @@ function portBytes(port: number): number[] {
 const isSix = (address: string): boolean => address.includes(":");
 
 /** The container's address of the port's own family; "": the kernel cannot lead there. */
-function ledTo({ hostAddress, address, address6 = "" }: LedPort): string {
+export function ledTo({ hostAddress, address, address6 = "" }: LedPort): string {
   return isSix(hostAddress) ? address6 : address;
 }
 

@@ -19,6 +19,12 @@ import {
 import { type DefaultNetworkOptions, defaultPlan, routesTo } from "./default-bridge.ts";
 import type { OpenedPort } from "./firewall.ts";
 import type { Firewall } from "./firewall-backend.ts";
+import {
+  type FirewallBackend,
+  type FirewallKind,
+  firewallOf,
+  removeOther,
+} from "./firewall-choice.ts";
 import { type NamespaceKind, Namespaces } from "./namespaces.ts";
 import { isParentDriver } from "./parent-options.ts";
 import { segmentOf, usesOfParents } from "./plans.ts";
@@ -28,7 +34,6 @@ import { addressesOf, dumpAddresses, dumpLinks, type Link, linksOf } from "./rtn
 import { type EndpointRecord, findLink, type Segment } from "./segment.ts";
 import type { NetworkStore } from "./store.ts";
 import { localPool, type SubnetPool } from "./subnets.ts";
-import { FirewallTable } from "./table.ts";
 
 /** How networks are set up. */
 export interface NetworksOptions {
@@ -39,6 +44,7 @@ export interface NetworksOptions {
   readonly defaultNetwork: DefaultNetworkOptions;
   /** The host is to forward packets between interfaces. */
   readonly forward: boolean;
+  readonly firewallBackend: FirewallBackend;
   /** Only the daemon may change the firewall's table, where the kernel can have it so. */
   readonly firewallLock: boolean;
   readonly mtu: number;
@@ -60,6 +66,7 @@ export class Networks {
   readonly publisher: Publisher;
   readonly firewall: Firewall;
   readonly namespaces: Namespaces;
+  private readonly kind: FirewallKind;
   private readonly records = new Map<string, NetworkRecord>();
   private readonly segments = new Map<string, Segment>();
   /** Changes of the set of networks come one after the other. */
@@ -72,8 +79,9 @@ export class Networks {
     /** Undefined: there is none. */
     readonly defaultBridge: Bridge | undefined,
   ) {
-    const { bridge, firewallLock } = options;
-    this.firewall = new FirewallTable(channel, bridge, firewallLock, () => ({
+    const { bridge, firewallLock, firewallBackend } = options;
+    this.kind = { backend: firewallBackend, name: bridge, lock: firewallLock };
+    this.firewall = firewallOf(channel, this.kind, () => ({
       networks: this.everySegment().flatMap((segment) => segment.rules ?? []),
       ports: this.publisher.all(),
       opened: this.publisher.opened(),
@@ -149,6 +157,7 @@ export class Networks {
       this.publisher.adopt(led, this.openedOf(endpoint));
     }
     await this.firewall.open();
+    await removeOther(this.channel, this.kind);
     for (const segment of all) {
       const count = on(segment.plan.id).length;
       if (count > 0 && segment instanceof Bridge) await segment.othersGone(count);

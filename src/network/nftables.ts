@@ -17,7 +17,15 @@ const NFNL_MSG_BATCH_END = 17;
 const NLM_F_APPEND = 0x800;
 
 const message = {
-  ...{ newTable: 0, deleteTable: 2, newChain: 3, deleteChain: 5, newRule: 6, deleteRule: 8 },
+  ...{
+    newTable: 0,
+    deleteTable: 2,
+    newChain: 3,
+    getChain: 4,
+    deleteChain: 5,
+    newRule: 6,
+    deleteRule: 8,
+  },
   ...{ newSet: 9, newElement: 12, deleteElement: 14 },
 } as const;
 
@@ -110,6 +118,12 @@ export function newChain(table: TableName, chain: string, hook?: Hook): NetlinkR
     },
     `make chain ${chain}`,
   );
+}
+
+/** Asks for a chain; the kernel refuses that with ENOENT when there is none. */
+export function getChain(table: TableName, chain: string): NetlinkRequest {
+  const get = request(table, "getChain", (body) => body.text(3, chain), `look for chain ${chain}`);
+  return { ...get, flags: NLM_F_ACK };
 }
 
 /** Takes all rules out of a chain. */

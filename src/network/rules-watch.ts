@@ -1,5 +1,5 @@
 /**
- * Notices that somebody has taken something out of berth's firewall table (`nft flush ruleset`, a firewall's reload), by the
+ * Notices that somebody has taken something out of berth's part of the firewall (`nft flush ruleset`, a firewall's reload), by the
  * kernel's own notices, and has it put back. The helper tells of nothing that berth itself has done there.
  */
 import { messageOf } from "../base/errors.ts";
@@ -21,26 +21,27 @@ const SETTLE_MS = 20;
 /** What others do over and over again must not keep the daemon from its work; milliseconds between two repairs. */
 const PAUSE_MS = 200;
 
-/** Whether messages tell of something that has been taken out of a table. */
-export function tellsOfLoss(messages: Uint8Array, table: string): boolean {
+/** Whether messages tell of something that has been taken out of one of some tables. */
+export function tellsOfLoss(messages: Uint8Array, tables: ReadonlySet<string>): boolean {
   return decodeAnswers(messages).some(({ type, body }) => {
     if (type >> 8 !== NFNL_SUBSYS_NFTABLES || !DELETIONS.has(type & 0xff)) return false;
     const name = attributesOf(body, NFGENMSG).get(TABLE);
-    return name !== undefined && new TextDecoder().decode(name) === `${table}\0`;
+    return name !== undefined && tables.has(new TextDecoder().decode(name).replace(/\0$/, ""));
   });
 }
 
-/** Watches one table until the helper ends. */
+/** Watches tables until the helper ends. */
 export class RulesWatch {
   private ended = false;
 
   constructor(
     private readonly kernel: Kernel,
-    private readonly table: string,
-    private readonly repair: () => Promise<void>,
+    private readonly tables: ReadonlySet<string>,
+    /** Makes everything whole; whether anything was not. */
+    private readonly repair: () => Promise<boolean>,
   ) {}
 
-  /** Begins. Where the kernel gives no notices, the table is as it is. */
+  /** Begins. Where the kernel gives no notices, nothing is noticed. */
   begin(): void {
     this.watch().catch((error) =>
       log.debug("the firewall is not watched any more", { error: messageOf(error) }),
@@ -56,14 +57,14 @@ export class RulesWatch {
     for (;;) {
       const { messages, lost } = await this.kernel.watchNetlink(NETLINK_NETFILTER, GROUP);
       if (this.ended) return;
-      if (!lost && !tellsOfLoss(messages, this.table)) continue;
+      if (!lost && !tellsOfLoss(messages, this.tables)) continue;
       await Bun.sleep(SETTLE_MS);
       await this.repair().then(
-        () =>
-          log.warn("others have changed the firewall's table; it is whole again", {
-            table: this.table,
-          }),
-        (error) => log.error("put the firewall's table back", { error: messageOf(error) }),
+        (changed) => {
+          if (changed)
+            log.warn("others have changed berth's part of the firewall; it is whole again");
+        },
+        (error) => log.error("put the firewall's rules back", { error: messageOf(error) }),
       );
       await Bun.sleep(PAUSE_MS);
     }

@@ -46,7 +46,9 @@ export class FirewallTable implements Firewall {
     private readonly contents: () => FirewallContents,
   ) {
     this.held = lock;
-    this.watch = new RulesWatch(channel.kernel, name, () => this.restore());
+    this.watch = new RulesWatch(channel.kernel, new Set([name]), () =>
+      this.restore().then(() => true),
+    );
   }
 
   get about(): [string, string][] {
@@ -58,22 +60,25 @@ export class FirewallTable implements Firewall {
 
   /** Puts it in place for the first time. Throws a Fault "failed" that says what the kernel refuses. */
   async open(): Promise<void> {
+    await this.patiently(() => this.restore());
+    if (this.lock && !this.held)
+      log.info("the kernel lets others flush berth's firewall table; it is put back then", {
+        table: this.name,
+      });
+    if (!this.held) this.watch.begin();
+  }
+
+  private async patiently(work: () => Promise<void>): Promise<void> {
     const end = Date.now() + PATIENCE_MS;
     for (;;)
       try {
-        await this.restore();
-        break;
+        return await work();
       } catch (error) {
         const errno = error instanceof KernelError ? error.errno : 0;
         if (errno === EOPNOTSUPP && this.held) this.held = false;
         else if (errno !== EPERM || Date.now() > end) throw refusal(error);
         else await Bun.sleep(20);
       }
-    if (this.lock && !this.held)
-      log.info("the kernel lets others flush berth's firewall table; it is put back then", {
-        table: this.name,
-      });
-    if (!this.held) this.watch.begin();
   }
 
   /** Puts it in place as it is to be, in one transaction, whatever there is of it. Later changes come behind that. */
@@ -143,7 +148,7 @@ export class FirewallTable implements Firewall {
 
   /** Takes it away; fine if it is not there. */
   async drop(): Promise<void> {
-    await this.send(tableRemoval(this.name));
+    await this.patiently(() => this.send(tableRemoval(this.name)));
   }
 
   private async send(requests: readonly NetlinkRequest[]): Promise<void> {

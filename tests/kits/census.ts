@@ -63,8 +63,11 @@ function listeners(): string[] {
 }
 
 function firewall(): string[] {
-  const listed = Bun.spawnSync(["nft", "list", "tables"]).stdout.toString();
-  return listed.split("\n").filter((line) => line.includes("berth"));
+  const listed = Bun.spawnSync(["nft", "list", "ruleset"]).stdout.toString();
+  return listed
+    .split("\n")
+    .filter((line) => /^table .*berth|chain DOCKER|"(berth|br-)/.test(line))
+    .map((line) => line.trim().replace(/counter packets \d+ bytes \d+/, "counter"));
 }
 
 /** Counts. */

@@ -100,6 +100,13 @@ export class TerminalSession {
   }
 }
 
+/** BERTH_TEST_FIREWALL=iptables runs a file's tests on that backend of the firewall; those that name one keep it. */
+function firewallFlags(flags: readonly string[]): string[] {
+  const backend = process.env.BERTH_TEST_FIREWALL;
+  const named = flags.some((flag) => flag.startsWith("--firewall-backend"));
+  return backend === undefined || named ? [] : [`--firewall-backend=${backend}`];
+}
+
 /** One daemon with its data. */
 export class TestDaemon {
   readonly directory = mkdtempSync("/tmp/bt-");
@@ -112,8 +119,8 @@ export class TestDaemon {
     private readonly within: readonly string[] = [],
   ) {}
 
-  /** Starts it and waits until it answers. */
-  async start(): Promise<this> {
+  /** Starts it, with `more` flags that come last, and waits until it answers. */
+  async start(...more: string[]): Promise<this> {
     const log = Bun.file(`${this.directory}/log`);
     const flags = [
       "-H",
@@ -122,7 +129,9 @@ export class TestDaemon {
       `${this.directory}/data`,
       "--exec-root",
       `${this.directory}/exec`,
+      ...firewallFlags(this.flags),
       ...this.flags,
+      ...more,
     ];
     this.child = Bun.spawn([...this.within, executable, "daemon", ...flags], {
       stdin: "ignore",
