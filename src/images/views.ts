@@ -36,13 +36,13 @@ function pattern(glob: string): RegExp {
   return new RegExp(`^${body}$`);
 }
 
-/** The image with only those of its names that match; undefined when none does. */
+/** The image with only those of its names that match, also of names with a digest; undefined when none does. */
 function namedLike(image: ImageRecord, globs: readonly string[]): ImageRecord | undefined {
-  const tags = image.tags.filter((tag) => {
-    const name = familiarName(parseReference(tag));
-    return globs.some((glob) => pattern(glob).test(tag) || pattern(glob).test(name));
-  });
-  return tags.length === 0 ? undefined : { ...image, tags };
+  const like = (...forms: string[]) =>
+    globs.some((glob) => forms.some((form) => pattern(glob).test(form)));
+  const tags = image.tags.filter((tag) => like(tag, familiarName(parseReference(tag))));
+  const digests = image.digests.filter((name) => like(name, name.split("@")[0] ?? name));
+  return tags.length + digests.length === 0 ? undefined : { ...image, tags, digests };
 }
 
 /** The images that pass the filters, the newest first. Throws a Fault "invalid" for a filter that there is not. */
