@@ -8,6 +8,8 @@ import { cutText, plainText } from "./terminal-text.ts";
 
 /** Lines of a running step's output that are shown. */
 const OUTPUT_LINES = 6;
+/** Before that a rate says nothing. */
+const RATE_LEAST_MS = 500;
 const RESET = "\x1b[0m";
 const BLUE = "\x1b[34m";
 const RED = "\x1b[31m";
@@ -18,6 +20,13 @@ interface Row {
   readonly colour?: string;
 }
 
+/** How fast a context goes, while it does. */
+function rateOf({ bytes = 0, began, ended }: ShownStep, now: number): string {
+  const ms = now - began;
+  if (ended !== undefined || ms < RATE_LEAST_MS) return "";
+  return ` at ${humanSize((bytes / ms) * 1000)}/s`;
+}
+
 function rowsOf(step: ShownStep, now: number): Row[] {
   const { state, title, began, ended, bytes, tail } = step;
   const right = `${Math.max(0, ((ended ?? now) - began) / 1000).toFixed(1)}s`;
@@ -26,7 +35,10 @@ function rowsOf(step: ShownStep, now: number): Row[] {
   const colour = state === "failed" ? RED : over;
   const head = { text: ` => ${word}${plainText(title)}`, right, ...(colour ? { colour } : {}) };
   if (bytes !== undefined)
-    return [head, { text: ` => => transferring context: ${humanSize(bytes)}`, right }];
+    return [
+      head,
+      { text: ` => => transferring context: ${humanSize(bytes)}${rateOf(step, now)}`, right },
+    ];
   if (ended !== undefined) return [head];
   const output = tail
     .slice(-OUTPUT_LINES)

@@ -9,7 +9,7 @@ import { isScreen, terminalSize } from "./terminal.ts";
 export interface Meter {
   /** So many bytes are done. */
   at(bytes: number): void;
-  /** Takes the bar away. */
+  /** Takes the bar away, and shows none any more. */
   close(): void;
 }
 
@@ -20,9 +20,15 @@ export function meterOn(fd: 1 | 2, label: string, total?: number): Meter | undef
     (text) => draw(text, fd),
     () => terminalSize(fd) ?? { rows: 24, columns: 80 },
   );
+  let closed = false;
   return {
-    at: (bytes) => bars.show("", label, { current: bytes, total }),
-    close: () => bars.clear(),
+    at(bytes) {
+      if (!closed) bars.show("", label, { current: bytes, total });
+    },
+    close() {
+      if (!closed) bars.clear();
+      closed = true;
+    },
   };
 }
 

@@ -1,8 +1,11 @@
 /**
  * `berth load`.
  */
+import { statSync } from "node:fs";
+import type { ApiResponse } from "../../client/index.ts";
 import type { Command } from "../command.ts";
 import { flag } from "../flags.ts";
+import { metered, meterOn } from "../meter.ts";
 import { out } from "../output.ts";
 import { platformJson } from "../platform.ts";
 import { showProgress } from "../progress.ts";
@@ -25,10 +28,20 @@ export const command: Command = {
       throw new Error("requested load from stdin, but stdin is empty");
     if (path !== "") checkReadable(path);
     const platform = platformJson(parsed.text("platform"), "invalid platform: ");
-    const response = await client.request("POST", "/images/load", {
-      query: { quiet: parsed.on("quiet") || !isTerminal(1), platform },
-      stream: inputFrom(path || "-"),
-    });
+    const quiet = parsed.on("quiet") || !isTerminal(1);
+    const size = path === "" ? undefined : statSync(path, { throwIfNoEntry: false });
+    const total = size?.isFile() ? size.size : undefined;
+    const meter = quiet ? undefined : meterOn(2, `Loading ${path || "standard input"}`, total);
+    let response: ApiResponse;
+    try {
+      response = await client.request("POST", "/images/load", {
+        query: { quiet, platform },
+        stream: metered(inputFrom(path || "-"), meter),
+      });
+    } finally {
+      // What the daemon has to say comes in its place.
+      meter?.close();
+    }
     await showProgress(response.values(), out);
     return 0;
   },
