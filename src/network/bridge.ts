@@ -68,6 +68,11 @@ export class Bridge extends Segment<BridgePlan> {
     return FAMILIES.filter((family) => led.includes(family) || !this.addressing(family));
   }
 
+  /** Its interface's number; 0 before it is up. */
+  get interfaceIndex(): number {
+    return this.index;
+  }
+
   private addressing(family: 4 | 6): Addressing | undefined {
     return this.plan.subnets.find(({ subnet }) => subnet.family === family);
   }

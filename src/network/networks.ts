@@ -30,7 +30,7 @@ import { isParentDriver } from "./parent-options.ts";
 import { segmentOf, usesOfParents } from "./plans.ts";
 import { Publisher } from "./publish.ts";
 import type { NetworkRecord } from "./record.ts";
-import { addressesOf, dumpAddresses, dumpLinks, type Link, linksOf } from "./rtnetlink.ts";
+import { addressesOf, dumpAddresses, getLinkAt, type Link, linksOf } from "./rtnetlink.ts";
 import { type EndpointRecord, findLink, type Segment } from "./segment.ts";
 import type { NetworkStore } from "./store.ts";
 import { localPool, type SubnetPool } from "./subnets.ts";
@@ -333,10 +333,11 @@ export class Networks {
 
   /** Subnets that no new network may touch: those of networks, and where the host has a way to. */
   private async taken(): Promise<TakenSubnet[]> {
-    const links = linksOf(await this.channel.send(0, [dumpLinks()]));
-    const routes = await routesTo(this.channel);
-    const bridges = this.all().filter(({ driver }) => driver === "bridge");
-    const own = new Set([this.options.bridge, ...bridges.map(({ bridge }) => bridge)]);
+    const own = new Set(
+      this.everySegment().flatMap((one) => (one instanceof Bridge ? [one.interfaceIndex] : [])),
+    );
+    const routes = (await routesTo(this.channel)).filter(({ index }) => !own.has(index));
+    const links = await this.linksAt(routes.map(({ index }) => index));
     const nameOf = (index: number) => links.find((link) => link.index === index)?.name ?? "";
     return [
       ...(this.defaultBridge?.plan.subnets ?? []).map(({ subnet }) => {
@@ -350,14 +351,20 @@ export class Networks {
               return subnet === undefined ? [] : [{ subnet, by: `network ${name}`, network: true }];
             }),
       ),
-      ...routes
-        .filter(({ index }) => !own.has(nameOf(index)))
-        .map(({ subnet, index }) => ({
-          subnet,
-          by: `the host's route to ${formatSubnet(subnet)} by ${nameOf(index)}`,
-          network: false,
-        })),
+      ...routes.map(({ subnet, index }) => ({
+        subnet,
+        by: `the host's route to ${formatSubnet(subnet)} by ${nameOf(index)}`,
+        network: false,
+      })),
     ];
+  }
+
+  /** Links by their numbers, of which some may have gone. The host may have a thousand others: not all of them are listed. */
+  private async linksAt(indexes: readonly number[]): Promise<Link[]> {
+    const asked = [...new Set(indexes)].map((index) =>
+      this.channel.send(0, [getLinkAt(index)]).then(linksOf, () => []),
+    );
+    return (await Promise.all(asked)).flat();
   }
 
   /** Removes a network that nobody is on. Throws a Fault "not-found" when it has gone. */

@@ -308,6 +308,12 @@ export function getLink(name: string): NetlinkRequest {
   return { type: RTM_GETLINK, flags: NLM_F_ACK, body: body.bytes(), what: `look at ${name}` };
 }
 
+/** Asks for one link by its number; refused when there is none. */
+export function getLinkAt(index: number): NetlinkRequest {
+  const what = `look at link ${index}`;
+  return { type: RTM_GETLINK, flags: NLM_F_ACK, body: linkHead(index, false), what };
+}
+
 /** Asks for every address of a family. */
 export function dumpAddresses(family: Family): NetlinkRequest {
   const head = new Uint8Array(8);
