@@ -41,8 +41,13 @@ export async function runCli(argv: readonly string[], hooks: CliHooks): Promise<
   try {
     globals = parseFlags(argv, globalFlags, false);
   } catch (error) {
+    const { meantFlag } = await import("./suggest.ts");
+    const meant = meantFlag(
+      describeError(error),
+      globalFlags.map(({ name }) => name),
+    );
     err(
-      `${describeError(error)}\n\nUsage:  berth [OPTIONS] COMMAND [ARG...]\n\nRun 'berth --help' for more information\n`,
+      `${describeError(error)}\n${meant}\nUsage:  berth [OPTIONS] COMMAND [ARG...]\n\nRun 'berth --help' for more information\n`,
     );
     return 125;
   }
@@ -139,7 +144,7 @@ async function runRoute(
       error instanceof UsageError
         ? await reportUsage(name, command, error)
         : report(name, command, error);
-    if (client !== undefined && error instanceof ApiError)
+    if (client !== undefined && !(error instanceof UsageError))
       err(await (await import("./suggest.ts")).meantObject(client, error));
     client?.close();
     return status;

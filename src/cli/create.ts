@@ -31,7 +31,7 @@ export async function pullImage(
   const headers = authHeaders(image);
   const response = await client.request("POST", "/images/create", { query, headers });
   const { showProgress } = await import("./progress.ts");
-  await showProgress(response.values(), quiet ? undefined : err);
+  await showProgress(response.values(), quiet ? undefined : err, 2);
 }
 
 function reserveIdFile(path: string): number | undefined {

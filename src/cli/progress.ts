@@ -27,15 +27,19 @@ function pushedInstead({ originalIndex, selectedManifest }: NonNullable<Progress
 
 /**
  * Shows each step; without a terminal the many values that only count bytes are left out, and nothing at all without a
- * place to write to. Throws the stream's error.
+ * place to write to (`fd` is where that leads). Throws the stream's error.
  */
 export async function showProgress(
   values: AsyncIterable<Progress>,
   write: Write | undefined,
+  fd: 1 | 2 = 1,
 ): Promise<void> {
   const bars =
-    write !== undefined && isScreen(1)
-      ? new ProgressBars(draw, () => terminalSize(1) ?? { rows: 24, columns: 80 })
+    write !== undefined && isScreen(fd)
+      ? new ProgressBars(
+          (text) => draw(text, fd),
+          () => terminalSize(fd) ?? { rows: 24, columns: 80 },
+        )
       : undefined;
   const say = (text: string): void => {
     bars?.finish();

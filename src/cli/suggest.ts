@@ -1,7 +1,7 @@
 /**
  * What somebody may have meant, for a person at a terminal; scripts get docker's words and nothing else.
  */
-import { type ApiClient, ApiError } from "../client/index.ts";
+import type { ApiClient } from "../client/index.ts";
 import { isTerminal } from "./terminal.ts";
 
 /** As many letters may be wrong for each so many that there are. */
@@ -58,29 +58,36 @@ export function meantFlag(message: string, names: readonly string[]): string {
   return word === undefined ? "" : hint(word, names, "--");
 }
 
-/** For an object that the daemon does not have, by its message; asks for those that there are. */
+type Kind = "container" | "image" | "volume" | "network" | "context" | "object";
+
+/** What each message says is missing: the first group is its name. */
+const MISSING: readonly (readonly [Kind, RegExp])[] = [
+  ["container", /no such container: (\S+)/i],
+  ["image", /no such image: (\S+)/i],
+  ["image", /pull access denied for ([^\s,]+), repository does not exist/],
+  ["image", /manifest for (\S+) not found/],
+  ["image", /^Get "https?:\/\/[^/]+\/v2\/(?:library\/)?(\S+)\/manifests\//],
+  ["volume", /get (\S+): no such volume/],
+  ["network", /network (\S+) not found/],
+  ["context", /context "([^"\s]+)": context not found/],
+  ["object", /no such object: (\S+)/i],
+];
+
+/** For something that there is not, by what the failure says of it; asks the daemon for what there is. */
 export async function meantObject(client: ApiClient, error: unknown): Promise<string> {
-  if (!isTerminal(2) || !(error instanceof ApiError) || error.status !== 404) return "";
-  const match =
-    /^(?:No such (container|image): |get (\S+): no such volume|network (\S+) not found)(.*)/i.exec(
-      error.message,
-    );
-  if (match === null) return "";
-  const [, kind, volume, network, rest = ""] = match;
-  const word = volume ?? network ?? rest.trim();
-  try {
-    return hint(
-      word,
-      await namesLike(client, volume ? "volume" : network ? "network" : (kind ?? "")),
-    );
-  } catch {
+  if (!isTerminal(2) || !(error instanceof Error)) return "";
+  for (const [kind, pattern] of MISSING) {
+    const word = pattern.exec(error.message)?.[1];
+    if (word === undefined) continue;
     // The first error is the one to tell of.
-    return "";
+    return hint(word, await namesOf(client, kind).catch(() => []));
   }
+  return "";
 }
 
-async function namesLike(client: ApiClient, kind: string): Promise<string[]> {
-  switch (kind.toLowerCase()) {
+/** Names that there are of a kind. */
+async function namesOf(client: ApiClient, kind: Kind): Promise<string[]> {
+  switch (kind) {
     case "container": {
       const query = { all: true };
       const all = await client.json<{ Names: string[] }[]>("GET", "/containers/json", { query });
@@ -88,7 +95,8 @@ async function namesLike(client: ApiClient, kind: string): Promise<string[]> {
     }
     case "image": {
       const all = await client.json<{ RepoTags: string[] | null }[]>("GET", "/images/json");
-      return all.flatMap(({ RepoTags }) => RepoTags ?? []);
+      const tags = all.flatMap(({ RepoTags }) => RepoTags ?? []);
+      return [...tags, ...tags.map((tag) => tag.replace(/:[^/:]*$/, ""))];
     }
     case "volume": {
       const { Volumes } = await client.json<{ Volumes: { Name: string }[] | null }>(
@@ -97,7 +105,15 @@ async function namesLike(client: ApiClient, kind: string): Promise<string[]> {
       );
       return (Volumes ?? []).map(({ Name }) => Name);
     }
-    default:
+    case "network":
       return (await client.json<{ Name: string }[]>("GET", "/networks")).map(({ Name }) => Name);
+    case "context": {
+      const { listContexts } = await import("./contexts.ts");
+      return ["default", ...listContexts().map(({ Name }) => Name)];
+    }
+    case "object": {
+      const every = ["container", "image", "volume", "network"] as const;
+      return (await Promise.all(every.map((one) => namesOf(client, one)))).flat();
+    }
   }
 }

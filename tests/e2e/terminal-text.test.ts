@@ -207,3 +207,37 @@ test("colours come only where they are wanted", async () => {
   expect(await shownBy(build, { ...env, NO_COLOR: "1" })).toContain("\x1b[");
   await daemon.berth("image", "prune", "-f");
 });
+
+test("what may have been meant is told of everything that has a name, and to nobody but a person", async () => {
+  const env = { BERTH_HOST: `unix://${daemon.socket}` };
+  await daemon.berth("create", "--name", "webserver", "busybox");
+  await daemon.berth("volume", "create", "datavolume");
+  await daemon.berth("network", "create", "frontnet");
+  const lines: readonly [line: string, meant: string][] = [
+    ["contaner ls", "container"],
+    ["ps --fromat x", "--format"],
+    ["--hots x ps", "--host"],
+    ["stop webservr", "webserver"],
+    ["inspect websrver", "webserver"],
+    ["image inspect busybx", "busybox:latest"],
+    ["rmi busybx", "busybox:latest"],
+    ["network inspect frontne", "frontnet"],
+    ["network rm frontne", "frontnet"],
+    ["volume inspect datavolme", "datavolume"],
+    ["volume rm datavolme", "datavolume"],
+    ["run --rm --network frontne busybox true", "frontnet"],
+    ["run --rm --pull never busybx true", "busybox:latest"],
+    ["context use defualt", "default"],
+  ];
+  for (const [line, meant] of lines) {
+    const shown = await shownBy(line.split(" "), env);
+    expect({ line, shown }).toEqual({
+      line,
+      shown: expect.stringContaining(`Did you mean ${meant}?`),
+    });
+    expect(await piped(line.split(" "), env)).not.toContain("Did you mean");
+  }
+  await daemon.berth("rm", "webserver");
+  await daemon.berth("network", "rm", "frontnet");
+  await daemon.berth("volume", "rm", "datavolume");
+});

@@ -73,7 +73,7 @@ async function inspectAll(
 ): Promise<number> {
   const show = format === "" || format === "json" ? undefined : inspector(format);
   const found: unknown[] = [];
-  const failures: string[] = [];
+  const failures: unknown[] = [];
   let text = "";
   for (const name of names) {
     try {
@@ -81,13 +81,16 @@ async function inspectAll(
       if (show === undefined) found.push(object);
       else text += show(kind, object);
     } catch (error) {
-      failures.push(describeError(error));
+      failures.push(error);
     }
   }
   if (show) out(text || "\n");
   else if (format === "json") out(`${JSON.stringify(found)}\n`);
   else out(`${found.length === 0 ? "[]" : JSON.stringify(found, undefined, 4)}\n`);
-  for (const failure of failures) err(`${failure}\n`);
+  for (const failure of failures) {
+    err(`${describeError(failure)}\n`);
+    err(await (await import("../suggest.ts")).meantObject(client, failure));
+  }
   return failures.length > 0 ? 1 : 0;
 }
 

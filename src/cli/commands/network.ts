@@ -170,15 +170,19 @@ const remove: Command = {
   args: [1, Number.POSITIVE_INFINITY],
   flags: [flag("force", "f", "bool", "Do not error if the network does not exist")],
   run: ({ client }, parsed) =>
-    forEachName(parsed.args, async (name) => {
-      try {
-        await client.json("DELETE", `/networks/${encodeURIComponent(name)}`);
-      } catch (error) {
-        if (!parsed.on("force") || !/ not found$/.test(String(error))) throw error;
-        return;
-      }
-      out(`${name}\n`);
-    }),
+    forEachName(
+      parsed.args,
+      async (name) => {
+        try {
+          await client.json("DELETE", `/networks/${encodeURIComponent(name)}`);
+        } catch (error) {
+          if (!parsed.on("force") || !/ not found$/.test(String(error))) throw error;
+          return;
+        }
+        out(`${name}\n`);
+      },
+      client,
+    ),
 };
 
 function endpointOf(parsed: Parsed): EndpointSettings {
