@@ -5,6 +5,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
+import { prepareDebianRoot } from "./debian-root.ts";
 import { checkRanks } from "./ranks.ts";
 import { runSuite } from "./suite.ts";
 import { checkTidy } from "./tidy.ts";
@@ -78,6 +79,10 @@ if (named.length === 0) {
   await suite("the C programs with address and undefined-behaviour sanitizers", native, 60_000, {
     BERTH_TEST_SANITIZE: "1",
   });
+}
+if (blackBox.some((file) => file.includes("packages-debian"))) {
+  const why = await prepareDebianRoot();
+  if (why !== "") console.log(`skip  packages in a fresh Debian: ${why}`);
 }
 if (built && existsSync(join(root, "dist/berth")))
   await suite("black-box tests", blackBox, 120_000);
