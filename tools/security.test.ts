@@ -13,7 +13,10 @@ test("every test that docs/security.md names is in its file", () => {
     .map(([, file = "", name = ""]) => ({ file, name }))
     .filter(({ file, name }) => {
       const path = join(root, file);
-      return !existsSync(path) || !readFileSync(path, "utf8").includes(`test("${name}`);
+      if (!existsSync(path)) return true;
+      // Some are only where the kernel is new enough: `test.if(…)(`.
+      const text = readFileSync(path, "utf8").replace(/\btest\.if\(\w+\)\(\s*"/g, 'test("');
+      return !text.includes(`test("${name}`);
     });
   expect(missing).toEqual([]);
 });
