@@ -15,6 +15,7 @@ export const ranks: Readonly<Record<string, number>> = {
   tree: 2,
   client: 3,
   registry: 3,
+  signatures: 3,
   storage: 3,
   volumes: 3,
   network: 3,

@@ -84,7 +84,7 @@ test("whatever a manifest says, it leads to an image or is a Fault", async () =>
   const platform = { os: "linux", architecture: "amd64" };
   await checkAll(documents, async (bytes) => {
     const found = await valueOrFault(() =>
-      resolveRemote(sourceOf(bytes), reference, platform, signal),
+      resolveRemote(sourceOf(bytes), { reference, platform }, signal),
     );
     if (found === undefined) return;
     expect(found.layers.length).toBe(found.document.rootfs.diff_ids.length);

@@ -11,6 +11,7 @@ export { Holds } from "./holds.ts";
 export type { LayerSet, SetLayer } from "./layer-set.ts";
 export { chainIds, type HistoryEntry, type ImageDocument, type ImageRecord } from "./model.ts";
 export type {
+  Admission,
   CommitOptions,
   ImageStoreOptions,
   LayerOrigin,

@@ -20,7 +20,7 @@ import {
   parseDescriptor,
   parseObject,
 } from "./model.ts";
-import type { LayerOrigin, TransferOptions } from "./options.ts";
+import type { Admission, LayerOrigin, TransferOptions } from "./options.ts";
 import type { Report } from "./progress.ts";
 import { configOf, resolveRemote } from "./pull.ts";
 import {
@@ -43,18 +43,32 @@ export interface LayerSet {
   readonly layers: readonly Descriptor[];
 }
 
+/** How one is read. */
+interface ReadSet {
+  readonly platform: Platform;
+  readonly signal: AbortSignal;
+  readonly admission: Admission | undefined;
+}
+
 /** Reads one. `kind`: the media type of its document. Rejects with Faults in Docker's words. */
 async function readLayerSet(
   source: Repository,
   reference: Reference,
   kind: string,
-  { platform, signal }: { readonly platform: Platform; readonly signal: AbortSignal },
+  { platform, signal, admission }: ReadSet,
 ): Promise<LayerSet> {
   const top = await source.manifest(reference.digest ?? reference.tag ?? "latest", signal);
+  await admission?.pulled({ reference, subject: top, source, signal });
   const manifest = parseObject(top.bytes, `the manifest of ${familiarReference(reference)}`);
   const { mediaType } = (manifest.config ?? {}) as { mediaType?: unknown };
   if (mediaType !== kind) {
-    const { document, layers } = await resolveRemote(source, reference, platform, signal);
+    // By its digest: a tag may have moved since it was judged.
+    const judged = { ...reference, digest: top.digest };
+    const { document, layers } = await resolveRemote(
+      source,
+      { reference: judged, platform },
+      signal,
+    );
     return { document, layers };
   }
   const config = await configOf(source, parseDescriptor(manifest.config, "a manifest"), signal);
@@ -129,6 +143,8 @@ export interface LayerSetParts {
   readonly dropped: DroppedBlobs;
   readonly layers: Layers;
   readonly downloads: Downloads;
+  /** Says which images may come: a cache brings layers as an image does. */
+  readonly admission: Admission | undefined;
   /** Whether a blob is in the store, or can be made again. */
   readonly isHere: (digest: string) => boolean;
   readonly open: (
@@ -168,7 +184,9 @@ export class LayerSets {
     const reference = parseReference(name);
     const source = this.parts.open(reference, "pull", options);
     const platform = options.platform ?? hostPlatform();
-    const set = await readLayerSet(source, reference, kind, { platform, signal: options.signal });
+    const { admission } = this.parts;
+    const { signal } = options;
+    const set = await readLayerSet(source, reference, kind, { platform, signal, admission });
     return { ...set, blob: (...part) => source.blob(...part) };
   }
 

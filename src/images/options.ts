@@ -4,6 +4,7 @@
 import type { Database } from "bun:sqlite";
 import type { ByteStream } from "../base/compression.ts";
 import type { BlobDescriptor, Credentials, Repository } from "../registry/index.ts";
+import type { ArchiveTransport, Question } from "../signatures/index.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import type { Reference } from "../spec/reference.ts";
@@ -34,8 +35,18 @@ export interface ImageStoreOptions {
   readonly change?: ((config: ImageConfig, changes: readonly string[]) => ImageConfig) | undefined;
   /** Opens a repository of a registry; without it there are none. */
   readonly repository?: OpenRepository | undefined;
+  /** Says which images may come; without it, all may. */
+  readonly admission?: Admission | undefined;
   /** Blobs of the same content store that somebody else needs: they stay. */
   readonly others?: (() => readonly string[]) | undefined;
+}
+
+/** Says which images may come. */
+export interface Admission {
+  /** Rejects with a Fault "forbidden" when an image of a registry must not. */
+  pulled(question: Question): Promise<unknown>;
+  /** Throws one when an archive must not. */
+  archived(transport: ArchiveTransport): void;
 }
 
 /** The content store as others may use it beside the images. */

@@ -247,16 +247,28 @@ async function remoteArtifact(
   };
 }
 
-/** Finds the image that a reference means. Rejects with Faults in Docker's words. */
+/** Which image is wanted. */
+export interface RemoteWish {
+  readonly reference: Reference;
+  readonly platform: Platform;
+  /** Attestations, unless more is said. */
+  readonly beside?: Beside | undefined;
+  /** Rejects when what the reference leads to must not come. */
+  readonly admit?: ((top: Manifest) => Promise<unknown>) | undefined;
+}
+
+/**
+ * Finds the image that a reference means. The tag is asked for once: what is admitted is what everything else is reached
+ * from, by digests. Rejects with Faults in Docker's words.
+ */
 export async function resolveRemote(
   source: Pick<Repository, "manifest" | "blob">,
-  reference: Reference,
-  platform: Platform,
+  { reference, platform, beside = "attestations", admit }: RemoteWish,
   signal: AbortSignal,
-  beside: Beside = "attestations",
 ): Promise<RemoteImage> {
   const shown = familiarReference(reference);
   const top = await source.manifest(reference.digest ?? reference.tag ?? "latest", signal);
+  await admit?.(top);
   const chosen = await manifestFor(source, top, platform, shown, signal);
   const { manifest } = chosen;
   const artifact = artifactType(manifest);

@@ -5,7 +5,7 @@ import { linkSync } from "node:fs";
 import { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, decompress, rejoin } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
-import type { Repository } from "../registry/index.ts";
+import type { Manifest, Repository } from "../registry/index.ts";
 import type { DistributionInspect, ImageConfig, ImageManifestSummary } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import {
@@ -43,7 +43,7 @@ import type {
   TransferOptions,
 } from "./options.ts";
 import { meter, type Report, shortDigest } from "./progress.ts";
-import { type ImageSource, type RemoteImage, resolveRemote } from "./pull.ts";
+import { type ImageSource, type RemoteImage, type RemoteWish, resolveRemote } from "./pull.ts";
 import { pushImage } from "./push.ts";
 import { type ImageUsers, type RemovalStep, type RemovalWish, removeImage } from "./removal.ts";
 import { blobsBeside, type ImageArchive, imagesMeant, saveImages } from "./save.ts";
@@ -111,6 +111,7 @@ export class ImageStore {
     this.layerSets = new LayerSets({
       ...{ content, data, holds, dropped, layers, downloads, isHere },
       open: (...wish) => this.open(...wish),
+      admission: options.admission,
     });
   }
 
@@ -175,9 +176,14 @@ export class ImageStore {
 
   /**
    * Loads an archive. Gives what `docker load` prints for each image. Nothing of a bad archive stays; loading what is there
-   * already is fine.
+   * already is fine. Rejects with a Fault "forbidden" where archives must not come.
    */
-  load(source: ByteStream, options: LoadOptions = {}): Promise<LoadedImage[]> {
+  async load(source: ByteStream, options: LoadOptions = {}): Promise<LoadedImage[]> {
+    this.options.admission?.archived("docker-archive");
+    return this.loadArchive(source, options);
+  }
+
+  private loadArchive(source: ByteStream, options: LoadOptions = {}): Promise<LoadedImage[]> {
     const begin = (file: ArrivingFile) => this.layers.early(file);
     const use = async (images: readonly ArchivedImage[]) => {
       const loaded = [];
@@ -277,6 +283,7 @@ export class ImageStore {
 
   /** Makes an image of one layer from a root file system's archive, whatever it is compressed with. Gives its id. */
   async importTar(source: ByteStream, options: ImportOptions): Promise<string> {
+    this.options.admission?.archived("tarball");
     const { content, data, layers, holds } = this;
     const changed = this.changed({}, options.changes);
     try {
@@ -291,6 +298,7 @@ export class ImageStore {
     address: string,
     options: ImportOptions & Pick<TransferOptions, "report" | "signal">,
   ): Promise<string> {
+    this.options.admission?.archived("tarball");
     // What is wrong with the request is wrong before anything is fetched.
     this.changed({}, options.changes);
     const { from, bytes } = await remoteArchive(address, options.report, options.signal);
@@ -337,7 +345,7 @@ export class ImageStore {
 
   /** Unpacks the image that is built into the executable. */
   private async loadBuiltin(name: string): Promise<ImageRecord> {
-    if (this.options.builtin !== undefined) await this.load(this.options.builtin.open());
+    if (this.options.builtin !== undefined) await this.loadArchive(this.options.builtin.open());
     return this.resolve(name);
   }
 
@@ -347,6 +355,14 @@ export class ImageStore {
       throw fault("unsupported", "no-registry", "this daemon reaches no registries");
     const notice = (status: string) => options.report({ status });
     return this.options.repository(reference, options.credentials, actions, notice);
+  }
+
+  /** Judges what a reference leads to, where somebody says which images may come. */
+  private admit(reference: Reference, source: Repository, signal: AbortSignal) {
+    const { admission } = this.options;
+    return (
+      admission && ((subject: Manifest) => admission.pulled({ reference, subject, source, signal }))
+    );
   }
 
   /** What a registry has under a name. */
@@ -378,7 +394,8 @@ export class ImageStore {
       const source = this.open(reference, "pull", options);
       const platform = options.platform ?? hostPlatform();
       const beside = options.allPlatforms ? "all" : "attestations";
-      const remote = await resolveRemote(source, reference, platform, signal, beside);
+      const admit = this.admit(reference, source, signal);
+      const remote = await resolveRemote(source, { reference, platform, beside, admit }, signal);
       report({ status: `Pulling from ${reference.path}`, id });
       await this.bring(remote, source, reference, options);
       report({ status: `Digest: ${remote.digest}` });
@@ -395,14 +412,17 @@ export class ImageStore {
   ): Promise<ImageRecord> {
     const { platform, signal, fresh } = options;
     const reference = parseReference(name);
-    const bring = async (source: ImageSource, from: Reference) => {
-      const remote = await resolveRemote(source, from, platform, signal);
+    const bring = async (source: ImageSource, from: Reference, admit?: RemoteWish["admit"]) => {
+      const remote = await resolveRemote(source, { reference: from, platform, admit }, signal);
       const digest = digestOf(remote.manifestBytes);
       await this.bring({ ...remote, digest }, source, { ...reference, digest }, options);
       return this.resolve(digestOf(remote.configBytes));
     };
     const here = fresh ? undefined : this.indexes.having(reference, platform);
-    if (here === undefined) return bring(this.open(reference, "pull", options), reference);
+    if (here === undefined) {
+      const source = this.open(reference, "pull", options);
+      return bring(source, reference, this.admit(reference, source, signal));
+    }
     const { digest } = here.descriptor;
     return this.indexes.during(here, () => bring(this.indexes.source, { ...reference, digest }));
   }

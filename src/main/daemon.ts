@@ -48,6 +48,7 @@ import {
   listenOnDescriptor,
   takeInheritedSockets,
 } from "./activation.ts";
+import { admissionBy } from "./admission.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { Builds } from "./build-port.ts";
 import { diskPort } from "./disk.ts";
@@ -153,8 +154,10 @@ async function construct(
   const data = new RegistryDatabase(db);
   const containers = new ContainerRegistry();
   const cache = new BuildCache(db);
+  const { keepBlobs, signaturePolicy } = options;
   const images = new ImageStore({
-    ...{ root, db, driver, builtin, repository, keepBlobs: options.keepBlobs },
+    ...{ root, db, driver, builtin, repository, keepBlobs },
+    admission: signaturePolicy && admissionBy(signaturePolicy),
     change: changeConfig,
     layersInUse: () => new Set(containers.all().flatMap(({ record }) => chainsOf(record))),
     cachedLayers: () => cache.needed().chains,

@@ -2,7 +2,7 @@
  * `berth daemon`: dockerd's flags and the keys of daemon.json.
  */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { ServerTls } from "../api/index.ts";
 import { fault, messageOf } from "../base/errors.ts";
@@ -20,6 +20,7 @@ import {
   type SubnetPool,
 } from "../network/index.ts";
 import type { RegistrySettings } from "../registry/index.ts";
+import { type Policy, readPolicy } from "../signatures/index.ts";
 import { type DriverName, driverNamed } from "../storage/index.ts";
 import type { Proxies } from "./proxies.ts";
 import { registrySettings } from "./registries.ts";
@@ -72,6 +73,8 @@ export interface DaemonOptions {
   readonly logMaxFiles: number;
   readonly registries: RegistrySettings;
   readonly proxies: Proxies;
+  /** Which images may come from registries; undefined: all. */
+  readonly signaturePolicy: Policy | undefined;
   /** Whether blobs stay beside the layers that they have been unpacked to. */
   readonly keepBlobs: KeepBlobs;
   /** The user namespace of containers that name none: "host", "auto" or "remap:NAME". */
@@ -91,6 +94,7 @@ export interface DaemonOptions {
 }
 
 const DEFAULT_DATA_ROOT = "/var/lib/berth";
+const DEFAULT_POLICY = "/etc/berth/policy.json";
 const MIB = 1 << 20;
 
 const flags = {
@@ -128,6 +132,7 @@ const flags = {
   "http-proxy": { type: "string" },
   "https-proxy": { type: "string" },
   "no-proxy": { type: "string" },
+  "signature-policy": { type: "string" },
   "keep-blobs": { type: "string" },
   "allow-git-directory": { type: "string", multiple: true },
   "idle-timeout": { type: "string" },
@@ -193,6 +198,8 @@ Options:
       --registry-mirror list   Address to ask before Docker Hub; for any registry: certs.d/HOST/hosts.toml
       --http-proxy string      Proxy for plain HTTP; --https-proxy for TLS (default: the environment's)
       --no-proxy string        Hosts, domains and blocks to reach without; this host always is
+      --signature-policy string Which images may come, signed by whose keys: policy.json as podman has it
+                               (default "${DEFAULT_POLICY}", if it is there)
       --keep-blobs string      Blobs to keep beside the layers that they are unpacked to: always, compressed (what came so), or
                                never (what can be rebuilt byte for byte goes) (default "always")
       --allow-git-directory list  Builds may fetch repositories below it by file:// (default: none)
@@ -502,6 +509,13 @@ function gitDirectories(settings: Settings): readonly string[] {
   return given;
 }
 
+/** A policy that is there counts: what is wrong with it ends the start. */
+function signaturePolicy(settings: Settings): Policy | undefined {
+  const given = settings.text("signature-policy");
+  if (given !== undefined) return readPolicy(given);
+  return existsSync(DEFAULT_POLICY) ? readPolicy(DEFAULT_POLICY) : undefined;
+}
+
 function addressPools(settings: Settings): readonly SubnetPool[] {
   const given = settings.list("default-address-pool");
   return given.length > 0 ? given.map(parsePool) : defaultPools;
@@ -554,6 +568,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
       settings.list("insecure-registry"),
       settings.list("registry-mirror"),
     ),
+    signaturePolicy: signaturePolicy(settings),
     keepBlobs: keepBlobs(settings),
     ...userNamespacesOf(settings),
     idleTimeout: settings.whole("idle-timeout", 0),

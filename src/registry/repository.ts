@@ -41,6 +41,12 @@ export interface BlobDescriptor {
   readonly size: number;
 }
 
+/** A manifest that refers to another (OCI 1.1). */
+export interface Referrer {
+  readonly digest: string;
+  readonly artifactType: string | undefined;
+}
+
 /** Some of a blob's bytes: from `from` up to `to`. */
 interface BlobPart extends BlobDescriptor {
   readonly from: number;
@@ -51,6 +57,7 @@ interface BlobPart extends BlobDescriptor {
 const BREAKS_MAX = 5;
 const PROGRESS = 64 * 1024;
 const PAGES_MAX = 1000;
+const REFERRER_PAGES_MAX = 20;
 const TAGS_MAX = 100_000;
 /** Below so many left pulls one is told of them. */
 const FEW = 10;
@@ -68,6 +75,26 @@ function digestOf(bytes: Uint8Array): string {
 
 function lying(what: string): Error {
   return fault("failed", "registry-content", what);
+}
+
+/** Where a list goes on; undefined: it does not. Throws a Fault when that is another host. */
+function nextPage(response: Response, session: Session, what: string): string | undefined {
+  const next = parseNextLink(response.headers.get("link"));
+  if (next === undefined) return undefined;
+  const home = new URL(session.endpoint.url);
+  const target = ledTo(next, home);
+  if (target.origin !== home.origin) throw lying(`${what} go on at another host`);
+  return target.href;
+}
+
+function referrersIn(bytes: Uint8Array, what: string): Referrer[] {
+  const list = jsonObject(bytes)?.manifests;
+  if (!Array.isArray(list)) throw lying(`${what}: this is no list`);
+  return (list as unknown[]).flatMap((one) => {
+    const { digest, artifactType } = (one ?? {}) as { digest?: unknown; artifactType?: unknown };
+    if (typeof digest !== "string" || !isSha256(digest)) return [];
+    return { digest, artifactType: typeof artifactType === "string" ? artifactType : undefined };
+  });
 }
 
 /** A repository. All methods reject with Faults in Docker's words. */
@@ -184,6 +211,35 @@ export class Repository {
     });
   }
 
+  /**
+   * What refers to a manifest, from the registry's own list, or where it has none from the index under the tag that stands in
+   * for it.
+   */
+  async referrers(digest: string, signal?: AbortSignal): Promise<Referrer[]> {
+    const listed = await this.ask("resolve", async (session) => {
+      const found: Referrer[] = [];
+      let target: string | undefined = `/${this.name}/referrers/${digest}`;
+      for (let page = 0; target !== undefined && page < REFERRER_PAGES_MAX; page++) {
+        const response: Response = await session.request({ target, signal });
+        if (response.status === 404 && page === 0) return dropBody(response);
+        if (!response.ok) throw await this.refusal(session, response, digest);
+        const what = `the referrers of ${this.shown}`;
+        const bytes = await documentOf(response, what, DOCUMENT_MAX, this.patience);
+        found.push(...referrersIn(bytes, what));
+        target = nextPage(response, session, what);
+      }
+      return found;
+    });
+    if (listed !== undefined) return listed;
+    try {
+      const { bytes } = await this.manifest(digest.replace(":", "-"), signal);
+      return referrersIn(bytes, `the referrers of ${this.shown}`);
+    } catch (error) {
+      if (error instanceof Fault && error.code === "manifest-unknown") return [];
+      throw error;
+    }
+  }
+
   /** Every tag, page by page. */
   async tags(signal?: AbortSignal): Promise<string[]> {
     return this.ask("resolve", async (session) => {
@@ -202,11 +258,7 @@ export class Repository {
           tags.push(tag);
         }
         if (tags.length > TAGS_MAX) throw lying(`${what} are more than ${TAGS_MAX}`);
-        const next = parseNextLink(response.headers.get("link"));
-        const home = new URL(session.endpoint.url);
-        target = next === undefined ? undefined : ledTo(next, home).href;
-        if (target !== undefined && new URL(target).origin !== home.origin)
-          throw lying(`${what} go on at another host`);
+        target = nextPage(response, session, what);
       }
       return tags;
     });

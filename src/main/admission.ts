@@ -1,0 +1,13 @@
+/**
+ * A signature policy as the image store asks it.
+ */
+import type { Admission } from "../images/index.ts";
+import { checkArchive, judge, type Policy } from "../signatures/index.ts";
+
+/** Lets in what a policy does. */
+export function admissionBy(policy: Policy): Admission {
+  return {
+    pulled: (question) => judge(policy, question),
+    archived: (transport) => checkArchive(policy, transport),
+  };
+}
