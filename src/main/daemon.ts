@@ -120,12 +120,22 @@ async function openNetworks(
   live: ReturnType<typeof liveEndpoints>,
   missing: string | undefined,
 ): Promise<Pick<EngineDeps, "networks" | "userStock">> {
-  const { defaultNetwork, forward, firewallBackend, firewallLock, mtu } = options;
+  const { defaultNetwork, forward, firewallBackend, firewallLock, firewallPolicy, mtu } = options;
   const { warmNetworks: warm, addressPools: pools } = options;
   // The mode of most containers to come: for those something is held ready from the beginning.
   const mode = missing === undefined ? options.userNamespaces : "host";
   const own = {
-    ...{ bridge, defaultNetwork, forward, firewallBackend, firewallLock, mtu, warm, pools },
+    ...{
+      bridge,
+      defaultNetwork,
+      forward,
+      firewallBackend,
+      firewallLock,
+      firewallPolicy,
+      mtu,
+      warm,
+      pools,
+    },
     ahead: mode === "host",
     bridgeNamed: options.bridge !== undefined,
     seed: daemonId(options.dataRoot),

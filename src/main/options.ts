@@ -14,7 +14,9 @@ import {
   type DefaultNetworkOptions,
   defaultPools,
   type FirewallBackend,
+  type FirewallPolicy,
   firewallBackends,
+  firewallPolicies,
   parseAddress,
   parsePool,
   type SubnetPool,
@@ -52,6 +54,7 @@ export interface DaemonOptions {
   /** The host is to forward packets between interfaces. */
   readonly forward: boolean;
   readonly firewallBackend: FirewallBackend;
+  readonly firewallPolicy: FirewallPolicy;
   /** Nobody else may change berth's firewall table. */
   readonly firewallLock: boolean;
   readonly bridge: string | undefined;
@@ -113,6 +116,7 @@ const flags = {
   ip: { type: "string" },
   "ip-forward": { type: "boolean" },
   "firewall-backend": { type: "string" },
+  "firewall-policy": { type: "string" },
   "firewall-lock": { type: "boolean" },
   "ip-masq": { type: "boolean" },
   bridge: { type: "string", short: "b" },
@@ -178,6 +182,7 @@ Options:
       --ip string              Address to publish its containers' ports on that name none (default 0.0.0.0)
       --ip-forward             Have the host forward packets (default true)
       --firewall-backend string  nftables (a table of its own), or iptables (Docker's chains) (default "nftables")
+      --firewall-policy string  docker, or host: the host's own rules (ufw, firewalld) hold for published ports, too (default "docker")
       --firewall-lock          Others' \`nft flush ruleset\` leaves berth's firewall table, and none but berth changes it (default true)
       --ip-masq                What leaves it has the host's address (default true)
       --mtu int                MTU of containers' interfaces (default 1500)
@@ -427,11 +432,16 @@ function logLevel(settings: Settings): LogLevel {
   return level as LogLevel;
 }
 
-function firewallBackend(settings: Settings): FirewallBackend {
-  const name = settings.text("firewall-backend") || "nftables";
-  const known = firewallBackends.find((backend) => backend === name);
+/** One of a flag's words; the first unless it is given. */
+function oneOf<T extends string>(
+  settings: Settings,
+  flag: Parameters<Settings["text"]>[0],
+  words: readonly [T, ...T[]],
+): T {
+  const given = settings.text(flag) || words[0];
+  const known = words.find((word) => word === given);
   if (known !== undefined) return known;
-  throw bad(`invalid value "${name}" for --firewall-backend: nftables or iptables`);
+  throw bad(`invalid value "${given}" for --${flag}: ${words.join(" or ")}`);
 }
 
 function storageDriver(settings: Settings): DriverName | undefined {
@@ -544,7 +554,8 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     pidfile: settings.text("pidfile") ?? `${execRoot}/berth.pid`,
     defaultNetwork: defaultNetworkOf(settings),
     forward: settings.unlessOff("ip-forward"),
-    firewallBackend: firewallBackend(settings),
+    firewallBackend: oneOf(settings, "firewall-backend", firewallBackends),
+    firewallPolicy: oneOf(settings, "firewall-policy", firewallPolicies),
     firewallLock: settings.unlessOff("firewall-lock"),
     bridge: settings.text("bridge") === "none" ? undefined : settings.text("bridge"),
     mtu: settings.whole("mtu", 1500),

@@ -11,6 +11,8 @@ export interface FirewallContents {
   readonly ports: readonly LedPort[];
   /** Ports that are reached at containers' own addresses. */
   readonly opened: readonly OpenedPort[];
+  /** What comes from outside to a published port is led only when it comes by this interface; absent: by any. */
+  readonly via?: string | undefined;
 }
 
 /** One kind of firewall. The contents have a change already when it is asked for. */

@@ -160,16 +160,25 @@ interface Placed {
   readonly element: SetElement;
 }
 
+/** What a published port's clients ask for, as sets' keys have it: protocol, address (unless it is any) and port. */
+export function portKeyOf(port: PublishedPort): {
+  readonly any: boolean;
+  readonly key: Uint8Array;
+} {
+  const any = port.hostAddress === "0.0.0.0" || port.hostAddress === "::";
+  const bound = any ? [] : addressBytes(port.hostAddress);
+  const key = [...protocolBytes(port.protocol), ...bound, ...portBytes(port.hostPort)];
+  return { any, key: Uint8Array.from(key) };
+}
+
 /** Where a published port stands in the table, and what it leads to; nowhere, if the kernel cannot lead there. */
 function portElements(port: LedPort): Placed[] {
   const address = ledTo(port);
   if (address === "") return [];
-  const any = port.hostAddress === "0.0.0.0" || port.hostAddress === "::";
-  const bound = any ? [] : addressBytes(port.hostAddress);
-  const key = [...protocolBytes(port.protocol), ...bound, ...portBytes(port.hostPort)];
+  const { any, key } = portKeyOf(port);
   const data = [...addressBytes(address), ...portBytes(port.containerPort)];
   const set = `published-${any ? "any" : "bound"}${isSix(address) ? "6" : ""}`;
-  return [{ set, element: { key: Uint8Array.from(key), data: Uint8Array.from(data) } }];
+  return [{ set, element: { key, data: Uint8Array.from(data) } }];
 }
 
 function relayedElement({ protocol, hostPort }: PublishedPort): Placed {
@@ -385,6 +394,8 @@ const commonChains: readonly (readonly [name: string, Hook | undefined, readonly
   ],
 ];
 
+const onlyBy = (name: string): Rule => [isNot(iifname, ifname(name)), verdict("return")];
+
 /** What the table is to have. */
 export interface Ruleset {
   readonly networks: readonly NetworkRules[];
@@ -393,12 +404,14 @@ export interface Ruleset {
   readonly opened: readonly OpenedPort[];
   /** Only who makes it may change it, as `newTable` has it. */
   readonly held: boolean;
+  /** As FirewallContents has it. */
+  readonly via?: string | undefined;
 }
 
 /** The whole table, in place of what there is of it, in one transaction. */
 export function ruleset(
   table: string,
-  { networks, ports, opened, held }: Ruleset,
+  { networks, ports, opened, held, via }: Ruleset,
 ): NetlinkRequest[] {
   const name = inet(table);
   const parts = networks.map(partsOf);
@@ -431,6 +444,7 @@ export function ruleset(
         ...([name, set, list.map(({ element }) => element), true, `fill ${set}`] as const),
       ),
     ),
+    ...(via === undefined ? [] : [newRule(name, "prerouting", onlyBy(via))]),
     ...chains.flatMap(([chain, , rules]) => rules.map((rule) => newRule(name, chain, rule))),
   ]);
 }

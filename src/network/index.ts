@@ -16,7 +16,12 @@ export {
 } from "./dns.ts";
 export { type DnsWishes, hostsFor, parseResolvConf, resolvConfFor } from "./files.ts";
 export type { PublishedPort } from "./firewall.ts";
-export { type FirewallBackend, firewallBackends } from "./firewall-choice.ts";
+export {
+  type FirewallBackend,
+  type FirewallPolicy,
+  firewallBackends,
+  firewallPolicies,
+} from "./firewall-choice.ts";
 export { setLeading, takeInterface } from "./live.ts";
 export {
   type NamespaceKind,

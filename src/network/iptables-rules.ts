@@ -47,6 +47,7 @@ interface Parts {
   readonly where?: string;
   readonly protocol?: string | undefined;
   readonly state?: string;
+  readonly more?: string;
   readonly port?: number;
   readonly to: string;
 }
@@ -74,12 +75,13 @@ class Book {
     return rules;
   }
 
-  add(table: Table, chain: string, { where, protocol, state, port, to }: Parts): void {
+  add(table: Table, chain: string, { where, protocol, state, more, port, to }: Parts): void {
     const words = [
       ...(where === undefined ? [] : [where]),
       ...(protocol === undefined ? [] : [`-p ${protocol}`]),
       `-m comment --comment ${this.mark}`,
       ...(state === undefined ? [] : [`-m conntrack ${state}`]),
+      ...(more === undefined ? [] : [more]),
       ...(port === undefined ? [] : [`-m ${protocol} --dport ${port}`]),
       `-j ${to}`,
     ];
@@ -164,14 +166,30 @@ function isAny({ hostAddress }: LedPort): boolean {
 }
 
 /** Leads the clients of published ports; what names an address comes before what names none. */
-function lead(book: Book, ports: readonly LedPort[], family: Family): void {
+function lead(
+  book: Book,
+  ports: readonly LedPort[],
+  family: Family,
+  via: string | undefined,
+): void {
   for (const port of [...ports.filter((one) => !isAny(one)), ...ports.filter(isAny)]) {
     const { protocol, hostAddress, hostPort, containerPort } = port;
     const address = ledTo(port);
     const target = family === 4 ? address : `[${address}]`;
-    const where = isAny(port) ? {} : { where: `-d ${host(family, hostAddress)}` };
+    const at = isAny(port) ? [] : [`-d ${host(family, hostAddress)}`];
     const to = `DNAT --to-destination ${target}:${containerPort}`;
-    book.add("nat", "DOCKER", { ...where, protocol, port: hostPort, to });
+    const add = (where: readonly string[], more?: string) =>
+      book.add("nat", "DOCKER", {
+        ...(where.length === 0 ? {} : { where: where.join(" ") }),
+        ...(more === undefined ? {} : { more }),
+        ...{ protocol, port: hostPort, to },
+      });
+    if (via === undefined) add(at);
+    else {
+      // Others may lead to the same chain what has come by another way; and what the host itself sends has come by none.
+      add([...at, `-i ${via}`]);
+      add(at, "-m addrtype --src-type LOCAL");
+    }
     // Others' rules may lead what comes from outside to a loopback address to these chains, too.
     if (hostAddress.startsWith("127.")) {
       const outside = `-d ${host(family, hostAddress)} ! -i lo`;
@@ -199,7 +217,7 @@ function closeInternal(book: Book, bridge: string, ports: readonly LedPort[]): v
 
 /** All rules of one family, with what leads to their chains. `mark`: a daemon's own, letters, digits, dots and dashes. */
 export function rulesFor(
-  { networks: all, ports: every, opened }: FirewallContents,
+  { networks: all, ports: every, opened, via }: FirewallContents,
   family: Family,
   mark: string,
 ): ReadonlyMap<Table, Chains> {
@@ -233,6 +251,6 @@ export function rulesFor(
   if (family === 6)
     for (const end of ["-s", "-d"])
       book.add("nat", "DOCKER", { where: `${end} fe80::/10`, to: "RETURN" });
-  lead(book, ports, family);
+  lead(book, ports, family, via);
   return book.all();
 }

@@ -4,12 +4,11 @@
  */
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
-import type { Kernel } from "../kernel/index.ts";
 import type { Family } from "./addresses.ts";
 import type { Firewall, FirewallContents } from "./firewall-backend.ts";
 import { changes, parseSaved, removal, type Saved } from "./iptables-changes.ts";
 import { rulesFor, tableNames } from "./iptables-rules.ts";
-import { RulesWatch } from "./rules-watch.ts";
+import type { RulesWatch } from "./rules-watch.ts";
 
 /** Others may change the same tables between reading and writing. */
 const ATTEMPTS = 5;
@@ -39,7 +38,6 @@ async function saved(family: Family): Promise<Saved> {
 export class Iptables implements Firewall {
   readonly driver = "iptables";
   readonly about = [];
-  private readonly watch: RulesWatch;
   private turn: Promise<unknown> = Promise.resolve();
   private waiting: Promise<boolean> | undefined;
   /** The daemon itself has changed what is wanted. */
@@ -48,18 +46,16 @@ export class Iptables implements Firewall {
   private sixth = true;
 
   constructor(
-    kernel: Kernel,
     /** By this comment a daemon's rules are known. */
     private readonly mark: string,
     /** What is to be there at this moment. */
     private readonly contents: () => FirewallContents,
-  ) {
-    this.watch = new RulesWatch(kernel, new Set(tableNames), () => this.bring());
-  }
+    private readonly watch: RulesWatch,
+  ) {}
 
   async open(): Promise<void> {
     await this.restore();
-    this.watch.begin();
+    this.watch.begin(new Set(tableNames), () => this.bring());
   }
 
   async restore(): Promise<void> {

@@ -22,6 +22,7 @@ import type { Firewall } from "./firewall-backend.ts";
 import {
   type FirewallBackend,
   type FirewallKind,
+  type FirewallPolicy,
   firewallOf,
   removeOther,
 } from "./firewall-choice.ts";
@@ -45,6 +46,8 @@ export interface NetworksOptions {
   /** The host is to forward packets between interfaces. */
   readonly forward: boolean;
   readonly firewallBackend: FirewallBackend;
+  /** Absent: docker. */
+  readonly firewallPolicy?: FirewallPolicy;
   /** Only the daemon may change the firewall's table, where the kernel can have it so. */
   readonly firewallLock: boolean;
   readonly mtu: number;
@@ -79,8 +82,8 @@ export class Networks {
     /** Undefined: there is none. */
     readonly defaultBridge: Bridge | undefined,
   ) {
-    const { bridge, firewallLock, firewallBackend } = options;
-    this.kind = { backend: firewallBackend, name: bridge, lock: firewallLock };
+    const { bridge: name, firewallLock: lock, firewallBackend: backend } = options;
+    this.kind = { backend, policy: options.firewallPolicy ?? "docker", name, lock };
     this.firewall = firewallOf(channel, this.kind, () => ({
       networks: this.everySegment().flatMap((segment) => segment.rules ?? []),
       ports: this.publisher.all(),

@@ -206,5 +206,15 @@ export function dnatToMap(
   ];
 }
 
+/** Sends a copy to an address by the interface of an index, before the rules of what the host sends. Tables of one family have it. */
+export function dupTo(address: Uint8Array, index: Uint8Array): Expression[] {
+  const device = FIRST_REGISTER + address.length / WORD;
+  return [
+    immediate(FIRST_REGISTER, address),
+    immediate(device, index),
+    expression("dup", (data) => data.u32be(1, FIRST_REGISTER).u32be(2, device)),
+  ];
+}
+
 /** Gives what leaves the address of the way out. */
 export const masquerade: readonly Expression[] = [expression("masq", () => {})];

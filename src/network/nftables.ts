@@ -30,7 +30,7 @@ const message = {
 } as const;
 
 /** Of nfgenmsg. */
-const families = { inet: 1, ip: 2 } as const;
+const families = { inet: 1, ip: 2, ip6: 10 } as const;
 
 /** A table by its name. */
 export interface TableName {

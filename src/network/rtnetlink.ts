@@ -180,6 +180,33 @@ export function newVeth(pair: VethPair): NetlinkRequest {
   };
 }
 
+/** Any: both ends of the pair have it, so that neither asks for the other's. */
+const LOOP_MAC = "02:00:00:00:00:01";
+const IFF_NOARP = 0x80;
+
+/** A pair of interfaces of the host's, of which what is put into one comes out of the other, whatever its addresses. */
+export function newLoop(into: string, out: string): NetlinkRequest {
+  const end = (name: string) => {
+    const head = linkHead(0, false);
+    const view = new DataView(head.buffer);
+    view.setUint32(8, IFF_NOARP, true);
+    view.setUint32(12, IFF_NOARP, true);
+    const body = new MessageBuilder().raw(head).text(IFLA_IFNAME, name);
+    return body.attribute(IFLA_ADDRESS, macBytes(LOOP_MAC));
+  };
+  const body = end(into).nest(IFLA_LINKINFO, (info) =>
+    info
+      .text(IFLA_INFO_KIND, "veth")
+      .nest(IFLA_INFO_DATA, (data) => data.attribute(VETH_INFO_PEER, end(out).bytes())),
+  );
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+    body: body.bytes(),
+    what: `make the interface ${into}`,
+  };
+}
+
 /** How a bridge treats one of its ports. */
 export interface BridgePort {
   /** It may send a frame back by the port it came from: a container that calls its own published port. */

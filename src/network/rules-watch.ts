@@ -30,19 +30,23 @@ export function tellsOfLoss(messages: Uint8Array, tables: ReadonlySet<string>): 
   });
 }
 
-/** Watches tables until the helper ends. */
+/** Watches tables until the helper ends, whose notices go to one that asks for them. */
 export class RulesWatch {
+  private readonly watched: {
+    readonly tables: ReadonlySet<string>;
+    readonly repair: () => Promise<boolean>;
+  }[] = [];
   private ended = false;
 
-  constructor(
-    private readonly kernel: Kernel,
-    private readonly tables: ReadonlySet<string>,
-    /** Makes everything whole; whether anything was not. */
-    private readonly repair: () => Promise<boolean>,
-  ) {}
+  constructor(private readonly kernel: Kernel) {}
 
-  /** Begins. Where the kernel gives no notices, nothing is noticed. */
-  begin(): void {
+  /**
+   * Looks after more tables. Where the kernel gives no notices, nothing is noticed. `repair` makes everything whole and says whether
+   * anything was not.
+   */
+  begin(tables: ReadonlySet<string>, repair: () => Promise<boolean>): void {
+    this.watched.push({ tables, repair });
+    if (this.watched.length > 1) return;
     this.watch().catch((error) =>
       log.debug("the firewall is not watched any more", { error: messageOf(error) }),
     );
@@ -57,15 +61,17 @@ export class RulesWatch {
     for (;;) {
       const { messages, lost } = await this.kernel.watchNetlink(NETLINK_NETFILTER, GROUP);
       if (this.ended) return;
-      if (!lost && !tellsOfLoss(messages, this.tables)) continue;
+      const hit = this.watched.filter(({ tables }) => lost || tellsOfLoss(messages, tables));
+      if (hit.length === 0) continue;
       await Bun.sleep(SETTLE_MS);
-      await this.repair().then(
-        (changed) => {
-          if (changed)
-            log.warn("others have changed berth's part of the firewall; it is whole again");
-        },
-        (error) => log.error("put the firewall's rules back", { error: messageOf(error) }),
-      );
+      for (const { repair } of hit)
+        await repair().then(
+          (changed) => {
+            if (changed)
+              log.warn("others have changed berth's part of the firewall; it is whole again");
+          },
+          (error) => log.error("put the firewall's rules back", { error: messageOf(error) }),
+        );
       await Bun.sleep(PAUSE_MS);
     }
   }

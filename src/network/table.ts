@@ -32,7 +32,6 @@ const PATIENCE_MS = 5000;
 /** The table of one daemon. */
 export class FirewallTable implements Firewall {
   readonly driver = "nftables";
-  private readonly watch: RulesWatch;
   private held: boolean;
   /** How many relayed ports have the same number. */
   private readonly relayed = new Map<string, number>();
@@ -44,11 +43,9 @@ export class FirewallTable implements Firewall {
     private readonly lock: boolean,
     /** What it is to have at this moment. */
     private readonly contents: () => FirewallContents,
+    private readonly watch = new RulesWatch(channel.kernel),
   ) {
     this.held = lock;
-    this.watch = new RulesWatch(channel.kernel, new Set([name]), () =>
-      this.restore().then(() => true),
-    );
   }
 
   get about(): [string, string][] {
@@ -65,7 +62,7 @@ export class FirewallTable implements Firewall {
       log.info("the kernel lets others flush berth's firewall table; it is put back then", {
         table: this.name,
       });
-    if (!this.held) this.watch.begin();
+    if (!this.held) this.watch.begin(new Set([this.name]), () => this.restore().then(() => true));
   }
 
   private async patiently(work: () => Promise<void>): Promise<void> {

@@ -79,7 +79,7 @@ export function takeCensus(): Census {
     mounts: lines("/proc/self/mountinfo").map((line) => line.split(" ")[4] ?? ""),
     cgroups: cgroups(),
     interfaces: readdirSync("/sys/class/net").filter((name) =>
-      /^(veth|berth|br-|d[mix]-)/.test(name),
+      /^(veth|berth|br-|fw-|d[mix]-)/.test(name),
     ),
     listeners: listeners(),
     firewall: firewall(),
