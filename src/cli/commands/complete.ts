@@ -7,7 +7,7 @@ import { globalFlags } from "../app.ts";
 import type { Command, Context } from "../command.ts";
 import { completionOf, flagWords, type NameKind, splitLine, takesNext } from "../completion.ts";
 import { parseFlags } from "../flags.ts";
-import { out } from "../output.ts";
+import { print } from "../output.ts";
 import { groups, routes } from "../routes.ts";
 import { targetFlags, targetOf } from "../target.ts";
 
@@ -165,7 +165,7 @@ export const command: Command = {
       // Nothing that somebody else has named is handed to a terminal or a shell but plain letters.
       .filter((candidate) => /^[\w.:/@+,=-]+(\t|$)/.test(candidate))
       .map((candidate) => `${before}${candidate.replace(/[^\t\x20-\x7e]/g, "?")}\n`);
-    out(`${[...new Set(fitting)].sort().join("")}:${rest}\n`);
+    await print(`${[...new Set(fitting)].sort().join("")}:${rest}\n`);
     return 0;
   },
 };
