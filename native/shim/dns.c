@@ -15,6 +15,8 @@
 #define QUESTION_FRAME (QUESTION_MAX + 64u)
 #define ANSWER_MAX 65535u
 #define BATCH 16
+/* Bytes of questions that may wait, as the kernel counts them. */
+#define BUFFER (1 << 20)
 #define MAX_ASKERS 1024u
 #define MAX_CLIENTS 32
 #define EXPIRY_MS 6000
@@ -60,6 +62,8 @@ static unsigned outgoing_count;
 void dns_adopt(int fd, bool tcp) {
   if (tcp) tcp_fd = fd;
   else udp_fd = fd;
+  /* Here, since whoever has made it in a user namespace has no right to that. */
+  if (!tcp) setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &(int){BUFFER}, sizeof(int));
   watch(fd, EPOLLIN, tcp ? SOURCE_DNS_TCP : SOURCE_DNS_UDP, 0);
 }
 

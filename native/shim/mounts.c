@@ -25,8 +25,6 @@
 #include "kernel.h"
 
 #define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
-/* Bytes of questions that may wait, as the kernel counts them. */
-#define DNS_BUFFER (1 << 20)
 #define READ(type) \
   struct op_##type op; \
   if (!op_##type##_read(&op, body, length)) return failing(EPROTO, #type, NULL)
@@ -82,7 +80,6 @@ int do_dns_socket(const uint8_t *body, size_t length) {
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || (tcp && listen(fd, 1024) < 0)) {
       return failing(errno, "resolver at", op.address);
     }
-    if (!tcp) setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &(int){DNS_BUFFER}, sizeof(int));
     struct report report = {.kind = tcp ? REPORT_DNS_TCP : REPORT_DNS_UDP};
     int sent = send_report(&report, fd);
     if (sent < 0) return sent;

@@ -48,7 +48,7 @@ function needsHost(
     return {
       reason: "--privileged",
       refusal:
-        "privileged mode is incompatible with user namespaces. You must run the container in the host namespace when running privileged mode",
+        "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode",
     };
   if (NetworkMode === "host")
     return {

@@ -209,7 +209,7 @@ Options:
                                never (what can be rebuilt byte for byte goes) (default "always")
       --allow-git-directory list  Builds may fetch repositories below it by file:// (default: none)
       --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
-      --default-userns string  User namespace of containers that name none: host, or auto (default "host")
+      --default-userns string  User namespace of containers that name none: auto, or host (default "auto")
       --userns-remap string    USER[:GROUP] whose ids in /etc/subuid and /etc/subgid containers have; "default": dockremap's
       --warm-networks int      Network namespaces to hold ready (default 4)
       --metrics-addr string    ADDRESS:PORT to serve Prometheus metrics on, besides the API's /metrics
@@ -486,7 +486,7 @@ function userNamespacesOf(
     throw bad("--userns-remap and --default-userns exclude each other");
   if (!["", "host", "auto"].includes(standard))
     throw bad(`invalid value "${standard}" for --default-userns: it must be host or auto`);
-  if (remap === "") return { userNamespaces: standard || "host", usernsRemap: false };
+  if (remap === "") return { userNamespaces: standard || "auto", usernsRemap: false };
   if (!/^[^:]+(:[^:]+)?$/.test(remap))
     throw bad(`invalid value "${remap}" for --userns-remap: it must be USER[:GROUP] or default`);
   const userNamespaces = `remap:${remap}`;

@@ -97,8 +97,9 @@ function forwards(): boolean {
 }
 
 /** As `docker info` shows it. */
-function securityOf({ userNamespaces }: DaemonOptions) {
-  const users = userNamespaces === "host" ? [] : ["name=userns"];
+function securityOf({ userNamespaces }: DaemonOptions, { settings }: EngineDeps) {
+  const there = userNamespaces !== "host" && settings.userNamespaces.missing === undefined;
+  const users = there ? ["name=userns"] : [];
   return { SecurityOptions: ["name=seccomp,profile=builtin", ...users, "name=cgroupns"] };
 }
 
@@ -209,7 +210,7 @@ function infoOf(
     ContainerdCommit: { ID: "" },
     RuncCommit: { ID: VERSION },
     InitCommit: { ID: VERSION },
-    ...securityOf(options),
+    ...securityOf(options, deps),
     FirewallBackend: {
       Driver: deps.networks.firewall.driver,
       Info: deps.networks.firewall.about,

@@ -6,7 +6,7 @@ import { daemonOfFile } from "../kits/daemon.ts";
 
 const scratch = mkdtempSync("/tmp/bt-own-");
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
-const daemon = daemonOfFile(["--default-userns=auto"]);
+const daemon = daemonOfFile();
 
 /** What a container prints on both streams. */
 async function run(...args: string[]): Promise<string> {

@@ -121,7 +121,7 @@ test("a node starts: version, information, images", async () => {
   expect(existsSync(info.DockerRootDir)).toBe(true);
   expect(Object.keys(info.Runtimes)).toContain(info.DefaultRuntime);
   expect(info.SecurityOptions.some((option) => option.startsWith("name=seccomp"))).toBe(true);
-  expect(info.SecurityOptions.some((option) => option.startsWith("name=userns"))).toBe(false);
+  expect(info.SecurityOptions.some((option) => option.startsWith("name=userns"))).toBe(true);
   expect(info.LoggingDriver).toBe("json-file");
   expect(info.OperatingSystem).not.toBe("");
   type Image = { Id: string; RepoTags: string[]; RepoDigests: string[] | null; Size: number };

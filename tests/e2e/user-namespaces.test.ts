@@ -1,6 +1,7 @@
 /** User namespaces of containers: whose ids they have, what is seen from both sides, and what stays the host's. */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 
 const scratch = mkdtempSync("/tmp/bt-users-");
@@ -20,6 +21,8 @@ async function run(...args: string[]): Promise<string> {
   const { out, err } = await daemon.berth("run", "--rm", "--userns=auto", ...args);
   return `${out}${err}`.trim();
 }
+
+const executable = join(import.meta.dir, "../../dist/berth");
 
 const shell = (script: string) => ["busybox", "sh", "-c", script] as const;
 
@@ -293,6 +296,7 @@ test("who joins another container's namespaces is in its user namespace", async 
   const host = await daemon.berth(
     "run",
     "--rm",
+    "--userns=host",
     "--network",
     "container:joined",
     "busybox",
@@ -396,6 +400,64 @@ test("a container keeps its ids over restarts of itself and of the daemon; when 
   await daemon.berth("start", "lasting");
   expect(await firstId("lasting")).toBe(base);
   await daemon.berth("rm", "-f", "lasting", "after");
+});
+
+test("--userns-remap: all containers have one user's ids, and refusals are Docker's", async () => {
+  const remapped = await new TestDaemon(["--userns-remap", "nobody"], within).start();
+  try {
+    const { SecurityOptions } = JSON.parse((await remapped.api("GET", "/info")).text);
+    expect(SecurityOptions).toContain("name=userns");
+    const look = "cat /proc/self/uid_map /proc/self/gid_map; touch /v/f; stat -c %u:%g /v/f";
+    const args = ["run", "--rm", "-v", "kept:/v", ...shell(look)];
+    // More than are held ready: those are made while their users wait.
+    const seen = await Promise.all(Array.from({ length: 6 }, () => remapped.berth(...args)));
+    for (const { out, err } of seen)
+      expect(out.trim().split(/\s+/).join(" "), err).toBe(
+        "0 300000 1000 1000 500000 70000 0 400000 70000 70000 600000 10 0:0",
+      );
+    const made = await remapped.berth("create", "--name", "plain", ...shell("true"));
+    expect(made.status, made.err).toBe(0);
+    const mode = (name: string) => remapped.inspect(name, "{{json .HostConfig.UsernsMode}}");
+    expect(await mode("plain")).toBe('""');
+    const refusals: [words: string, ...options: string[]][] = [
+      [
+        "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running privileged mode",
+        "--privileged",
+      ],
+      [
+        "cannot share the host's network namespace when user namespaces are enabled",
+        "--network=host",
+      ],
+      ["cannot share the host PID namespace when user namespaces are enabled", "--pid=host"],
+    ];
+    for (const [words, ...options] of refusals) {
+      const refused = await remapped.berth("run", "--rm", ...options, ...shell("true"));
+      expect([refused.status, refused.err]).toEqual([125, expect.stringContaining(words)]);
+      const apart = ["create", "--name", "apart", "--userns=host", ...options, ...shell("true")];
+      expect((await remapped.berth(...apart)).err).toBe("");
+      expect((await remapped.berth("start", "-a", "apart")).status).toBe(0);
+      expect(await mode("apart")).toBe('"host"');
+      await remapped.berth("rm", "apart");
+    }
+    // Capabilities make no exception: whoever has set this wants it for all.
+    const nice = await remapped.berth(
+      "run",
+      "--rm",
+      "--cap-add=SYS_NICE",
+      ...shell("awk 'NR==1{print $2}' /proc/self/uid_map"),
+    );
+    expect(nice.out, nice.err).toBe("300000\n");
+  } finally {
+    await remapped.destroy();
+  }
+  for (const [user, words] of [
+    ["root", 'no subuid ranges found for user \\"root\\"|no subuid ranges found for user "root"'],
+    ["a:b:c", "it must be USER\\[:GROUP\\] or default"],
+  ] as const) {
+    const failed = Bun.spawnSync([...within, executable, "daemon", "--userns-remap", user]);
+    expect(failed.exitCode).toBe(1);
+    expect(failed.stderr.toString()).toMatch(new RegExp(words));
+  }
 });
 
 for (const driver of ["vfs", "erofs"] as const)
