@@ -216,7 +216,10 @@ function berthState(
         };
   if (RestartPending.length === 0 && UserNamespace === undefined) return {};
   return {
-    Berth: { RestartPending, ...(UserNamespace === undefined ? {} : { UserNamespace }) },
+    Berth: {
+      ...(RestartPending.length === 0 ? {} : { RestartPending }),
+      ...(UserNamespace === undefined ? {} : { UserNamespace }),
+    },
   };
 }
 

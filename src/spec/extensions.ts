@@ -50,7 +50,7 @@ export type BindOptions = NonNullable<Mount["BindOptions"]> & {
 /** What berth adds to the answers of an update and of inspect. */
 export interface BerthState {
   /** The fields that have been changed and are applied at the next start. */
-  readonly RestartPending: readonly string[];
+  readonly RestartPending?: readonly string[];
   /** Present when the container has a user namespace of its own, or has the host's for a reason. */
   readonly UserNamespace?: UserNamespaceState | undefined;
 }

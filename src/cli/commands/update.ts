@@ -173,7 +173,7 @@ export const command: Command = {
         );
         out(`${name}\n`);
         for (const warning of Warnings ?? []) err(`${warning}\n`);
-        if (body.Berth !== undefined && Berth !== undefined)
+        if (body.Berth !== undefined && Berth?.RestartPending !== undefined)
           err(`${name}: at the next start: ${Berth.RestartPending.join(", ")}\n`);
       },
       client,
