@@ -14,6 +14,8 @@ const rules: readonly (readonly [RegExp, string])[] = [
   [/@if\d+/g, "@if<n>"],
   [/"Pid": \d+/g, '"Pid": <pid>'],
   [/\/proc\/\d+/g, "/proc/<pid>"],
+  // Ids of the host that a container's root may be, as ps cuts them short.
+  [/(?<=^|\s)(1[89]|2[01])\d{5,8}\+?(?=\s)/g, "<host-id>"],
   // Moments and spans of time.
   [/\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?(Z|[+-]\d\d:?\d\d)( UTC)?)?/g, "<time>"],
   [/\b[A-Z][a-z]{2} [ \d]\d (\d\d:\d\d(:\d\d)?( \d{4})?)/g, "<time>"],
