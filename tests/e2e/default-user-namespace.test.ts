@@ -156,7 +156,6 @@ test("sysctls of its own namespaces", async () => {
     "net.ipv4.ip_unprivileged_port_start": "500",
     "net.ipv4.tcp_keepalive_time": "77",
     "net.ipv6.conf.all.disable_ipv6": "1",
-    "kernel.domainname": "example.net",
     "kernel.msgmax": "9000",
     "kernel.shm_rmid_forced": "1",
     "fs.mqueue.msg_max": "20",
