@@ -40,7 +40,7 @@ import { startContainer } from "./launch.ts";
 import { linksShown, namesByLinks, removeLink } from "./links.ts";
 import { attributesNow, isReadable } from "./log-copy.ts";
 import { connectContainer, disconnectContainer } from "./network-connect.ts";
-import { layerOf, logPath } from "./places.ts";
+import { layerOf, logPath, placesOf } from "./places.ts";
 import { processesOf } from "./processes.ts";
 import { type Pruned, pruneContainers } from "./prune.ts";
 import { attachContainer, checkAttachable, type StreamChoice } from "./streams.ts";
@@ -248,7 +248,8 @@ export class Engine {
     const container = this.get(reference);
     const { settings, driver, registry } = this.deps;
     const filesOf = registry.networkHolder(container.record)?.id ?? container.id;
-    const found = inspectContainer(container, settings, driver.name, filesOf);
+    const graph = { Name: driver.name, Data: placesOf(driver, container.record) };
+    const found = inspectContainer(container, settings, graph, filesOf);
     const Links = linksShown(this.deps.registry, container.record);
     const shown = { ...found, HostConfig: { ...found.HostConfig, Links } };
     return size ? { ...shown, ...this.sizeOf(container) } : shown;

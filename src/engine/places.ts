@@ -1,7 +1,7 @@
 /**
  * Where a container's things are: pure.
  */
-import type { ContainerLayer } from "../storage/index.ts";
+import type { ContainerLayer, SnapshotDriver } from "../storage/index.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineSettings } from "./deps.ts";
 
@@ -13,6 +13,18 @@ export function runDirectory(settings: EngineSettings, id: string): string {
 /** The container's writable layer, for looking at it: what it gives up for speed matters to its mount only. */
 export function layerOf(record: ContainerRecord): ContainerLayer {
   return { id: record.id, chain: record.chain, volatile: false };
+}
+
+/**
+ * Where a container's layers lie, in the words of Docker's GraphDriver.Data. While it runs its whole file system is seen at
+ * /proc/PID/root: mounted it is in its own namespace alone.
+ */
+export function placesOf(driver: SnapshotDriver, record: ContainerRecord): Record<string, string> {
+  const places = driver.places(layerOf(record));
+  const { pid } = record.state;
+  return pid > 0 && places.UpperDir !== undefined
+    ? { ...places, MergedDir: `/proc/${pid}/root` }
+    : { ...places };
 }
 
 /** The shim's socket. */

@@ -6,6 +6,7 @@ import type { EndpointRecord } from "../network/index.ts";
 import type {
   ContainerInspectResponse,
   ContainerSummary,
+  DriverData,
   EndpointSettings,
   Health,
   MountPoint,
@@ -231,7 +232,8 @@ function idMapping({ containerID, hostID, size }: OciIdMapping) {
 export function inspectContainer(
   container: Container,
   settings: EngineSettings,
-  driver: string,
+  /** Where its layers lie, too. */
+  driver: DriverData,
   /** Whose hosts, hostname and resolv.conf it has. */
   filesOf: string,
 ): ContainerInspectResponse & { readonly Berth?: BerthState } {
@@ -267,14 +269,14 @@ export function inspectContainer(
     LogPath: hostConfig.LogConfig?.Type === "json-file" ? logPath(settings, record) : "",
     Name: `/${record.name}`,
     RestartCount: record.restartCount,
-    Driver: driver,
+    Driver: driver.Name,
     Platform: "linux",
     MountLabel: "",
     ProcessLabel: "",
     AppArmorProfile: "",
     ExecIDs: container.execs.size === 0 ? null : [...container.execs],
     HostConfig: wholeHostConfig(hostConfig),
-    GraphDriver: { Name: driver, Data: {} },
+    GraphDriver: driver,
     Mounts: record.mounts.map(mountPoint),
     Config: wholeConfig(config),
     NetworkSettings: networkSettings(record),

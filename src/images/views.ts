@@ -141,7 +141,11 @@ export function summaryOf(image: ImageRecord, containers: number, sharedSize = -
 }
 
 /** The whole of an image. */
-export function inspectOf(image: ImageRecord, driver: string, lastTagged: number): ImageInspect {
+export function inspectOf(
+  image: ImageRecord,
+  driver: NonNullable<ImageInspect["GraphDriver"]>,
+  lastTagged: number,
+): ImageInspect {
   const { document } = image;
   return {
     Id: image.id,
@@ -157,7 +161,7 @@ export function inspectOf(image: ImageRecord, driver: string, lastTagged: number
     ...(document.variant === undefined ? {} : { Variant: document.variant }),
     Os: document.os,
     Size: image.size,
-    GraphDriver: { Name: driver, Data: {} },
+    GraphDriver: driver,
     RootFS: { Type: "layers", Layers: [...document.rootfs.diff_ids] },
     Metadata: {
       LastTagTime: lastTagged === 0 ? "0001-01-01T00:00:00Z" : new Date(lastTagged).toISOString(),

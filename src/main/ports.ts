@@ -85,7 +85,8 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
     inspect(name, platform, manifests = false) {
       const image = images.resolve(name);
       checkPlatform(name, image, platform);
-      const inspect = inspectOf(image, driver.name, images.lastTagged(image.id));
+      const graph = { Name: driver.name, Data: { ...driver.imagePlaces(image.chain) } };
+      const inspect = inspectOf(image, graph, images.lastTagged(image.id));
       if (!manifests) return inspect;
       const containers = imageUsers(deps).of(image.id);
       const ids = containers.map(({ id }) => id);

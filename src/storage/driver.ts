@@ -131,6 +131,10 @@ export interface SnapshotDriver extends Movable {
   directories(container: ContainerLayer): string[];
   /** The directories of an image's layers, the uppermost first, without anything of the engine's. */
   layerDirectories(chain: readonly string[]): string[];
+  /** Where a container's layers lie, in the words of Docker's GraphDriver.Data; empty where there are none to look at. */
+  places(container: ContainerLayer): Readonly<Record<string, string>>;
+  /** The same of an image's layers. */
+  imagePlaces(chain: readonly string[]): Readonly<Record<string, string>>;
   /** What an image's layers have that those of another (or nothing) do not, in order; without anything of the engine's. */
   differences(chain: readonly string[], before: readonly string[]): AsyncGenerator<Change>;
   /** What a container has changed, in order. A running container may change more meanwhile. */

@@ -48,6 +48,18 @@ export class OverlayDriver extends Store {
     };
   }
 
+  override places(container: ContainerLayer): Readonly<Record<string, string>> {
+    if (this.name !== "overlay2") return {};
+    const { lowerdirs, upperdir, workdir } = this.parts(container);
+    return { LowerDir: lowerdirs.join(":"), UpperDir: upperdir, WorkDir: workdir };
+  }
+
+  override imagePlaces(chain: readonly string[]): Readonly<Record<string, string>> {
+    const [upper, ...lowers] = this.name === "overlay2" ? this.layerDirectories(chain) : [];
+    if (upper === undefined) return {};
+    return { UpperDir: upper, ...(lowers.length > 0 && { LowerDir: lowers.join(":") }) };
+  }
+
   usage(container: ContainerLayer): Usage {
     return usageOf(`${this.container(container.id)}/upper`);
   }

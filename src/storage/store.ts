@@ -242,6 +242,14 @@ export abstract class Store implements SnapshotDriver {
   protected abstract comparison(container: ContainerLayer): Comparison;
   protected abstract layerComparison(chain: readonly string[]): Comparison;
   abstract prepare(container: ContainerLayer): Promise<RootMount>;
+  places(_container: ContainerLayer): Readonly<Record<string, string>> {
+    return {};
+  }
+
+  imagePlaces(_chain: readonly string[]): Readonly<Record<string, string>> {
+    return {};
+  }
+
   abstract mountOf(container: ContainerLayer): RootMount;
   abstract usage(container: ContainerLayer): Usage;
   abstract directories(container: ContainerLayer): string[];

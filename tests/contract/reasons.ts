@@ -68,11 +68,6 @@ const everywhere: readonly Reason[] = [
     items: [/ImageManifestDescriptor\.|(^|\b)Descriptor\.|Manifests\[\]|query manifests/],
     why: "dockerd has it with containerd's image store only, and berth keeps images in its own",
   },
-  {
-    operations: anything,
-    items: [/\bGraphDriver\.Data\{\}/],
-    why: "where layers lie is berth's own",
-  },
   { operations: anything, items: [/KernelMemoryTCP$/], why: "dockerd ignores it, too" },
   {
     operations: /^(ContainerInspect|ContainerUpdate)$/,
