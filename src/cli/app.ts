@@ -55,6 +55,11 @@ export async function runCli(argv: readonly string[], hooks: CliHooks): Promise<
     await print(`berth version ${hooks.version}\n`);
     return 0;
   }
+  const level = globals.text("log-level", "info");
+  if (!/^(?:panic|fatal|error|warn|warning|info|debug|trace)$/i.test(level)) {
+    err(`Unable to parse logging level: ${level}\n`);
+    return 1;
+  }
   if (globals.has("config")) process.env.DOCKER_CONFIG = globals.text("config");
   if (globals.on("no-color")) process.env.NO_COLOR = "1";
   const words = globals.args[0] === "help" ? [...globals.args.slice(1), "--help"] : globals.args;

@@ -15,8 +15,11 @@ function writeAll(fd: number, bytes: Uint8Array): void {
 /** Why a path is no place for an archive, in Docker's words; undefined when it is one. */
 function whyNot(path: string): string | undefined {
   const directory = dirname(path);
-  if (!statSync(directory, { throwIfNoEntry: false }))
-    return `invalid output path: stat ${directory}: no such file or directory`;
+  const place = statSync(directory, { throwIfNoEntry: false });
+  if (!place?.isDirectory()) {
+    const why = place === undefined ? "no such file or directory" : "not a directory";
+    return `invalid output path: stat ${directory}: ${why}`;
+  }
   const found = statSync(path, { throwIfNoEntry: false });
   if (found?.isDirectory()) return "cannot write to a directory";
   if (found?.isBlockDevice() || (found?.isCharacterDevice() && path !== "/dev/null"))

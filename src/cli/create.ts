@@ -11,6 +11,7 @@ import { parseReference } from "../spec/reference.ts";
 import { createRequest } from "./container-options/request.ts";
 import type { Parsed } from "./flags.ts";
 import { err } from "./output.ts";
+import { platformJson } from "./platform.ts";
 import { consoleSize } from "./terminal.ts";
 
 function withTag(image: string): string {
@@ -65,6 +66,7 @@ export async function createContainer(client: ApiClient, parsed: Parsed) {
   const image = body.Image ?? "";
   const platform = parsed.text("platform");
   const pull = parsed.text("pull", "missing") || "missing";
+  if (platform !== "") platformJson(platform, "error parsing specified platform: ");
   const path = parsed.text("cidfile");
   const idFile = reserveIdFile(path);
   const quiet = parsed.on("quiet");
@@ -91,6 +93,8 @@ export async function createContainer(client: ApiClient, parsed: Parsed) {
     if (idFile !== undefined) closeSync(idFile);
     if (idFile !== undefined && !created) unlinkSync(path);
   }
-  for (const warning of created.Warnings ?? []) err(`WARNING: ${warning}\n`);
+  const local = body.HostConfig.Dns.find((address) => /^127\.|^::1$/.test(address));
+  const own = local === undefined ? [] : [`Localhost DNS (${local}) may fail in containers.`];
+  for (const warning of [...(created.Warnings ?? []), ...own]) err(`WARNING: ${warning}\n`);
   return { id: created.Id, body };
 }

@@ -3,6 +3,15 @@
  */
 import { BlockList, isIP } from "node:net";
 
+/** Whether a text is an address with a number of bits. */
+export function isBlock(text: string): boolean {
+  const [address = "", bits = "", more] = text.split("/");
+  const most = isIP(address) === 6 ? 128 : 32;
+  return (
+    isIP(address) !== 0 && more === undefined && /^\d{1,3}$/.test(bits) && Number(bits) <= most
+  );
+}
+
 /** Whether an address, or the first of a block, is in a subnet. */
 export function isWithin(address: string, subnet: string): boolean {
   const [base = "", bits = ""] = subnet.split("/");

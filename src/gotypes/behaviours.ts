@@ -6,7 +6,6 @@ import {
   type Callable,
   GoError,
   intValue,
-  jsonString,
   stringValue,
   toJson,
   types,
@@ -76,13 +75,14 @@ function restartMethods(value: Value) {
   });
 }
 
-/** Members in the order of their names, as of a map that was made of a struct. */
+/** JSON with members in the order of their names: what was a map of Go's on the way. */
 function sortedMembers(value: Value): string {
-  const members = [...value.fields]
-    .filter(([name, item]) => !name.startsWith("Allow") || item.items.length > 0)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, item]) => `${jsonString(name, true)}:${toJson(item)}`);
-  return `{${members.join(",")}}`;
+  const { json: _, ...plain } = value.type;
+  const sorted = (_key: string, item: unknown) =>
+    typeof item === "object" && item !== null && !Array.isArray(item)
+      ? Object.fromEntries(Object.entries(item).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+      : item;
+  return JSON.stringify(JSON.parse(toJson(new Value(plain, value.data))), sorted);
 }
 
 /** A context's metadata are a map in JSON. */

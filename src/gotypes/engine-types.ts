@@ -113,7 +113,8 @@ system.PluginsInfo:
   Volume []string; Network []string; Authorization []string; Log []string
 registry.ServiceConfig:
   AllowNondistributableArtifactsCIDRs? []*registry.NetIPNet; AllowNondistributableArtifactsHostnames? []string;
-  InsecureRegistryCIDRs []*registry.NetIPNet; IndexConfigs map[string]*registry.IndexInfo; Mirrors []string
+  InsecureRegistryCIDRs []*registry.NetIPNet; IndexConfigs map[string]*registry.IndexInfo; Mirrors []string;
+  ExtraFields=- map[string]any
 registry.NetIPNet:
   text string
 registry.IndexInfo:

@@ -1,15 +1,25 @@
-/** Several hundred command lines, with `docker` and with `berth` against one daemon: what they say and how they end. */
+/** Some seventeen hundred command lines, with `docker` and with `berth` against one daemon: what they say and how they end. */
 import { beforeAll, expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
-import { changingLines } from "./differential/changing.ts";
+import { changingLines as changingTables } from "./differential/changing.ts";
 import { bothChange, bothRead, inParallel, type Said } from "./differential/clients.ts";
 import { differing } from "./differential/differing.ts";
-import { readingLines } from "./differential/reading.ts";
+import { readingLines as readingTables } from "./differential/reading.ts";
 
 const daemon = daemonOfFile();
-const LONG = 600_000;
+const LONG = 900_000;
+
+/** Lines of a file of them: odd flags, wrong values, missing objects, formats of everything. */
+function linesOf(name: string): string[] {
+  const path = join(import.meta.dir, "differential", name);
+  return readFileSync(path, "utf8").split("\n").filter(Boolean);
+}
+
+const unique = (...lists: readonly string[][]) => [...new Set(lists.flat())];
+const readingLines = unique([...readingTables], linesOf("more-reading.txt"));
+const changingLines = unique([...changingTables], linesOf("more-changing.txt"));
 
 beforeAll(async () => {
   const made = ["create", "--name", "made", "--label", "a.b-c=1", "-e", "K=v", "-p", "8080:80"];

@@ -3,11 +3,13 @@
  */
 import { type Command, ExitError } from "../command.ts";
 
+const VERBS = new Set(["create", "list", "ls", "remove", "rm"]);
+
 /** The command, with any of its verbs. */
 export const command: Command = {
   usage: "COMMAND",
   short: "Checkpoints are not supported",
-  args: [1, Number.POSITIVE_INFINITY],
+  args: [0, Number.POSITIVE_INFINITY],
   flags: [],
   interspersed: false,
   local: true,
@@ -15,7 +17,7 @@ export const command: Command = {
     return Promise.reject(
       new ExitError(
         1,
-        `${name} ${verb} is only supported on a berth daemon with experimental features enabled`,
+        `${VERBS.has(verb) ? `${name} ${verb}` : name} is only supported on a berth daemon with experimental features enabled`,
       ),
     );
   },

@@ -50,6 +50,8 @@ async function find(
   name: string,
 ): Promise<[kind: Kind, object: unknown]> {
   const [only, ...more] = wanted;
+  if (name === "" && more.length > 0)
+    throw new Error("invalid container name or ID: value is empty");
   if (name === "")
     throw new Error(`Error: No such ${more.length === 0 ? only : "object"}: ${name}`);
   for (const kind of wanted) {

@@ -5,11 +5,12 @@ import { goTimeText } from "../../base/go-time.ts";
 import type { EndpointSettings, IPAMConfig, Network } from "../../spec/engine-api.ts";
 import { type Command, forEachName } from "../command.ts";
 import { configuredFormat } from "../config-file.ts";
-import { pairs } from "../container-options/environment.ts";
+import { checkLinks } from "../container-options/checks.ts";
+import { pairs, readLabels } from "../container-options/environment.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag, type Parsed } from "../flags.ts";
 import { err, out } from "../output.ts";
-import { isWithin } from "../subnet-match.ts";
+import { isBlock, isWithin } from "../subnet-match.ts";
 import { writeList } from "../table.ts";
 
 /** Subnets with the ranges, gateways and addresses that belong to each. Throws an Error in Docker's words. */
@@ -31,6 +32,7 @@ function ipamConfig(parsed: Parsed): IPAMConfig[] {
     return found;
   };
   for (const range of parsed.all("ip-range")) {
+    if (!isBlock(range)) throw new Error(`invalid CIDR address: ${range}`);
     const config = home(range, "range");
     if (config.IPRange !== undefined)
       throw new Error(
@@ -95,7 +97,7 @@ const create: Command = {
       Scope: parsed.text("scope"),
       ConfigOnly: parsed.on("config-only"),
       ...(from === "" ? {} : { ConfigFrom: { Network: from } }),
-      Labels: pairs(parsed.all("label")),
+      Labels: readLabels(parsed.all("label"), [], "--label"),
     };
     const { Id, Warning } = await client.json<{ Id: string; Warning: string }>(
       "POST",
@@ -186,6 +188,9 @@ const remove: Command = {
 };
 
 function endpointOf(parsed: Parsed): EndpointSettings {
+  checkLinks(parsed);
+  if (parsed.all("driver-opt").some((option) => !/^[^=]+=/.test(option)))
+    throw new Error("invalid key/value pair format in driver options");
   const priority = parsed.number("gw-priority");
   return {
     IPAMConfig: {

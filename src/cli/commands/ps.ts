@@ -139,7 +139,8 @@ export const command: Command = {
     flag("size", "s", "bool", "Display total file sizes"),
   ],
   async run({ client }, parsed) {
-    const limit = parsed.on("latest") ? 1 : parsed.number("last", -1);
+    const last = parsed.number("last", -1);
+    const limit = parsed.on("latest") && last === -1 ? 1 : last;
     const quiet = parsed.on("quiet");
     const format = quiet ? "" : parsed.text("format") || configuredFormat("psFormat");
     if (quiet && parsed.text("format") !== "")

@@ -15,7 +15,8 @@ export const command: Command = {
   async run({ client, name }, { args: [verb] }) {
     const noun = name.slice("berth ".length);
     if (verb === "inspect") out("[]\n");
-    if (noun === "swarm" && verb === "leave") await client.json("POST", "/swarm/leave");
+    if (noun === "swarm" && ["init", "join", "leave"].includes(verb ?? ""))
+      await client.json("POST", `/swarm/${verb}`, { body: {} });
     const path = noun === "swarm" ? "/swarm" : noun === "stack" ? "/services" : `/${noun}s`;
     await client.json("GET", path);
     throw new ExitError(1, `${name} ${verb ?? ""}: swarms are not supported`);

@@ -2,6 +2,7 @@
  * What docker's client refuses before it asks the daemon: values of flags that are none, and modes that nothing has.
  */
 import { isIP } from "node:net";
+import { ExitError } from "../command.ts";
 import { type Parsed, readValue } from "../flags.ts";
 
 /** An address, perhaps with blanks around it. */
@@ -64,12 +65,25 @@ const values: Readonly<Record<string, (value: string) => unknown>> = {
   "device-cgroup-rule": checkDeviceRule,
   dns: checkDns,
   "dns-search": searchDomain,
-  link: checkLink,
   sysctl: checkSysctl,
 };
 
-/** Throws a UsageError for a value that its flag cannot have. */
+/** Throws a UsageError for a link that is none. */
+export function checkLinks(parsed: Parsed): void {
+  for (const value of parsed.all("link")) readValue("--link", value, checkLink);
+}
+
+const WINDOWS = ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"];
+
+/** Throws a UsageError for a value that its flag cannot have, an ExitError for a flag of another system's. */
 export function checkValues(parsed: Parsed): void {
+  const foreign = WINDOWS.find((name) => parsed.has(name));
+  if (foreign !== undefined)
+    throw new ExitError(
+      1,
+      `"--${foreign}" is only supported on a berth daemon running on windows, but the berth daemon is running on linux`,
+    );
+  checkLinks(parsed);
   for (const [name, read] of Object.entries(values))
     for (const value of parsed.all(name)) readValue(`--${name}`, value, read);
 }

@@ -61,9 +61,13 @@ export function pairs(entries: readonly string[]): Record<string, string> {
 }
 
 /** Labels from files, then from flags. */
-export function readLabels(values: readonly string[], files: readonly string[]) {
+export function readLabels(
+  values: readonly string[],
+  files: readonly string[],
+  spelled = "-l, --label",
+) {
   for (const value of values)
-    readValue("-l, --label", value, (label) => {
+    readValue(spelled, value, (label) => {
       const key = label.split("=", 1)[0]?.replace(/^[ \t]+/, "") ?? "";
       if (key === "") throw new Error(`invalid label '${label}': empty name`);
       if (/[ \t]/.test(key)) throw new Error(`label '${key}' contains whitespaces`);

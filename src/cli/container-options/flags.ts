@@ -92,6 +92,8 @@ const rows: readonly Row[] = [
     "Run an init inside the container that forwards signals and reaps processes",
   ],
   ["interactive", "i", "bool", "Keep STDIN open even if not attached"],
+  ["io-maxbandwidth", "", "bytes", ""],
+  ["io-maxiops", "", "uint", ""],
   ["ip", "", "string", "IPv4 address (e.g., 172.30.100.104)"],
   ["ip6", "", "string", "IPv6 address (e.g., 2001:db8::33)"],
   ["ipc", "", "string", "IPC mode to use"],

@@ -2,7 +2,7 @@
  * The networks of a new container (`--network` and what belongs to it), in the forms and with the refusals of Docker.
  */
 import type { EndpointSettings } from "../../spec/engine-api.ts";
-import type { Parsed } from "../flags.ts";
+import { type Parsed, UsageError } from "../flags.ts";
 import { splitCsv } from "./mounts.ts";
 
 /** One of `--network`'s values. */
@@ -51,7 +51,7 @@ function addField(settings: EndpointSettings, key: string, value: string): void 
       };
       return;
     case "mac-address":
-      settings.MacAddress = checkMac(value);
+      settings.MacAddress = value;
       return;
     case "gw-priority":
       settings.GwPriority = priority(value);
@@ -89,7 +89,7 @@ function networkOption(spec: string): NetworkOption {
     return longForm(spec);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw new Error(`invalid argument ${JSON.stringify(spec)} for "--network" flag: ${why}`);
+    throw new UsageError(`invalid argument ${JSON.stringify(spec)} for "--network" flag: ${why}`);
   }
 }
 
@@ -131,6 +131,7 @@ export function containerNetworks(parsed: Parsed): [string, EndpointSettings][] 
   const all = [withOptions(first, parsed), ...more];
   for (const [at, { name, settings }] of all.entries()) {
     if (name === "") throw new Error("no name set for network");
+    if (settings.MacAddress) checkMac(settings.MacAddress);
     if (all.findIndex((one) => one.name === name) < at)
       throw new Error(`network ${JSON.stringify(name)} is specified multiple times`);
     if (all.length > 1 && ALONE.test(name))

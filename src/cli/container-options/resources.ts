@@ -17,6 +17,9 @@ function bytes(parsed: Parsed, name: string): number {
   return text === "-1" ? -1 : (parseBytes(text) ?? 0);
 }
 
+/** A device by the name that its vendor gave it: example.com/class=name. */
+const CDI_NAME = /^[A-Za-z][\w.-]*\/[A-Za-z][\w-]*=[A-Za-z0-9][\w.:-]*$/;
+
 const isMode = (text: string) => /^[rwm]{1,3}$/.test(text) && new Set(text).size === text.length;
 
 /** `/dev/x[:/dev/y[:rwm]]` as a mapping. Throws an Error in Docker's words. */
@@ -66,7 +69,13 @@ function throttles(parsed: Parsed, flag: string, unit: "bytes" | "count"): Throt
       unit === "bytes" ? parseBytes(rate) : /^\d+$/.test(rate) ? Number(rate) : undefined;
     if (more !== undefined || rate === "") throw new Error(`bad format: ${value}`);
     if (!path.startsWith("/dev/")) throw new Error(`bad format for device path: ${value}`);
-    if (number === undefined) throw new Error(`invalid rate for device: ${value}`);
+    if (number === undefined) {
+      const form =
+        unit === "bytes"
+          ? "<device-path>:<number>[<unit>]. Number must be a positive integer. Unit is optional and can be kb, mb, or gb"
+          : "<device-path>:<number>. Number must be a positive integer";
+      throw new Error(`invalid rate for device: ${value}. The correct format is ${form}`);
+    }
     return { Path: path, Rate: number };
   };
   return parsed.all(flag).map((value) => readValue(`--${flag}`, value, read));
@@ -77,9 +86,14 @@ function parseGpus(spec: string): DeviceRequest {
   const capabilities = ["gpu"];
   for (const field of splitCsv(spec)) {
     const [key = "", value] = field.split("=", 2);
-    if (value === undefined || key === "count")
-      request.Count = (value ?? key) === "all" ? -1 : Number(value ?? key);
-    else if (key === "driver") request.Driver = value;
+    if (value === undefined || key === "count") {
+      const count = value ?? key;
+      if (count !== "all" && !/^[+-]?\d+$/.test(count))
+        throw new Error(
+          `invalid count (${count}): value must be either "all" or an integer: invalid syntax`,
+        );
+      request.Count = count === "all" ? -1 : Number(count);
+    } else if (key === "driver") request.Driver = value;
     else if (key === "device") request.DeviceIDs = value.split(",");
     else if (key === "capabilities") capabilities.push(...value.split(","));
     else throw new Error(`unexpected key '${key}' in '${field}'`);
@@ -93,6 +107,8 @@ export function parseResources(parsed: Parsed): Resources {
   const swappiness = parsed.number("memory-swappiness", -1);
   if (swappiness !== -1 && (swappiness < 0 || swappiness > 100))
     throw new Error(`invalid value: ${swappiness}. Valid memory swappiness range is 0-100`);
+  const devices = parsed.all("device");
+  const named = devices.filter((one) => CDI_NAME.test(one));
   return {
     CpuShares: parsed.number("cpu-shares"),
     Memory: bytes(parsed, "memory"),
@@ -118,9 +134,12 @@ export function parseResources(parsed: Parsed): Resources {
     CpusetMems: parsed.text("cpuset-mems"),
     CpuCount: parsed.number("cpu-count"),
     CpuPercent: parsed.number("cpu-percent"),
-    Devices: parsed.all("device").map(parseDevice),
+    Devices: devices.filter((one) => !CDI_NAME.test(one)).map(parseDevice),
     DeviceCgroupRules: [...parsed.all("device-cgroup-rule")],
-    DeviceRequests: parsed.all("gpus").map((one) => readValue("--gpus", one, parseGpus)),
+    DeviceRequests: [
+      ...parsed.all("gpus").map((one) => readValue("--gpus", one, parseGpus)),
+      ...(named.length > 0 ? [{ Driver: "cdi", DeviceIDs: named }] : []),
+    ],
     OomKillDisable: parsed.on("oom-kill-disable"),
     PidsLimit: parsed.number("pids-limit"),
     Ulimits: parsed.all("ulimit").map((one) => readValue("--ulimit", one, parseUlimit)),
