@@ -32,7 +32,8 @@ export async function prepareDebianRoot(): Promise<string> {
   const making = mkdtempSync(`${debianRoot}.`);
   const log = `${making}.log`;
   try {
-    const child = Bun.spawn([...wanted, making, MIRROR], {
+    // What it mounts there must be gone when that is deleted, however it has ended.
+    const child = Bun.spawn(["unshare", "--mount", ...wanted, making, MIRROR], {
       ...{ stdin: "ignore", stdout: Bun.file(log), stderr: Bun.file(log), timeout: PATIENCE_MS },
     });
     if ((await child.exited) !== 0) {
