@@ -253,6 +253,11 @@ export const routes: readonly Route[] = [
     command: (await import("./commands/inspect.ts")).imageCommand,
   })),
   ...spellings(
+    "image verify",
+    "Check an image's signature in its registry",
+    () => import("./commands/image-verify.ts"),
+  ),
+  ...spellings(
     "network inspect",
     "Display detailed information on one or more networks",
     async () => ({

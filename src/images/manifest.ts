@@ -79,6 +79,31 @@ export function manifestSummaries(
   );
 }
 
+/** A statement about an image that came in its index. */
+export interface Attestation {
+  /** "https://spdx.dev/Document", "https://slsa.dev/provenance/v1" */
+  readonly PredicateType: string;
+  readonly MediaType: string;
+  readonly Digest: string;
+  readonly Size: number;
+  /** The manifest that names it. */
+  readonly Manifest: string;
+}
+
+/** What is attested of a manifest in its index, as BuildKit stores it: SBOMs, provenance. */
+export function attestationsIn(index: IndexHere, manifest: string): Attestation[] {
+  return index.parts
+    .filter(({ descriptor }) => attestedBy(descriptor) === manifest)
+    .flatMap(({ descriptor, names }) =>
+      names.flatMap(({ annotations, digest, size, mediaType = "" }) => {
+        const PredicateType = annotations?.["in-toto.io/predicate-type"];
+        if (PredicateType === undefined) return [];
+        const own = { PredicateType, MediaType: mediaType, Digest: digest, Size: size };
+        return [{ ...own, Manifest: descriptor.digest }];
+      }),
+    );
+}
+
 /** A manifest beside the one that an image here came with. */
 function partSummary(content: ContentStore, part: IndexPart): ImageManifestSummary {
   const { descriptor, bytes, names } = part;

@@ -31,7 +31,7 @@ import { Indexes } from "./indexes.ts";
 import { LayerSets } from "./layer-set.ts";
 import { Layers, wantedLayer } from "./layers.ts";
 import { ImageLookup } from "./lookup.ts";
-import { manifestSummaries } from "./manifest.ts";
+import { type Attestation, attestationsIn, manifestSummaries } from "./manifest.ts";
 import { chainIds, digestOf, type ImageRecord, sizeOf } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
 import type {
@@ -355,6 +355,12 @@ export class ImageStore {
       throw fault("unsupported", "no-registry", "this daemon reaches no registries");
     const notice = (status: string) => options.report({ status });
     return this.options.repository(reference, options.credentials, actions, notice);
+  }
+
+  /** What is attested of an image in the index that it came with. */
+  attestations({ index, manifest }: ImageRecord): Attestation[] {
+    const here = index === undefined ? undefined : this.indexes.read(index);
+    return here === undefined || manifest === undefined ? [] : attestationsIn(here, manifest);
   }
 
   /** Judges what a reference leads to, where somebody says which images may come. */

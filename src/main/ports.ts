@@ -86,7 +86,11 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
       const image = images.resolve(name);
       checkPlatform(name, image, platform);
       const graph = { Name: driver.name, Data: { ...driver.imagePlaces(image.chain) } };
-      const inspect = inspectOf(image, graph, images.lastTagged(image.id));
+      const attested = images.attestations(image);
+      const inspect = {
+        ...inspectOf(image, graph, images.lastTagged(image.id)),
+        ...(attested.length === 0 ? {} : { Attestations: attested }),
+      };
       if (!manifests) return inspect;
       const containers = imageUsers(deps).of(image.id);
       const ids = containers.map(({ id }) => id);

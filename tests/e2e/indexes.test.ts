@@ -46,7 +46,10 @@ function imageFor(architecture: string, text: string): Blob {
 /** As BuildKit writes one. */
 function attestationOf(image: Blob, text: string) {
   const statement = JSON.stringify({ _type: "https://in-toto.io/Statement/v0.1", text });
-  const layer = source.blob(statement, "application/vnd.in-toto+json");
+  const layer = {
+    ...source.blob(statement, "application/vnd.in-toto+json"),
+    annotations: { "in-toto.io/predicate-type": "https://slsa.dev/provenance/v1" },
+  };
   const document = {
     architecture: "unknown",
     os: "unknown",
@@ -100,6 +103,14 @@ test("an index of one image goes from registry to registry with its attestation,
       Kind: "attestation",
       Available: true,
       AttestationData: { For: images[0]?.digest },
+    },
+  ]);
+  const shown = await ok("image", "inspect", "--format", "{{json .Attestations}}", from);
+  const { digest: Digest, size: Size } = attestations[0]?.statement ?? {};
+  expect(JSON.parse(shown)).toEqual([
+    {
+      ...{ PredicateType: "https://slsa.dev/provenance/v1", Digest, Size },
+      ...{ MediaType: "application/vnd.in-toto+json", Manifest: attestations[0]?.digest },
     },
   ]);
   await ok("tag", from, to);

@@ -5,12 +5,14 @@ import { tarOf } from "../clients/tars.ts";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
 import {
+  envelopeBundle,
   messageBundle,
   newSigner,
   payloadOf,
   putAsReferrers,
   putUnderTag,
   signed,
+  statementOf,
 } from "../kits/signing.ts";
 
 const registry = new FakeRegistry();
@@ -154,6 +156,39 @@ test("what no scope names is as the default says; archives are as their transpor
   expect(imported.status).toBe(1);
   // What is in the executable has been trusted with it.
   expect(await daemon.berth("run", "--rm", "busybox", "true")).toMatchObject({ status: 0 });
+});
+
+test("image verify tells of key, digest, identity and attestations, or why not", async () => {
+  const { digest } = published("verify");
+  const key = `${directory}/owner.pub`;
+  const image = name("app:verify");
+  const none = await daemon.berth("image", "verify", "--key", key, image);
+  expect(none).toMatchObject({ status: 1, out: "" });
+  expect(none.err).toContain(`${image} is refused: the key ${key} wants a signature`);
+  signFor(digest);
+  const statement = statementOf(digest, "https://spdx.dev/Document", name("app"));
+  putAsReferrers(registry, { digest }, [envelopeBundle(owner, statement)]);
+  const { status, out } = await daemon.berth("image", "verify", "--key", key, image);
+  expect(out).toContain(`Digest:      ${digest}\n`);
+  expect(out).toContain(
+    `Signature:   the tag ${digest.replace(":", "-")}.sig\n  Key:       ${key} (sha256:`,
+  );
+  expect(out).toContain(`  Identity:  ${name("app")}\n`);
+  expect(out).toContain("Attestation: https://spdx.dev/Document sha256:");
+  expect(status).toBe(0);
+  const json = await daemon.berth(
+    "image",
+    "verify",
+    "--format",
+    "json",
+    "--policy",
+    policyFile,
+    image,
+  );
+  expect(JSON.parse(json.out)).toMatchObject({ Digest: digest, Scope: name("app") });
+  const other = await daemon.berth("image", "verify", "--policy", policyFile, name("other:verify"));
+  expect(other.err).toContain("rejects it");
+  expect(other.status).toBe(1);
 });
 
 test("a cache of builds in a registry is judged as images are", async () => {

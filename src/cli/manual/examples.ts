@@ -139,6 +139,13 @@ const images: Readonly<Record<string, Examples>> = {
     ["To the registry, and forget it here", "berth manifest push --purge me/app:1.0"],
   ],
   "manifest rm": [["Forget one that was not pushed", "berth manifest rm me/app:1.0"]],
+  "image verify": [
+    ["By the key that it is signed with", "berth image verify --key cosign.pub busybox:latest"],
+    [
+      "As the daemon judges it",
+      "berth image verify --policy /etc/berth/policy.json busybox:latest",
+    ],
+  ],
   "manifest inspect": [["Of an image in a registry", "berth manifest inspect busybox:latest"]],
   "builder du": [["Which steps take room", "berth builder du"]],
   "builder prune": [["What was not used for a week", "berth builder prune -f --filter until=168h"]],
