@@ -64,7 +64,11 @@ test("what is not signed does not come in by pull, create, build, or a copy of a
     await daemon.berth("run", "--rm", "--pull", "always", name("app:plain"), "x"),
     await daemon.berth("pull", "--platform", "linux/amd64", name("app:plain")),
   ];
-  for (const stdin of contexts) refused.push(await daemon.berthWith({ stdin }, "build", "-"));
+  for (const stdin of contexts) {
+    refused.push(await daemon.berthWith({ stdin }, "build", "-"));
+    // For another platform an image comes beside the one that the name means here.
+    refused.push(await daemon.berthWith({ stdin }, "build", "--platform", "linux/arm64", "-"));
+  }
   for (const { status, out, err } of refused) {
     expect(out + err).toContain(
       `${name("app:plain")} is refused: the policy ${policyFile} (scope ${name("app")}) wants a signature, and the registry has no signature of it; sign it by cosign sign --key`,
