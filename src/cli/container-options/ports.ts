@@ -60,7 +60,9 @@ function addressOf(text: string): string {
   if (bracketed && inside === undefined)
     throw new Error(`invalid IP address ${text}: address ${text}:: missing ']' in address`);
   const ip = inside ?? text;
-  if (ip !== "" && isIP(ip) === 0) throw new Error(`invalid IP address: ${ip}`);
+  // An address with a zone is none of the host's to publish on.
+  if (ip !== "" && (isIP(ip) === 0 || ip.includes("%")))
+    throw new Error(`invalid IP address: ${ip}`);
   return ip;
 }
 
