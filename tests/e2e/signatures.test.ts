@@ -3,8 +3,11 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tarOf } from "../clients/tars.ts";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
+import { DistributionClient, digestOf, makeImage, types } from "../kits/distribution.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
+import { OwnRegistry } from "../kits/own-registry.ts";
 import {
+  BUNDLE,
   envelopeBundle,
   messageBundle,
   newSigner,
@@ -193,6 +196,37 @@ test("image verify tells of key, digest, identity and attestations, or why not",
   const other = await daemon.berth("image", "verify", "--policy", policyFile, name("other:verify"));
   expect(other.err).toContain("rejects it");
   expect(other.status).toBe(1);
+});
+
+test("a registry with a list of referrers: a bundle is found there", async () => {
+  const own = await new OwnRegistry().start();
+  try {
+    const client = new DistributionClient(`http://${own.address}`, "app");
+    const image = makeImage("signed");
+    await client.pushImage(image, "1");
+    const verify = () =>
+      daemon.berth("image", "verify", "--key", `${directory}/owner.pub`, `${own.address}/app:1`);
+    expect((await verify()).err).toContain("the registry has no signature of it");
+    const bundle = Buffer.from(messageBundle(owner, image.manifest));
+    const config = Buffer.from("{}");
+    for (const bytes of [bundle, config]) expect((await client.push(bytes)).status).toBe(201);
+    const described = (bytes: Uint8Array, mediaType: string) => ({
+      ...{ mediaType, digest: digestOf(bytes), size: bytes.length },
+    });
+    const referrer = JSON.stringify({
+      ...{ schemaVersion: 2, mediaType: types.manifest, artifactType: BUNDLE },
+      config: described(config, "application/vnd.oci.empty.v1+json"),
+      layers: [described(bundle, BUNDLE)],
+      subject: described(Buffer.from(image.manifest), types.manifest),
+    });
+    expect((await client.putManifest(digestOf(referrer), referrer)).status).toBe(201);
+    const { status, out } = await verify();
+    expect(out).toContain(`Signature:   the referrer ${digestOf(referrer)}`);
+    expect(out).toContain("Identity:  none: the digest alone is signed");
+    expect(status).toBe(0);
+  } finally {
+    await own.destroy();
+  }
 });
 
 test("a cache of builds in a registry is judged as images are", async () => {
