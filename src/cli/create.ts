@@ -12,6 +12,7 @@ import { createRequest } from "./container-options/request.ts";
 import type { Parsed } from "./flags.ts";
 import { err } from "./output.ts";
 import { platformJson } from "./platform.ts";
+import { proxyVariables } from "./proxies.ts";
 import { consoleSize } from "./terminal.ts";
 
 function withTag(image: string): string {
@@ -57,12 +58,20 @@ export function checkPull(parsed: Parsed): void {
     );
 }
 
+/** A container's environment, with the proxies that the user has for whatever runs at this daemon. */
+function withProxies(client: ApiClient, environment: readonly string[]): string[] {
+  const given = environment.map((one) => one.replace(/=.*/s, ""));
+  const proxies = proxyVariables(client.host.url, given);
+  return [...environment, ...proxies.map((pair) => pair.join("="))];
+}
+
 /** Creates the container of a command line, returns its id and what it was made from. */
 export async function createContainer(client: ApiClient, parsed: Parsed) {
   const request = createRequest(parsed);
   parseReference(request.Image ?? "");
   const ConsoleSize = request.Tty ? consoleSize() : undefined;
-  const body = { ...request, HostConfig: { ...request.HostConfig, ConsoleSize } };
+  const Env = withProxies(client, request.Env ?? []);
+  const body = { ...request, Env, HostConfig: { ...request.HostConfig, ConsoleSize } };
   const image = body.Image ?? "";
   const platform = parsed.text("platform");
   const pull = parsed.text("pull", "missing") || "missing";

@@ -29,6 +29,7 @@ import { LocalCaches } from "../local-cache.ts";
 import { lookInto } from "../look-into.ts";
 import { type NamedContext, namedContext, REMOTE } from "../named-contexts.ts";
 import { err, out } from "../output.ts";
+import { proxyVariables } from "../proxies.ts";
 import { SshAgents, sshSource } from "../ssh-agents.ts";
 import { align } from "../table.ts";
 import { isTerminal } from "../terminal.ts";
@@ -83,7 +84,6 @@ function queryOf(
     remote,
     t: parsed.all("tag"),
     target: parsed.text("target") || undefined,
-    buildargs: JSON.stringify(argumentsOf(parsed)),
     labels: JSON.stringify(pairs(parsed.all("label"))),
     platform: parsed.all("platform").join(",") || undefined,
     outputs: outputs.length === 0 ? undefined : JSON.stringify(outputs.map(({ entry }) => entry)),
@@ -173,7 +173,8 @@ async function send(
       : { "X-Berth-Secrets": Buffer.from(JSON.stringify(secrets)).toString("base64url") }),
   };
   const own = queryOf(parsed, outputs, dockerfile, remote);
-  const query = { ...own, "berth-exchange": caches?.exchange };
+  const buildargs = JSON.stringify(argumentsOf(parsed, client.host.url));
+  const query = { ...own, buildargs, "berth-exchange": caches?.exchange };
   const checks = parsed.on("check");
   const given = parsed.all("build-context").map(namedContext);
   // A check looks into no context.
@@ -329,12 +330,17 @@ function note(parsed: Parsed, { id, metadata }: Outcome): void {
   renameSync(temporary, metadataFile);
 }
 
-/** The build's arguments: SOURCE_DATE_EPOCH of the environment is one, as buildx has it. */
-function argumentsOf(parsed: Parsed): Record<string, string> {
+/**
+ * The build's arguments: SOURCE_DATE_EPOCH of the environment is one, as buildx has it, and so are the proxies that the user has for
+ * whatever runs at this daemon.
+ */
+function argumentsOf(parsed: Parsed, daemon: string): Record<string, string> {
   const epoch = process.env.SOURCE_DATE_EPOCH;
+  const given = pairs(parsed.all("build-arg"));
   return {
     ...(epoch === undefined ? {} : { SOURCE_DATE_EPOCH: epoch }),
-    ...pairs(parsed.all("build-arg")),
+    ...given,
+    ...Object.fromEntries(proxyVariables(daemon, Object.keys(given))),
   };
 }
 
