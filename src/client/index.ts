@@ -16,4 +16,5 @@ export {
   type SshTarget,
 } from "./host.ts";
 export { ApiError, type ApiResponse } from "./response.ts";
-export { shellWord, sshArguments, sshFailure, withoutSsh } from "./ssh-command.ts";
+/** ssh's command lines, and what its failures mean: loaded by who needs them. */
+export const sshWords = () => import("./ssh-command.ts");

@@ -107,6 +107,27 @@ x-key = "k"
   expect(own.asked.length).toBe(1);
 });
 
+test("a registry that breaks off is said not to answer, one that asks for time to be busy", async () => {
+  settings = { ...settings, patience: { ...patience, firstWait: 1000, waitMax: 2000 } };
+  const registry = await started();
+  const image = registry.image(bytes, "1");
+  const told: string[] = [];
+  const lies: Lie[] = [
+    (_asked, response) => {
+      response.destroy();
+      return true;
+    },
+    refuse(503),
+  ];
+  registry.lie = (...asked) => lies.shift()?.(...asked) ?? false;
+  const repository = open(`${registry.address}/app:1`, anonymous, "pull", told);
+  expect((await repository.manifest("1")).digest).toBe(image.digest);
+  expect(told.map((text) => text.replace(/ in .*/, " in a while"))).toEqual([
+    "The registry does not answer, trying again in a while",
+    "The registry is busy, trying again in a while",
+  ]);
+}, 30_000);
+
 test("a mirror that breaks off, or is gone, is left for the registry", async () => {
   const [mirror, own] = [await started(), await started()];
   const blob = own.blob(bytes, "x");

@@ -76,7 +76,7 @@ export class Session {
         response = await this.authorized(request);
       } catch (error) {
         if (last || request.signal?.aborted || !isPassing(error)) throw error;
-        await this.pause(backOff, request.signal);
+        await this.pause("does not answer", backOff, request.signal);
         continue;
       }
       const busy = response.status === 429 || (response.status >= 500 && response.status !== 501);
@@ -84,7 +84,7 @@ export class Session {
       const asked = parseRetryAfter(response.headers.get("retry-after"), Date.now());
       if (asked !== undefined && asked > waitMax) return response;
       dropBody(response);
-      await this.pause(asked ?? backOff, request.signal);
+      await this.pause("is busy", asked ?? backOff, request.signal);
     }
   }
 
@@ -94,8 +94,8 @@ export class Session {
     return reasonOf(response, secretsOf(credentials, this.authorization), patience);
   }
 
-  private async pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-    if (ms >= 1000) this.options.notice(`The registry is busy, trying again in ${waitText(ms)}`);
+  private async pause(why: string, ms: number, signal: AbortSignal | undefined): Promise<void> {
+    if (ms >= 1000) this.options.notice(`The registry ${why}, trying again in ${waitText(ms)}`);
     await sleep(ms, undefined, signal === undefined ? {} : { signal });
   }
 

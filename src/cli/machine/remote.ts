@@ -1,13 +1,7 @@
 /**
  * Running things on another host with ssh. A script goes there as one word for its shell, so that standard input is free.
  */
-import {
-  type SshTarget,
-  shellWord,
-  sshArguments,
-  sshFailure,
-  withoutSsh,
-} from "../../client/index.ts";
+import { type SshTarget, sshWords } from "../../client/index.ts";
 
 /** ssh's own failures have this status; so has a script's that ends with it, which none here does. */
 const SSH_FAILED = 255;
@@ -27,7 +21,7 @@ export interface RunOptions {
   readonly patienceMs?: number;
 }
 
-function spawn(argv: string[], { input, patienceMs }: RunOptions) {
+async function spawn(argv: string[], { input, patienceMs }: RunOptions) {
   try {
     return Bun.spawn(argv, {
       stdin: input === undefined ? "ignore" : Bun.file(input),
@@ -36,7 +30,7 @@ function spawn(argv: string[], { input, patienceMs }: RunOptions) {
       ...(patienceMs === undefined ? {} : { timeout: patienceMs }),
     });
   } catch (error) {
-    throw withoutSsh(error);
+    throw (await sshWords()).withoutSsh(error);
   }
 }
 
@@ -46,8 +40,9 @@ export async function runThere(
   script: string,
   options: RunOptions = {},
 ): Promise<Done> {
+  const { shellWord, sshArguments, sshFailure } = await sshWords();
   const argv = sshArguments(target);
-  const child = spawn([...argv, `sh -c ${shellWord(script)}`], options);
+  const child = await spawn([...argv, `sh -c ${shellWord(script)}`], options);
   const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   const status = await child.exited;
   if (child.signalCode !== null) throw new Error(`${target.host} does not answer`);
@@ -69,10 +64,11 @@ export async function mustRunThere(
 
 /** ssh for a person: a shell, or a command whose words ssh joins. Gives its exit status. */
 export async function ssh(target: SshTarget, words: readonly string[]): Promise<number> {
+  const { sshArguments } = await sshWords();
   try {
     const argv = [...sshArguments(target, []), ...words];
     return await Bun.spawn(argv, { stdio: ["inherit", "inherit", "inherit"] }).exited;
   } catch (error) {
-    throw withoutSsh(error);
+    throw (await sshWords()).withoutSsh(error);
   }
 }
