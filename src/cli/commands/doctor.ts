@@ -9,18 +9,26 @@ import { flag } from "../flags.ts";
 import { out } from "../output.ts";
 import { type TargetFlags, targetOf } from "../target.ts";
 
+/** What is read of the daemon's `info`. */
+interface DaemonInfo {
+  readonly ServerVersion?: string;
+  readonly Warnings?: readonly string[] | null;
+  readonly FirewallBackend?: { readonly Driver?: string };
+}
+
 const marks = { ok: "ok  ", warn: "WARN", fail: "FAIL" } as const;
 
 function askDaemon(target: TargetFlags) {
   return async () => {
     try {
       const client = new ApiClient(await targetOf(target, process.env), async () => false);
-      const info = await client.json<{ ServerVersion?: string; Warnings?: string[] | null }>(
-        "GET",
-        "/info",
-      );
+      const info = await client.json<DaemonInfo>("GET", "/info");
       client.close();
-      return { version: info.ServerVersion ?? "", warnings: info.Warnings ?? [] };
+      return {
+        version: info.ServerVersion ?? "",
+        warnings: info.Warnings ?? [],
+        firewall: info.FirewallBackend?.Driver,
+      };
     } catch {
       return undefined;
     }

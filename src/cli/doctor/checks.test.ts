@@ -34,6 +34,8 @@ function hostWith(
   };
 }
 
+const onIptables = async () => ({ version: "1", warnings: [], firewall: "iptables" });
+
 async function findings(host: HostView): Promise<Record<string, Finding>> {
   const all = await Promise.all(
     checksFor("/var/lib/berth").map(async ({ name, run }) => [name, await run(host)] as const),
@@ -84,6 +86,15 @@ test("each thing that is missing is found by itself, with what to do", async () 
     [hostWith({ "/proc/self/status": "" }), ["Seccomp warn"]],
     [hostWith({ "/proc/sys/fs/inotify/max_user_instances": "128\n" }), ["Kernel limits warn"]],
     [hostWith({}, { uid: 1000, writable: () => false }), ["Rights fail"]],
+    [hostWith({ "/etc/ufw/ufw.conf": "ENABLED=yes\n" }), ["Others here warn"]],
+    [hostWith({ "/etc/ufw/ufw.conf": "ENABLED=yes\n" }, { daemon: onIptables }), []],
+    [
+      hostWith({
+        "/etc/ufw/ufw.conf": "ENABLED=yes\n",
+        "/etc/default/ufw": 'DEFAULT_FORWARD_POLICY="ACCEPT"\n',
+      }),
+      [],
+    ],
     [
       hostWith({}, { daemon: async () => ({ version: "1", warnings: ["WARNING: No swap"] }) }),
       ["Daemon warn"],

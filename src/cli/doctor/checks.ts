@@ -183,19 +183,25 @@ function forwardingCheck(host: HostView): Finding {
   );
 }
 
-function neighboursCheck(host: HostView): Finding {
-  const others = [
-    ["dockerd", "/var/run/docker.pid"],
-    ["firewalld", "/run/firewalld.pid"],
-  ].filter(([, path]) => host.exists(path ?? ""));
-  const names = others.map(([name]) => name);
-  if (names.includes("dockerd"))
+/** Whether ufw is on, and drops what is forwarded unless a rule of its own table lets it through: its default. */
+function ufwDrops(host: HostView): boolean {
+  const on = /^ENABLED=yes/m.test(host.read("/etc/ufw/ufw.conf") ?? "");
+  return on && !/^DEFAULT_FORWARD_POLICY="?ACCEPT/m.test(host.read("/etc/default/ufw") ?? "");
+}
+
+async function neighboursCheck(host: HostView): Promise<Finding> {
+  const names = [
+    ...(host.exists("/var/run/docker.pid") ? ["dockerd"] : []),
+    ...(ufwDrops(host) ? ["ufw"] : []),
+  ];
+  const others = [...names, ...(host.exists("/run/firewalld.pid") ? ["firewalld"] : [])];
+  if (names.length > 0 && (await host.daemon())?.firewall !== "iptables")
     return warn(
-      "dockerd runs here, too",
-      "it drops what it does not know (the FORWARD chain's policy): published ports may not answer",
-      "stop it, or allow berth's bridge: iptables -I DOCKER-USER -i berth0 -j ACCEPT; … -o berth0",
+      `${names.join(" and ")} ${names.length > 1 ? "are" : "is"} here, too`,
+      "what they do not know is dropped by the FORWARD chain's policy, whatever berth's own table says: containers may reach nobody, and published ports may not answer",
+      'start the daemon with --firewall-backend=iptables, or set "firewall-backend": "iptables" in daemon.json',
     );
-  return ok(names.length === 0 ? "nobody who minds" : names.join(", "));
+  return ok(others.length === 0 ? "nobody who minds" : others.join(", "));
 }
 
 function seccompCheck(host: HostView): Finding {

@@ -17,7 +17,15 @@ export interface HostView {
   readonly kernel: string;
   readonly uid: number;
   /** What a daemon says at a socket; undefined when nobody answers. */
-  daemon(): Promise<{ readonly version: string; readonly warnings: readonly string[] } | undefined>;
+  daemon(): Promise<DaemonAnswer | undefined>;
+}
+
+/** What a daemon says of itself. */
+export interface DaemonAnswer {
+  readonly version: string;
+  readonly warnings: readonly string[];
+  /** "nftables" or "iptables". */
+  readonly firewall?: string | undefined;
 }
 
 function nearestThere(path: string): string {
