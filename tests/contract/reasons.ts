@@ -222,6 +222,11 @@ export const reasons: readonly Reason[] = [...kinds, ...everywhere, ...single];
 /** What occurs and the contract does not have. What does not occur fails the test. */
 export const own: readonly Reason[] = [
   { operations: /^ContainerStats$/, items: ["200 Berth"], why: "berth's own: docs/extensions.md" },
+  {
+    operations: /^ContainerInspect$/,
+    items: ["200 Berth"],
+    why: "berth's own: docs/user-namespaces.md",
+  },
   { operations: anything, items: ["status 400"], why: "what cannot be read is 400, as in dockerd" },
   {
     operations: anything,
