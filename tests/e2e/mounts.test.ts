@@ -427,7 +427,8 @@ test("--mount and -v are refused in the words of docker's command line", async (
       daemon.docker("create", ...option.split(/ (?=-)/), "busybox"),
       daemon.berth("create", ...option.split(/ (?=-)/), "busybox"),
     ]);
-    const plain = (text: string) => text.replaceAll("docker create", "berth create");
+    const plain = (text: string) =>
+      text.replaceAll("docker create", "berth create").replace(/^docker: /, "berth: ");
     expect(theirs.status, option).not.toBe(0);
     expect(plain(theirs.err)).toContain(plain(ours.err).split("\n")[0] || option);
     expect(ours.status, option).toBe(theirs.status);

@@ -198,7 +198,7 @@ afterAll(() => {
 });
 
 /** Others come, publish ports and go, until told to end. */
-function newcomers(): { stop(): Promise<number> } {
+function newcomers(): { another(): Promise<void>; stop(): Promise<number> } {
   let over = false;
   let came = 0;
   const come = async () => {
@@ -217,6 +217,12 @@ function newcomers(): { stop(): Promise<number> } {
   };
   const coming = come();
   return {
+    /** Somebody has come and published a port since: on a slow machine a daemon may live too short for that. */
+    async another() {
+      const before = came;
+      for (const end = Date.now() + 20_000; came === before && Date.now() < end; )
+        await Bun.sleep(5);
+    },
     async stop() {
       over = true;
       await coming;
@@ -230,6 +236,7 @@ test(`${CONTAINERS} containers under load while the daemon is killed and replace
   const heard: number[] = [];
   for (let death = 0; death < DEATHS * 2; death++) {
     await goesOn("asker-load0");
+    if (death % 3 === 2) await guests.another();
     if (death % 2 === 0) await daemon.kill();
     else await daemon.stop();
     // Nobody is there for a while: longer than a request takes.
