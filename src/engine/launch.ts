@@ -502,7 +502,8 @@ function timedStart(deps: EngineDeps, container: Container, again: boolean): Pro
 /** Starts a container. Throws Faults in Docker's words; a container that runs already is "not-modified". */
 export function startContainer(deps: EngineDeps, container: Container): Promise<void> {
   return container.exclusively(async () => {
-    if (!container.restarting) {
+    // Of one that runs nothing is begun anew.
+    if (!container.alive) {
       container.record.restartCount = 0;
       // The next pause is a first one again.
       deps.restarts.cancel(container);

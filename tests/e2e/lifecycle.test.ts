@@ -62,6 +62,9 @@ describe.each(["berth", "docker"] as const)("%s", (client) => {
     expect(pid).toBeGreaterThan(1);
     process.kill(pid, "SIGKILL");
     await until("up", "{{.RestartCount}} {{.State.Status}}", "1 running");
+    // Asked to start what runs already, nothing begins anew.
+    expect((await run("start", "up")).status).toBe(0);
+    expect(await inspect("up", "{{.RestartCount}}")).toBe("1");
     expect((await memory()).out).toBe("268435456\n");
     expect((await run("rm", "-f", "up")).status).toBe(0);
   });
