@@ -55,7 +55,7 @@ export interface Binding {
   readonly wish: PortWish;
 }
 
-/** Numbers below this, above 32 bits, are IPv4 addresses in the form of IPv6 (RFC 4291, 2.5.5.2). */
+/** What stands above the last 32 bits of an IPv4 address in the form of IPv6 (RFC 4291, 2.5.5.2). */
 const MAPPED = 0xffffn;
 
 /** An address of the host in its one form. */

@@ -14,6 +14,7 @@ import { createServer, type Server } from "node:http";
 import type { OwnRegistryPort } from "../api/index.ts";
 import { openDatabase } from "../base/database.ts";
 import { Fault, fault, messageOf } from "../base/errors.ts";
+import { bracketed } from "../base/host-port.ts";
 import { log, setLogLevel } from "../base/log.ts";
 import type { RegistryHooks } from "../cli/index.ts";
 import { ContentStore, Downloads, Holds } from "../images/index.ts";
@@ -120,7 +121,7 @@ export async function beginServing(
     accessLog: config.log.access ? accessLog : undefined,
     open: (path) => new Repository({ domain, path }, upstream, credentials, "pull"),
   });
-  const where = `${host.includes(":") ? `[${host}]` : host}:${bound}`;
+  const where = `${bracketed(host)}:${bound}`;
   if (config.htpasswd !== undefined && tls === undefined)
     log.warn(
       "registry: passwords are asked for without TLS: whoever listens on the way reads them",

@@ -124,7 +124,7 @@ const published = hasAny(ctStatus, 1 << 5);
 const toHost = is(fibDaddrType, native(2));
 const ofLoopback = Uint8Array.of(127);
 /** The first bytes of fe80::/10, as far as they are whole: what is assigned of it is fe80::/64 (RFC 4291, 2.5.6). */
-const ofLink = Uint8Array.of(0xfe, 0x80);
+export const ofLink = Uint8Array.of(0xfe, 0x80);
 const loopback6 = addressBytes("::1");
 const comesFrom = (name: string) => is(iifname, ifname(name));
 const goesTo = (name: string) => is(oifname, ifname(name));

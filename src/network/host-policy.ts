@@ -8,7 +8,14 @@ import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { addressBytes, type Family } from "./addresses.ts";
 import { NETLINK_NETFILTER, type NetlinkChannel } from "./channel.ts";
-import { type LedPort, ledTo, type NetworkRules, type OpenedPort, portKeyOf } from "./firewall.ts";
+import {
+  type LedPort,
+  ledTo,
+  type NetworkRules,
+  type OpenedPort,
+  ofLink,
+  portKeyOf,
+} from "./firewall.ts";
 import type { Firewall, FirewallContents } from "./firewall-backend.ts";
 import type { NetlinkRequest } from "./netlink.ts";
 import {
@@ -59,7 +66,7 @@ export function loopNames(name: string): { readonly into: string; readonly out: 
 function judgeRules(family: Family, networks: readonly NetworkRules[], loop: Loop): Rule[] {
   const copy = [dupTo(addressBytes(NEXT[family]), native(loop.index)), verdict("drop")];
   const linkLocal: Rule[] = [ip6DaddrLink, ip6SaddrLink].map((end) => [
-    is(end, Uint8Array.of(0xfe, 0x80)),
+    is(end, ofLink),
     verdict("return"),
   ]);
   return [

@@ -6,6 +6,7 @@
  */
 import { existsSync } from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
+import { bracketed } from "../base/host-port.ts";
 import { log } from "../base/log.ts";
 import { KernelError, type PortRequest } from "../kernel/index.ts";
 import type { Family } from "./addresses.ts";
@@ -51,10 +52,6 @@ const reasons: Readonly<Record<string, string>> = {
   EADDRNOTAVAIL: "cannot assign requested address",
   EACCES: "permission denied",
 };
-
-function bracketed(address: string): string {
-  return address.includes(":") ? `[${address}]` : address;
-}
 
 function refusal(
   wish: PortWish,

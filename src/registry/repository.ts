@@ -69,7 +69,8 @@ const ACCEPT = [
   "application/vnd.docker.distribution.manifest.v2+json",
 ].join(", ");
 
-function digestOf(bytes: Uint8Array): string {
+/** The digest of a document, "sha256:…". */
+export function digestOf(bytes: Uint8Array): string {
   return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
 }
 

@@ -3,6 +3,7 @@
  * lists are gathered where docker's command line gathers them, so that either can go on with the other's.
  */
 import { Fault, messageOf } from "../../base/errors.ts";
+import { digestOf } from "../../registry/index.ts";
 import { familiarName, parseReference, type Reference } from "../../spec/reference.ts";
 import { type Command, forEachName } from "../command.ts";
 import { flag, type Parsed } from "../flags.ts";
@@ -156,7 +157,7 @@ const push: Command = {
       if (parseReference(image.Ref).path !== list.path) await bringOver(image, list, repository);
     const { mediaType, text } = listOf(images);
     const bytes = new TextEncoder().encode(text);
-    const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+    const digest = digestOf(bytes);
     await repository.putManifest(list.digest ?? list.tag ?? "latest", { digest, mediaType, bytes });
     out(`${digest}\n`);
     if (parsed.on("purge")) removeList(list);

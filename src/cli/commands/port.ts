@@ -1,6 +1,7 @@
 /**
  * `berth port`.
  */
+import { bracketed } from "../../base/host-port.ts";
 import type { ContainerInspectResponse } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { out } from "../output.ts";
@@ -30,7 +31,7 @@ export const command: Command = {
       throw new Error(`Error: No public port '${wanted}' published for ${name}`);
     for (const [port, bindings] of shown)
       for (const { HostIp = "", HostPort = "" } of bindings ?? []) {
-        const address = `${HostIp.includes(":") ? `[${HostIp}]` : HostIp}:${HostPort}`;
+        const address = `${bracketed(HostIp)}:${HostPort}`;
         out(key === undefined ? `${port} -> ${address}\n` : `${address}\n`);
       }
     return 0;

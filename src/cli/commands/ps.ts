@@ -2,6 +2,7 @@
  * `berth ps`.
  */
 import { humanDuration } from "../../base/durations.ts";
+import { bracketed } from "../../base/host-port.ts";
 import type { ContainerSummary, Port } from "../../spec/engine-api.ts";
 import type { Command } from "../command.ts";
 import { configuredFormat } from "../config-file.ts";
@@ -13,7 +14,7 @@ import { type Row, writeList } from "../table.ts";
 
 /** `0.0.0.0:80->80`, with brackets around an IPv6 address. */
 function mapping(ip: string, host: string, inside: string): string {
-  return `${ip.includes(":") ? `[${ip}]` : ip}:${host}->${inside}`;
+  return `${bracketed(ip)}:${host}->${inside}`;
 }
 
 /** Compares as Docker orders ports: by the container's, then the address, the host's and the protocol. */

@@ -2,6 +2,7 @@
  * Machines: hosts that berth was put onto by ssh. Each is a context, kept where docker keeps them, whose metadata have a
  * "Machine" with docker-machine's names of what is known of it; so there is no second list that could differ from the first.
  */
+import { bracketed } from "../../base/host-port.ts";
 import { parseHost, type SshTarget } from "../../client/index.ts";
 import { type ContextMeta, findContext, listContexts, putContext } from "../contexts.ts";
 
@@ -34,7 +35,7 @@ const SSH_PORT = 22;
 
 /** The address of a machine's daemon. */
 export function urlOf({ Driver: { IPAddress, SSHUser, SSHPort } }: Machine): string {
-  const host = IPAddress.includes(":") ? `[${IPAddress}]` : IPAddress;
+  const host = bracketed(IPAddress);
   return `ssh://${SSHUser}@${host}${SSHPort === SSH_PORT ? "" : `:${SSHPort}`}`;
 }
 
