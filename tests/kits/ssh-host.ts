@@ -2,7 +2,15 @@
  * Another host, as far as one can be had on this one: a real sshd on loopback whose sessions have their own /etc, /run,
  * /root, /usr and /var/lib/berth (which are forgotten with it) and their own process numbers.
  */
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import type { Done } from "./daemon.ts";
@@ -49,6 +57,45 @@ async function run(
   const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
   return { status: await child.exited, out, err };
 }
+
+/**
+ * What is asked of systemd by those who install berth: it notes each call in /run/systemctl.calls, holds the socket of the
+ * socket unit, and has the service unit's ExecStart on it. A restart ends the service's first process alone (KillMode).
+ */
+const systemctl = `#!/usr/bin/python3
+import grp, os, re, signal, socket, sys, time
+with open("/run/systemctl.calls", "a") as calls: print(*sys.argv[1:], file=calls)
+units = "/usr/local/lib/systemd/system/"
+def said(unit, key): return re.search("^%s=(.*)$" % key, open(units + unit).read(), re.M)[1]
+def end():
+    try: pid = int(open("/run/service.pid").read())
+    except FileNotFoundError: return
+    try: os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError: pass
+    while os.path.exists("/proc/%d" % pid): time.sleep(0.02)
+    os.unlink("/run/service.pid")
+if sys.argv[1] == "disable": end()
+if sys.argv[1:] != ["restart", "berth.service"]: sys.exit()
+end()
+path = said("berth.socket", "ListenStream")
+os.makedirs(os.path.dirname(path), exist_ok=True)
+if os.path.exists(path): os.unlink(path)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(path)
+listener.listen(64)
+os.chown(path, 0, grp.getgrnam(said("berth.socket", "SocketGroup")).gr_gid)
+os.chmod(path, int(said("berth.socket", "SocketMode"), 8))
+if os.fork(): os._exit(0)
+os.setsid()
+with open("/run/service.pid", "w") as file: file.write(str(os.getpid()))
+log = os.open("/run/service.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+for number in (1, 2): os.dup2(log, number)
+if listener.fileno() == 3: os.set_inheritable(3, True)
+else: os.dup2(listener.fileno(), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+words = said("berth.service", "ExecStart").split()
+os.execv(words[0], words)
+`;
 
 /** A host that is reached by ssh as root, and the client's side: a home, an ssh with its own configuration. */
 export class SshHost {
@@ -157,6 +204,29 @@ exec ${sshd} -D -e -f ${this.directory}/sshd_config`;
     writeFileSync(`${this.directory}/here/ssh`, text, { mode: 0o755 });
   }
 
+  /**
+   * Makes a user there who gets in with the same key. `sudoers`: what comes behind the user's name in sudo's
+   * configuration. The directory becomes passable for everybody, since sshd reads its files as the user.
+   */
+  async addUser(user: string, sudoers?: string): Promise<void> {
+    chmodSync(this.directory, 0o711);
+    chmodSync(this.bin, 0o755);
+    const rights = `printf '%s\n' '${user} ${sudoers}' > /etc/sudoers.d/${user}`;
+    const { status, err } = await this.there(
+      `useradd -M -d /run/${user} -s /bin/sh -p '*' ${user} && install -d -o ${user} /run/${user} && ${sudoers === undefined ? "true" : rights}`,
+    );
+    if (status !== 0) throw new Error(err);
+  }
+
+  /** As if systemd ran there. */
+  async giveSystemd(): Promise<void> {
+    writeFileSync(`${this.directory}/systemctl`, systemctl);
+    const { status, err } = await this.there(
+      `mkdir -p /run/systemd/system && install -m 755 ${this.directory}/systemctl /usr/local/bin/systemctl`,
+    );
+    if (status !== 0) throw new Error(err);
+  }
+
   /** Puts the executable into its PATH under a name. */
   offer(name: "berth" | "docker"): void {
     writeFileSync(`${this.bin}/${name}`, `#!/bin/sh\nexec ${executable} "$@"\n`, { mode: 0o755 });
@@ -190,8 +260,8 @@ exec ${sshd} -D -e -f ${this.directory}/sshd_config`;
   }
 
   /** Runs a shell's command there, past berth. */
-  there(command: string): Promise<Done> {
-    return run(["ssh", "-p", String(this.port), "root@127.0.0.1", command], this.env);
+  there(command: string, user = "root"): Promise<Done> {
+    return run(["ssh", "-p", String(this.port), `${user}@127.0.0.1`, command], this.env);
   }
 
   /** Ends the daemon that was started there, if one was. */

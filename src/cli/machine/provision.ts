@@ -22,8 +22,8 @@ export interface Surveyed {
   readonly system: string;
   readonly hasSystemd: boolean;
   readonly isRoot: boolean;
-  /** Root's rights without a password. */
-  readonly maySudo: boolean;
+  /** What sudo says to whoever asks for root's rights without a password; "" for nothing, when it gives them. */
+  readonly sudoRefusal: string;
   /** Where berth is in the PATH; "" for nowhere. */
   readonly berth: string;
   /** Its files are those of `berth system install`. */
@@ -36,7 +36,8 @@ echo system=$(uname -s)
 echo architecture=$(uname -m)
 echo uid=$(id -u)
 if [ -d /run/systemd/system ]; then echo systemd=yes; fi
-if sudo -n true 2>/dev/null; then echo sudo=yes; fi
+if ! command -v sudo >/dev/null; then echo sudo=there is no sudo
+else said=$(LC_ALL=C sudo -n true 2>&1 >/dev/null) || echo "sudo=$(echo "$said" | tail -n 1)"; fi
 echo berth=$(command -v berth)
 echo docker=$(command -v docker)
 if [ -e ${MANIFEST} ]; then echo managed=yes; fi
@@ -57,16 +58,27 @@ export async function surveyHost(target: SshTarget): Promise<Surveyed> {
     system: said("system"),
     hasSystemd: said("systemd") !== "",
     isRoot: said("uid") === "0",
-    maySudo: said("sudo") !== "",
+    sudoRefusal: said("sudo"),
     berth: said("berth"),
     isManaged: said("managed") !== "",
     hasDocker: said("docker") !== "",
   };
 }
 
+/** What to say of a user who has not root's rights there. */
+function withoutRights(user: string, refusal: string): string {
+  const rights = `a line "${user} ALL=(ALL) NOPASSWD: ALL" in a file of /etc/sudoers.d`;
+  if (refusal === "there is no sudo")
+    return `the user ${user} is not root there, and there is no sudo: name root with --generic-ssh-user, or install sudo on the host with ${rights}`;
+  const why = refusal.includes("password is required")
+    ? `sudo asks ${user} for a password there, and berth has none to give`
+    : `sudo does not give ${user} the rights of root there (${refusal})`;
+  return `${why}: name root with --generic-ssh-user, or let sudo ask ${user} for none with ${rights}`;
+}
+
 /** Throws, saying what to do, for a host that this executable cannot be put onto. */
 export function checkHost(host: Surveyed, user: string, architecture: string): void {
-  const { system, isRoot, maySudo, hasSystemd } = host;
+  const { system, isRoot, sudoRefusal, hasSystemd } = host;
   if (system !== "Linux")
     throw new Error(`the host runs ${system || "no system that is known"}; berth needs Linux`);
   const fitting = ARCHITECTURES[architecture] ?? [architecture];
@@ -75,10 +87,7 @@ export function checkHost(host: Surveyed, user: string, architecture: string): v
       `the host has a processor of the kind ${host.architecture}, and this executable is for ${fitting[0]}: run 'machine create' with the executable that was built for ${host.architecture}`,
     );
   if (isRoot) return;
-  if (!maySudo)
-    throw new Error(
-      `the user ${user} has not the rights of root there without a password: name root with --generic-ssh-user, or let sudo ask ${user} for no password (a line "${user} ALL=(ALL) NOPASSWD: ALL" in /etc/sudoers.d/)`,
-    );
+  if (sudoRefusal !== "") throw new Error(withoutRights(user, sudoRefusal));
   if (!hasSystemd)
     throw new Error(
       `the host has no systemd, so nothing would start the daemon for the user ${user}: name root with --generic-ssh-user`,
