@@ -1,7 +1,6 @@
 /** Attacks on the host and on neighbours from inside of a container that is as it is by default. */
 import { expect, test } from "bun:test";
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -10,6 +9,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { compiled } from "../../kits/attacker.ts";
 import { daemonOfFile } from "../../kits/daemon.ts";
 
 const daemon = daemonOfFile();
@@ -18,22 +18,6 @@ async function done(...args: string[]): Promise<string> {
   const { status, out, err } = await daemon.berth(...args);
   expect(`${status} ${err}`, args.join(" ")).toBe("0 ");
   return out.trim();
-}
-
-/** A C program that is built static, for a container to run. */
-function compiled(name: string, source: string): { directory: string; path: string } {
-  const directory = mkdtempSync("/tmp/bt-attack-");
-  writeFileSync(`${directory}/${name}.c`, source);
-  const built = Bun.spawnSync([
-    "musl-gcc",
-    "-static",
-    "-O1",
-    "-o",
-    `${directory}/${name}`,
-    `${directory}/${name}.c`,
-  ]);
-  expect(built.stderr.toString()).toBe("");
-  return { directory, path: `/attack/${name}` };
 }
 
 test("inheritable and ambient capabilities are empty at run and at exec, whoever the user is (CVE-2022-24769, CVE-2022-27649)", async () => {
@@ -56,7 +40,6 @@ test("inheritable and ambient capabilities are empty at run and at exec, whoever
     "caps",
     '#include <stdio.h>\n#include <stdlib.h>\nint main(void){return system("grep CapPrm /proc/self/status");}',
   );
-  chmodSync(directory, 0o755);
   expect(
     Bun.spawnSync([
       "python3",

@@ -1,9 +1,10 @@
 /** Images that are made to break the engine that runs them: each attack of an advisory, really tried. */
 import { expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Builder } from "../../build-conformance/builders.ts";
 import type { Files } from "../../build-conformance/case.ts";
 import { archiveOf } from "../../build-conformance/image.ts";
+import { withVictim } from "../../kits/attacker.ts";
 import { daemonOfFile } from "../../kits/daemon.ts";
 
 const daemon = daemonOfFile();
@@ -28,19 +29,6 @@ async function image(name: string, files: Files, ...changes: string[]): Promise<
 }
 
 const run = (...args: string[]) => daemon.berth("run", "--rm", ...args);
-
-/** A directory of the host's that must stay as it is. */
-async function withVictim(use: (directory: string) => Promise<void>): Promise<void> {
-  const victim = mkdtempSync("/tmp/victim-");
-  writeFileSync(`${victim}/secret`, "of the host");
-  try {
-    await use(victim);
-    expect(readdirSync(victim)).toEqual(["secret"]);
-    expect(readFileSync(`${victim}/secret`, "utf8")).toBe("of the host");
-  } finally {
-    rmSync(victim, { recursive: true });
-  }
-}
 
 test("nobody writes to the supervisor's program through /proc/PID/exe (CVE-2019-5736)", async () => {
   await daemon.berth("run", "-d", "--name", "shim", "--init", "busybox", "sleep", "1000");

@@ -1,6 +1,7 @@
 /** Attacks that win only when something changes between a look and a use: each with a container that changes it all the time. */
-import { beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { compiled, exchanger, withVictim } from "../../kits/attacker.ts";
 import { daemonOfFile } from "../../kits/daemon.ts";
 
 const daemon = daemonOfFile();
@@ -11,24 +12,15 @@ async function done(...args: string[]): Promise<string> {
   return out.trim();
 }
 
-/** Files of the host's that must neither be read nor be changed. */
-async function withVictim(use: (directory: string) => Promise<void>): Promise<void> {
-  const victim = mkdtempSync("/tmp/victim-");
-  writeFileSync(`${victim}/secret`, "of the host");
-  try {
-    await use(victim);
-    expect(readdirSync(victim)).toEqual(["secret"]);
-    expect(readFileSync(`${victim}/secret`, "utf8")).toBe("of the host");
-  } finally {
-    rmSync(victim, { recursive: true });
-  }
-}
+const program = compiled("exchange", exchanger);
+afterAll(() => rmSync(program.directory, { recursive: true }));
 
-/** A container that swaps a directory of a volume for a link, as fast as it can, and never stands still at either. */
+/** A container that swaps a directory of a volume and a link to the victim, without a moment in which there is neither. */
 async function swapper(victim: string): Promise<void> {
   await done("volume", "create", "field");
-  const script = `mkdir -p /f/a/d /f/spare; while :; do mv /f/a /f/b && ln -s ${victim} /f/a && rm /f/a && mv /f/b /f/a; done`;
-  await done("run", "-d", "--name", "swap", "-v", "field:/f", "busybox", "sh", "-c", script);
+  const script = `mkdir -p /f/a/d && ln -s ${victim} /f/b && exec ${program.path} /f/a /f/b`;
+  const attack = ["-v", "field:/f", "-v", `${program.directory}:/attack:ro`];
+  await done("run", "-d", "--name", "swap", ...attack, "busybox", "sh", "-c", script);
 }
 
 async function withSwapper(use: (victim: string) => Promise<void>): Promise<void> {
