@@ -88,6 +88,8 @@ export interface TransferOptions {
   readonly platform?: Platform | undefined;
   /** A fetch: what there is for other platforms comes, too. */
   readonly allPlatforms?: boolean | undefined;
+  /** A fetch: what refers to the image comes, too. */
+  readonly referrers?: boolean | undefined;
 }
 
 /** How an archive of images is loaded. */

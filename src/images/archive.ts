@@ -23,6 +23,13 @@ import {
   parseDocument,
   parseObject,
 } from "./model.ts";
+import {
+  cosignSubject,
+  type Referrer,
+  type Referring,
+  readReferrer,
+  subjectIn,
+} from "./referrers.ts";
 import { hostPlatform } from "./views.ts";
 
 /** A member of an archive. */
@@ -41,6 +48,12 @@ export interface ArchivedImage {
   readonly manifestBytes?: Uint8Array | undefined;
   /** The index that it was chosen from, with what the archive has of that. */
   readonly index?: ArchivedIndex;
+  readonly referrers?: ArchivedReferrers;
+}
+
+/** What refers to an image in an archive, with the files of manifests and of what they name. */
+export interface ArchivedReferrers extends Referring {
+  readonly files: readonly Member[];
 }
 
 /** Of an index in an archive: itself, and manifests with what they name, as far as that is in the archive. */
@@ -269,15 +282,49 @@ function nameOf(descriptor: Descriptor): string[] {
   return short !== undefined && /[/:]/.test(short) ? [short] : [];
 }
 
+/** The referrers in index.json, by their digests: manifests that say of themselves, or by a tag of cosign's, that they refer to others. */
+function referrersIn(members: Members, listed: readonly Descriptor[]): Map<string, Referrer> {
+  const digests = new Set(listed.map(({ digest }) => digest));
+  const found = listed.flatMap((descriptor) => {
+    const tag = descriptor.annotations?.["org.opencontainers.image.ref.name"] ?? "";
+    const isManifest = MANIFESTS.has(descriptor.mediaType ?? "");
+    if (!isManifest || members.find(blobName(descriptor.digest)) === undefined) return [];
+    const bytes = members.blobBytes(descriptor);
+    const byTag = cosignSubject(tag);
+    const subject = byTag ?? subjectIn(parseObject(bytes, "an image manifest"));
+    // Of what is elsewhere it is an artifact of its own.
+    if (subject === undefined || !digests.has(subject)) return [];
+    return [readReferrer({ digest: descriptor.digest, bytes }, subject, byTag ? tag : "")];
+  });
+  return new Map(found.map((one) => [one.digest, one]));
+}
+
+/** Those of an image, or of the index that it stands for; undefined: there are none. */
+function referrersOf(
+  members: Members,
+  all: ReadonlyMap<string, Referrer>,
+  subjects: readonly string[],
+): ArchivedReferrers | undefined {
+  const found = [...all.values()].filter(({ subject }) => subjects.includes(subject));
+  if (found.length === 0) return undefined;
+  const named = found.flatMap(({ digest, bytes, blobs }) => [
+    { digest, size: bytes.length },
+    ...blobs,
+  ]);
+  return { subjects, found, files: named.map((one) => members.blob(one)) };
+}
+
 function readOci(members: Members, wanted: Platform): ArchivedImage[] {
   const index = parseObject(members.bytes("index.json"), "index.json");
   if (!Array.isArray(index.manifests)) throw bad("index.json lists no manifests");
+  const listed = index.manifests.map((item) => parseDescriptor(item, "index.json"));
+  const referring = referrersIn(members, listed);
   const byDigest = new Map<
     string,
     { top: Descriptor; picked: Descriptor; names: Set<string>; made: boolean }
   >();
-  for (const item of index.manifests) {
-    const descriptor = parseDescriptor(item, "index.json");
+  for (const descriptor of listed) {
+    if (referring.has(descriptor.digest)) continue;
     const picked = pickManifest(members, descriptor, wanted);
     if (picked === undefined) continue;
     const entry = byDigest.get(descriptor.digest) ?? {
@@ -289,7 +336,9 @@ function readOci(members: Members, wanted: Platform): ArchivedImage[] {
   }
   if (byDigest.size === 0) throw bad(`the archive has no image for ${platformText(wanted)}`);
   return [...byDigest.values()].map(({ top, picked, names, made }) => {
-    const { manifestBytes, ...image } = fromManifest(members, picked, [...names]);
+    const { manifestBytes, ...own } = fromManifest(members, picked, [...names]);
+    const referrers = referrersOf(members, referring, [top.digest, picked.digest]);
+    const image = referrers === undefined ? own : { ...own, referrers };
     const isArtifact = image.document.artifact !== undefined;
     const index = isArtifact || isIndexType(top.mediaType) ? indexIn(members, top) : undefined;
     if (index !== undefined) return { ...image, manifestBytes, index };

@@ -119,11 +119,12 @@ export class ImageCheck {
     }
   }
 
-  /** Manifests and indexes that images have come with. */
+  /** Manifests and indexes that images have come with, and what refers to them. */
   private documents(): string[] {
     const { data } = this.parts;
     const manifests = data.all().flatMap(({ manifest }) => manifest ?? []);
-    return [...manifests, ...data.indexes.all().flatMap(({ documents }) => documents)];
+    const indexes = data.indexes.all().flatMap(({ documents }) => documents);
+    return [...manifests, ...indexes, ...data.referrers.all().map(({ digest }) => digest)];
   }
 
   /** What is wrong with a blob; undefined when nothing is. */
@@ -159,13 +160,16 @@ export class ImageCheck {
     return undefined;
   }
 
-  /** The images that a blob belongs to, or to whose indexes. */
+  /** The images that a blob belongs to, or to whose indexes or referrers. */
   private ownersOf(digest: string): ImageRecord[] {
     const { data } = this.parts;
     const beside = data.indexes
       .all()
       .filter(({ documents, blobs }) => documents.includes(digest) || blobs.includes(digest));
-    const images = new Set(beside.map(({ image }) => image));
+    const referring = data.referrers
+      .all()
+      .filter((one) => one.digest === digest || one.blobs.includes(digest));
+    const images = new Set([...beside, ...referring].map(({ image }) => image));
     return data.all().filter(({ id }) => images.has(id) || data.blobsOf(id).includes(digest));
   }
 

@@ -5,6 +5,7 @@ import type { Database } from "bun:sqlite";
 import { familiarReference, parseReference } from "../spec/reference.ts";
 import { IndexRows } from "./index-rows.ts";
 import { chainIds, type ImageDocument, type ImageRecord } from "./model.ts";
+import { ReferrerRows } from "./referrer-rows.ts";
 
 interface Row {
   readonly id: string;
@@ -37,6 +38,8 @@ export class ImageDatabase {
   private readonly contents = new Map<string, Pick<ImageRecord, "document" | "chain">>();
   /** Which indexes images have come with. */
   readonly indexes: IndexRows;
+  /** What refers to images: signatures, attestations. */
+  readonly referrers: ReferrerRows;
 
   /** `others`: blobs of the same content store that are not images', and stay. */
   constructor(
@@ -60,6 +63,7 @@ export class ImageDatabase {
       "CREATE TABLE IF NOT EXISTS blob_sources (digest TEXT, domain TEXT, path TEXT, PRIMARY KEY (digest, domain, path))",
     );
     this.indexes = new IndexRows(db);
+    this.referrers = new ReferrerRows(db);
   }
 
   /** Does all of something or nothing, whoever is killed meanwhile. */
@@ -332,9 +336,11 @@ export class ImageDatabase {
       const beside = this.indexes
         .of(id)
         .flatMap(({ documents, blobs }) => [...documents, ...blobs]);
-      const own = [...new Set([...this.blobsOf(id), ...beside])];
+      const referring = this.referrers.of(id).flatMap(({ digest, blobs }) => [digest, ...blobs]);
+      const own = [...new Set([...this.blobsOf(id), ...beside, ...referring])];
       this.db.run("DELETE FROM tags WHERE image = ?", [id]);
       this.indexes.remove(id);
+      this.referrers.remove(id);
       this.db.run("DELETE FROM repo_digests WHERE image = ?", [id]);
       this.db.run("DELETE FROM images WHERE id = ?", [id]);
       this.contents.delete(id);
@@ -349,9 +355,9 @@ export class ImageDatabase {
     })();
   }
 
-  /** Blobs that somebody reads as they lie there: others in the same store, and indexes beside their images. */
+  /** Blobs that somebody reads as they lie there: others in the same store, indexes beside their images, what refers to them. */
   foreignBlobs(): ReadonlySet<string> {
-    return new Set([...this.others(), ...this.indexes.blobs()]);
+    return new Set([...this.others(), ...this.indexes.blobs(), ...this.referrers.blobs()]);
   }
 
   /** Every blob of every image, or of every other than some, and what others have in the same store. */
@@ -362,7 +368,7 @@ export class ImageDatabase {
     const named = rows
       .filter(({ id }) => !except.has(id))
       .flatMap((row) => JSON.parse(row.blobs) as string[])
-      .concat(this.indexes.blobs(except));
+      .concat(this.indexes.blobs(except), this.referrers.blobs(except));
     return new Set([...named, ...this.compressedForms(named), ...this.others()]);
   }
 
@@ -371,6 +377,7 @@ export class ImageDatabase {
     const query = this.db.query<{ one: number }, [string]>(
       `SELECT 1 AS one FROM images WHERE instr(blobs, ?1) > 0
        UNION ALL SELECT 1 FROM image_indexes WHERE instr(documents, ?1) > 0 OR instr(blobs, ?1) > 0
+       UNION ALL SELECT 1 FROM image_referrers WHERE digest = ?1 OR instr(blobs, ?1) > 0
        UNION ALL SELECT 1 FROM compressed JOIN images ON instr(images.blobs, compressed.digest) > 0 WHERE gzip = ?1
        LIMIT 1`,
     );

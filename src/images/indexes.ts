@@ -191,17 +191,23 @@ export class Indexes {
   rename(whole: string, id: string, index: string | undefined): void {
     const before = this.parts.data.byReference(whole);
     this.parts.data.setTag(whole, id, 0, index);
-    for (const one of new Set([before ?? id, id])) this.parts.data.indexes.release(one);
+    const { indexes, referrers } = this.parts.data;
+    for (const one of new Set([before ?? id, id])) {
+      indexes.release(one);
+      const manifest = this.parts.data.byId(one)?.manifest ?? "";
+      referrers.release(one, new Set([manifest, ...indexes.of(one).map(({ digest }) => digest)]));
+    }
   }
 
-  /** What is here for the index that a name means until now: with the name it may go. */
+  /** What is here for what a name means until now, beside the image: with the name it may go. */
   besideNamed(whole: string): string[] {
-    const digest = this.parts.data.indexes.named(whole);
+    const { indexes, referrers } = this.parts.data;
+    const digest = indexes.named(whole);
     const id = this.parts.data.byReference(whole);
-    if (digest === undefined || id === undefined) return [];
-    const { indexes } = this.parts.data;
+    if (id === undefined) return [];
     const found = indexes.of(id).filter((one) => one.digest === digest);
-    return found.flatMap(({ documents, blobs }) => [...documents, ...blobs]);
+    const own = found.flatMap(({ documents, blobs }) => [...documents, ...blobs]);
+    return [...own, ...referrers.of(id).flatMap((one) => [one.digest, ...one.blobs])];
   }
 
   /**

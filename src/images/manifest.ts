@@ -79,7 +79,7 @@ export function manifestSummaries(
   );
 }
 
-/** A statement about an image that came in its index. */
+/** A statement about an image that came in its index, or with what refers to it. */
 export interface Attestation {
   /** "https://spdx.dev/Document", "https://slsa.dev/provenance/v1" */
   readonly PredicateType: string;
@@ -88,6 +88,8 @@ export interface Attestation {
   readonly Size: number;
   /** The manifest that names it. */
   readonly Manifest: string;
+  /** What that refers to; undefined: it is in the image's index. */
+  readonly Subject?: string;
 }
 
 /** What is attested of a manifest in its index, as BuildKit stores it: SBOMs, provenance. */

@@ -33,6 +33,7 @@ export interface Descriptor {
   readonly mediaType?: string;
   readonly digest: string;
   readonly size: number;
+  readonly artifactType?: string;
   readonly platform?: {
     readonly architecture?: string;
     readonly os?: string;

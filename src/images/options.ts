@@ -43,8 +43,8 @@ export interface ImageStoreOptions {
 
 /** Says which images may come. */
 export interface Admission {
-  /** Rejects with a Fault "forbidden" when an image of a registry must not. */
-  pulled(question: Question): Promise<unknown>;
+  /** Rejects with a Fault "forbidden" when an image of a registry must not; gives whether a signature was asked for. */
+  pulled(question: Question): Promise<boolean>;
   /** Throws one when an archive must not. */
   archived(transport: ArchiveTransport): void;
 }
@@ -74,6 +74,8 @@ export interface TransferOptions {
   readonly platform?: Platform | undefined;
   /** A fetch: what an index has for other platforms comes, too, and is kept beside the image. */
   readonly allPlatforms?: boolean | undefined;
+  /** A fetch: signatures, attestations and whatever else refers to the image comes, too. */
+  readonly referrers?: boolean | undefined;
 }
 
 /** Where layers come from. */

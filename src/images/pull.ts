@@ -4,6 +4,7 @@
  */
 import { Fault, fault } from "../base/errors.ts";
 import type { BlobDescriptor, Manifest, Repository } from "../registry/index.ts";
+import type { Question } from "../signatures/index.ts";
 import { type Platform, platformRank, platformText } from "../spec/platform.ts";
 import { familiarReference, type Reference } from "../spec/reference.ts";
 import { attestedBy, entriesOf, isIndexType, readIndex } from "./image-index.ts";
@@ -17,6 +18,8 @@ import {
   parseDocument,
   parseObject,
 } from "./model.ts";
+import type { Admission } from "./options.ts";
+import type { Referring } from "./referrers.ts";
 
 /** An image whose layers are still with the registry. */
 export interface RemoteImage {
@@ -28,6 +31,10 @@ export interface RemoteImage {
   readonly layers: readonly BlobDescriptor[];
   /** The index that it was chosen from, with what is kept of that beside the image. */
   readonly index?: RemoteIndex | undefined;
+  /** Whoever admits images has asked for a signature of this one. */
+  readonly signed?: boolean;
+  /** What refers to it. */
+  readonly referring?: Referring | undefined;
 }
 
 /** Of an index: itself, and manifests with what they name. */
@@ -122,6 +129,17 @@ function layersOf(manifest: Record<string, unknown>, shown: string): BlobDescrip
   });
 }
 
+/** What comes beside an image's own layers and documents: what is kept of its index, and what refers to it. */
+export function besideImage({ index, referring }: RemoteImage): {
+  readonly blobs: readonly BlobDescriptor[];
+  readonly documents: readonly Pick<Manifest, "digest" | "bytes">[];
+} {
+  const found = referring?.found ?? [];
+  const named = [...(index?.blobs ?? []), ...found.flatMap(({ blobs }) => blobs)];
+  const blobs = [...new Map(named.map((blob) => [blob.digest, blob])).values()];
+  return { blobs, documents: [...(index?.documents ?? []), ...found] };
+}
+
 /** A configuration, checked. */
 export async function configOf(
   source: Pick<Repository, "blob">,
@@ -172,8 +190,8 @@ async function manifestFor(
   throw fault("invalid", "image-archive", `${shown}: indexes are nested too deeply`);
 }
 
-/** A document of an index; undefined when the registry does not have it: whoever copies images may leave some behind. */
-async function documentOf(
+/** A document by its digest or tag; undefined when the registry does not have it: whoever copies images may leave some behind. */
+export async function documentOf(
   source: Pick<Repository, "manifest">,
   digest: string,
   signal: AbortSignal,
@@ -247,6 +265,17 @@ async function remoteArtifact(
   };
 }
 
+/** Rejects when what a reference leads to must not come; whether a signature was asked for. */
+export type Admit = (top: Manifest) => Promise<boolean>;
+
+/** Judges what a reference leads to, where somebody says which images may come. */
+export function admitBy(
+  admission: Admission | undefined,
+  question: Omit<Question, "subject">,
+): Admit | undefined {
+  return admission && ((subject) => admission.pulled({ ...question, subject }));
+}
+
 /** Which image is wanted. */
 export interface RemoteWish {
   readonly reference: Reference;
@@ -254,7 +283,7 @@ export interface RemoteWish {
   /** Attestations, unless more is said. */
   readonly beside?: Beside | undefined;
   /** Rejects when what the reference leads to must not come. */
-  readonly admit?: ((top: Manifest) => Promise<unknown>) | undefined;
+  readonly admit?: Admit | undefined;
 }
 
 /**
@@ -268,11 +297,15 @@ export async function resolveRemote(
 ): Promise<RemoteImage> {
   const shown = familiarReference(reference);
   const top = await source.manifest(reference.digest ?? reference.tag ?? "latest", signal);
-  await admit?.(top);
+  const signed = await admit?.(top);
   const chosen = await manifestFor(source, top, platform, shown, signal);
   const { manifest } = chosen;
   const artifact = artifactType(manifest);
-  if (artifact !== undefined) return remoteArtifact(source, chosen, artifact, beside, signal);
+  if (artifact !== undefined)
+    return {
+      ...(await remoteArtifact(source, chosen, artifact, beside, signal)),
+      signed: signed === true,
+    };
   const config = parseDescriptor(manifest.config, "an image manifest");
   const layers = layersOf(manifest, shown);
   const configBytes = await configOf(source, config, signal);
@@ -286,5 +319,6 @@ export async function resolveRemote(
   return {
     ...{ digest: top.digest, manifestBytes: chosen.found.bytes, configBytes, document, layers },
     index: await besideOf(source, chosen, beside, signal),
+    signed: signed === true,
   };
 }

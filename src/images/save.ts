@@ -13,6 +13,7 @@ import { blobName, layoutArchive } from "./layout.ts";
 import { type Kept, type KeptManifest, manifestOf } from "./manifest.ts";
 import { type Descriptor, type ImageRecord, MADE_MANIFEST } from "./model.ts";
 import { wholeTag } from "./names.ts";
+import { type Referrer, typesOf } from "./referrers.ts";
 import { checkPlatform } from "./views.ts";
 
 /** What images are saved from. */
@@ -21,6 +22,8 @@ export interface SaveSource extends Kept {
   resolve(name: string): ImageRecord;
   /** What is here of an index; undefined when it is not here itself. */
   index(digest: string): IndexHere | undefined;
+  /** What is here that refers to an image. */
+  referrers(image: string): readonly Referrer[];
 }
 
 /** An image to be saved. */
@@ -33,6 +36,8 @@ interface Picked {
   readonly indexes: ReadonlyMap<string, IndexHere>;
   /** Which one a name means, or "" the image without names. */
   readonly indexOf: ReadonlyMap<string, string>;
+  /** What refers to the image or to the indexes. */
+  readonly referrers: readonly Referrer[];
 }
 
 /** The whole names that a user's name stands for: a repository alone means all of its tags; an id or a digest none. */
@@ -115,15 +120,31 @@ function pick(
   names: readonly string[],
   platform: Platform | undefined,
 ): Picked[] {
-  return meant(source, names, platform).map((one) => ({
-    image: one.image,
-    names: new Set([...one.tags].map((tag) => parseReference(tag))),
-    manifest: manifestOf(source, one.image),
-    ...indexesOf(source, one, platform),
-  }));
+  return meant(source, names, platform).map((one) => {
+    const manifest = manifestOf(source, one.image);
+    const { indexes, indexOf } = indexesOf(source, one, platform);
+    const subjects = new Set([manifest.descriptor.digest, ...indexes.keys()]);
+    return {
+      image: one.image,
+      names: new Set([...one.tags].map((tag) => parseReference(tag))),
+      ...{ manifest, indexes, indexOf },
+      referrers: source.referrers(one.image.id).filter(({ subject }) => subjects.has(subject)),
+    };
+  });
 }
 
-function indexEntries({ names, manifest, indexes, indexOf }: Picked): Descriptor[] {
+/** A referrer as index.json lists it: what of it has a tag in registries has that for its name. */
+function referrerEntry({ digest, bytes, tag }: Referrer): Descriptor {
+  const { MediaType: mediaType, ArtifactType: artifactType } = typesOf(bytes);
+  const annotations = { "org.opencontainers.image.ref.name": tag };
+  return { mediaType, digest, size: bytes.length, artifactType, ...(tag && { annotations }) };
+}
+
+function indexEntries(picked: Picked): Descriptor[] {
+  return [...imageEntries(picked), ...picked.referrers.map(referrerEntry)];
+}
+
+function imageEntries({ names, manifest, indexes, indexOf }: Picked): Descriptor[] {
   const entry = (whole: string, named: Record<string, string>): Descriptor => {
     const index = indexes.get(indexOf.get(whole) ?? "");
     const { mediaType, digest, size } = index?.descriptor ?? manifest.descriptor;
@@ -182,15 +203,20 @@ function documentsOf(indexes: readonly IndexHere[]): (readonly [string, Uint8Arr
 }
 
 /** Everything that an image's archive has but its manifests and its configuration. */
-function blobsOf({ manifest, indexes }: Picked): Descriptor[] {
-  return [...manifest.layers, ...indexes.values().flatMap(({ blobs }) => blobs)];
+function blobsOf({ manifest, indexes, referrers }: Picked): Descriptor[] {
+  return [
+    ...manifest.layers,
+    ...indexes.values().flatMap(({ blobs }) => blobs),
+    ...referrers.flatMap(({ blobs }) => blobs),
+  ];
 }
 
 function archive(content: ContentStore, picked: readonly Picked[]): ByteStream {
   const repositories = repositoriesOf(picked);
   const documents = new Map(
-    picked.flatMap(({ manifest: { descriptor, bytes, config }, indexes }) => [
+    picked.flatMap(({ manifest: { descriptor, bytes, config }, indexes, referrers }) => [
       ...documentsOf([...indexes.values()]),
+      ...referrers.map((one) => [one.digest, one.bytes] as const),
       [descriptor.digest, bytes] as const,
       [config.digest, content.read(config.digest)] as const,
     ]),
@@ -230,6 +256,7 @@ export function saveImages(
   const picked = pick(source, names, platform);
   const blobs = picked.flatMap((one) => [
     one.manifest.config.digest,
+    ...one.referrers.map(({ digest }) => digest),
     ...blobsOf(one).map(({ digest }) => digest),
   ]);
   const bytes = (async function* () {

@@ -5,7 +5,7 @@ import { linkSync } from "node:fs";
 import { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, decompress, rejoin } from "../base/compression.ts";
 import { Fault, fault } from "../base/errors.ts";
-import type { Manifest, Repository } from "../registry/index.ts";
+import type { Repository } from "../registry/index.ts";
 import type { DistributionInspect, ImageConfig, ImageManifestSummary } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
 import {
@@ -43,8 +43,16 @@ import type {
   TransferOptions,
 } from "./options.ts";
 import { meter, type Report, shortDigest } from "./progress.ts";
-import { type ImageSource, type RemoteImage, type RemoteWish, resolveRemote } from "./pull.ts";
+import {
+  admitBy,
+  besideImage,
+  type ImageSource,
+  type RemoteImage,
+  type RemoteWish,
+  resolveRemote,
+} from "./pull.ts";
 import { pushImage } from "./push.ts";
+import { Referrers, remoteReferrers } from "./referrers.ts";
 import { type ImageUsers, type RemovalStep, type RemovalWish, removeImage } from "./removal.ts";
 import { blobsBeside, type ImageArchive, imagesMeant, saveImages } from "./save.ts";
 import { ImageUpkeep } from "./upkeep.ts";
@@ -66,6 +74,8 @@ export class ImageStore {
   readonly upkeep: ImageUpkeep;
   private readonly layers: Layers;
   private readonly indexes: Indexes;
+  /** What refers to images. */
+  readonly referrers: Referrers;
   /** Images made of layers here. */
   readonly composer: Composer;
   /** Images on their way out of a build. */
@@ -101,6 +111,7 @@ export class ImageStore {
     this.indexes = new Indexes({ content, data, holds, dropped, isHere });
     this.composer = new Composer({ content, data, layers, holds, isHere });
     const { indexes } = this;
+    this.referrers = new Referrers({ content, data, holds, indexes });
     this.exporter = new Exporter({
       ...{ content, data, holds, dropped, indexes },
       open: (reference, options) => this.open(reference, "pull,push", options),
@@ -199,6 +210,7 @@ export class ImageStore {
     const source = {
       ...{ content, data, holds, resolve: (name: string) => this.resolve(name) },
       index: (digest: string) => this.indexes.read(digest),
+      referrers: (id: string) => this.referrers.of(id),
     };
     const layers = imagesMeant(source, names, platform).flatMap((image) => data.layerBlobs(image));
     const needed = [...layers, ...blobsBeside(source, names, platform)];
@@ -216,7 +228,8 @@ export class ImageStore {
     const { diff_ids } = image.document.rootfs;
     const chain = chainIds(diff_ids);
     const digests = image.layers.map(({ digest }) => digest);
-    const beside = [...(image.index?.documents ?? []), ...(image.index?.blobs ?? [])];
+    const { index, referrers } = image;
+    const beside = [index?.documents, index?.blobs, referrers?.files].flatMap((one) => one ?? []);
     const replacing = names.flatMap((name) => this.indexes.besideNamed(wholeTag(name)));
     const held = [...beside.map(({ digest }) => digest), ...replacing];
     return this.holds.during([...chain, ...digests, ...held], async () => {
@@ -237,10 +250,11 @@ export class ImageStore {
         await this.content.commit({ ...file, path: this.copyOf(file) });
       let replaced: LoadedImage["replaced"] = [];
       const id = await this.add(image, digests, size, (added) => {
-        this.indexes.keep(added, image.index);
+        this.indexes.keep(added, index);
+        this.referrers.keep(added, referrers);
         replaced = names.flatMap((name) => {
           const before = this.data.byReference(wholeTag(name));
-          this.indexes.rename(wholeTag(name), added, image.index?.digest);
+          this.indexes.rename(wholeTag(name), added, index?.digest);
           return before === undefined || before === added
             ? []
             : [{ name: familiarReference(name), id: before }];
@@ -357,18 +371,11 @@ export class ImageStore {
     return this.options.repository(reference, options.credentials, actions, notice);
   }
 
-  /** What is attested of an image in the index that it came with. */
-  attestations({ index, manifest }: ImageRecord): Attestation[] {
+  /** What is attested of an image: in the index that it came with, and by what refers to it. */
+  attestations({ id, index, manifest }: ImageRecord): Attestation[] {
     const here = index === undefined ? undefined : this.indexes.read(index);
-    return here === undefined || manifest === undefined ? [] : attestationsIn(here, manifest);
-  }
-
-  /** Judges what a reference leads to, where somebody says which images may come. */
-  private admit(reference: Reference, source: Repository, signal: AbortSignal) {
-    const { admission } = this.options;
-    return (
-      admission && ((subject: Manifest) => admission.pulled({ reference, subject, source, signal }))
-    );
+    const own = here === undefined || manifest === undefined ? [] : attestationsIn(here, manifest);
+    return [...own, ...this.referrers.attestations(id)];
   }
 
   /** What a registry has under a name. */
@@ -400,10 +407,11 @@ export class ImageStore {
       const source = this.open(reference, "pull", options);
       const platform = options.platform ?? hostPlatform();
       const beside = options.allPlatforms ? "all" : "attestations";
-      const admit = this.admit(reference, source, signal);
+      const admit = admitBy(this.options.admission, { reference, source, signal });
       const remote = await resolveRemote(source, { reference, platform, beside, admit }, signal);
       report({ status: `Pulling from ${reference.path}`, id });
-      await this.bring(remote, source, reference, options);
+      const referring = await remoteReferrers(source, remote, options);
+      await this.bring({ ...remote, referring }, source, reference, options);
       report({ status: `Digest: ${remote.digest}` });
     }
     const status =
@@ -427,7 +435,8 @@ export class ImageStore {
     const here = fresh ? undefined : this.indexes.having(reference, platform);
     if (here === undefined) {
       const source = this.open(reference, "pull", options);
-      return bring(source, reference, this.admit(reference, source, signal));
+      const question = { reference, source, signal };
+      return bring(source, reference, admitBy(this.options.admission, question));
     }
     const { digest } = here.descriptor;
     return this.indexes.during(here, () => bring(this.indexes.source, { ...reference, digest }));
@@ -442,12 +451,13 @@ export class ImageStore {
   ): Promise<void> {
     const chain = chainIds(image.document.rootfs.diff_ids);
     const layers = image.layers.map(({ digest }) => digest);
-    const beside = (image.index?.blobs ?? []).filter(({ digest }) => !layers.includes(digest));
+    const { blobs, documents } = besideImage(image);
+    const beside = blobs.filter(({ digest }) => !layers.includes(digest));
     const digests = [...layers, ...beside.map(({ digest }) => digest)];
-    const documents = image.index?.documents.map(({ digest }) => digest) ?? [];
     const replaced =
       reference.digest === undefined ? this.indexes.besideNamed(wholeTag(reference)) : [];
-    await this.holds.during([...chain, ...digests, ...documents, ...replaced], async () => {
+    const held = [...digests, ...documents.map(({ digest }) => digest), ...replaced];
+    await this.holds.during([...chain, ...held], async () => {
       this.data.expect(digests.filter((digest) => !this.isHere(digest)));
       const { content, downloads } = this;
       const isHere = (digest: string) => this.isHere(digest);
@@ -458,12 +468,13 @@ export class ImageStore {
         sizes.reduce((sum, one) => sum + one, 0),
       );
       await Promise.all(beside.map((blob) => downloads.fetch(source, blob, report, signal)));
-      for (const { bytes } of image.index?.documents ?? []) await content.put(bytes);
+      for (const { bytes } of documents) await content.put(bytes);
       await this.add(image, layers, size, (id) => {
         this.data.expectNoMore(digests);
         for (const digest of digests) this.data.addSource(digest, reference.domain, reference.path);
         this.data.setDigest(wholeDigest(reference, image.digest), id);
         this.indexes.keep(id, image.index);
+        this.referrers.keep(id, image.referring);
         if (reference.digest === undefined)
           this.indexes.rename(wholeTag(reference), id, image.index?.digest);
       });
@@ -525,6 +536,7 @@ export class ImageStore {
     );
     this.data.setDigest(wholeDigest(reference, sent.digest), image.id);
     this.lookup.forget();
+    await this.referrers.push(target, image.id, sent.digest, options.report);
     return sent;
   }
 

@@ -7,7 +7,7 @@ import { checkArchive, judge, type Policy } from "../signatures/index.ts";
 /** Lets in what a policy does. */
 export function admissionBy(policy: Policy): Admission {
   return {
-    pulled: (question) => judge(policy, question),
+    pulled: async (question) => (await judge(policy, question)).verified.length > 0,
     archived: (transport) => checkArchive(policy, transport),
   };
 }

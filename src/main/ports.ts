@@ -87,9 +87,11 @@ export function imagesPort(deps: EngineDeps): ImagesPort {
       checkPlatform(name, image, platform);
       const graph = { Name: driver.name, Data: { ...driver.imagePlaces(image.chain) } };
       const attested = images.attestations(image);
+      const referring = images.referrers.summaries(image.id);
       const inspect = {
         ...inspectOf(image, graph, images.lastTagged(image.id)),
         ...(attested.length === 0 ? {} : { Attestations: attested }),
+        ...(referring.length === 0 ? {} : { Referrers: referring }),
       };
       if (!manifests) return inspect;
       const containers = imageUsers(deps).of(image.id);

@@ -407,19 +407,20 @@ export class Repository {
     });
   }
 
-  /** Stores a manifest under a tag or its digest. */
+  /** Stores a manifest under a tag or its digest. Gives whether the registry lists it by itself as what its subject says. */
   async putManifest(
     reference: string,
     { mediaType, bytes }: Manifest,
     signal?: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const target = `/${this.name}/manifests/${reference}`;
     const headers = { "Content-Type": mediaType };
     const body = () => bytes.slice();
-    await this.ask("push", async (session) => {
+    return this.ask("push", async (session) => {
       const response = await session.request({ method: "PUT", target, headers, body, signal });
       if (!response.ok) throw await this.refusal(session, response, reference, "push");
       dropBody(response);
+      return response.headers.has("oci-subject");
     });
   }
 

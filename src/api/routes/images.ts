@@ -107,7 +107,9 @@ function pull(context: Context, images: ImagesPort, name: string, tag: string): 
       ? [joined]
       : (await images.remoteTags(name, options)).map((one) => `${name}:${one}`);
     const allPlatforms = boolean(context.query, "all-platforms");
-    for (const reference of references) await images.pull(reference, { ...options, allPlatforms });
+    const referrers = boolean(context.query, "referrers");
+    for (const reference of references)
+      await images.pull(reference, { ...options, allPlatforms, referrers });
   });
 }
 

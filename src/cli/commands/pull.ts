@@ -30,6 +30,12 @@ export const commands = {
         "bool",
         "Keep what is there for other platforms, too, beside the image",
       ),
+      flag(
+        "referrers",
+        "",
+        "bool",
+        "Keep signatures, attestations and what else refers to the image",
+      ),
     ],
     async run({ client }, parsed) {
       const [name = ""] = parsed.args;
@@ -46,6 +52,7 @@ export const commands = {
           tag: all || name.includes("@") ? undefined : (tag ?? "latest"),
           platform: parsed.text("platform") || undefined,
           "all-platforms": parsed.on("all-platforms") ? "1" : undefined,
+          referrers: parsed.on("referrers") ? "1" : undefined,
         },
         headers: authHeaders(name),
       });

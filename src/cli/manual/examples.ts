@@ -104,7 +104,10 @@ const images: Readonly<Record<string, Examples>> = {
   "image prune": [["All that no container uses", "berth image prune -a -f"]],
   tag: [["Another name, for a registry", "berth tag shop/web:1 registry.example:5000/shop/web:1"]],
   import: [["A file system as an image", "berth import -c 'CMD [\"sh\"]' rootfs.tar own/base:1"]],
-  pull: [["By its digest or tag", "berth pull registry.example:5000/shop/web:1"]],
+  pull: [
+    ["By its digest or tag", "berth pull registry.example:5000/shop/web:1"],
+    ["With its signatures and SBOMs", "berth pull --referrers registry.example:5000/shop/web:1"],
+  ],
   push: [["To the registry in its name", "berth push registry.example:5000/shop/web:1"]],
   login: [
     [
