@@ -181,7 +181,8 @@ Options:
       --icc                    Its containers reach each other (default true)
       --ip string              Address to publish its containers' ports on that name none (default 0.0.0.0)
       --ip-forward             Have the host forward packets (default true)
-      --firewall-backend string  nftables (a table of its own), or iptables (Docker's chains) (default "nftables")
+      --firewall-backend string  auto: a table of nftables', and a way through iptables' FORWARD where that drops (ufw, dockerd);
+                               nftables: that table alone; iptables: Docker's chains (default "auto")
       --firewall-policy string  docker, or host: the host's own rules (ufw, firewalld) hold for published ports, too (default "docker")
       --firewall-lock          Others' \`nft flush ruleset\` leaves berth's firewall table, and none but berth changes it (default true)
       --ip-masq                What leaves it has the host's address (default true)

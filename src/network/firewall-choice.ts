@@ -9,11 +9,12 @@ import type { Firewall, FirewallContents } from "./firewall-backend.ts";
 import { HostPolicy, loopNames, removeHostPolicy } from "./host-policy.ts";
 import { Iptables } from "./iptables.ts";
 import { getChain } from "./nftables.ts";
+import { Passage, removePassage } from "./passage.ts";
 import { RulesWatch } from "./rules-watch.ts";
 import { FirewallTable } from "./table.ts";
 
-/** The backends by name. */
-export const firewallBackends = ["nftables", "iptables"] as const;
+/** The backends by name; "auto" is that of nftables with a way through the host's FORWARD chain where that is closed. */
+export const firewallBackends = ["auto", "nftables", "iptables"] as const;
 /** One of them. */
 export type FirewallBackend = (typeof firewallBackends)[number];
 
@@ -51,16 +52,17 @@ function backendOf(
   contents: () => FirewallContents,
   watch = new RulesWatch(channel.kernel),
 ): Firewall {
-  return backend === "nftables"
-    ? new FirewallTable(channel, name, lock, contents, watch)
-    : new Iptables(name, contents, watch);
+  if (backend === "iptables") return new Iptables(name, contents, watch);
+  const table = new FirewallTable(channel, name, lock, contents, watch);
+  return backend === "auto" ? new Passage(channel, name, table, contents, watch) : table;
 }
 
 /** Takes away what an earlier daemon of the same name has left in the backend that is not this one's, or by another policy. */
 export async function removeOther(channel: NetlinkChannel, kind: FirewallKind): Promise<void> {
   if (kind.policy !== "host") await removeHostPolicy(channel, kind.name);
   const nothing = () => ({ networks: [], ports: [], opened: [] });
-  const backend = kind.backend === "nftables" ? "iptables" : "nftables";
+  if (kind.backend !== "auto") await removePassage(channel, kind.name);
+  const backend = kind.backend === "iptables" ? "nftables" : "iptables";
   // To look for chains costs less than to run iptables.
   if (backend === "iptables" && !(await hasChains(channel))) return;
   await backendOf(channel, { ...kind, backend }, nothing)

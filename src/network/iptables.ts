@@ -18,9 +18,13 @@ const LOCK_S = "10";
 
 const programs = { 4: "iptables", 6: "ip6tables" } as const;
 
-/** Runs one of iptables' programs; gives what it says. Throws an Error with its complaint. */
-async function run(argv: readonly string[], stdin = ""): Promise<string> {
-  const child = Bun.spawn([...argv], {
+/**
+ * Runs one of iptables' programs, `-save` or `-restore`, which waits for others of its kind; gives what it says. Throws an Error with
+ * its complaint.
+ */
+export async function runIptables(argv: readonly string[], stdin = ""): Promise<string> {
+  const waits = argv[0]?.endsWith("-restore") ? ["--wait", LOCK_S] : [];
+  const child = Bun.spawn([...argv, ...waits], {
     stdin: new TextEncoder().encode(stdin),
     stdout: "pipe",
     stderr: "pipe",
@@ -31,7 +35,7 @@ async function run(argv: readonly string[], stdin = ""): Promise<string> {
 }
 
 async function saved(family: Family): Promise<Saved> {
-  return parseSaved(await run([`${programs[family]}-save`]));
+  return parseSaved(await runIptables([`${programs[family]}-save`]));
 }
 
 /** A daemon's rules in iptables' tables. */
@@ -133,7 +137,7 @@ export class Iptables implements Firewall {
       try {
         const script = scriptFor(await saved(family));
         if (script === "") return false;
-        await run([`${programs[family]}-restore`, "--noflush", "--wait", LOCK_S], script);
+        await runIptables([`${programs[family]}-restore`, "--noflush"], script);
         return true;
       } catch (error) {
         if (attempt === ATTEMPTS) throw refusal(error);

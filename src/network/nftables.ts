@@ -3,11 +3,14 @@
  * expressions. What is in them is others' affair. Pure.
  */
 import {
+  attributesOf,
+  decodeAnswers,
   MessageBuilder,
   type NetlinkRequest,
   NLA_F_NESTED,
   NLM_F_ACK,
   NLM_F_CREATE,
+  NLM_F_DUMP,
 } from "./netlink.ts";
 
 /** In the upper byte of messages' types. */
@@ -31,6 +34,8 @@ const message = {
 
 /** Of nfgenmsg. */
 const families = { inet: 1, ip: 2, ip6: 10 } as const;
+/** Its length: the attributes are behind it. */
+const NFGENMSG = 4;
 
 /** A table by its name. */
 export interface TableName {
@@ -102,6 +107,7 @@ export interface Hook {
 }
 
 const hooks = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const;
+const hookNames = ["prerouting", "input", "forward", "output", "postrouting"] as const;
 
 /** Makes a chain, unless it is there; what reaches the end of one that the kernel calls is let through. */
 export function newChain(table: TableName, chain: string, hook?: Hook): NetlinkRequest {
@@ -124,6 +130,58 @@ export function newChain(table: TableName, chain: string, hook?: Hook): NetlinkR
 export function getChain(table: TableName, chain: string): NetlinkRequest {
   const get = request(table, "getChain", (body) => body.text(3, chain), `look for chain ${chain}`);
   return { ...get, flags: NLM_F_ACK };
+}
+
+/** Asks for all chains of all tables. */
+export function listChains(): NetlinkRequest {
+  const type = (NFNL_SUBSYS_NFTABLES << 8) | message.getChain;
+  return { type, flags: NLM_F_DUMP, body: Uint8Array.of(0, 0, 0, 0), what: "list chains" };
+}
+
+/** A chain that the kernel calls, as it tells of it. */
+export interface BaseChain {
+  /** "inet filter". */
+  readonly table: string;
+  readonly name: string;
+  readonly at: Hook["at"] | undefined;
+  /** What is not decided by its rules is dropped. */
+  readonly drops: boolean;
+}
+
+/** Reads what the kernel tells of a chain, in an answer or a notice; undefined: it calls it not, but others lead to it. */
+export function baseChain(body: Uint8Array): BaseChain | undefined {
+  const attributes = attributesOf(body, NFGENMSG);
+  const hook = attributes.get(4);
+  if (hook === undefined) return undefined;
+  const text = (type: number) => decodeText(attributes.get(type));
+  const family = Object.entries(families).find(([, number]) => number === body[0])?.[0] ?? "";
+  const number = attributesOf(hook, 0).get(1)?.at(-1);
+  const at = hookNames.find((name) => hooks[name] === number);
+  const isCalled = family !== "" && at !== undefined;
+  const drops = attributes.get(5)?.every((byte) => byte === 0) ?? false;
+  return { table: `${family} ${text(1)}`, name: text(3), at: isCalled ? at : undefined, drops };
+}
+
+/** What a notice tells of. */
+export interface Notice {
+  /** As `linux/netfilter/nf_tables.h` numbers them. */
+  readonly kind: number;
+  readonly table: string;
+  readonly body: Uint8Array;
+}
+
+/** The notices of nftables among messages. */
+export function noticesIn(messages: Uint8Array): Notice[] {
+  return decodeAnswers(messages)
+    .filter(({ type }) => type >> 8 === NFNL_SUBSYS_NFTABLES)
+    .map(({ type, body }) => {
+      const table = decodeText(attributesOf(body, NFGENMSG).get(1));
+      return { kind: type & 0xff, table, body };
+    });
+}
+
+function decodeText(bytes: Uint8Array | undefined): string {
+  return new TextDecoder().decode(bytes).replace(/\0$/, "");
 }
 
 /** Takes all rules out of a chain. */

@@ -6,16 +6,12 @@ import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import type { Kernel } from "../kernel/index.ts";
 import { NETLINK_NETFILTER } from "./channel.ts";
-import { attributesOf, decodeAnswers } from "./netlink.ts";
-import { NFNL_SUBSYS_NFTABLES } from "./nftables.ts";
+import { noticesIn } from "./nftables.ts";
 
 /** NFNLGRP_NFTABLES, as a bit. */
 const GROUP = 1 << 6;
 /** NFT_MSG_DELTABLE, DELCHAIN, DELRULE, DELSET and DELSETELEM (linux/netfilter/nf_tables.h). */
 const DELETIONS: ReadonlySet<number> = new Set([2, 5, 8, 11, 14]);
-/** Each message names the table in its first attribute, after struct nfgenmsg. */
-const TABLE = 1;
-const NFGENMSG = 4;
 /** Who takes a table away often goes on for a moment; milliseconds. */
 const SETTLE_MS = 20;
 /** What others do over and over again must not keep the daemon from its work; milliseconds between two repairs. */
@@ -23,17 +19,13 @@ const PAUSE_MS = 200;
 
 /** Whether messages tell of something that has been taken out of one of some tables. */
 export function tellsOfLoss(messages: Uint8Array, tables: ReadonlySet<string>): boolean {
-  return decodeAnswers(messages).some(({ type, body }) => {
-    if (type >> 8 !== NFNL_SUBSYS_NFTABLES || !DELETIONS.has(type & 0xff)) return false;
-    const name = attributesOf(body, NFGENMSG).get(TABLE);
-    return name !== undefined && tables.has(new TextDecoder().decode(name).replace(/\0$/, ""));
-  });
+  return noticesIn(messages).some(({ kind, table }) => DELETIONS.has(kind) && tables.has(table));
 }
 
 /** Watches tables until the helper ends, whose notices go to one that asks for them. */
 export class RulesWatch {
   private readonly watched: {
-    readonly tables: ReadonlySet<string>;
+    readonly isMeant: (messages: Uint8Array) => boolean;
     readonly repair: () => Promise<boolean>;
   }[] = [];
   private ended = false;
@@ -45,7 +37,12 @@ export class RulesWatch {
    * anything was not.
    */
   begin(tables: ReadonlySet<string>, repair: () => Promise<boolean>): void {
-    this.watched.push({ tables, repair });
+    this.beginWith((messages) => tellsOfLoss(messages, tables), repair);
+  }
+
+  /** Looks for other notices, too; as `begin`. */
+  beginWith(isMeant: (messages: Uint8Array) => boolean, repair: () => Promise<boolean>): void {
+    this.watched.push({ isMeant, repair });
     if (this.watched.length > 1) return;
     this.watch().catch((error) =>
       log.debug("the firewall is not watched any more", { error: messageOf(error) }),
@@ -61,7 +58,7 @@ export class RulesWatch {
     for (;;) {
       const { messages, lost } = await this.kernel.watchNetlink(NETLINK_NETFILTER, GROUP);
       if (this.ended) return;
-      const hit = this.watched.filter(({ tables }) => lost || tellsOfLoss(messages, tables));
+      const hit = this.watched.filter(({ isMeant }) => lost || isMeant(messages));
       if (hit.length === 0) continue;
       await Bun.sleep(SETTLE_MS);
       for (const { repair } of hit)

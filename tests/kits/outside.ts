@@ -17,6 +17,7 @@ export const MACHINE6 = "2001:db8:51::2";
 /** The other machine. */
 export class Outside {
   private pid = "";
+  private readonly begun: Bun.Subprocess[] = [];
 
   private constructor(
     private readonly daemon: TestDaemon,
@@ -58,6 +59,14 @@ export class Outside {
     return host("nsenter", "--target", this.pid, "--net", ...words);
   }
 
+  /** Begins a program there, which ends with the machine at the latest, and is told to by the end of its input. */
+  begin(...words: string[]) {
+    const all = ["nsenter", "--target", this.pid, "--net", ...words];
+    const child = Bun.spawn(all, { stdin: "pipe", stdout: "pipe", stderr: "inherit" });
+    this.begun.push(child);
+    return child;
+  }
+
   /** What a server answers. */
   get(address: string, port: number): string {
     return this.ask(address, port, 20);
@@ -83,6 +92,8 @@ export class Outside {
   }
 
   async remove(): Promise<void> {
+    for (const one of this.begun) one.kill("SIGKILL");
+    await Promise.all(this.begun.map(({ exited }) => exited));
     await this.daemon.berth("rm", "-f", this.name);
   }
 }

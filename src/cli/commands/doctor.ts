@@ -13,7 +13,10 @@ import { type TargetFlags, targetOf } from "../target.ts";
 interface DaemonInfo {
   readonly ServerVersion?: string;
   readonly Warnings?: readonly string[] | null;
-  readonly FirewallBackend?: { readonly Driver?: string };
+  readonly FirewallBackend?: {
+    readonly Driver?: string;
+    readonly Info?: readonly (readonly string[])[];
+  };
 }
 
 const marks = { ok: "ok  ", warn: "WARN", fail: "FAIL" } as const;
@@ -28,6 +31,7 @@ function askDaemon(target: TargetFlags) {
         version: info.ServerVersion ?? "",
         warnings: info.Warnings ?? [],
         firewall: info.FirewallBackend?.Driver,
+        forwarding: info.FirewallBackend?.Info?.find(([name]) => name === "Forwarding")?.[1],
       };
     } catch {
       return undefined;

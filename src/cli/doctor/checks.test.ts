@@ -34,7 +34,9 @@ function hostWith(
   };
 }
 
-const onIptables = async () => ({ version: "1", warnings: [], firewall: "iptables" });
+const daemonWith = (firewall: string, forwarding?: string) => async () => ({
+  ...{ version: "1", warnings: [], firewall, forwarding },
+});
 
 async function findings(host: HostView): Promise<Record<string, Finding>> {
   const all = await Promise.all(
@@ -58,6 +60,7 @@ test("each thing that is missing is found by itself, with what to do", async () 
     .map((name) => `30 20 0:30 / /sys/fs/cgroup/${name} rw - cgroup cgroup rw,${name}`)
     .join("\n");
   const v1 = { "/sys/fs/cgroup/cgroup.controllers": undefined };
+  const ufwOn = { "/etc/ufw/ufw.conf": "ENABLED=yes\n" };
   const cases: [HostView, string[]][] = [
     [hostWith({}, { kernel: "4.19.0" }), ["Kernel fail", "Network fail"]],
     [hostWith({ "/proc/self/ns/net": undefined }), ["Namespaces fail"]],
@@ -82,17 +85,26 @@ test("each thing that is missing is found by itself, with what to do", async () 
       [],
     ],
     [hostWith({ "/proc/sys/net/ipv4/ip_forward": "0\n" }), ["IP forwarding warn"]],
-    [hostWith({ "/var/run/docker.pid": "1" }), ["Others here warn"]],
+    [hostWith({ "/var/run/docker.pid": "1" }), []],
+    [
+      hostWith({ "/var/run/docker.pid": "1" }, { daemon: daemonWith("nftables") }),
+      ["Others here warn"],
+    ],
+    [
+      hostWith({}, { daemon: daemonWith("nftables", "dropped by table inet site, chain x") }),
+      ["Others here warn"],
+    ],
     [hostWith({ "/proc/self/status": "" }), ["Seccomp warn"]],
     [hostWith({ "/proc/sys/fs/inotify/max_user_instances": "128\n" }), ["Kernel limits warn"]],
     [hostWith({}, { uid: 1000, writable: () => false }), ["Rights fail"]],
-    [hostWith({ "/etc/ufw/ufw.conf": "ENABLED=yes\n" }), ["Others here warn"]],
-    [hostWith({ "/etc/ufw/ufw.conf": "ENABLED=yes\n" }, { daemon: onIptables }), []],
+    [hostWith(ufwOn, { daemon: daemonWith("nftables") }), ["Others here warn"]],
+    [hostWith(ufwOn, { daemon: daemonWith("nftables", "let through in iptables FORWARD") }), []],
+    [hostWith(ufwOn, { daemon: daemonWith("iptables") }), []],
     [
-      hostWith({
-        "/etc/ufw/ufw.conf": "ENABLED=yes\n",
-        "/etc/default/ufw": 'DEFAULT_FORWARD_POLICY="ACCEPT"\n',
-      }),
+      hostWith(
+        { ...ufwOn, "/etc/default/ufw": 'DEFAULT_FORWARD_POLICY="ACCEPT"\n' },
+        { daemon: daemonWith("nftables") },
+      ),
       [],
     ],
     [

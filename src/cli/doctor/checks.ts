@@ -195,11 +195,19 @@ async function neighboursCheck(host: HostView): Promise<Finding> {
     ...(ufwDrops(host) ? ["ufw"] : []),
   ];
   const others = [...names, ...(host.exists("/run/firewalld.pid") ? ["firewalld"] : [])];
-  if (names.length > 0 && (await host.daemon())?.firewall !== "iptables")
+  const { firewall, forwarding } = (await host.daemon()) ?? { forwarding: "" };
+  if (forwarding?.includes("dropped by"))
+    return warn(
+      `what is forwarded is ${forwarding}`,
+      "published ports do not answer and containers reach nobody, unless rules there let them",
+      "let through there what comes from berth's bridges and goes to them: iifname and oifname, such as berth0",
+    );
+  // Whose daemon looks at the host's FORWARD, or makes its rules there, is not closed out by it; nor is one that is yet to start.
+  if (names.length > 0 && forwarding === undefined && firewall !== "iptables")
     return warn(
       `${names.join(" and ")} ${names.length > 1 ? "are" : "is"} here, too`,
       "what they do not know is dropped by the FORWARD chain's policy, whatever berth's own table says: containers may reach nobody, and published ports may not answer",
-      'start the daemon with --firewall-backend=iptables, or set "firewall-backend": "iptables" in daemon.json',
+      'start the daemon without --firewall-backend=nftables (in daemon.json: "firewall-backend")',
     );
   return ok(others.length === 0 ? "nobody who minds" : others.join(", "));
 }

@@ -26,6 +26,8 @@ export interface DaemonAnswer {
   readonly warnings: readonly string[];
   /** "nftables" or "iptables". */
   readonly firewall?: string | undefined;
+  /** Whether the host's firewall lets containers' traffic through, in the daemon's words; undefined: it has not looked. */
+  readonly forwarding?: string | undefined;
 }
 
 function nearestThere(path: string): string {
