@@ -52,6 +52,8 @@ const SIGNATURE_MAX = 1 << 20;
 const ATTESTATION_MAX = 32 << 20;
 /** Referrers of other types are other things. */
 const ARTIFACTS = [
+  // What cosign 2 writes into the tag that stands in for a registry's list, whatever it is.
+  "application/vnd.oci.empty.v1+json",
   BUNDLE,
   SIMPLE_SIGNING,
   ENVELOPE,

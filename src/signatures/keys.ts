@@ -4,6 +4,7 @@
  */
 import { constants, createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
 import { fault, messageOf } from "../base/errors.ts";
+import { isSignedEd25519ph } from "./ed25519ph.ts";
 
 /** A key that somebody trusts. */
 export interface TrustedKey {
@@ -51,10 +52,19 @@ export function parseKey(name: string, pem: string): TrustedKey {
   return { name, key, fingerprint: `sha256:${createHash("sha256").update(der).digest("hex")}` };
 }
 
-/** Whether a signature is of these bytes and by this key, as cosign signs: SHA-256 but for Ed25519, RSA by PKCS #1 v1.5. */
+/** The 32 bytes that are an Ed25519 key: the end of its SubjectPublicKeyInfo. */
+const rawKey = (key: KeyObject) => key.export({ type: "spki", format: "der" }).subarray(-32);
+
+/**
+ * Whether a signature is of these bytes and by this key, as cosign signs: SHA-256, RSA by PKCS #1 v1.5; Ed25519 as it is, or of a
+ * hash (Ed25519ph), as newer ones do. The two are made for being told apart: none is ever the other.
+ */
 function isSignedBy({ key }: TrustedKey, bytes: Uint8Array, signature: Uint8Array): boolean {
   try {
-    if (key.asymmetricKeyType === "ed25519") return verify(null, bytes, key, signature);
+    if (key.asymmetricKeyType === "ed25519")
+      return (
+        verify(null, bytes, key, signature) || isSignedEd25519ph(rawKey(key), bytes, signature)
+      );
     if (key.asymmetricKeyType === "rsa")
       return verify("sha256", bytes, { key, padding: constants.RSA_PKCS1_PADDING }, signature);
     return verify("sha256", bytes, { key, dsaEncoding: "der" }, signature);
