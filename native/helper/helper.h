@@ -57,6 +57,19 @@ int handle_socket(struct answer *out, const uint8_t *body, size_t length);
 int handle_unix_datagram(struct answer *out, const uint8_t *body, size_t length);
 int handle_sysctl(struct answer *out, const uint8_t *body, size_t length);
 
+/* --- keeper.c --- */
+/* The commands of rootless mode: the exit status, or -1 for another command. */
+int run_keeper(int argc, char **argv);
+/* Enters the network namespace that a keeper keeps: networks are made there, ports are published outside. */
+int serve_inside(const char *keeper);
+/* A non-blocking socket in the namespace of the moment, or where ports are published; or a negative errno. */
+int new_socket(uint32_t family, uint32_t type, uint32_t protocol);
+int outer_socket(uint32_t family, uint32_t type, uint32_t protocol);
+/* The connection to the keeper, which ends with it; -1: there is none. */
+int keeper_fd(void);
+/* A connection of a shim's own to the keeper; -1 where there is none, else a negative errno. */
+int keeper_connection(void);
+
 int handle_spawn(struct answer *out, const uint8_t *body, size_t length);
 /* Copies the shim's program into sealed memory, so that nothing can change it afterwards; -1 with errno set. */
 int keep_shim(const char *path);

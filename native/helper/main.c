@@ -1,5 +1,5 @@
 /*
- * berth-helper serve SOCKET SHIM: listens, says "ready" on stdout, serves one client, ends with it.
+ * berth-helper serve SOCKET SHIM [KEEPER]: listens, says "ready" on stdout, serves one client, ends with it.
  *
  * One thread, one request after the other: each is a handful of system calls, and order is what callers rely on.
  */
@@ -120,9 +120,14 @@ static void serve(int client, int signals) {
   if ((buffer = malloc(REQUEST_SIZE)) == NULL || (answer_buffer = malloc(ANSWER_SIZE)) == NULL) return;
   size_t have = 0;
   for (;;) {
-    struct pollfd fds[3] = {{client, POLLIN, 0}, {signals, POLLIN, 0}, {watched_fd(), POLLIN, 0}};
-    if (poll(fds, 3, -1) < 0) {
+    struct pollfd fds[4] = {
+        {client, POLLIN, 0}, {signals, POLLIN, 0}, {watched_fd(), POLLIN, 0}, {keeper_fd(), 0, 0}};
+    if (poll(fds, 4, -1) < 0) {
       if (errno == EINTR) continue;
+      return;
+    }
+    if (fds[3].revents) {
+      fprintf(stderr, "berth-helper: the keeper of the namespaces has ended, and nothing leads out of them any more\n");
       return;
     }
     if (fds[1].revents) reap(signals);
@@ -182,9 +187,10 @@ static void raise_file_limit(void) {
 
 int main(int argc, char **argv) {
   int once = run_once(argc, argv);
+  if (once < 0) once = run_keeper(argc, argv);
   if (once >= 0) return once;
-  if (argc != 4 || strcmp(argv[1], "serve") != 0) {
-    fprintf(stderr, "usage: berth-helper serve SOCKET SHIM | mount … | bind … | unmount …\n");
+  if ((argc != 4 && argc != 5) || strcmp(argv[1], "serve") != 0) {
+    fprintf(stderr, "usage: berth-helper serve SOCKET SHIM [KEEPER] | keep … | join … | mount … | bind … | unmount …\n");
     return 2;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -201,6 +207,11 @@ int main(int argc, char **argv) {
   int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
   if (signals < 0 || keep_shim(argv[3]) < 0) {
     fprintf(stderr, "berth-helper: %s: %s\n", argv[3], strerror(errno));
+    return 1;
+  }
+  int inside = argc == 5 ? serve_inside(argv[4]) : 0;
+  if (inside < 0) {
+    fprintf(stderr, "berth-helper: %s: %s\n", argv[4], strerror(-inside));
     return 1;
   }
   int client = accept_one(argv[2]);

@@ -205,10 +205,10 @@ int handle_socket(struct answer *out, const uint8_t *body, size_t length) {
   socklen_t size = parse_address(&address, request.family, request.address, request.port);
   if (size == 0) return fail(out, EINVAL, "address %s", request.address);
   if (enter(request.netns) < 0) return fail(out, errno, "enter a network namespace");
-  int fd = socket((int)request.family, (int)request.type | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                  (int)request.protocol);
+  int fd = request.netns == 0 ? outer_socket(request.family, request.type, request.protocol)
+                              : new_socket(request.family, request.type, request.protocol);
   come_home(request.netns);
-  if (fd < 0) return fail(out, errno, "socket");
+  if (fd < 0) return fail(out, -fd, "socket");
   int port = bind_port(fd, &address, size, request.options);
   if (port < 0) {
     close(fd);

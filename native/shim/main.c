@@ -1,6 +1,7 @@
 /*
- * berth-shim RUNDIR: reads RUNDIR/plan and carries it out. Descriptor 3 is the listening socket; 10 and up are handles
- * that the plan names or that only have to stay open (claimed ports).
+ * berth-shim RUNDIR: reads RUNDIR/plan and carries it out. Descriptor 3 is the listening socket, 4 the connection to the
+ * keeper of namespaces, if there is one; 10 and up are handles that the plan names or that only have to stay open (claimed
+ * ports).
  */
 #include "shim.h"
 
@@ -16,6 +17,7 @@ int main(int argc, char **argv) {
   struct stat info;
   if (argc != 2 || snprintf(path, sizeof path, "%s/plan", argv[1]) >= (int)sizeof path) return 2;
   prctl(PR_SET_NAME, "berth-shim");
+  ports_begin();
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 || fstat(fd, &info) < 0 || info.st_size == 0) return 1;
   const uint8_t *ops = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);

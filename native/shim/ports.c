@@ -5,6 +5,10 @@
  */
 #include "shim.h"
 
+#include <fcntl.h>
+
+#include "../keeper.h"
+
 /* No descriptor of the shim's is higher: handles of the plan are 4096 at most, everything else some hundreds. */
 #define DESCRIPTORS_END 8192
 
@@ -18,13 +22,26 @@ static int first_claim(void) {
   return changed ? LISTENER_FD + 1 : FIRST_HANDLE;
 }
 
+/* The daemon has namespaces of its own, and somebody outside makes the sockets of published ports. */
+static bool kept;
+
+void ports_begin(void) {
+  kept = fcntl(KEEPER_FD, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+static int outer_socket(const struct shim_claim_port *request) {
+  if (kept) return keeper_socket(KEEPER_FD, request->family, request->type, request->protocol);
+  int fd = socket((int)request->family, (int)request->type | SOCK_CLOEXEC | SOCK_NONBLOCK, (int)request->protocol);
+  return fd < 0 ? -errno : fd;
+}
+
 int claim_port(const struct shim_claim_port *request) {
   union any_address address;
   socklen_t size = parse_address(&address, request->family, request->address, request->port);
   if (size == 0) return -EINVAL;
   changed = true;
-  int fd = socket((int)request->family, (int)request->type | SOCK_CLOEXEC | SOCK_NONBLOCK, (int)request->protocol);
-  if (fd < 0) return -errno;
+  int fd = outer_socket(request);
+  if (fd < 0) return fd;
   int port = fd < DESCRIPTORS_END ? bind_port(fd, &address, size, request->options) : -EMFILE;
   if (port < 0) close(fd);
   return port;

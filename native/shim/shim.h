@@ -22,6 +22,7 @@
 #include "../wire.h"
 
 #define LISTENER_FD 3
+#define KEEPER_FD 4
 #define MAX_PROCESSES 257 /* the container and 256 execs */
 #define MAX_CONNECTIONS 512
 #define FRAME_MAX (256u << 10)
@@ -238,6 +239,8 @@ bool output_drained(const struct process *process);
 void abandon_output(struct process *process);
 
 /* --- ports.c --- */
+/* First of all, as long as the number of the keeper's descriptor is nobody else's. */
+void ports_begin(void);
 /* Gives the port, or a negative errno. */
 int claim_port(const struct shim_claim_port *request);
 /* Gives 0 or an errno. */

@@ -21,6 +21,7 @@ import type { MountRecord } from "./container-record.ts";
 import { noSuchPath } from "./copying.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInImage, userInRunning } from "./host.ts";
+import { isFirstProcess } from "./own-processes.ts";
 import { layerOf } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
 import { ownerOnHost } from "./user-namespaces.ts";
@@ -45,13 +46,17 @@ export interface CopyInRequest {
 }
 
 /** Opens the root of a container that runs; undefined when it has just ended. */
-function openRunning({ record }: Container): number | undefined {
+function openRunning(deps: EngineDeps, container: Container): number | undefined {
+  const { record } = container;
   try {
     const process = openRoot(`/proc/${record.state.pid}`);
     try {
       // The descriptor stays with this process, so that whoever gets its number next is not taken for it.
-      const cgroups = readFileSync(`/proc/self/fd/${process}/cgroup`, "utf8");
-      if (!cgroups.includes(record.id)) return undefined;
+      const directory = `/proc/self/fd/${process}`;
+      const isOwn = deps.cgroups.there
+        ? readFileSync(`${directory}/cgroup`, "utf8").includes(record.id)
+        : isFirstProcess(directory, container);
+      if (!isOwn) return undefined;
       return openRoot(`/proc/self/fd/${process}/root/.`);
     } finally {
       closeSync(process);
@@ -75,7 +80,11 @@ async function withStopped<T>(
   const params =
     mount.kind === "bind"
       ? undefined
-      : overlayParams({ volatile: false, ...mount, kind: "overlay" }, deps.features.lowerdirPlus);
+      : overlayParams(
+          { volatile: false, ...mount, kind: "overlay" },
+          deps.features.lowerdirPlus,
+          deps.features.inUserNamespace,
+        );
   const handle = params && (await deps.kernel.mountDetached("overlay", params));
   try {
     const root = openRoot(
@@ -168,7 +177,7 @@ async function copyOnce(
 ): Promise<boolean> {
   if (container.removed) throw noSuchContainer(asked);
   if (container.running) {
-    const root = openRunning(container);
+    const root = openRunning(deps, container);
     if (root === undefined) return false;
     await into(root, true).finally(() => closeSync(root));
     return true;

@@ -178,6 +178,7 @@ function extrasOf(
     ...(join.oomFile === undefined ? {} : { oomFile: join.oomFile }),
     ...resolverOf(deps, record, network),
     lowerdirPlus: deps.features.lowerdirPlus,
+    inUserNamespace: deps.features.inUserNamespace,
     init: hostConfig.Init === true,
     subpaths: subpathsOf(record.mounts),
     hostMounts: `/proc/${process.pid}/ns/mnt`,
@@ -255,7 +256,9 @@ async function prepare(deps: EngineDeps, container: Container): Promise<Prepared
     await users.makeFor(spec);
     const extras = extrasOf(deps, container, spec, network, filter, users);
     const devices = deviceFilter(spec.linux.resources.devices ?? []);
-    if (extras.cgroupInto !== undefined && devices !== undefined)
+    // Without the host's rights nobody opens devices anyway that the engine's own user may not open.
+    const filters = !deps.features.inUserNamespace;
+    if (extras.cgroupInto !== undefined && devices !== undefined && filters)
       await deps.kernel.filterDevices(extras.cgroupInto, devices);
     const runtime = deps.settings.runtimes.get(hostConfig.Runtime ?? "");
     const ops =

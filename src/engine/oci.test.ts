@@ -12,6 +12,8 @@ import { checkResources } from "./oci-resources.ts";
 const features: HostFeatures = {
   overlay: true,
   lowerdirPlus: true,
+  inUserNamespace: false,
+  raisesLimits: true,
   capabilities: 0x1fffeffffffn,
   maxFiles: 20000,
   lowestOomScore: -1000,

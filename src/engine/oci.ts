@@ -102,7 +102,7 @@ export function rlimitsOf(config: HostConfig, features: HostFeatures): OciProces
         `ulimit soft limit must be less than or equal to hard limit: ${Soft} > ${hard}`,
       );
     const beyond = type === "RLIMIT_NOFILE" && (hard < 0 || hard > features.maxFiles);
-    if (beyond && !(features.capabilities & (1n << 24n)))
+    if (beyond && !features.raisesLimits)
       throw fault(
         "invalid",
         "ulimit-host",
@@ -219,7 +219,7 @@ export function toOciSpec(input: SpecInput): OciSpec {
       },
       cgroupsPath: input.cgroupPath,
       // Groups beyond a gap have no ping; those of one range have no gap.
-      sysctl: sysctlsOf(hostConfig, input.userNamespace?.gidMap[0]?.size),
+      sysctl: sysctlsOf(hostConfig, input.userNamespace?.gidMap[0]?.size ?? features.groups),
       maskedPaths: hostConfig.MaskedPaths ?? (unconfined ? [] : maskedPaths),
       readonlyPaths: hostConfig.ReadonlyPaths ?? (unconfined ? [] : readonlyPaths),
       rootfsPropagation: shared ? "shared" : "slave",

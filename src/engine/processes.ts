@@ -7,6 +7,7 @@ import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import { checkNotRestarting } from "./control.ts";
 import type { EngineDeps } from "./deps.ts";
+import { pidsByNamespace } from "./own-processes.ts";
 import { cgroupPath } from "./places.ts";
 
 /** The rows of ps's output that belong to some processes. Throws a Fault "invalid" when no column names the process. */
@@ -42,7 +43,11 @@ export async function processesOf(
     throw fault("conflict", "not-running", `container ${container.id} is not running`);
   if (Bun.which("ps") === null)
     throw fault("failed", "no-ps", "the host has no ps program: install the package procps");
-  const pids = new Set(deps.cgroups.pids(cgroupPath(deps.settings, container.record)));
+  const pids = new Set(
+    deps.cgroups.there
+      ? deps.cgroups.pids(cgroupPath(deps.settings, container.record))
+      : pidsByNamespace(container),
+  );
   const args = psArguments.split(/\s+/).filter(Boolean);
   // Whose they are and where they run does not matter then; but some arguments of ps do not go with that.
   const chosen = pids.size === 0 ? undefined : await ps([...args, `-q${[...pids].join(",")}`]);

@@ -3,6 +3,7 @@
  */
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { inUserNamespace } from "../base/user-namespace.ts";
 import type { Handle, Kernel } from "../kernel/index.ts";
 import type { PreparedNamespace } from "../network/index.ts";
 import { idMapText } from "../runtime/index.ts";
@@ -287,6 +288,8 @@ export async function userNamespacesMissing(
   kernel: Pick<Kernel, "newUserNamespace" | "probeOwners" | "close">,
   dataRoot: string,
 ): Promise<string | undefined> {
+  if (inUserNamespace())
+    return "this daemon is in a user namespace itself, and may not show owners through others";
   const map = idMapText([{ containerID: 0, hostID: defaultPool.start, size: RANGE }]);
   let handle: Handle;
   try {

@@ -25,6 +25,8 @@ export interface KernelOptions {
   readonly shimPath: string;
   /** A path for the helper's socket (at most 107 bytes); it exists only until the connection is made. */
   readonly socketPath: string;
+  /** The socket of who keeps the namespaces of a daemon that has no rights outside; undefined: it has the host's. */
+  readonly keeperPath?: string | undefined;
 }
 
 interface Answer {
@@ -310,7 +312,9 @@ async function waitForReady(stdout: ReadableStream<Uint8Array>): Promise<boolean
  * the helper dies. Throws a Fault "unavailable" when it cannot be started.
  */
 export async function startKernel(options: KernelOptions): Promise<Kernel> {
-  const child = Bun.spawn([options.helperPath, "serve", options.socketPath, options.shimPath], {
+  const keeper = options.keeperPath === undefined ? [] : [options.keeperPath];
+  const command = [options.helperPath, "serve", options.socketPath, options.shimPath, ...keeper];
+  const child = Bun.spawn(command, {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "inherit",

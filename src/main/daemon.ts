@@ -56,18 +56,15 @@ import { releaseMemory } from "./idle-memory.ts";
 import { Gates, listenOn } from "./listen.ts";
 import { lockRoot } from "./lock.ts";
 import { serveMetrics } from "./metrics.ts";
-import {
-  type DaemonOptions,
-  daemonUsage,
-  isDefaultInstance,
-  parseDaemonOptions,
-} from "./options.ts";
+import { type DaemonOptions, isDefaultInstance, parseDaemonOptions } from "./options.ts";
 import { beginServing, ownRegistryPort, readRegistryConfig } from "./own-registry.ts";
 import { imagesPort, volumesPort } from "./ports.ts";
 import { useProxies } from "./proxies.ts";
 import { registryPort } from "./registries.ts";
+import { enterOwnNamespaces, KEEPER } from "./rootless/enter.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import { systemPort } from "./system.ts";
+import { daemonUsage } from "./usage.ts";
 import { VERSION } from "./version.ts";
 
 /** After so long without a request the daemon counts as idle. */
@@ -186,9 +183,9 @@ async function construct(
   const { deps, engine } = assembleEngine({
     settings,
     kernel,
-    cgroups: Cgroups.detect(
-      new MadeCgroups(settings.cgroupParent, `${options.execRoot}/cgroups.json`),
-    ),
+    cgroups: features.inUserNamespace
+      ? Cgroups.none()
+      : Cgroups.detect(new MadeCgroups(settings.cgroupParent, `${options.execRoot}/cgroups.json`)),
     features,
     driver,
     images,
@@ -359,9 +356,33 @@ async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   running.deps.database.close();
 }
 
-async function run(options: DaemonOptions): Promise<number> {
+/** The socket of who keeps the daemon's own namespaces; undefined: it has the host's. */
+async function ownNamespaces(
+  options: DaemonOptions,
+  argv: readonly string[],
+): Promise<string | undefined> {
+  const isRoot = process.getuid?.() === 0;
+  const keeper = options.rootless ? process.env[KEEPER] : undefined;
+  if (isRoot && keeper !== undefined) return keeper;
+  if (options.rootless && isRoot)
+    throw fault(
+      "invalid",
+      "rootless-root",
+      "--rootless is for users other than root: run it as one of these, or leave it out",
+    );
+  if (options.rootless)
+    await enterOwnNamespaces({ ...options, network: options.rootlessNetwork }, argv);
+  if (isRoot) return undefined;
+  throw fault(
+    "forbidden",
+    "not-root",
+    "the berth daemon needs root, or --rootless for containers that are yours alone",
+  );
+}
+
+async function run(options: DaemonOptions, argv: readonly string[]): Promise<number> {
   setLogLevel(options.logLevel);
-  if (process.getuid?.() !== 0) throw fault("forbidden", "not-root", "the berth daemon needs root");
+  const keeper = await ownNamespaces(options, argv);
   for (const path of [options.dataRoot, options.execRoot])
     mkdirSync(path, { recursive: true, mode: 0o711 });
   const locks = [options.dataRoot, options.execRoot].map((root) =>
@@ -377,6 +398,7 @@ async function run(options: DaemonOptions): Promise<number> {
     helperPath: programs.helper,
     shimPath: programs.shim,
     socketPath: `${options.execRoot}/helper.sock`,
+    keeperPath: keeper,
   });
   writeFileSync(options.pidfile, String(process.pid));
   let running: Running | undefined;
@@ -418,7 +440,7 @@ export async function runDaemon(argv: readonly string[]): Promise<number> {
       return 0;
     }
     useProxies(options.proxies, process.env);
-    return await run(options);
+    return await run(options, argv);
   } catch (error) {
     console.error(`berth daemon: ${messageOf(error)}`);
     if (!(error instanceof Error && error.name === "Fault"))

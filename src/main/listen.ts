@@ -5,6 +5,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } fro
 import type { ApiServer, Gate } from "../api/index.ts";
 import { fault } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { hasOwner, inUserNamespace } from "../base/user-namespace.ts";
 import { groupNumber } from "../spec/users.ts";
 import { AuditLog } from "./audit.ts";
 import { PluginAuthorization } from "./authorization.ts";
@@ -16,11 +17,19 @@ const usualGroups = ["docker", "berth"];
 
 function groupId(name: string | undefined): number {
   const text = readFileSync("/etc/group", "utf8");
+  // A rootless daemon's socket is its user's alone, who has none of the host's groups inside.
+  if (name === undefined && inUserNamespace()) return 0;
   if (name === undefined)
     return usualGroups.map((one) => groupNumber(text, one)).find((id) => id !== undefined) ?? 0;
   const id = /^\d+$/.test(name) ? Number(name) : groupNumber(text, name);
   if (id === undefined)
     throw fault("invalid", "daemon-option", `group ${name} is not in /etc/group`);
+  if (!hasOwner(0, id))
+    throw fault(
+      "invalid",
+      "daemon-option",
+      `--group ${name}: a rootless daemon can give its socket to no group of the host`,
+    );
   return id;
 }
 

@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import type { ServerTls } from "../api/index.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
+import { userPlaces } from "../base/user-places.ts";
 import { checkRemap } from "../engine/index.ts";
 import type { KeepBlobs } from "../images/index.ts";
 import { checkLogOptions } from "../logging/index.ts";
@@ -27,6 +28,7 @@ import { type DriverName, driverNamed } from "../storage/index.ts";
 import type { Proxies } from "./proxies.ts";
 import { registrySettings } from "./registries.ts";
 import { serverTls } from "./tls.ts";
+import { CONFIGURATION, DEFAULT_DATA_ROOT } from "./usage.ts";
 
 /** A TCP address; port 0: any that is free. */
 export interface Address {
@@ -84,6 +86,10 @@ export interface DaemonOptions {
   readonly userNamespaces: string;
   /** That comes of --userns-remap. */
   readonly usernsRemap: boolean;
+  /** An ordinary user's daemon, in namespaces of its own. */
+  readonly rootless: boolean;
+  /** What leads out of them; undefined: what is installed. */
+  readonly rootlessNetwork: string | undefined;
   /** Seconds without a container and a request after which the daemon goes; 0: never. */
   readonly idleTimeout: number;
   /** Network namespaces to hold ready. */
@@ -96,8 +102,6 @@ export interface DaemonOptions {
   readonly registryConfig: string | undefined;
 }
 
-const DEFAULT_DATA_ROOT = "/var/lib/berth";
-const DEFAULT_POLICY = "/etc/berth/policy.json";
 const MIB = 1 << 20;
 
 const flags = {
@@ -155,73 +159,13 @@ const flags = {
   "no-new-privileges": { type: "boolean" },
   "authorization-plugin": { type: "string", multiple: true },
   "audit-log": { type: "string" },
+  rootless: { type: "boolean" },
+  "rootless-network": { type: "string" },
   "live-restore": { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
 
 type Values = Partial<Record<keyof typeof flags, string | boolean | (string | boolean)[]>>;
-
-/** The text of `berth daemon --help`. */
-export const daemonUsage = `
-Usage:  berth daemon [OPTIONS]
-
-The engine: serves the Docker Engine API
-
-Options:
-  -H, --host list              Socket to listen on: unix://PATH or tcp://ADDRESS:PORT (default unix:///run/berth/berth.sock),
-                               or fd://: what systemd listens on for it
-      --data-root string       Images, volumes and containers (default "${DEFAULT_DATA_ROOT}")
-      --exec-root string       State of running containers (default "/run/berth")
-  -p, --pidfile string         File for the daemon's process id
-      --bip string             Address and subnet of the default bridge, such as 172.20.0.1/16 (--bip6 for IPv6)
-  -b, --bridge string          Name of the default bridge (default "berth0"); none: containers that name no network have none
-      --fixed-cidr string      Part of its subnet for containers' addresses (--fixed-cidr-v6 for IPv6)
-      --default-gateway string Where its containers' way out leads, if not to the bridge (--default-gateway-v6 for IPv6)
-      --ipv6                   Its containers have IPv6 addresses, too
-      --icc                    Its containers reach each other (default true)
-      --ip string              Address to publish its containers' ports on that name none (default 0.0.0.0)
-      --ip-forward             Have the host forward packets (default true)
-      --firewall-backend string  auto: a table of nftables', and a way through iptables' FORWARD where that drops (ufw, dockerd);
-                               nftables: that table alone; iptables: Docker's chains (default "auto")
-      --firewall-policy string  docker, or host: the host's own rules (ufw, firewalld) hold for published ports, too (default "docker")
-      --firewall-lock          Others' \`nft flush ruleset\` leaves berth's firewall table, and none but berth changes it (default true)
-      --ip-masq                What leaves it has the host's address (default true)
-      --mtu int                MTU of containers' interfaces (default 1500)
-      --default-address-pool list  base=CIDR,size=BITS: where networks get their subnets (default 172.18.0.0/24 and so on)
-  -s, --storage-driver string  overlay2, erofs, btrfs, fuse-overlayfs or vfs (default: the best that works)
-      --config-file string     daemon.json (default "/etc/berth/daemon.json", if it is there)
-  -l, --log-level string       debug, info, warn or error (default "info")
-  -D, --debug                  The same as --log-level debug
-      --log-driver string      Log driver of containers that name none (default "json-file")
-      --log-opt map            Options that go with it (max-size 20m and max-file 5 unless given)
-  -G, --group string           Group that owns the Unix socket (default: docker or berth, if there is one)
-      --no-new-privileges      Containers gain no rights by setuid programs, unless they say no-new-privileges=false
-      --authorization-plugin list  Programs that say which requests are allowed, by Docker's protocol
-      --audit-log string       File to note in who has asked for what, on which object, with which result
-      --default-runtime string Runtime of containers that name none (default "berth")
-      --add-runtime name=path  An OCI runtime, such as runc=/usr/sbin/runc
-      --insecure-registry list Registry (host, host:port, CIDR) to reach without a valid certificate
-      --registry-mirror list   Address to ask before Docker Hub; for any registry: certs.d/HOST/hosts.toml
-      --http-proxy string      Proxy for plain HTTP; --https-proxy for TLS (default: the environment's)
-      --no-proxy string        Hosts, domains and blocks to reach without; this host always is
-      --signature-policy string Which images may come, signed by whose keys: policy.json as podman has it
-                               (default "${DEFAULT_POLICY}", if it is there)
-      --keep-blobs string      Blobs to keep beside the layers that they are unpacked to: always, compressed (what came so), or
-                               never (what can be rebuilt byte for byte goes) (default "always")
-      --allow-git-directory list  Builds may fetch repositories below it by file:// (default: none)
-      --idle-timeout int       Seconds without containers and requests after which the daemon ends (default 0: never)
-      --default-userns string  User namespace of containers that name none: auto, or host (default "auto")
-      --userns-remap string    USER[:GROUP] whose ids in /etc/subuid and /etc/subgid containers have; "default": dockremap's
-      --warm-networks int      Network namespaces to hold ready (default 4)
-      --metrics-addr string    ADDRESS:PORT to serve Prometheus metrics on, besides the API's /metrics
-      --registry string        ADDRESS[:PORT] to serve a registry on, from the daemon's own content store
-      --registry-config string config.yml for it
-      --label list             Labels of the engine, KEY=VALUE, that info shows
-      --tls                    Serve TCP addresses by TLS; with --tlsverify, only clients whose certificate is of the
-                               authority (--tlscacert, --tlscert, --tlskey: files, default ~/.docker/{ca,cert,key}.pem)
-                               Without --tlsverify a TCP address is refused, unless --tls=false or --tlsverify=false is said
-      --live-restore           Accepted: containers always outlive the daemon
-`;
 
 /** Keys of daemon.json that are written otherwise than their flag. */
 const fileKeys: Readonly<Record<string, keyof typeof flags>> = {
@@ -365,6 +309,15 @@ class Settings {
   }
 }
 
+function ownPlaces() {
+  // Inside of its own namespaces the user is root; the directory is named after who it is outside.
+  return userPlaces(process.env, Number(process.env.BERTH_ROOTLESS_UID ?? process.getuid?.() ?? 0));
+}
+
+function configurationOf(given: Values): string {
+  return given.rootless === true ? ownPlaces().configuration : CONFIGURATION;
+}
+
 /** What the arguments say over what the configuration file says. Undefined when only help was asked for. */
 function readSettings(argv: readonly string[]): Settings | undefined {
   let given: Values;
@@ -382,7 +335,7 @@ function readSettings(argv: readonly string[]): Settings | undefined {
   if (given.help) return undefined;
   const file = typeof given["config-file"] === "string" ? given["config-file"] : undefined;
   return new Settings({
-    ...readConfig(file ?? "/etc/berth/daemon.json", file !== undefined),
+    ...readConfig(file ?? `${configurationOf(given)}/daemon.json`, file !== undefined),
     ...given,
     ...off,
   });
@@ -445,6 +398,14 @@ function oneOf<T extends string>(
   throw bad(`invalid value "${given}" for --${flag}: ${words.join(" or ")}`);
 }
 
+/** The iptables programs would speak to the host's network, where a rootless daemon has no rights. */
+function firewallBackendOf(settings: Settings): FirewallBackend {
+  const backend = oneOf(settings, "firewall-backend", firewallBackends);
+  if (!settings.on("rootless")) return backend;
+  if (backend !== "iptables") return "nftables";
+  throw bad("--rootless goes with --firewall-backend=nftables alone");
+}
+
 function storageDriver(settings: Settings): DriverName | undefined {
   const driver = settings.text("storage-driver");
   return driver === undefined ? undefined : driverNamed(driver);
@@ -467,7 +428,10 @@ function addressOf(settings: Settings, name: "metrics-addr"): Address | undefine
 }
 
 function runtimesOf(settings: Settings): Pick<DaemonOptions, "runtimes" | "defaultRuntime"> {
-  const installed = Bun.which("runc");
+  // An external runtime wants the host's network namespace and control groups.
+  if (settings.on("rootless") && settings.list("add-runtime").length > 0)
+    throw bad("--rootless runs no external runtimes (--add-runtime)");
+  const installed = settings.on("rootless") ? null : Bun.which("runc");
   const runtimes = new Map([
     ...(installed === null ? [] : [["runc", installed] as const]),
     ...settings.pairs("add-runtime"),
@@ -487,7 +451,13 @@ function userNamespacesOf(
     throw bad("--userns-remap and --default-userns exclude each other");
   if (!["", "host", "auto"].includes(standard))
     throw bad(`invalid value "${standard}" for --default-userns: it must be host or auto`);
-  if (remap === "") return { userNamespaces: standard || "auto", usernsRemap: false };
+  // All of a rootless daemon's containers are in its own, whose root has no rights outside.
+  const usual = settings.on("rootless") ? "host" : "auto";
+  if (remap === "") return { userNamespaces: standard || usual, usernsRemap: false };
+  if (settings.on("rootless"))
+    throw bad(
+      "--rootless and --userns-remap exclude each other: the ids of root's remap are not yours",
+    );
   if (!/^[^:]+(:[^:]+)?$/.test(remap))
     throw bad(`invalid value "${remap}" for --userns-remap: it must be USER[:GROUP] or default`);
   const userNamespaces = `remap:${remap}`;
@@ -524,7 +494,8 @@ function gitDirectories(settings: Settings): readonly string[] {
 function signaturePolicy(settings: Settings): Policy | undefined {
   const given = settings.text("signature-policy");
   if (given !== undefined) return readPolicy(given);
-  return existsSync(DEFAULT_POLICY) ? readPolicy(DEFAULT_POLICY) : undefined;
+  const usual = `${settings.on("rootless") ? ownPlaces().configuration : CONFIGURATION}/policy.json`;
+  return existsSync(usual) ? readPolicy(usual) : undefined;
 }
 
 function addressPools(settings: Settings): readonly SubnetPool[] {
@@ -536,15 +507,19 @@ function addressPools(settings: Settings): readonly SubnetPool[] {
 export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | undefined {
   const settings = readSettings(argv);
   if (settings === undefined) return undefined;
-  const dataRoot = settings.text("data-root") ?? DEFAULT_DATA_ROOT;
-  const execRoot = settings.text("exec-root") ?? "/run/berth";
+  const rootless = settings.on("rootless");
+  const usual = rootless
+    ? ownPlaces()
+    : { dataRoot: DEFAULT_DATA_ROOT, execRoot: "/run/berth", socket: "/run/berth/berth.sock" };
+  const dataRoot = settings.text("data-root") ?? usual.dataRoot;
+  const execRoot = settings.text("exec-root") ?? usual.execRoot;
   const hosts = settings.list("host");
   const logOptions = settings.pairs("log-opt");
   const logDriver = settings.text("log-driver") || "json-file";
   checkLogOptions(logDriver, Object.fromEntries(logOptions));
   checkPaths(dataRoot, execRoot, settings.text("bridge"));
   return {
-    hosts: hosts.length > 0 ? hosts : ["unix:///run/berth/berth.sock"],
+    hosts: hosts.length > 0 ? hosts : [`unix://${usual.socket}`],
     tls: tlsOf(settings),
     openTcp: settings.off("tls") || settings.off("tlsverify"),
     noNewPrivileges: settings.on("no-new-privileges"),
@@ -555,7 +530,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     pidfile: settings.text("pidfile") ?? `${execRoot}/berth.pid`,
     defaultNetwork: defaultNetworkOf(settings),
     forward: settings.unlessOff("ip-forward"),
-    firewallBackend: oneOf(settings, "firewall-backend", firewallBackends),
+    firewallBackend: firewallBackendOf(settings),
     firewallPolicy: oneOf(settings, "firewall-policy", firewallPolicies),
     firewallLock: settings.unlessOff("firewall-lock"),
     bridge: settings.text("bridge") === "none" ? undefined : settings.text("bridge"),
@@ -583,6 +558,8 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     signaturePolicy: signaturePolicy(settings),
     keepBlobs: keepBlobs(settings),
     ...userNamespacesOf(settings),
+    rootless,
+    rootlessNetwork: settings.text("rootless-network"),
     idleTimeout: settings.whole("idle-timeout", 0),
     warmNetworks: settings.whole("warm-networks", 4),
     metricsAddress: addressOf(settings, "metrics-addr"),
@@ -593,5 +570,5 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
 
 /** True for the data root that is used when none is given: its names on the host are the plain ones. */
 export function isDefaultInstance(options: DaemonOptions): boolean {
-  return options.dataRoot === DEFAULT_DATA_ROOT;
+  return options.dataRoot === (options.rootless ? ownPlaces().dataRoot : DEFAULT_DATA_ROOT);
 }

@@ -97,17 +97,18 @@ function forwards(): boolean {
 }
 
 /** As `docker info` shows it. */
-function securityOf({ userNamespaces }: DaemonOptions, { settings }: EngineDeps) {
+function securityOf({ userNamespaces, rootless }: DaemonOptions, { settings }: EngineDeps) {
   const there = userNamespaces !== "host" && settings.userNamespaces.missing === undefined;
   const users = there ? ["name=userns"] : [];
-  return { SecurityOptions: ["name=seccomp,profile=builtin", ...users, "name=cgroupns"] };
+  const own = rootless ? ["name=rootless"] : [];
+  return { SecurityOptions: ["name=seccomp,profile=builtin", ...own, ...users, "name=cgroupns"] };
 }
 
 /** What is missing, in the words that `docker info` shows. */
 function warningsOf(
   limits: ReturnType<typeof limitsOf>,
   { hosts, tls, userNamespaces }: DaemonOptions,
-  { settings }: EngineDeps,
+  { settings, cgroups }: EngineDeps,
 ): string[] {
   const noUsers = userNamespaces === "host" ? undefined : settings.userNamespaces.missing;
   const missing: readonly [there: boolean, what: string][] = [
@@ -120,6 +121,11 @@ function warningsOf(
     [limits.PidsLimit, "No pids limit support"],
     [limits.IPv4Forwarding, "IPv4 forwarding is disabled"],
   ];
+  const none = cgroups.there
+    ? []
+    : [
+        "WARNING: Running in rootless-mode without cgroups. To enable cgroups in rootless-mode, you need to boot the system in cgroup v2 mode, and delegate them to the user (docs/rootless.md)",
+      ];
   const open = hosts
     .filter((host) => host.startsWith("tcp://") && tls?.clients === undefined)
     .map((host) =>
@@ -130,7 +136,7 @@ function warningsOf(
     .map((where) => `[DEPRECATION NOTICE]: API is accessible on ${where}`);
   const users = noUsers === undefined ? [] : [`WARNING: No user namespaces: ${noUsers}`];
   const lacking = missing.flatMap(([there, what]) => (there ? [] : [`WARNING: ${what}`]));
-  return [...lacking, ...users, ...open];
+  return [...(cgroups.there ? lacking : none), ...users, ...open];
 }
 
 /** An address of the environment, as it may be shown: without the password in it. */
@@ -179,7 +185,7 @@ function infoOf(
     ...ownUse(deps),
     SystemTime: new Date().toISOString(),
     LoggingDriver: options.logDriver,
-    CgroupDriver: "cgroupfs",
+    CgroupDriver: deps.cgroups.there ? "cgroupfs" : "none",
     CgroupVersion: deps.cgroups.version === 1 ? "1" : "2",
     KernelVersion: release(),
     OperatingSystem: name,

@@ -4,10 +4,11 @@
  * Where the kernel cannot lead there (from one family to the other, or from ::1), clients come to the socket, and the shim hands
  * them on.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
 import { bracketed } from "../base/host-port.ts";
 import { log } from "../base/log.ts";
+import { inUserNamespace } from "../base/user-namespace.ts";
 import { KernelError, type PortRequest } from "../kernel/index.ts";
 import type { Family } from "./addresses.ts";
 import { NETLINK_NETFILTER, type NetlinkChannel } from "./channel.ts";
@@ -53,6 +54,11 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
 };
 
+/** The first port that everybody may bind. */
+function unprivilegedFrom(): string {
+  return readFileSync("/proc/sys/net/ipv4/ip_unprivileged_port_start", "utf8").trim();
+}
+
 function refusal(
   wish: PortWish,
   hostAddress: string,
@@ -62,8 +68,12 @@ function refusal(
 ) {
   const inside = bracketed(owner.address || (owner.address6 ?? ""));
   const { containerPort, protocol } = wish;
+  const unprivileged =
+    code === "EACCES" && inUserNamespace()
+      ? ` (a rootless daemon cannot expose privileged port ${port}: add 'net.ipv4.ip_unprivileged_port_start=${port}' to /etc/sysctl.conf (currently ${unprivilegedFrom()}), or choose a larger port number (>= ${unprivilegedFrom()}))`
+      : "";
   return new Error(
-    `failed to bind host port for ${bracketed(hostAddress)}:${port}:${inside}:${containerPort}/${protocol}: ${reasons[code] ?? code}`,
+    `failed to bind host port for ${bracketed(hostAddress)}:${port}:${inside}:${containerPort}/${protocol}: ${reasons[code] ?? code}${unprivileged}`,
   );
 }
 
@@ -135,13 +145,17 @@ export interface Relay {
   readonly targetPort: number;
 }
 
-/** The ports of an endpoint whose clients are handed on by its shim. */
+/**
+ * The ports of an endpoint whose clients are handed on by its shim. `all`: the networks are apart from where ports are published,
+ * so that the kernel leads nobody over.
+ */
 export function relaysOf(
   endpoint: PortTarget & { readonly ports: readonly PublishedPort[] },
+  all = inUserNamespace(),
 ): Relay[] {
   const { address, address6 = "" } = endpoint;
   return endpoint.ports
-    .filter((port) => isRelayed({ ...port, address, address6 }))
+    .filter((port) => all || isRelayed({ ...port, address, address6 }))
     .map(({ protocol, hostAddress, hostPort, containerPort }) => {
       const own = hostAddress.includes(":") ? address6 : address;
       const target = own || address || address6;

@@ -83,7 +83,14 @@ export class Cgroups {
     private readonly unified: string,
     /** What has been made outside of berth's own group; undefined when there is no outside. */
     private readonly made: MadeCgroups | undefined,
+    /** False: containers are in the engine's own group, with it and each other, and nothing of groups works. */
+    readonly there = true,
   ) {}
+
+  /** For an engine that may make no groups. */
+  static none(): Cgroups {
+    return new Cgroups(1, [], "", undefined, false);
+  }
 
   /** Every place that may have a directory of ours. */
   private get roots(): readonly string[] {
@@ -128,8 +135,9 @@ export class Cgroups {
     return new Cgroups(2, [], unified, made);
   }
 
-  /** What to show inside a container; empty with version 2. */
-  get mounts(): readonly { directory: string; option: string; path: string }[] {
+  /** What to show inside a container; empty with version 2, undefined: nothing, not even that. */
+  get mounts(): readonly { directory: string; option: string; path: string }[] | undefined {
+    if (!this.there) return undefined;
     return this.hierarchies.map(({ directory, option, path }) => ({ directory, option, path }));
   }
 
@@ -173,6 +181,7 @@ export class Cgroups {
    * kernel refuses a limit; what was made is then gone again.
    */
   create(path: string, resources: OciResources): CgroupJoin {
+    if (!this.there) return { joinFiles: [] };
     try {
       const parent = path.slice(0, path.lastIndexOf("/"));
       if (this.made?.isOutside(path)) this.makeOutside(path, parent, this.made);
@@ -195,6 +204,7 @@ export class Cgroups {
   /** The files by which a process enters an existing cgroup. */
   joinFiles(path: string): string[] {
     if (this.version === 2) return [`${this.unified}${path}/cgroup.procs`];
+    // Without hierarchies there is none to enter.
     return this.hierarchies.map((hierarchy) => `${hierarchy.path}${path}/tasks`);
   }
 
@@ -302,6 +312,7 @@ export class Cgroups {
    * the kernel refuses one. Gives what undoes it.
    */
   update(path: string, resources: OciResources): () => void {
+    if (!this.there) return () => {};
     const undoing: ResourceWrite[] = [];
     const note = (write: ResourceWrite, fd: number) => {
       const buffer = Buffer.alloc(CONTROL_SIZE);
@@ -418,6 +429,7 @@ export class Cgroups {
 
   /** What the cgroup has used; zeros for what the host does not count. */
   usage(path: string): CgroupUsage {
+    if (!this.there) return usageV1(() => "");
     if (this.version === 2)
       return usageV2((_, file) => readControl(`${this.unified}${path}/${file}`));
     return usageV1((controller, file) => {
@@ -428,6 +440,7 @@ export class Cgroups {
 
   /** How many processes of a cgroup have been killed for want of memory; 0 when that is not counted. */
   oomKills(path: string): number {
+    if (!this.there) return 0;
     const memory = this.hierarchies.find((h) => h.controllers.includes("memory"));
     const file = memory
       ? `${memory.path}${path}/memory.oom_control`
@@ -437,6 +450,7 @@ export class Cgroups {
 
   /** The processes in a cgroup and below it; none when it is gone. */
   pids(path: string): number[] {
+    if (!this.there) return [];
     const root = this.version === 2 ? this.unified : (this.hierarchies[0]?.path ?? "");
     return pidsBelow(root + path);
   }
@@ -499,6 +513,13 @@ export class Cgroups {
   }
 
   private setFrozen(path: string, frozen: boolean): void {
+    if (!this.there && !frozen) return;
+    if (!this.there)
+      throw fault(
+        "unsupported",
+        "no-own-cgroups",
+        "cannot freeze: this daemon has no control groups of its own (docs/rootless.md)",
+      );
     const freezer = this.hierarchies.find((h) => h.controllers.includes("freezer"));
     const file =
       this.version === 2

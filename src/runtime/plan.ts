@@ -17,6 +17,7 @@ import type {
 import { type PlanOp, wireConstants } from "../spec/wire.ts";
 import { acrossBorder, execAcrossBorder } from "./border.ts";
 import { capabilityMask } from "./capabilities.ts";
+import { overlayRights } from "./features.ts";
 import { rlimitNumber } from "./rlimits.ts";
 
 /** How the container's root file system is mounted. */
@@ -80,13 +81,15 @@ export interface PlanExtras {
   readonly cgroupJoinFiles: readonly string[];
   /** cgroup v2: the directory that the child is born in. */
   readonly cgroupInto?: string;
-  /** Controllers to show under /sys/fs/cgroup, as mount options ("cpu", "name=systemd"); cgroup v1 only. */
-  readonly cgroupMounts: readonly {
-    readonly directory: string;
-    readonly option: string;
-    /** Where the host has it mounted. */
-    readonly path: string;
-  }[];
+  /** Controllers to show under /sys/fs/cgroup, as mount options ("cpu", "name=systemd"); empty: version 2; undefined: none. */
+  readonly cgroupMounts?:
+    | readonly {
+        readonly directory: string;
+        readonly option: string;
+        /** Where the host has it mounted. */
+        readonly path: string;
+      }[]
+    | undefined;
   readonly seccompFilter?: Uint8Array;
   /** seccomp(2)'s flags for the filter. */
   readonly seccompFlags?: number;
@@ -108,6 +111,8 @@ export interface PlanExtras {
   readonly subpaths: ReadonlyMap<string, string>;
   /** The engine's mount namespace: what is shared with the host is copied from there. */
   readonly hostMounts: string;
+  /** The engine is in a user namespace itself: it makes no devices, and its overlays keep their marks otherwise. */
+  readonly inUserNamespace?: boolean;
   /** undefined: the host's. */
   readonly userNamespace?: PlanUserNamespace;
   /** The shim's descriptors of user namespaces, by the maps (`ownersKey`) of mounts. */
@@ -259,13 +264,14 @@ function namespaceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
 export function overlayParams(
   root: Extract<PlanRoot, { kind: "overlay" }>,
   lowerdirPlus: boolean,
+  inUserNamespace = false,
 ): string[] {
   const lower = lowerdirPlus
     ? root.lowerdirs.map((path) => `lowerdir+=${path}`)
     : [`lowerdir=${root.lowerdirs.map((path) => path.replace(/[\\:,]/g, "\\$&")).join(":")}`];
   const params = [...lower, `upperdir=${root.upperdir}`, `workdir=${root.workdir}`, "index=off"];
   if (root.volatile) params.push("volatile");
-  return params;
+  return [...params, ...overlayRights(inUserNamespace)];
 }
 
 function rootOps(extras: PlanExtras): PlanOp[] {
@@ -277,7 +283,7 @@ function rootOps(extras: PlanExtras): PlanOp[] {
     const params = [...owner, "allow_other", "default_permissions"];
     return [{ name: "root_fuse", params, attrs: 0n, target: mountPoint }];
   }
-  const params = overlayParams(root, extras.lowerdirPlus);
+  const params = overlayParams(root, extras.lowerdirPlus, extras.inUserNamespace);
   return [
     {
       name: "root_mount",
@@ -345,10 +351,14 @@ function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] 
     ];
   }
   const { type, source } = mount;
-  if (type === "cgroup" && extras.cgroupMounts.length > 0)
-    return cgroupV1Mounts(mount, spec, extras);
+  const { cgroupMounts } = extras;
+  if (type === "cgroup" && cgroupMounts === undefined) return [];
+  if (type === "cgroup" && cgroupMounts !== undefined && cgroupMounts.length > 0)
+    return cgroupV1Mounts(mount, spec, cgroupMounts);
   const fsType = type === "cgroup" ? "cgroup2" : type;
-  const params = extras.lowerdirPlus ? options.params.flatMap(layerByLayer) : options.params;
+  const given = extras.lowerdirPlus ? options.params.flatMap(layerByLayer) : options.params;
+  const rights = type === "overlay" ? overlayRights(extras.inUserNamespace === true) : [];
+  const params = [...given, ...rights];
   const plain = { type: fsType, source, params, attrs: options.set, target, subpath };
   return [{ name: "mount", ...plain, ...asEngine }];
 }
@@ -376,7 +386,11 @@ function layerByLayer(param: string): string[] {
 }
 
 /** The v1 hierarchies as the container's own cgroup namespace shows them, under a tmpfs as hosts have it. */
-function cgroupV1Mounts(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] {
+function cgroupV1Mounts(
+  mount: OciMount,
+  spec: OciSpec,
+  cgroupMounts: NonNullable<PlanExtras["cgroupMounts"]>,
+): PlanOp[] {
   const { set } = parseMountOptions(mount.options);
   const tmpfs: PlanOp = {
     name: "mount",
@@ -389,7 +403,7 @@ function cgroupV1Mounts(mount: OciMount, spec: OciSpec, extras: PlanExtras): Pla
     ...asEngine,
   };
   const isolated = spec.linux.namespaces.some(({ type }) => type === "cgroup");
-  const hierarchies = extras.cgroupMounts.map(({ directory, option, path }): PlanOp => {
+  const hierarchies = cgroupMounts.map(({ directory, option, path }): PlanOp => {
     const target = `${mount.destination}/${directory}`;
     if (isolated) {
       const own = { type: "cgroup", source: "cgroup", params: [option] };
@@ -407,7 +421,7 @@ function cgroupV1Mounts(mount: OciMount, spec: OciSpec, extras: PlanExtras): Pla
     };
     return { name: "bind", mount_ns: "", source, subpath: "", target, ...attributes };
   });
-  const links = extras.cgroupMounts
+  const links = cgroupMounts
     .filter(({ directory }) => directory.includes(","))
     .flatMap(({ directory }) =>
       directory.split(",").map(
@@ -432,7 +446,7 @@ function deviceBind(source: string, target: string): PlanOp {
 function deviceOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   const types = { c: S_IFCHR, u: S_IFCHR, b: S_IFBLK, p: S_IFIFO };
   const nodes = spec.linux.devices.map((device): PlanOp => {
-    if (extras.userNamespace !== undefined)
+    if (extras.userNamespace !== undefined || extras.inUserNamespace === true)
       return deviceBind(extras.hostDevices?.get(device.path) ?? device.path, device.path);
     return {
       name: "mknod",

@@ -19,6 +19,8 @@ import {
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { bytesOfName, systemPath } from "../base/names.ts";
 import type { TarEntry, TarReader } from "../base/tar.ts";
+import { hasOwner, inUserNamespace } from "../base/user-namespace.ts";
+import { isOverlayMark, opaqueMarks } from "./overlay-marks.ts";
 import { components, type Owner, TargetTree } from "./target.ts";
 import { type Privileged, pathForOthers, pathIn, placeIn } from "./walk.ts";
 
@@ -129,7 +131,12 @@ export class Extractor {
 
   private ownerOf(entry: TarEntry): Owner {
     const { owner = entry, onHost } = this.options;
-    return onHost === undefined ? owner : onHost(owner);
+    const found = onHost === undefined ? owner : onHost(owner);
+    if (hasOwner(found.uid, found.gid)) return found;
+    throw refuse(
+      entry,
+      `its owner ${found.uid}:${found.gid} is beyond the ids that this daemon's user has in /etc/subuid and /etc/subgid`,
+    );
   }
 
   private names(path: string): string[] {
@@ -199,6 +206,9 @@ export class Extractor {
         this.hardlink(entry, spot);
         return;
       default: {
+        // None can be made there; Docker leaves them out as well.
+        const isDevice = entry.type !== "fifo" && (entry.major !== 0 || entry.minor !== 0);
+        if (isDevice && inUserNamespace()) return;
         const kind = { char: S_IFCHR, block: S_IFBLK, fifo: S_IFIFO }[entry.type];
         const mode = kind | (entry.mode & 0o7777);
         const node = pathForOthers(spot.directory, spot.name);
@@ -209,7 +219,7 @@ export class Extractor {
     }
     for (const [name, value] of entry.xattrs) {
       // The engine's own marks are never taken from an archive.
-      if (!name.startsWith("trusted."))
+      if (!isOverlayMark(name))
         await this.kernel.setXattr(pathForOthers(spot.directory, spot.name), name, value);
     }
   }
@@ -299,7 +309,7 @@ export class Extractor {
   private markOpaque(path: string): Promise<void> {
     const value = new TextEncoder().encode("y");
     const place = pathForOthers(this.tree.directory(path), ".");
-    return this.kernel.setXattr(place, "trusted.overlay.opaque", value);
+    return this.kernel.setXattr(place, opaqueMarks()[0], value);
   }
 
   private async opaque({ parent }: Spot): Promise<void> {

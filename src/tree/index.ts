@@ -6,6 +6,7 @@ export { type ExtractOptions, Extractor, extractLayer, fileTime } from "./extrac
 export { ArchiveFiles } from "./files.ts";
 export { contentDigest, DiskMeter, diskBytes, visitTree } from "./measure.ts";
 export { canMirror, Mirror } from "./mirror.ts";
+export { isOverlayMark } from "./overlay-marks.ts";
 export { Packer, packTree } from "./pack.ts";
 export { components, type Owner, TargetTree, type TreeMount } from "./target.ts";
 export {

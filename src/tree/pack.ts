@@ -7,6 +7,7 @@ import { deviceNumbers } from "../base/device-number.ts";
 import { errnoOf } from "../base/errors.ts";
 import type { TarEntry, TarType } from "../base/tar.ts";
 import { tarEnd, tarHeader, tarPadding } from "../base/tar-writer.ts";
+import { isOverlayMark } from "./overlay-marks.ts";
 import type { Place, Privileged, TreeEntry } from "./walk.ts";
 
 const CHUNK = 1 << 20;
@@ -79,9 +80,7 @@ export class Packer {
       linkPath: type === "symlink" ? place.readLink() : "",
       ...(device ? deviceNumbers(info.rdev) : { major: 0, minor: 0 }),
       // What the overlay notes for itself is nobody else's.
-      xattrs: new Map(
-        [...xattrs].filter(([name]) => !/^(trusted|user\.fuseoverlayfs)\./.test(name)),
-      ),
+      xattrs: new Map([...xattrs].filter(([name]) => !isOverlayMark(name))),
     });
   }
 

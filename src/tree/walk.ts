@@ -7,6 +7,7 @@
 import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, type Stats } from "node:fs";
 import { errnoOf } from "../base/errors.ts";
 import { bytesOfName, nameOfBytes, nameOr, systemPath } from "../base/names.ts";
+import { opaqueMarks } from "./overlay-marks.ts";
 
 /** The calls that a JavaScript runtime cannot make. Paths are never followed in their last component. */
 export interface Privileged {
@@ -19,7 +20,6 @@ const O_NOFOLLOW = 0o400000;
 const O_DIRECTORY = 0o200000;
 const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
-const OPAQUE = "trusted.overlay.opaque";
 const OWN_MARKS = ".wh..wh.";
 
 /** The names that a path is made of, ".." among them. */
@@ -127,7 +127,7 @@ export function sortNames(names: string[]): string[] {
 /** True when an open directory hides what is below it in lower layers. */
 export async function isOpaque(kernel: Privileged, directory: number): Promise<boolean> {
   const xattrs = await kernel.xattrs(`/proc/${process.pid}/fd/${directory}/.`);
-  return xattrs.get(OPAQUE)?.[0] === 0x79;
+  return opaqueMarks().some((mark) => xattrs.get(mark)?.[0] === 0x79);
 }
 
 /** A name under merged directories. */

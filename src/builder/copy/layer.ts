@@ -9,7 +9,7 @@ import { fault } from "../../base/errors.ts";
 import { type TarEntry, TarReader } from "../../base/tar.ts";
 import { tarEnd, tarHeader, tarPadding } from "../../base/tar-writer.ts";
 import type { ContainerView } from "../../storage/index.ts";
-import { Packer, type Place, type Privileged } from "../../tree/index.ts";
+import { isOverlayMark, Packer, type Place, type Privileged } from "../../tree/index.ts";
 import type { CopyWork } from "../dockerfile/evaluate.ts";
 import { fingerprint } from "../explain.ts";
 import { type ModeChange, parseMode } from "./modes.ts";
@@ -145,7 +145,7 @@ export class CopyLayer {
     const { info } = place;
     await this.turn(ENTRY_COST);
     const xattrs = await tree.kernel.xattrs(place.pathForOthers);
-    const own = [...xattrs].filter(([name]) => !name.startsWith("trusted."));
+    const own = [...xattrs].filter(([name]) => !isOverlayMark(name));
     return [
       path,
       info.mode,

@@ -1,0 +1,262 @@
+/*
+ * berth-helper keep SOCKET [PID]: makes a user namespace with a mount and a network namespace of its own (or enters those
+ * of a process), and keeps them for a daemon that has no rights outside. It stays outside itself: whoever asks gets the
+ * namespaces, or a socket that is made where published ports are to be reached. It ends with the last connection.
+ *
+ * berth-helper join SOCKET [PROGRAM ARGUMENT…]: becomes the program, in the user and the mount namespace that are kept;
+ * without one, says whether somebody keeps them.
+ */
+#include "../keeper.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "helper.h"
+
+#define MAX_CLIENTS 4096
+/* Whoever has had them made comes within so long, in milliseconds. */
+#define FIRST_CLIENT_MS 60000
+/* From here on the kept descriptors. */
+#define FIRST_KEPT 10
+
+static int said(const char *what) {
+  fprintf(stderr, "%d %s\n", errno, what);
+  return 1;
+}
+
+static int open_namespace(pid_t pid, const char *kind) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/%s", (int)pid, kind);
+  return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int keep_as(int fd, int number) {
+  if (fd < 0) return -1;
+  int result = dup3(fd, number, O_CLOEXEC);
+  int error = errno;
+  close(fd);
+  errno = error;
+  return result;
+}
+
+static const char *const kinds[KEPT] = {"user", "mnt", "net"};
+
+static int keep_namespaces(pid_t pid) {
+  for (int i = 0; i < KEPT; i++) {
+    if (keep_as(open_namespace(pid, kinds[i]), FIRST_KEPT + i) < 0) return -1;
+  }
+  return 0;
+}
+
+/* Enters those of a process, which has outlived an earlier keeper. */
+static int enter_namespaces(pid_t pid) {
+  static const int types[KEPT] = {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWNET};
+  int fds[KEPT];
+  for (int i = 0; i < KEPT; i++) {
+    if ((fds[i] = open_namespace(pid, kinds[i])) < 0) return errno;
+  }
+  for (int i = 0; i < KEPT; i++) {
+    if (setns(fds[i], types[i]) < 0) return errno;
+  }
+  return 0;
+}
+
+/*
+ * In a child: makes or enters the namespaces, and stays there as long as the keeper lives. It is by its number that others
+ * find them: what leads out of the network namespace looks for that from inside the user namespace. That program is ended
+ * here, since the keeper may be killed: its pid comes over `orders`, and then nothing but the end of the keeper.
+ */
+_Noreturn static void dwell(int said_to, int orders, pid_t other) {
+  int error = other > 0 ? enter_namespaces(other) : unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) < 0 ? errno : 0;
+  pid_t outside;
+  char byte;
+  prctl(PR_SET_NAME, "berth-dweller");
+  if (write(said_to, &error, sizeof error) < 0 || read(orders, &outside, sizeof outside) != (ssize_t)sizeof outside) _exit(1);
+  int program = outside > 0 ? (int)syscall(SYS_pidfd_open, outside, 0) : -1;
+  while (read(orders, &byte, 1) < 0 && errno == EINTR) {
+  }
+  if (program >= 0) syscall(SYS_pidfd_send_signal, program, SIGKILL, NULL, 0);
+  _exit(0);
+}
+
+/*
+ * Has a child in the namespaces, tells its number, and waits until its maps are written, which is for setuid programs. Gives
+ * by what the child takes orders, or -1.
+ */
+static int begin_namespaces(pid_t other) {
+  int made[2], orders[2], error = 0;
+  char byte;
+  if (pipe2(made, O_CLOEXEC) < 0 || pipe2(orders, O_CLOEXEC) < 0) return said("pipe"), -1;
+  pid_t pid = fork();
+  if (pid == 0) {
+    close(orders[1]);
+    dwell(made[1], orders[0], other);
+  }
+  close(made[1]);
+  close(orders[0]);
+  if (pid < 0 || read(made[0], &error, sizeof error) != (ssize_t)sizeof error) return said("make a process"), -1;
+  close(made[0]);
+  errno = error;
+  if (error != 0) return said(other > 0 ? "enter namespaces" : "make namespaces"), -1;
+  if (keep_namespaces(pid) < 0) return said("open namespaces"), -1;
+  printf("%d\n", (int)pid);
+  fflush(stdout);
+  return read(STDIN_FILENO, &byte, 1) == 1 ? orders[1] : -1;
+}
+
+static int listen_at(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  umask(0177);
+  unlink(path);
+  return bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 64) < 0 ? -1 : fd;
+}
+
+/* Answers one request; false when the client has gone. */
+static bool answer_client(int client) {
+  struct keeper_request request;
+  ssize_t n = recv(client, &request, sizeof request, MSG_DONTWAIT);
+  if (n < 0) return errno == EAGAIN || errno == EINTR;
+  if (n != (ssize_t)sizeof request) return false;
+  if (request.kind == KEEPER_NAMESPACES) {
+    static const int kept[KEPT] = {FIRST_KEPT, FIRST_KEPT + 1, FIRST_KEPT + 2};
+    return keeper_answer(client, 0, kept, KEPT) == 0;
+  }
+  if (request.kind != KEEPER_SOCKET || (request.family != AF_INET && request.family != AF_INET6)) return false;
+  scoped_fd int fd = new_socket(request.family, request.type, request.protocol);
+  return keeper_answer(client, fd < 0 ? -fd : 0, &fd, fd < 0 ? 0 : 1) == 0;
+}
+
+/* Serves until nobody is connected any more, or nobody has ever come. */
+static int serve_clients(int listener) {
+  static struct pollfd fds[MAX_CLIENTS + 1];
+  nfds_t count = 1;
+  bool served = false;
+  fds[0] = (struct pollfd){listener, POLLIN, 0};
+  while (!served || count > 1) {
+    int ready = poll(fds, count, served ? -1 : FIRST_CLIENT_MS);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return 1;
+    for (nfds_t i = count - 1; i > 0; i--) {
+      if (fds[i].revents == 0 || answer_client(fds[i].fd)) continue;
+      close(fds[i].fd);
+      fds[i] = fds[--count];
+    }
+    if (fds[0].revents == 0) continue;
+    int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (client < 0) continue;
+    served = true;
+    if (count > MAX_CLIENTS) close(client);
+    else fds[count++] = (struct pollfd){client, POLLIN, 0};
+  }
+  return 0;
+}
+
+/* A number and a newline on stdin. */
+static bool read_number(pid_t *number) {
+  char text[16];
+  size_t have = 0;
+  while (have < sizeof text - 1 && read(STDIN_FILENO, text + have, 1) == 1) {
+    if (text[have++] != '\n') continue;
+    text[have] = '\0';
+    *number = (pid_t)atoi(text);
+    return true;
+  }
+  return false;
+}
+
+static int keep(int argc, char **argv) {
+  pid_t outside;
+  prctl(PR_SET_NAME, "berth-keeper");
+  /* The daemon's terminal is none of its business. */
+  if (setsid() < 0 || chdir("/") < 0) return said("leave the session");
+  signal(SIGPIPE, SIG_IGN);
+  int orders = begin_namespaces(argc == 4 ? (pid_t)atoi(argv[3]) : 0);
+  if (orders < 0) return 1;
+  int listener = listen_at(argv[2]);
+  if (listener < 0) return said("listen");
+  if (write(STDOUT_FILENO, "kept\n", 5) != 5) return 1;
+  /* What leads out of the network namespace has begun. */
+  if (!read_number(&outside) || write(orders, &outside, sizeof outside) < 0) return 1;
+  /* Nobody is to wait for its end: whoever has started it becomes another program. */
+  pid_t again = fork();
+  if (again != 0) return again < 0 ? said("go into the background") : 0;
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int i = 0; i < 3; i++) dup2(null, i);
+  int status = serve_clients(listener);
+  unlink(argv[2]);
+  return status;
+}
+
+static int join_kept(const char *path, int *connection, int kept[KEPT]) {
+  struct keeper_request request = {.kind = KEEPER_NAMESPACES};
+  *connection = keeper_connect(path);
+  return *connection < 0 ? *connection : keeper_ask(*connection, &request, kept, KEPT);
+}
+
+static const char *keeper_path;
+static int keeper = -1;
+
+int serve_inside(const char *path) {
+  int kept[KEPT];
+  int result = join_kept(path, &keeper, kept);
+  if (result < 0) return result;
+  keeper_path = path;
+  result = setns(kept[KEPT_NETWORK], CLONE_NEWNET) < 0 ? -errno : 0;
+  for (int i = 0; i < KEPT; i++) close(kept[i]);
+  return result;
+}
+
+int new_socket(uint32_t family, uint32_t type, uint32_t protocol) {
+  int fd = socket((int)family, (int)type | SOCK_CLOEXEC | SOCK_NONBLOCK, (int)protocol);
+  return fd < 0 ? -errno : fd;
+}
+
+int outer_socket(uint32_t family, uint32_t type, uint32_t protocol) {
+  return keeper < 0 ? new_socket(family, type, protocol) : keeper_socket(keeper, family, type, protocol);
+}
+
+int keeper_fd(void) {
+  return keeper;
+}
+
+int keeper_connection(void) {
+  return keeper_path == NULL ? -1 : keeper_connect(keeper_path);
+}
+
+static int become(char **argv) {
+  int connection, kept[KEPT];
+  int result = join_kept(argv[2], &connection, kept);
+  if (result < 0) {
+    errno = -result;
+    return said("the keeper of the namespaces");
+  }
+  if (argv[3] == NULL) return 0;
+  if (setns(kept[KEPT_USER], CLONE_NEWUSER) < 0) return said("join the user namespace");
+  if (setns(kept[KEPT_MOUNT], CLONE_NEWNS) < 0) return said("join the mount namespace");
+  /* It lasts as long as the program. */
+  fcntl(connection, F_SETFD, 0);
+  execv(argv[3], argv + 3);
+  return said(argv[3]);
+}
+
+int run_keeper(int argc, char **argv) {
+  /* Both outlive whoever has started them. */
+  prctl(PR_SET_PDEATHSIG, 0);
+  if ((argc == 3 || argc == 4) && strcmp(argv[1], "keep") == 0) return keep(argc, argv);
+  if (argc > 2 && strcmp(argv[1], "join") == 0) return become(argv);
+  return -1;
+}

@@ -1,0 +1,29 @@
+/**
+ * Where an ordinary user's own daemon has its things (the XDG base directory specification). Pure.
+ */
+
+/** Directories and files; nothing says that they are there. */
+export interface UserPlaces {
+  readonly dataRoot: string;
+  readonly execRoot: string;
+  readonly socket: string;
+  /** daemon.json, policy.json */
+  readonly configuration: string;
+}
+
+const absolute = (path: string | undefined) => (path?.startsWith("/") ? path : undefined);
+
+/** The places of the user with this number, as the environment has it. */
+export function userPlaces(
+  env: Readonly<Record<string, string | undefined>>,
+  uid: number,
+): UserPlaces {
+  const home = absolute(env.HOME) ?? `/tmp/berth-${uid}`;
+  const runtime = absolute(env.XDG_RUNTIME_DIR) ?? `/run/user/${uid}`;
+  return {
+    dataRoot: `${absolute(env.XDG_DATA_HOME) ?? `${home}/.local/share`}/berth`,
+    execRoot: `${runtime}/berth`,
+    socket: `${runtime}/berth.sock`,
+    configuration: `${absolute(env.XDG_CONFIG_HOME) ?? `${home}/.config`}/berth`,
+  };
+}
