@@ -179,6 +179,7 @@ enum op_code {
   OP_STDIO_OWNER = 70,
   OP_NO_NEW_PRIVS = 67,
   OP_SECCOMP = 68,
+  OP_LABEL = 71,
   OP_INIT = 69,
   OP_EXEC = 99,
 };
@@ -695,6 +696,17 @@ static inline bool op_seccomp_read(struct op_seccomp *out, const uint8_t *body, 
   struct wire_reader r = {body, body + length, false};
   out->filter = wire_get_bytes(&r);
   out->flags = wire_get_u32(&r);
+  return !r.bad && r.at == r.end;
+}
+/* write `value` to this file of /proc/thread-self/attr through a private procfs: what a security module makes of the next exec, or of this process */
+struct op_label {
+  const char *file;
+  const char *value;
+};
+static inline bool op_label_read(struct op_label *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->file = wire_get_str(&r);
+  out->value = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* stay as PID 1 without exec, run the rest in a child, forward signals, reap, exit as the child does */

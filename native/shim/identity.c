@@ -157,6 +157,17 @@ int do_seccomp(const uint8_t *body, size_t length) {
   return 0;
 }
 
+int do_label(const uint8_t *body, size_t length) {
+  READ(label);
+  char path[64];
+  int proc = private_proc();
+  if (proc < 0) return proc;
+  if (snprintf(path, sizeof path, "thread-self/attr/%s", op.file) >= (int)sizeof path) return failing(ENAMETOOLONG, op.file, NULL);
+  scoped_fd int fd = sys_openat2(proc, path, O_WRONLY, RESOLVE_BENEATH | RESOLVE_NO_XDEV);
+  if (fd < 0 || write(fd, op.value, strlen(op.value)) < 0) return failing(errno, op.file, op.value);
+  return 0;
+}
+
 static void unblock_signals(void) {
   sigset_t none;
   sigemptyset(&none);

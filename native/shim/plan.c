@@ -52,6 +52,7 @@ static const operation operations[] = {
     [OP_STDIO_OWNER] = do_stdio_owner,
     [OP_NO_NEW_PRIVS] = do_no_new_privs,
     [OP_SECCOMP] = do_seccomp,
+    [OP_LABEL] = do_label,
     [OP_INIT] = do_init,
     [OP_EXEC] = do_exec,
 };

@@ -88,7 +88,7 @@ int do_join_ns(const uint8_t *, size_t), do_join_cgroup(const uint8_t *, size_t)
     do_capabilities(const uint8_t *, size_t), do_no_new_privs(const uint8_t *, size_t), do_seccomp(const uint8_t *, size_t),
     do_init(const uint8_t *, size_t), do_exec(const uint8_t *, size_t), do_enter(const uint8_t *, size_t),
     do_host_directory(const uint8_t *, size_t), do_attach(const uint8_t *, size_t), do_attach_root(const uint8_t *, size_t),
-    do_stdio_owner(const uint8_t *, size_t);
+    do_stdio_owner(const uint8_t *, size_t), do_label(const uint8_t *, size_t);
 /* Opens (making what is missing) a directory or file inside the root; never follows a link out of it. */
 int open_in_root(const char *path, bool directory, mode_t mode);
 int private_proc(void);

@@ -211,6 +211,11 @@ export interface ContainerRecord {
   usernsReason?: string | undefined;
   /** From its first start on: which ids are its own. */
   userNamespace?: UserNamespaceRecord | undefined;
+  /** As it was asked for; from its start on, as it is ("unconfined" too), empty where the host has no AppArmor. */
+  appArmorProfile?: string | undefined;
+  /** SELinux' labels; empty or undefined: none. */
+  processLabel?: string | undefined;
+  mountLabel?: string | undefined;
   restartCount: number;
   /** A user has stopped it since its last start: "unless-stopped" then leaves it alone. */
   stoppedByUser?: boolean;

@@ -31,6 +31,7 @@ import { makeMounts } from "./mounts.ts";
 import { checkName, makeUpName, newId } from "./names.ts";
 import { maskedPaths, pathsUnconfined, readonlyPaths } from "./oci-security.ts";
 import { eachExposed } from "./ports.ts";
+import { chooseLabels, releaseLevel, withLabels } from "./security-labels.ts";
 import {
   chooseUserNamespace,
   userNamespaceFields,
@@ -104,6 +105,7 @@ function completeHostConfig(deps: EngineDeps, hostConfig: HostConfig): HostConfi
   return {
     ...hostConfig,
     Links: undefined,
+    SecurityOpt: withLabels(hostConfig),
     NetworkMode: byId(deps, networkMode(hostConfig)),
     PidMode: byId(deps, hostConfig.PidMode),
     IpcMode: byId(deps, hostConfig.IpcMode) || "private",
@@ -189,6 +191,17 @@ function mountsFor(deps: EngineDeps, config: ContainerConfig, input: CreateInput
   );
 }
 
+/** Writes the record and knows the container from now on. */
+function insist(deps: EngineDeps, record: ContainerRecord): void {
+  try {
+    deps.database.insist(record);
+  } catch (error) {
+    releaseLevel(deps, record);
+    throw error;
+  }
+  deps.registry.add(new Container(record));
+}
+
 /** Creates a container of an image that is there; `check` throws when it is no longer. */
 export async function createFrom(
   deps: EngineDeps,
@@ -214,7 +227,7 @@ export async function createFrom(
   const directory = `${deps.settings.containersDirectory}/${id}`;
   try {
     const mounts = await makeMounts(wanted, deps, id);
-    const record = {
+    const record: ContainerRecord = {
       ...recordOf(deps, id, name, image, config, input, mounts),
       links,
       attachments,
@@ -233,8 +246,8 @@ export async function createFrom(
     // Preparing takes time: somebody else may have taken the name, or the image away.
     deps.registry.checkFree(name);
     check(image.id);
-    deps.database.insist(record);
-    deps.registry.add(new Container(record));
+    chooseLabels(deps, record);
+    insist(deps, record);
     deps.events.emit("container", "create", id, {
       ...config.Labels,
       image: config.Image ?? "",

@@ -7,7 +7,7 @@ import type { ImageStore } from "../images/index.ts";
 import type { Kernel } from "../kernel/index.ts";
 import type { LogOptions } from "../logging/index.ts";
 import type { Networks, Resolver } from "../network/index.ts";
-import type { Cgroups, HostFeatures } from "../runtime/index.ts";
+import type { AppArmor, Cgroups, HostFeatures, Selinux } from "../runtime/index.ts";
 import type { SnapshotDriver } from "../storage/index.ts";
 import type { VolumeDrivers, VolumeStore } from "../volumes/index.ts";
 import type { ContainerDatabase } from "./database.ts";
@@ -57,6 +57,8 @@ export interface EngineDeps {
   readonly kernel: Kernel;
   readonly cgroups: Cgroups;
   readonly features: HostFeatures;
+  /** What confines processes besides, on hosts that have it. */
+  readonly modules: { readonly apparmor: AppArmor; readonly selinux: Selinux };
   readonly driver: SnapshotDriver;
   readonly images: ImageStore;
   readonly volumes: VolumeStore;

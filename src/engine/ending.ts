@@ -17,6 +17,7 @@ import { configuredOf } from "./pending.ts";
 import { cgroupPath, runDirectory } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
 import { policyHolds } from "./restarts.ts";
+import { releaseLevel } from "./security-labels.ts";
 import { releaseVolumes } from "./volume-mounts.ts";
 
 const CGROUP_TRIES = 200;
@@ -205,6 +206,7 @@ async function removeNow(
   }
   deps.database.remove(record.id);
   deps.registry.delete(container);
+  releaseLevel(deps, record);
   deps.events.emit("container", "destroy", record.id, attributesOf(record));
   container.endWaitingStreams();
   container.tellRemoved();

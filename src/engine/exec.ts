@@ -25,6 +25,7 @@ import { linkEnvironment } from "./links.ts";
 import { newId } from "./names.ts";
 import { environmentOf, processOf } from "./oci.ts";
 import { cgroupPath, shimSocket } from "./places.ts";
+import { labelRefusal } from "./security-labels.ts";
 import { type StreamChoice, streamMask } from "./streams.ts";
 import { mappedUid } from "./user-namespaces.ts";
 
@@ -349,6 +350,8 @@ function explainExec(error: LaunchFailure, reason: string): Error {
     const why = `chdir to cwd (${path}) set in config.json failed: ${errnoText(error.error)}`;
     return fault("invalid", "exec-setup", prefix + why, error);
   }
+  if (error.op === "label")
+    return fault("failed", "exec-setup", prefix + labelRefusal(error.detail, error.error), error);
   if (error.op !== "exec")
     return fault(
       "invalid",

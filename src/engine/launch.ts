@@ -54,6 +54,7 @@ import { subpathsOf } from "./oci-mounts.ts";
 import { cgroupOutside, cgroupPath, layerOf, runDirectory, shimSocket } from "./places.ts";
 import { resolvConfText } from "./resolv-conf.ts";
 import { runcPlan } from "./runc.ts";
+import { labelFiles, labelRefusal, prepareProfile } from "./security-labels.ts";
 import { securityOption } from "./security-options.ts";
 import { followShim } from "./supervision.ts";
 import { UserHandles } from "./user-handles.ts";
@@ -145,6 +146,10 @@ function resolverOf(
   return { dns: { address: RESOLVER_ADDRESS, port: RESOLVER_PORT, upstreams } };
 }
 
+function rootOf({ driver }: EngineDeps, { id, chain, hostConfig }: ContainerRecord) {
+  return driver.mountOf({ id, chain, volatile: hostConfig.AutoRemove === true });
+}
+
 function extrasOf(
   deps: EngineDeps,
   container: Container,
@@ -155,11 +160,7 @@ function extrasOf(
 ): PlanExtras {
   const { record } = container;
   const { config, hostConfig } = record;
-  const root = deps.driver.mountOf({
-    id: record.id,
-    chain: record.chain,
-    volatile: hostConfig.AutoRemove === true,
-  });
+  const root = rootOf(deps, record);
   const join = deps.cgroups.create(cgroupPath(deps.settings, record), spec.linux.resources);
   const logging = logCopyOf(deps.settings, record);
   return {
@@ -216,6 +217,7 @@ async function prepare(deps: EngineDeps, container: Container): Promise<Prepared
   const namespaces = namespacesOf(deps, record);
   prepareSources(record.mounts);
   checkPropagation(record.mounts);
+  await prepareProfile(deps, record);
   const user = await userInImage(deps, container);
   const layer = layerOf(record);
   await mountVolumes(deps, record);
@@ -232,11 +234,13 @@ async function prepare(deps: EngineDeps, container: Container): Promise<Prepared
     record.endpoint = network?.endpoint;
     record.moreEndpoints = network?.more;
     deps.names.changed();
+    const files = writeFiles(deps, container, network);
+    await labelFiles(deps, record, rootOf(deps, record), Object.values(files));
     const spec = toOciSpec({
       record,
       user,
       rootPath: deps.settings.mountPoint,
-      files: writeFiles(deps, container, network),
+      files,
       namespaces,
       cgroupPath: cgroupPath(deps.settings, record),
       features: deps.features,
@@ -327,6 +331,11 @@ function explain(error: LaunchFailure, reason: string): { error: Error; exitCode
   const hint = mismatched
     ? ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type"
     : "";
+  if (op === "label")
+    return {
+      error: fault("failed", "launch", prefix + labelRefusal(detail, error.error), error),
+      exitCode: 128,
+    };
   const ofUser = op === "workdir" || op === "user" || mount || op === "sysctl";
   if (ofUser || detail.startsWith("cannot access path"))
     return {

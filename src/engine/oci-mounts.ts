@@ -3,10 +3,11 @@
  */
 import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciIdMapping, OciMount } from "../spec/oci-runtime.ts";
-import type { MountRecord } from "./container-record.ts";
+import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import { ownerMaps } from "./id-maps.ts";
 import type { SpecInput } from "./oci.ts";
 import { securitySwitch } from "./security-options.ts";
+import { seesSelinux } from "./selinux-labels.ts";
 import { composed, ownersThrough } from "./user-ids.ts";
 
 const guarded = ["nosuid", "noexec", "nodev"];
@@ -31,6 +32,13 @@ function systemMounts(hostConfig: HostConfig): OciMount[] {
     mount("/sys/fs/cgroup", "cgroup", [...(writableCgroups ? [] : ["ro"]), ...guarded]),
     mount("/dev/mqueue", "mqueue", guarded),
   ];
+}
+
+/** SELinux' own files, for a container that may change labels. */
+function selinuxMounts({ hostConfig, mountLabel }: ContainerRecord): OciMount[] {
+  if (!mountLabel || !seesSelinux(hostConfig)) return [];
+  const options = ["nosuid", "noexec"];
+  return [{ destination: "/sys/fs/selinux", type: "selinuxfs", source: "selinuxfs", options }];
 }
 
 /** Shared memory: the container's own, that of whose IPC namespace it is in, or none. */
@@ -141,7 +149,11 @@ export function mountsOf(input: SpecInput): OciMount[] {
   const own = input.record.mounts.map((mount) => userMount(mount, input));
   const taken = new Set(own.map((mount) => mount.destination));
   const free = (mount: OciMount) => !taken.has(mount.destination);
-  const system = [...systemMounts(input.record.hostConfig), ...sharedMemory(input)].filter(free);
+  const system = [
+    ...systemMounts(input.record.hostConfig),
+    ...selinuxMounts(input.record),
+    ...sharedMemory(input),
+  ].filter(free);
   const depth = (mount: OciMount) => mount.destination.split("/").filter(Boolean).length;
   const files = engineFiles(input).filter(free);
   return [...system, ...[...files, ...own].sort((a, b) => depth(a) - depth(b))];

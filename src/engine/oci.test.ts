@@ -1,7 +1,12 @@
 import { expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import Ajv from "ajv";
-import { defaultSeccompProfile, type HostFeatures, toLaunchPlan } from "../runtime/index.ts";
+import {
+  defaultSeccompProfile,
+  type HostFeatures,
+  type PlanExtras,
+  toLaunchPlan,
+} from "../runtime/index.ts";
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
 import { planOps } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
@@ -72,6 +77,28 @@ function input(
   };
 }
 
+const planExtras: PlanExtras = {
+  id: "x",
+  root: {
+    kind: "overlay",
+    lowerdirs: ["/l1", "/l0"],
+    upperdir: "/u",
+    workdir: "/w",
+    volatile: true,
+  },
+  mountPoint: "/m",
+  netnsFd: 10,
+  cgroupJoinFiles: ["/sys/fs/cgroup/cpu/berth/x/tasks"],
+  cgroupMounts: [{ directory: "cpu", option: "cpu", path: "/sys/fs/cgroup/cpu" }],
+  seccompFilter: new Uint8Array(8),
+  stdin: { open: false, once: false },
+  exitFile: "/e",
+  lowerdirPlus: true,
+  init: false,
+  subpaths: new Map(),
+  hostMounts: "/proc/self/ns/mnt",
+};
+
 /** The schema without the platforms whose files are not there. */
 function linuxOnly(schema: Record<string, unknown>): Record<string, unknown> {
   const properties = Object.entries(schema.properties as Record<string, { $ref?: string }>);
@@ -128,29 +155,73 @@ test("capabilities are Docker's fourteen, more or fewer as asked, and never more
   expect(of({ Privileged: true }).bounding).not.toContain("CAP_SYS_RESOURCE");
 });
 
+test("what is added is in effect for a user that is not root, and nothing of the usual is", () => {
+  const user = { uid: 5, gid: 5, groups: [], home: "/" };
+  const of = (hostConfig: HostConfig) =>
+    toOciSpec(input({}, hostConfig, { user })).process.capabilities;
+  for (const hostConfig of [{}, { Privileged: true, CapAdd: ["NET_ADMIN"] }])
+    expect(of(hostConfig)).toMatchObject({
+      permitted: [],
+      effective: [],
+      inheritable: [],
+      ambient: [],
+    });
+  const one = ["CAP_NET_ADMIN"];
+  expect(of({ CapAdd: ["NET_ADMIN"] })).toMatchObject({
+    ...{ permitted: one, effective: one, inheritable: one, ambient: one },
+  });
+  expect(of({ CapAdd: ["NET_ADMIN", "KILL"], CapDrop: ["KILL"] }).ambient).toEqual(one);
+  const all = of({ CapAdd: ["ALL"], CapDrop: ["CHOWN"] });
+  expect([all.ambient, all.ambient.includes("CAP_CHOWN")]).toEqual([all.bounding, false]);
+});
+
+test("profile and labels are told to the kernel while all rights are there, and mounts say the label of their files", () => {
+  const made = input({}, {}, { noNewPrivileges: true });
+  const record = {
+    ...made.record,
+    appArmorProfile: "web",
+    processLabel: "u:r:container_t:s0:c1,c2",
+    mountLabel: "u:object_r:container_file_t:s0:c1,c2",
+  };
+  const spec = toOciSpec({ ...made, record });
+  expect(spec.process).toMatchObject({
+    apparmorProfile: "web",
+    selinuxLabel: "u:r:container_t:s0:c1,c2",
+  });
+  const ops = (init: boolean) => toLaunchPlan(spec, { ...planExtras, init });
+  const labels = (init: boolean) => ops(init).filter(({ name }) => name === "label");
+  const exec = { name: "label" as const, file: "exec", value: "u:r:container_t:s0:c1,c2" };
+  expect(labels(false)).toEqual([
+    exec,
+    { name: "label" as const, file: "apparmor/exec", value: "exec web" },
+  ]);
+  expect(labels(true)).toEqual([
+    exec,
+    { name: "label" as const, file: "apparmor/current", value: "changeprofile web" },
+  ]);
+  const order = ops(false).map(({ name }) => name);
+  for (const later of ["bounding", "user", "no_new_privs", "seccomp", "exec"] as const)
+    expect(order.indexOf(later)).toBeGreaterThan(order.lastIndexOf("label"));
+  const context = "context=u:object_r:container_file_t:s0:c1,c2";
+  const told = ops(false).flatMap((op) =>
+    (op.name === "mount" || op.name === "root_mount") && op.params.includes(context)
+      ? [op.name === "mount" ? op.target : "/"]
+      : [],
+  );
+  expect(told).toEqual(["/", "/dev", "/dev/pts", "/sys/fs/cgroup", "/dev/shm"]);
+  record.hostConfig = { SecurityOpt: ["label=nested"] };
+  expect(toOciSpec({ ...made, record }).mounts).toContainEqual(
+    expect.objectContaining({ destination: "/sys/fs/selinux", type: "selinuxfs" }),
+  );
+  const plain = toLaunchPlan(toOciSpec(made), planExtras);
+  expect(
+    JSON.stringify(plain, (_, value) => (typeof value === "bigint" ? `${value}` : value)),
+  ).not.toMatch(/context=|"label"/);
+});
+
 test("a plan enters namespaces and cgroups before it mounts, and drops its rights after the root has changed", () => {
   const spec = toOciSpec(input({}, { Binds: [] }));
-  const ops = toLaunchPlan(spec, {
-    id: "x",
-    root: {
-      kind: "overlay",
-      lowerdirs: ["/l1", "/l0"],
-      upperdir: "/u",
-      workdir: "/w",
-      volatile: true,
-    },
-    mountPoint: "/m",
-    netnsFd: 10,
-    cgroupJoinFiles: ["/sys/fs/cgroup/cpu/berth/x/tasks"],
-    cgroupMounts: [{ directory: "cpu", option: "cpu", path: "/sys/fs/cgroup/cpu" }],
-    seccompFilter: new Uint8Array(8),
-    stdin: { open: false, once: false },
-    exitFile: "/e",
-    lowerdirPlus: true,
-    init: false,
-    subpaths: new Map(),
-    hostMounts: "/proc/self/ns/mnt",
-  });
+  const ops = toLaunchPlan(spec, planExtras);
   const order = ops.map((op) => op.name);
   const at = (name: (typeof order)[number]) => order.indexOf(name);
   const steps = [

@@ -12,6 +12,7 @@ import type { ContainerRecord, UserNamespaceRecord } from "./container-record.ts
 import { mountsOf } from "./oci-mounts.ts";
 import { type ResourceHost, resourcesOf } from "./oci-resources.ts";
 import {
+  addedCapabilities,
   capabilitiesOf,
   defaultDevices,
   deviceRules,
@@ -112,6 +113,15 @@ export function rlimitsOf(config: HostConfig, features: HostFeatures): OciProces
   });
 }
 
+/** What a user that is not root has in effect: what was added by --cap-add, and nothing of the usual. */
+function kept(hostConfig: HostConfig, capabilities: readonly string[]): readonly string[] {
+  if (hostConfig.Privileged) return [];
+  const added = addedCapabilities(hostConfig);
+  return added.includes("CAP_ALL")
+    ? capabilities
+    : capabilities.filter((name) => added.includes(name));
+}
+
 /** The process of a container or an exec. */
 export function processOf(
   record: ContainerRecord,
@@ -133,7 +143,8 @@ export function processOf(
     ? capabilityList(features.capabilities)
     : capabilitiesOf(hostConfig, features.capabilities);
   const [height = 0, width = 0] = command.size ?? [];
-  const isRoot = user.uid === 0;
+  const own = user.uid === 0 ? capabilities : kept(hostConfig, capabilities);
+  const ambient = user.uid === 0 ? [] : own;
   return {
     terminal: command.tty,
     ...(command.tty && height > 0 && width > 0 ? { consoleSize: { height, width } } : {}),
@@ -141,19 +152,21 @@ export function processOf(
     env: command.env,
     args: command.args,
     rlimits: rlimitsOf(hostConfig, features),
-    // Inheritable and ambient stay empty (CVE-2022-24769); what is not root starts with nothing in effect.
+    // Inheritable stays empty for whoever has asked for nothing (CVE-2022-24769).
     capabilities: {
       bounding: capabilities,
-      permitted: isRoot ? capabilities : [],
-      effective: isRoot ? capabilities : [],
-      inheritable: [],
-      ambient: [],
+      permitted: own,
+      effective: own,
+      inheritable: ambient,
+      ambient,
     },
     noNewPrivileges:
       securitySwitch(hostConfig, "no-new-privileges") ?? command.noNewPrivileges === true,
     ...(hostConfig.OomScoreAdj
       ? { oomScoreAdj: Math.max(hostConfig.OomScoreAdj, features.lowestOomScore) }
       : {}),
+    ...(record.appArmorProfile ? { apparmorProfile: record.appArmorProfile } : {}),
+    ...(record.processLabel ? { selinuxLabel: record.processLabel } : {}),
     user: { uid: user.uid, gid: user.gid, umask: 0o022, additionalGids: user.groups },
   };
 }
@@ -222,6 +235,7 @@ export function toOciSpec(input: SpecInput): OciSpec {
       sysctl: sysctlsOf(hostConfig, input.userNamespace?.gidMap[0]?.size ?? features.groups),
       maskedPaths: hostConfig.MaskedPaths ?? (unconfined ? [] : maskedPaths),
       readonlyPaths: hostConfig.ReadonlyPaths ?? (unconfined ? [] : readonlyPaths),
+      ...(record.mountLabel ? { mountLabel: record.mountLabel } : {}),
       rootfsPropagation: shared ? "shared" : "slave",
       ...(input.seccomp === undefined
         ? {}

@@ -24,6 +24,7 @@ import { finishSettling, forgetSettling } from "./network-connect.ts";
 import { endpointsOf } from "./networking.ts";
 import { cgroupPath, runDirectory, shimSocket } from "./places.ts";
 import { policyHolds } from "./restarts.ts";
+import { keepLevel } from "./security-labels.ts";
 import { followShim } from "./supervision.ts";
 import { finishChange } from "./update.ts";
 
@@ -193,9 +194,10 @@ export async function recover(
   const whole = new Set(readdirSync(deps.settings.containersDirectory));
   for (const record of records) {
     // A record without its directory is the rest of a removal; the sweeps below take the rest of it away.
-    if (whole.has(record.id) && record.state.status !== "removing")
+    if (whole.has(record.id) && record.state.status !== "removing") {
       deps.registry.add(new Container(record));
-    else deps.database.remove(record.id);
+      keepLevel(deps, record);
+    } else deps.database.remove(record.id);
   }
   const runs = new Set(readdirSync(deps.settings.runDirectory));
   const doubtful = deps.registry.all().filter(({ record }) => unfinished(record, runs));

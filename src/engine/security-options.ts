@@ -1,17 +1,22 @@
 /**
  * --security-opt: which options there are, and what they say.
  */
-import { existsSync } from "node:fs";
 import { fault } from "../base/errors.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
 
-/** A security option's value: "no-new-privileges", "no-new-privileges=true", "seccomp=unconfined", with ":" for "=" too. */
+/** Everything that is said of a security option: "label=type:x_t", "label:disable"; a word alone ("no-new-privileges") is "true". */
+export function securityOptions(config: HostConfig, name: string): readonly string[] {
+  return (config.SecurityOpt ?? []).flatMap((option) => {
+    const [, known, value = "true"] = /^([^=:]+)(?:[=:](.*))?$/s.exec(option) ?? [];
+    // What Docker wrote before there were kinds.
+    if (option === "disable") return name === "label" ? ["disable"] : [];
+    return known === name ? [value] : [];
+  });
+}
+
+/** A security option's value: what is said last. */
 export function securityOption(config: HostConfig, name: string): string | undefined {
-  for (const option of config.SecurityOpt ?? []) {
-    const match = /^([^=:]+)(?:[=:](.*))?$/s.exec(option);
-    if (match?.[1] === name) return match[2] ?? "true";
-  }
-  return undefined;
+  return securityOptions(config, name).at(-1);
 }
 
 const truths = /^(1|t|T|TRUE|true|True)$/;
@@ -27,16 +32,6 @@ function refused(option: string, place: 1 | 2): Error {
   return fault("invalid", "security-option", `invalid --security-opt ${place}: "${option}"`);
 }
 
-/** A profile or label that this host would enforce and berth cannot set; on other hosts it means nothing, as under Docker. */
-function checkModule(option: string, name: string, active: string): void {
-  if (!existsSync(active)) return;
-  throw fault(
-    "unsupported",
-    "security-module",
-    `${option}: this host has ${name}, whose profiles berth does not set; leave the option away, or run under --runtime runc`,
-  );
-}
-
 function checkOption(option: string): void {
   if (option === "no-new-privileges" || option === "disable") return;
   const [, name = "", value] = /^([^=:]+)[=:](.*)$/s.exec(option) ?? [];
@@ -45,11 +40,10 @@ function checkOption(option: string): void {
   switch (name) {
     case "seccomp":
       return;
+    // On a host without the module they mean nothing, as under Docker.
     case "label":
-      if (value !== "disable") checkModule(option, "SELinux", "/sys/fs/selinux/enforce");
-      return;
     case "apparmor":
-      if (value !== "unconfined") checkModule(option, "AppArmor", "/sys/kernel/security/apparmor");
+      if (/[\0\n]/.test(value)) throw refused(option, 2);
       return;
     case "systempaths":
       if (value !== "unconfined") throw refused(option, 2);

@@ -14,6 +14,7 @@ import type { EngineDeps } from "./deps.ts";
 import { needAtStart, needOfWishes } from "./host-needs.ts";
 import { idsOfRemap } from "./listed-ids.ts";
 import { namespaceKindOf } from "./networking.ts";
+import { seesSelinux } from "./selinux-labels.ts";
 import { defaultPool, hostIdOf, RANGE } from "./user-ids.ts";
 import { makeNamespaces, openNamespaces, type UserNamespaceHandles } from "./user-stock.ts";
 
@@ -62,6 +63,7 @@ function needsHost(
       refusal: "cannot share the host PID namespace when user namespaces are enabled",
     };
   if (IpcMode === "host") return { reason: "--ipc=host" };
+  if (seesSelinux(hostConfig)) return { reason: "--security-opt label=nested" };
   if (CgroupnsMode === "host") return { reason: "--cgroupns=host" };
   if (deps.settings.runtimes.has(Runtime)) return { reason: `--runtime=${Runtime}` };
   const shared = mounts.find(({ propagation }) => /shared/.test(propagation));

@@ -34,12 +34,14 @@ import { NetworkStore, Networks, Resolver } from "../network/index.ts";
 import { Repository } from "../registry/index.ts";
 import { Registry, RegistryDatabase } from "../registry-server/index.ts";
 import {
+  AppArmor,
   Cgroups,
   capabilityList,
   defaultSeccompProfile,
   MadeCgroups,
   probeFeatures,
   resolveSeccomp,
+  Selinux,
 } from "../runtime/index.ts";
 import { VolumeDrivers, VolumePlugins, VolumeStore } from "../volumes/index.ts";
 import {
@@ -141,6 +143,18 @@ async function openNetworks(
   return { networks, userStock: new UserNamespaceStock(kernel, networks, { mode, warm }) };
 }
 
+/** AppArmor and SELinux, as far as the host has them. Where AppArmor's profile cannot be loaded, starts that need it say why. */
+function securityModules(options: DaemonOptions): EngineDeps["modules"] {
+  const { dataRoot, selinuxEnabled, rootless } = options;
+  // Without the host's rights no profile can be loaded.
+  const apparmor = new AppArmor(`${dataRoot}/apparmor`, rootless ? false : undefined);
+  const selinux = new Selinux(selinuxEnabled);
+  if (selinuxEnabled && !selinux.active)
+    log.warn("berth could not enable SELinux on the host system");
+  void apparmor.ensureDefault().catch((error) => log.warn(messageOf(error)));
+  return { apparmor, selinux };
+}
+
 async function construct(
   options: DaemonOptions,
   kernel: Kernel,
@@ -187,6 +201,7 @@ async function construct(
       ? Cgroups.none()
       : Cgroups.detect(new MadeCgroups(settings.cgroupParent, `${options.execRoot}/cgroups.json`)),
     features,
+    modules: securityModules(options),
     driver,
     images,
     volumes,

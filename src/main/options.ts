@@ -45,6 +45,8 @@ export interface DaemonOptions {
   readonly tls: ServerTls | undefined;
   /** no_new_privs is on for containers that say nothing of it. */
   readonly noNewPrivileges: boolean;
+  /** Containers have SELinux' labels, where the host has SELinux. */
+  readonly selinuxEnabled: boolean;
   /** TCP addresses are served to whoever reaches them: somebody has said so. */
   readonly openTcp: boolean;
   /** Programs that must allow each request. */
@@ -157,6 +159,7 @@ const flags = {
   tlscert: { type: "string" },
   tlskey: { type: "string" },
   "no-new-privileges": { type: "boolean" },
+  "selinux-enabled": { type: "boolean" },
   "authorization-plugin": { type: "string", multiple: true },
   "audit-log": { type: "string" },
   rootless: { type: "boolean" },
@@ -395,7 +398,10 @@ function oneOf<T extends string>(
   const given = settings.text(flag) || words[0];
   const known = words.find((word) => word === given);
   if (known !== undefined) return known;
-  throw bad(`invalid value "${given}" for --${flag}: ${words.join(" or ")}`);
+  const [last, ...others] = words.toReversed();
+  throw bad(
+    `invalid value "${given}" for --${flag}: it must be ${others.toReversed().join(", ")} or ${last}`,
+  );
 }
 
 /** The iptables programs would speak to the host's network, where a rootless daemon has no rights. */
@@ -409,12 +415,6 @@ function firewallBackendOf(settings: Settings): FirewallBackend {
 function storageDriver(settings: Settings): DriverName | undefined {
   const driver = settings.text("storage-driver");
   return driver === undefined ? undefined : driverNamed(driver);
-}
-
-function keepBlobs(settings: Settings): KeepBlobs {
-  const word = settings.text("keep-blobs") || "always";
-  if (word === "always" || word === "compressed" || word === "never") return word;
-  throw bad(`invalid value "${word}" for --keep-blobs: it must be always, compressed or never`);
 }
 
 function addressOf(settings: Settings, name: "metrics-addr"): Address | undefined {
@@ -523,6 +523,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     tls: tlsOf(settings),
     openTcp: settings.off("tls") || settings.off("tlsverify"),
     noNewPrivileges: settings.on("no-new-privileges"),
+    selinuxEnabled: settings.on("selinux-enabled"),
     authorizationPlugins: settings.list("authorization-plugin"),
     auditLog: settings.text("audit-log"),
     dataRoot,
@@ -556,7 +557,7 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
       settings.list("registry-mirror"),
     ),
     signaturePolicy: signaturePolicy(settings),
-    keepBlobs: keepBlobs(settings),
+    keepBlobs: oneOf<KeepBlobs>(settings, "keep-blobs", ["always", "compressed", "never"]),
     ...userNamespacesOf(settings),
     rootless,
     rootlessNetwork: settings.text("rootless-network"),

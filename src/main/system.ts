@@ -97,11 +97,21 @@ function forwards(): boolean {
 }
 
 /** As `docker info` shows it. */
-function securityOf({ userNamespaces, rootless }: DaemonOptions, { settings }: EngineDeps) {
-  const there = userNamespaces !== "host" && settings.userNamespaces.missing === undefined;
-  const users = there ? ["name=userns"] : [];
-  const own = rootless ? ["name=rootless"] : [];
-  return { SecurityOptions: ["name=seccomp,profile=builtin", ...own, ...users, "name=cgroupns"] };
+function securityOf(
+  { userNamespaces, noNewPrivileges, rootless }: DaemonOptions,
+  { settings, modules }: EngineDeps,
+) {
+  const users = userNamespaces !== "host" && settings.userNamespaces.missing === undefined;
+  const all: readonly [there: boolean, option: string][] = [
+    [modules.apparmor.active, "name=apparmor"],
+    [true, "name=seccomp,profile=builtin"],
+    [modules.selinux.enabled, "name=selinux"],
+    [rootless, "name=rootless"],
+    [users, "name=userns"],
+    [true, "name=cgroupns"],
+    [noNewPrivileges, "name=no-new-privileges"],
+  ];
+  return { SecurityOptions: all.flatMap(([there, option]) => (there ? [option] : [])) };
 }
 
 /** What is missing, in the words that `docker info` shows. */

@@ -42,6 +42,7 @@ Options:
       --log-opt map            Options that go with it (max-size 20m and max-file 5 unless given)
   -G, --group string           Group that owns the Unix socket (default: docker or berth, if there is one)
       --no-new-privileges      Containers gain no rights by setuid programs, unless they say no-new-privileges=false
+      --selinux-enabled        Containers have labels of SELinux, where the host has SELinux
       --authorization-plugin list  Programs that say which requests are allowed, by Docker's protocol
       --audit-log string       File to note in who has asked for what, on which object, with which result
       --default-runtime string Runtime of containers that name none (default "berth")

@@ -2,6 +2,7 @@
  * runtime: OCI configuration → launch plan → a running process, and its control group. Knows neither images nor HTTP.
  */
 
+export { AppArmor, DEFAULT_PROFILE, UNCONFINED } from "./apparmor.ts";
 export { capabilityList, capabilityMask, capabilityNames } from "./capabilities.ts";
 export type { CgroupLimit } from "./cgroup-resources.ts";
 export type { CgroupUsage, IoRow } from "./cgroup-stats.ts";
@@ -31,6 +32,7 @@ export {
   seccompFlags,
   seccompRules,
 } from "./seccomp.ts";
+export { Selinux } from "./selinux.ts";
 export {
   type AttachedStream,
   attachShim,

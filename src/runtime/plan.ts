@@ -18,6 +18,7 @@ import { type PlanOp, wireConstants } from "../spec/wire.ts";
 import { acrossBorder, execAcrossBorder } from "./border.ts";
 import { capabilityMask } from "./capabilities.ts";
 import { overlayRights } from "./features.ts";
+import { labelOps, withContext } from "./labels.ts";
 import { rlimitNumber } from "./rlimits.ts";
 
 /** How the container's root file system is mounted. */
@@ -161,7 +162,7 @@ function planOf(spec: OciSpec, extras: PlanExtras): PlanOp[] {
   return [
     ...shimOps(spec, extras),
     ...namespaceOps(spec, extras),
-    ...rootOps(extras),
+    ...rootOps(extras, spec.linux.mountLabel),
     ...spec.mounts.flatMap((mount) => mountOps(mount, spec, extras)),
     ...deviceOps(spec, extras),
     ...(spec.process.terminal
@@ -183,7 +184,7 @@ function planOf(spec: OciSpec, extras: PlanExtras): PlanOp[] {
     })),
     ...(spec.root.readonly ? [{ name: "root_attrs" as const, attr_set: 1n }] : []),
     { name: "pivot_root" },
-    ...processOps(spec.process, extras, spec.process.user.uid),
+    ...processOps(spec.process, extras, spec.process.user.uid, extras.init),
     ...(extras.init ? [{ name: "init" as const }] : []),
     { name: "exec", args: spec.process.args, env: spec.process.env },
   ];
@@ -274,16 +275,17 @@ export function overlayParams(
   return [...params, ...overlayRights(inUserNamespace)];
 }
 
-function rootOps(extras: PlanExtras): PlanOp[] {
+function rootOps(extras: PlanExtras, label: string | undefined): PlanOp[] {
   const { root, mountPoint } = extras;
   if (root.kind === "bind")
     return [{ name: "root_bind", source: root.path, attrs: 0n, target: mountPoint }];
   if (root.kind === "fuse-overlay") {
     const owner = ["rootmode=40000", "user_id=0", "group_id=0"];
-    const params = [...owner, "allow_other", "default_permissions"];
+    const params = withContext("fuse", [...owner, "allow_other", "default_permissions"], label);
     return [{ name: "root_fuse", params, attrs: 0n, target: mountPoint }];
   }
-  const params = overlayParams(root, extras.lowerdirPlus, extras.inUserNamespace);
+  const own = overlayParams(root, extras.lowerdirPlus, extras.inUserNamespace);
+  const params = withContext("overlay", own, label);
   return [
     {
       name: "root_mount",
@@ -358,7 +360,7 @@ function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] 
   const fsType = type === "cgroup" ? "cgroup2" : type;
   const given = extras.lowerdirPlus ? options.params.flatMap(layerByLayer) : options.params;
   const rights = type === "overlay" ? overlayRights(extras.inUserNamespace === true) : [];
-  const params = [...given, ...rights];
+  const params = withContext(fsType, [...given, ...rights], spec.linux.mountLabel);
   const plain = { type: fsType, source, params, attrs: options.set, target, subpath };
   return [{ name: "mount", ...plain, ...asEngine }];
 }
@@ -396,7 +398,7 @@ function cgroupV1Mounts(
     name: "mount",
     type: "tmpfs",
     source: "tmpfs",
-    params: ["mode=755"],
+    params: withContext("tmpfs", ["mode=755"], spec.linux.mountLabel),
     attrs: set & ~1n,
     target: mount.destination,
     subpath: "",
@@ -477,6 +479,7 @@ function processOps(
     seccompFlags: flags = 0,
   }: Pick<ExecExtras, "seccompFilter" | "seccompFlags">,
   workdirOwner: number,
+  init: boolean,
 ): PlanOp[] {
   const { user, capabilities, cwd } = process;
   const seccomp: PlanOp[] = filter === undefined ? [] : [{ name: "seccomp", filter, flags }];
@@ -490,6 +493,8 @@ function processOps(
   }
   ops.push({ name: "umask", mask: user.umask ?? 0o022 });
   ops.push({ name: "workdir", path: cwd, uid: workdirOwner, gid: user.gid });
+  // While all rights are there, and before a filter or no_new_privs could be in the way.
+  ops.push(...labelOps(process, init));
   ops.push({ name: "bounding", mask: capabilityMask(capabilities.bounding) });
   if (!process.noNewPrivileges) ops.push(...seccomp);
   ops.push({ name: "user", uid: user.uid, gid: user.gid, groups: user.additionalGids });
@@ -543,7 +548,7 @@ export function toExecPlan(process: OciProcess, extras: ExecExtras): PlanOp[] {
           },
         ]
       : []),
-    ...processOps(process, extras, wireConstants.NO_OWNER),
+    ...processOps(process, extras, wireConstants.NO_OWNER, false),
     { name: "exec", args: process.args, env: process.env },
   ];
   return extras.mappedUid === undefined ? plan : execAcrossBorder(plan, extras.mappedUid);

@@ -44,6 +44,8 @@ export interface OciProcess {
   readonly capabilities: OciCapabilities;
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj?: number;
+  readonly apparmorProfile?: string;
+  readonly selinuxLabel?: string;
   readonly user: {
     readonly uid: number;
     readonly gid: number;
@@ -161,5 +163,7 @@ export interface OciSpec {
     readonly readonlyPaths: readonly string[];
     readonly rootfsPropagation?: string;
     readonly seccomp?: OciSeccomp;
+    /** SELinux' label of the files of what is mounted for the container alone. */
+    readonly mountLabel?: string;
   };
 }

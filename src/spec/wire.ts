@@ -275,6 +275,11 @@ export const planOps = {
     "seccomp(SECCOMP_SET_MODE_FILTER, flags, filter); filter: struct sock_filter[]",
     { filter: "bytes", flags: "u32" },
   ),
+  label: kind(
+    71,
+    "write `value` to this file of /proc/thread-self/attr through a private procfs: what a security module makes of the next exec, or of this process",
+    { file: "str", value: "str" },
+  ),
   init: kind(
     69,
     "stay as PID 1 without exec, run the rest in a child, forward signals, reap, exit as the child does",

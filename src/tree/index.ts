@@ -8,6 +8,7 @@ export { contentDigest, DiskMeter, diskBytes, visitTree } from "./measure.ts";
 export { canMirror, Mirror } from "./mirror.ts";
 export { isOverlayMark } from "./overlay-marks.ts";
 export { Packer, packTree } from "./pack.ts";
+export { relabel } from "./relabel.ts";
 export { components, type Owner, TargetTree, type TreeMount } from "./target.ts";
 export {
   closeAll,

@@ -78,8 +78,9 @@ function ulimits(query: URLSearchParams): BuildOptions["limits"]["ulimits"] {
   const text = query.get("ulimits");
   if (text === null || text === "") return [];
   try {
-    const value = JSON.parse(text) as { Name: string; Soft: number; Hard: number }[];
-    return value.map(({ Name, Soft, Hard }) => ({
+    const value = JSON.parse(text) as { Name: string; Soft: number; Hard: number }[] | null;
+    // Docker's older clients say so that there are none.
+    return (value ?? []).map(({ Name, Soft, Hard }) => ({
       Name: String(Name),
       Soft: Number(Soft),
       Hard: Number(Hard),

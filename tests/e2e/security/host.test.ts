@@ -20,15 +20,60 @@ async function done(...args: string[]): Promise<string> {
   return out.trim();
 }
 
-test("inheritable and ambient capabilities are empty at run and at exec, whoever the user is (CVE-2022-24769, CVE-2022-27649)", async () => {
+test("inheritable and ambient capabilities are empty at run and at exec, but for what a user that is not root was added (CVE-2022-24769, CVE-2022-27649)", async () => {
   const show = ["grep", "-E", "^Cap(Inh|Amb|Eff)", "/proc/self/status"];
   await done("run", "-d", "--name", "caps", "--cap-add", "NET_ADMIN", "busybox", "sleep", "1000");
   const none = "0000000000000000";
   for (const out of [
     await done("run", "--rm", "-u", "5:6", "busybox", ...show),
-    await done("exec", "-u", "5", "caps", ...show),
+    await done("run", "--rm", "-u", "5:6", "--privileged", "busybox", ...show),
+    await done("run", "--rm", "-u", "5:6", "--cap-drop", "CHOWN", "busybox", ...show),
   ])
     expect(out).toBe(`CapInh:\t${none}\nCapEff:\t${none}\nCapAmb:\t${none}`);
+  const added = "0000000000001000";
+  for (const out of [
+    await done("exec", "-u", "5", "caps", ...show),
+    await done("run", "--rm", "-u", "5:6", "--cap-add", "NET_ADMIN", "busybox", ...show),
+    await done(
+      "run",
+      "--rm",
+      "-u",
+      "5",
+      "--cap-drop=ALL",
+      "--cap-add=NET_ADMIN",
+      "busybox",
+      ...show,
+    ),
+    // A program of a program has it, too; a new user namespace or setuid root is not needed for it.
+    await done(
+      "run",
+      "--rm",
+      "-u",
+      "5",
+      "--cap-add=NET_ADMIN",
+      "busybox",
+      "sh",
+      "-c",
+      show.join(" ").replace("^Cap(Inh|Amb|Eff)", "'^Cap(Inh|Amb|Eff)'"),
+    ),
+  ])
+    expect(out).toBe(`CapInh:\t${added}\nCapEff:\t${added}\nCapAmb:\t${added}`);
+  expect(
+    await done(
+      "run",
+      "--rm",
+      "-u",
+      "5",
+      "--cap-add=NET_ADMIN",
+      "busybox",
+      "ip",
+      "link",
+      "set",
+      "lo",
+      "mtu",
+      "1400",
+    ),
+  ).toBe("");
   for (const out of [
     await done("run", "--rm", "--privileged", "busybox", ...show),
     await done("exec", "--privileged", "caps", ...show),

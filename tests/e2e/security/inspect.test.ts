@@ -58,7 +58,12 @@ test("what is asked for shows, and nothing else", async () => {
     ...["--pid", "host", "--network", "host", "--ulimit", "nofile=77:99"],
   );
   expect(bare).toMatchObject({
-    Capabilities: { Effective: [], Permitted: [], Bounding: ["CAP_NET_ADMIN"] },
+    Capabilities: {
+      Effective: ["CAP_NET_ADMIN"],
+      Permitted: ["CAP_NET_ADMIN"],
+      Bounding: ["CAP_NET_ADMIN"],
+      Ambient: ["CAP_NET_ADMIN"],
+    },
     NoNewPrivileges: true,
     Seccomp: { Mode: "disabled", Filters: 0 },
     MaskedPaths: [],
