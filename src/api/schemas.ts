@@ -267,7 +267,14 @@ export const authBody = z
 
 /** The body of /volumes/create. */
 export const volumeBody = z
-  .object({ Name: name, Driver: name, DriverOpts: textMap, Labels: textMap })
+  .object({
+    Name: name,
+    Driver: name,
+    DriverOpts: textMap,
+    Labels: textMap,
+    // What only a swarm's volume has: looked at for being there.
+    ClusterVolumeSpec: z.unknown(),
+  })
   .partial();
 
 const subnet = z

@@ -6,7 +6,7 @@ import { type Command, ExitError, type MigrateHook, type RegistryHooks } from ".
 import { describeError } from "./failure.ts";
 import { flag, type Parsed, parseFlags, UsageError } from "./flags.ts";
 import { err, print } from "./output.ts";
-import { groups, type Route, routes } from "./routes.ts";
+import { isGroup, type Route, routes } from "./routes.ts";
 import { type TargetFlags, targetFlags, targetOf } from "./target.ts";
 
 /** What the executable gives to the command line. */
@@ -63,7 +63,7 @@ export async function runCli(argv: readonly string[], hooks: CliHooks): Promise<
   if (globals.has("config")) process.env.DOCKER_CONFIG = globals.text("config");
   if (globals.on("no-color")) process.env.NO_COLOR = "1";
   const words = globals.args[0] === "help" ? [...globals.args.slice(1), "--help"] : globals.args;
-  const inGroup = words[0] !== undefined && words[0] in groups;
+  const inGroup = isGroup(words[0]);
   const path = words.slice(0, inGroup ? 2 : 1).join(" ");
   const route = routes.find((one) => one.path === path);
   if (route) return runRoute(route, words.slice(inGroup ? 2 : 1), targetFlags(globals), hooks);
@@ -81,8 +81,9 @@ async function withoutRoute(words: readonly string[], group: string): Promise<nu
     return 0;
   }
   const parent = group === "" ? "berth" : `berth ${group}`;
-  // What docker's group of volumes has in its usage line, the others have not.
-  const usage = group === "" ? "" : `\nUsage:  ${parent}${group === "volume" ? " COMMAND" : ""}\n`;
+  // What docker has in the usage lines of these groups, and of no others.
+  const more = group === "volume" ? " COMMAND" : group === "stack" ? " [OPTIONS]" : "";
+  const usage = group === "" ? "" : `\nUsage:  ${parent}${more}\n`;
   if (group !== "" && unknown.startsWith("-")) {
     const what = unknown.startsWith("--")
       ? `unknown flag: ${unknown}`

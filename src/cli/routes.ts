@@ -68,6 +68,13 @@ function pluginRoutes(): Route[] {
     ),
     ...spellings("plugin ls, plugin list", "List plugins", () => from("list")),
     ...spellings("plugin rm, plugin remove", "Remove one or more plugins", () => from("remove")),
+    ...(["create", "install", "push", "set", "upgrade"] as const).map((name) => ({
+      path: `plugin ${name}`,
+      short: "",
+      load: async () => ({
+        command: (await import("./commands/plugin-refused.ts")).commands[name],
+      }),
+    })),
   ];
 }
 
@@ -153,13 +160,31 @@ function manifestRoutes(): Route[] {
   ];
 }
 
-/** What only swarms have: not shown, but a script that asks gets the daemon's answer. */
+/** What only swarms have, by noun: not shown, but a script that asks gets the daemon's answer. */
+const swarmVerbs: Readonly<Record<string, string>> = {
+  config: "create inspect ls|list rm|remove",
+  node: "demote inspect ls|list promote ps rm|remove update",
+  secret: "create inspect ls|list rm|remove",
+  service: "create inspect logs ls|list ps rm|remove rollback scale update",
+  stack: "config deploy|up ls|list ps rm|remove|down services",
+  swarm: "ca init join join-token leave unlock unlock-key update",
+};
+
 function swarmRoutes(): Route[] {
-  return ["config", "node", "secret", "service", "stack", "swarm"].map((path) => ({
-    path,
-    short: "",
-    load: () => import("./commands/swarm.ts"),
-  }));
+  return Object.entries(swarmVerbs).flatMap(([noun, verbs]) =>
+    verbs.split(" ").flatMap((words) => {
+      const [verb = "", ...others] = words.split("|");
+      const load = async () => ({
+        command: (await import("./commands/swarm.ts")).commandOf(`${noun} ${verb}`),
+      });
+      return [verb, ...others].map((word) => ({ path: `${noun} ${word}`, short: "", load }));
+    }),
+  );
+}
+
+/** Whether a word begins the name of a group's command. */
+export function isGroup(word: string | undefined): word is string {
+  return word !== undefined && (word in groups || word in swarmVerbs);
 }
 
 const single = (name: string) => `${name}, container ${name}`;
@@ -454,6 +479,7 @@ export const routes: readonly Route[] = [
   ...machineRoutes(),
   ...pluginRoutes(),
   ...swarmRoutes(),
+  { path: "trust", short: "", load: () => import("./commands/trust.ts") },
   { path: "checkpoint", short: "", load: () => import("./commands/checkpoint.ts") },
   ...spellings(
     "completion",

@@ -40,6 +40,9 @@ function usageAndOptions(name: string, command: Command, aliases: readonly strin
   return `${text}\nOptions:\n${lines.join("\n")}\n`;
 }
 
+/** Of the groups that are not shown. */
+const NO_SWARMS = "Swarms are not supported: this engine is for one host";
+
 /** The text of `berth --help`, or of a group such as `berth container --help`. */
 export function overview(routes: readonly Route[], group: string): string {
   // What has no words is for programs.
@@ -48,12 +51,13 @@ export function overview(routes: readonly Route[], group: string): string {
     group === "" ? !route.path.includes(" ") : route.path.startsWith(`${group} `),
   );
   const title =
-    group === "" ? "A container engine that takes Docker's words" : (groups[group] ?? "");
+    group === "" ? "A container engine that takes Docker's words" : (groups[group] ?? NO_SWARMS);
   const names: [string, string][] = inGroup.map((r) => [r.path.split(" ").at(-1) ?? "", r.short]);
   const list = (items: [string, string][]) =>
     items.map(([name, short]) => `  ${name.padEnd(11)} ${short}`).join("\n");
   const head = `Usage:  berth ${group === "" ? "[OPTIONS]" : group} COMMAND\n\n${title}\n`;
   const foot = `\n\nRun 'berth ${group === "" ? "" : `${group} `}COMMAND --help' for more information on a command.\n`;
+  if (names.length === 0) return head;
   if (group !== "") return `${head}\nCommands:\n${list(names)}${foot}`;
   const options =
     '\n\nGlobal Options:\n      --config string      Location of client config files\n  -c, --context string     Name of the context to use to connect to the daemon\n  -H, --host string        Daemon socket to connect to\n  -l, --log-level string   Set the logging level ("debug", "info", "warn", "error", "fatal") (default "info")\n      --tls                Use TLS; implied by --tlsverify\n      --tlscacert string   Trust certs signed only by this CA\n      --tlscert string     Path to TLS certificate file\n      --tlskey string      Path to TLS key file\n      --tlsverify          Use TLS and verify the remote\n      --no-color           Write no colours (NO_COLOR=1 in the environment does the same)\n  -v, --version            Print version information and quit';

@@ -4,18 +4,13 @@
 import { fault } from "../../base/errors.ts";
 import { filters } from "../request.ts";
 import { ok, type Route } from "../route.ts";
+import { notManager, unavailable } from "../swarm-fault.ts";
 
 const parts = ["swarm", "nodes", "services", "tasks", "secrets", "configs"];
 const methods = ["GET", "POST", "DELETE"] as const;
 
-function unavailable(message: string): Error {
-  return fault("unavailable", "no-swarm", message);
-}
-
 function refuse(): never {
-  throw unavailable(
-    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
-  );
+  throw notManager();
 }
 
 function refusePlugins(): never {

@@ -16,6 +16,7 @@ import {
   sendAll,
 } from "../route.ts";
 import { volumeBody } from "../schemas.ts";
+import { notManager } from "../swarm-fault.ts";
 import { infoFor, knowsEvent } from "../versions.ts";
 
 /** How many events wait for a client that does not read. */
@@ -148,6 +149,7 @@ export const systemRoutes: readonly Route[] = [
     path: "/volumes/create",
     async handle(context, { volumes, events: bus }) {
       const body = await context.json(volumeBody);
+      if (body.ClusterVolumeSpec) throw notManager();
       const { volume, isNew } = await volumes.create({
         name: body.Name || undefined,
         driver: body.Driver,

@@ -26,9 +26,11 @@ function switching(verb: "enable" | "disable", flags: Command["flags"]): Command
     flags,
     async run({ client }, parsed) {
       const [name = ""] = parsed.args;
+      const timeout = parsed.number("timeout", 30);
+      if (timeout < 0) throw new Error(`negative timeout ${timeout} is invalid`);
       const query = {
         force: parsed.on("force") || undefined,
-        timeout: verb === "enable" ? parsed.number("timeout", 30) : undefined,
+        timeout: verb === "enable" ? timeout : undefined,
       };
       await client.json("POST", `${pathOf(name)}/${verb}`, { query });
       out(`${name}\n`);
@@ -75,7 +77,7 @@ const list: Command = {
         table: "{{.ID}}\t{{.Name}}\t{{.Description}}\t{{.Enabled}}",
         headings: {
           ...{ ID: "ID", Name: "NAME", Description: "DESCRIPTION", Enabled: "ENABLED" },
-          PluginReference: "PLUGIN REFERENCE",
+          PluginReference: "IMAGE",
         },
       });
     return 0;

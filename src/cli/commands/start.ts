@@ -42,11 +42,16 @@ export const command: Command = {
     flag("interactive", "i", "bool", "Attach container's STDIN"),
   ],
   async run({ client }, parsed) {
-    for (const name of ["checkpoint", "checkpoint-dir"])
-      if (parsed.has(name))
-        throw new Error(
-          `"--${name}" is only supported on a Docker daemon with experimental features enabled`,
-        );
+    const refused = ["checkpoint", "checkpoint-dir"].filter((name) => parsed.has(name));
+    if (refused.length > 0)
+      throw new Error(
+        refused
+          .map(
+            (name) =>
+              `"--${name}" is only supported on a Docker daemon with experimental features enabled`,
+          )
+          .join("\n"),
+      );
     const start = (name: string) =>
       client.json<void>("POST", `/containers/${encodeURIComponent(name)}/start`);
     if (!parsed.on("attach") && !parsed.on("interactive"))

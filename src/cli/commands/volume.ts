@@ -31,6 +31,55 @@ function labelsOf(parsed: Parsed): Record<string, string> {
   return pairs(given);
 }
 
+/** What only a swarm's volumes have; the daemon, which is in none, says so. */
+const clusterFlags = [
+  flag(
+    "availability",
+    "",
+    "string",
+    'Cluster Volume availability ("active", "pause", "drain")',
+    '"active"',
+  ),
+  flag("group", "", "string", "Cluster Volume group (cluster volumes)"),
+  flag("limit-bytes", "", "bytes", "Minimum size of the Cluster Volume in bytes"),
+  flag("required-bytes", "", "bytes", "Maximum size of the Cluster Volume in bytes"),
+  flag("scope", "", "string", 'Cluster Volume access scope ("single", "multi")', '"single"'),
+  flag("secret", "", "map", "Cluster Volume secrets", "map[]"),
+  flag(
+    "sharing",
+    "",
+    "string",
+    'Cluster Volume access sharing ("none", "readonly", "onewriter", "all")',
+    '"none"',
+  ),
+  flag(
+    "topology-preferred",
+    "",
+    "list",
+    "A topology that the Cluster Volume would be preferred in",
+  ),
+  flag(
+    "topology-required",
+    "",
+    "list",
+    "A topology that the Cluster Volume must be accessible from",
+  ),
+  flag("type", "", "string", 'Cluster Volume access type ("mount", "block")', '"block"'),
+];
+
+function clusterSpec(parsed: Parsed) {
+  // As docker has it: these alone make a volume one of a cluster.
+  const making = ["availability", "group", "limit-bytes", "required-bytes", "scope", "sharing"];
+  if (![...making, "type"].some((name) => parsed.has(name))) return {};
+  const [Scope, Sharing] = [parsed.text("scope", "single"), parsed.text("sharing", "none")];
+  const Availability = parsed.text("availability", "active");
+  return {
+    ClusterVolumeSpec: {
+      ...{ Group: parsed.text("group"), AccessMode: { Scope, Sharing }, Availability },
+    },
+  };
+}
+
 const create: Command = {
   usage: "[OPTIONS] [VOLUME]",
   short: "Create a volume",
@@ -40,6 +89,7 @@ const create: Command = {
     flag("label", "", "list", "Set metadata for a volume"),
     flag("opt", "o", "list", "Set driver specific options"),
     flag("name", "", "string", ""),
+    ...clusterFlags,
   ],
   async run({ client }, parsed) {
     const Labels = labelsOf(parsed);
@@ -52,6 +102,7 @@ const create: Command = {
       Driver: parsed.text("driver", "local"),
       Labels,
       DriverOpts: pairs(parsed.all("opt")),
+      ...clusterSpec(parsed),
     };
     out(`${(await client.json<Volume>("POST", "/volumes/create", { body })).Name}\n`);
     return 0;
