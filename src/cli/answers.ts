@@ -26,9 +26,15 @@ export function answerTemplate(format: string, words?: string, name?: string): T
 }
 
 /** Writes an answer by a template as far as that goes, and ends the line. Throws what is wrong then. */
-export function writeAnswer(template: Template, kind: Answer, json: unknown): void {
+export function writeAnswer(
+  template: Template,
+  kind: Answer,
+  json: unknown,
+  arrange = (text: string) => text,
+): void {
   try {
-    out(`${execute(template, typedValue(kind, json), { functions: dockerFunctions })}\n`);
+    const text = execute(template, typedValue(kind, json), { functions: dockerFunctions });
+    out(arrange(`${text}\n`));
   } catch (error) {
     if (error instanceof ExecError) out(`${error.written}\n`);
     throw error;
@@ -46,15 +52,20 @@ export function checkAnswer(template: Template, kind: Answer): void {
 /**
  * What writes objects that were looked into: an object's text by a template. What docker's type of it does not have is
  * looked for in the JSON that came, where there is some, and then a missing key is an error for the objects that follow too.
+ * `onlyTyped`: it is not, as docker has none where it asks for volumes alone.
  */
-export function inspector(format: string): (kind: string, json: unknown) => string {
+export function inspector(
+  format: string,
+  onlyTyped = false,
+): (kind: string, json: unknown) => string {
   const template = answerTemplate(format);
   const functions = dockerFunctions;
   let missingKeyIsError = false;
   const typed = (kind: Answer, json: unknown) =>
     `${execute(template, typedValue(kind, json), { functions, missingKeyIsError })}\n`;
   return (kind, json) => {
-    if (kind === "context") return asTemplateError(() => typed(kind, json));
+    if (kind === "context" || (onlyTyped && isAnswer(kind)))
+      return asTemplateError(() => typed(kind, json));
     try {
       if (isAnswer(kind)) return typed(kind, json);
     } catch (error) {

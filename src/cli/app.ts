@@ -60,6 +60,10 @@ export async function runCli(argv: readonly string[], hooks: CliHooks): Promise<
     err(`Unable to parse logging level: ${level}\n`);
     return 1;
   }
+  if (globals.all("host").length > 1) {
+    err("Failed to initialize: unable to resolve docker endpoint: Specify only one -H\n");
+    return 1;
+  }
   if (globals.has("config")) process.env.DOCKER_CONFIG = globals.text("config");
   if (globals.on("no-color")) process.env.NO_COLOR = "1";
   const words = globals.args[0] === "help" ? [...globals.args.slice(1), "--help"] : globals.args;

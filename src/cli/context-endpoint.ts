@@ -3,6 +3,7 @@
  */
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { messageOf } from "../base/errors.ts";
 import { parseHost } from "../client/index.ts";
 import type { TlsFiles } from "./contexts.ts";
 
@@ -83,12 +84,16 @@ export function endpointOf(pairs: ReadonlyMap<string, string>): Endpoint {
   );
   const skip = flagValue(pairs.get("skip-tls-verify") ?? "");
   checkTls(tls);
+  const bad = (why: string) =>
+    new Error(
+      `unable to create docker endpoint config: unable to apply docker endpoint options: ${why}`,
+    );
+  // Unlike the flag -H, a context says what kind of address it has.
+  if (host !== "" && !host.includes("://")) throw bad(`unable to parse docker host \`${host}\``);
   try {
     if (host !== "") parseHost(host, true);
   } catch (error) {
-    throw new Error(
-      `unable to create docker endpoint config: unable to apply docker endpoint options: ${(error as Error).message}`,
-    );
+    throw bad(messageOf(error));
   }
   return { settings: { ...(host === "" ? {} : { Host: host }), SkipTLSVerify: skip }, tls };
 }

@@ -50,7 +50,12 @@ export class Parsed {
 
   /** Notes one use of a flag. */
   add(name: string, value: string): void {
-    this.#values.set(name, [...(this.#values.get(name) ?? []), value]);
+    this.addAll(name, [value]);
+  }
+
+  /** Notes one use of a flag that has brought any number of values. */
+  addAll(name: string, values: readonly string[]): void {
+    this.#values.set(name, [...(this.#values.get(name) ?? []), ...values]);
   }
 
   /** True when the flag was used at all. */
@@ -113,7 +118,9 @@ function set(parsed: Parsed, flag: Flag, value: string): void {
       `invalid argument ${JSON.stringify(value)} for "${spelled}" flag: ${wrong}`,
     );
   }
-  parsed.add(flag.name, value);
+  // Go's slices of texts: one use may have several, or none at all.
+  if (flag.type === "strings") parsed.addAll(flag.name, value === "" ? [] : value.split(","));
+  else parsed.add(flag.name, value);
 }
 
 function takeLong(arg: string, flags: readonly Flag[], queue: string[], parsed: Parsed): void {

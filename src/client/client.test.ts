@@ -79,6 +79,23 @@ test("a flag beats BERTH_HOST beats DOCKER_HOST beats the default", () => {
   expect(() => resolveHost("ftp://x", {})).toThrow("unable to parse docker host `ftp://x`");
 });
 
+test("addresses are read as docker's client reads them, and shown with their port", () => {
+  for (const [given, shown, target] of [
+    ["tcp://", "tcp://localhost:2375", { hostname: "127.0.0.1", port: 2375 }],
+    ["tcp://h", "tcp://h:2375", { hostname: "h", port: 2375 }],
+    ["h", "tcp://h:2375", { hostname: "h", port: 2375 }],
+    [":1", "tcp://localhost:1", { hostname: "127.0.0.1", port: 1 }],
+    ["127.0.0.1:9", "tcp://127.0.0.1:9", { hostname: "127.0.0.1", port: 9 }],
+    ["[::1]:9", "tcp://[::1]:9", { hostname: "::1", port: 9 }],
+    ["unix://", "unix://", { unix: "/run/berth/berth.sock" }],
+  ] as const) {
+    const { url, target: found } = resolveHost(given, {});
+    expect([given, url, found]).toEqual([given, shown, { ...target, tls: undefined } as never]);
+  }
+  for (const odd of ["fd://", "/nope", "odd://x", "tcp://h:99999", "tcp://h:x", "tcp://[::1"])
+    expect(() => resolveHost(odd, {})).toThrow(`unable to parse docker host \`${odd}\``);
+});
+
 test("a refusal carries the daemon's status and words", async () => {
   const { client } = serve(() => plain(404, '{"message":"No such container: x"}'));
   const failure = await client.json("GET", "/containers/x/json").catch((error: unknown) => error);

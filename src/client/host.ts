@@ -34,14 +34,16 @@ export type HostTarget =
 
 /** A daemon's address. */
 export interface Host {
-  /** As the user wrote it, for messages. */
+  /** For messages: as the user wrote it, with a port where it has one. */
   readonly url: string;
   /** True when a flag or the environment named it; only the default may be started on demand. */
   readonly explicit: boolean;
   readonly target: HostTarget;
 }
 
-const [PLAIN_PORT, TLS_PORT] = [2375, 2376];
+const [PLAIN_PORT, TLS_PORT, PORT_MAX] = [2375, 2376, 65_535];
+
+const WITHOUT_SCHEME = /^[\w.-]*(?::\d+)?$|^\[[^\]]+\](?::\d+)?$/;
 
 function sshTarget(url: string): SshTarget {
   const bad = (why: string) => new Error(`unable to parse docker host \`${url}\`: ${why}`);
@@ -68,17 +70,26 @@ function sshTarget(url: string): SshTarget {
   };
 }
 
-/** Reads a `unix://`, `tcp://` or `ssh://` address. Throws an Error in Docker's words for anything else. */
+/** Reads a `unix://`, `tcp://` or `ssh://` address, or one without a scheme, which is TCP's. Throws an Error in Docker's words for anything else. */
 export function parseHost(url: string, explicit: boolean, tls?: HostTls): Host {
   const unix = /^unix:\/\/(.*)$/.exec(url);
   if (unix) return { url, explicit, target: { unix: unix[1] || "/run/berth/berth.sock" } };
   if (url.startsWith("ssh://")) return { url, explicit, target: { ssh: sshTarget(url) } };
-  const tcp = /^(?:tcp|https?):\/\/(\[[^\]]+\]|[^:/]*)(?::(\d+))?\/?$/.exec(url);
-  if (!tcp) throw new Error(`unable to parse docker host \`${url}\``);
-  const hostname = (tcp[1] || "127.0.0.1").replace(/^\[|\]$/g, "");
-  const port = Number(tcp[2] ?? (tls === undefined ? PLAIN_PORT : TLS_PORT));
-  const secure = tls ?? (url.startsWith("https:") ? { verify: true } : undefined);
-  return { url, explicit, target: { hostname, port, tls: secure } };
+  // Docker's client takes an address without a scheme for one of TCP.
+  const whole = WITHOUT_SCHEME.test(url) ? `tcp://${url}` : url;
+  const tcp = /^(tcp|https?):\/\/(\[[^\]]+\]|[^:/]*)(?::(\d+))?\/?$/.exec(whole);
+  if (!tcp)
+    throw new Error(
+      `unable to parse docker host \`${url}\`: it is no unix://PATH, tcp://HOST:PORT or ssh://[USER@]HOST[:PORT]`,
+    );
+  const [, scheme = "", name] = tcp;
+  const hostname = (name || "127.0.0.1").replace(/^\[|\]$/g, "");
+  const port = Number(tcp[3] ?? (tls === undefined ? PLAIN_PORT : TLS_PORT));
+  if (port > PORT_MAX)
+    throw new Error(`unable to parse docker host \`${url}\`: ${port} is no port`);
+  const secure = tls ?? (scheme === "https" ? { verify: true } : undefined);
+  const shown = `${scheme}://${name || "localhost"}:${port}`;
+  return { url: shown, explicit, target: { hostname, port, tls: secure } };
 }
 
 /** `-H` beats BERTH_HOST beats DOCKER_HOST beats the default socket. */

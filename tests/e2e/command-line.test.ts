@@ -194,6 +194,20 @@ test("a person is told what may have been meant; a script gets docker's words", 
   await daemon.berth("rm", "webserver");
 });
 
+test("what berth has not is named, with what serves instead", async () => {
+  for (const [line, why] of [
+    ["trust sign busybox:latest", "berth image verify"],
+    ["build --isolation hyperv /", "leave the flag out"],
+    ["build --security-opt seccomp=unconfined /", "berth run --security-opt"],
+    ["swarm join", "requires 1 argument"],
+  ] as const) {
+    const { status, out, err } = await daemon.berth(...line.split(" "));
+    expect([line, status, out, err]).toEqual([line, 1, "", expect.stringContaining(why)]);
+  }
+  const help = await daemon.berth("service", "--help");
+  expect([help.status, help.out]).toEqual([0, expect.stringContaining("Swarms are not supported")]);
+});
+
 test("doctor looks at this host, with a daemon and without one", async () => {
   const done = await daemon.berth("doctor", "--data-root", `${daemon.directory}/data`);
   expect([done.status, done.err]).toEqual([0, ""]);

@@ -24,7 +24,10 @@ function dryRunOf(query: URLSearchParams): PruneWish["dryRun"] {
 
 function imageWish(query: URLSearchParams): PruneWish {
   const wanted = filters(query);
-  const word = wanted.dangling?.[0];
+  // As Docker has it: whoever says "not only those" anywhere gets them all, whatever else is said.
+  const words = wanted.dangling ?? [];
+  const all = words.some((word) => /^(?:0|false)$/.test(word));
+  const word = all ? "false" : words[0];
   return {
     // The nameless only, unless told otherwise.
     onlyNameless: word === undefined || filterBoolean("dangling", word),

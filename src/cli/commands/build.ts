@@ -118,6 +118,20 @@ function queryOf(
   };
 }
 
+/** Refuses what docker's older builder could, and this one cannot: --compress and its like change nothing that is seen. */
+function refuseOld(parsed: Parsed): void {
+  const isolation = parsed.text("isolation", "default");
+  if (isolation !== "default" && isolation !== "")
+    throw new Error(
+      `--isolation ${isolation} is not supported: on Linux there is "default" alone; leave the flag out`,
+    );
+  const [option] = parsed.all("security-opt");
+  if (option !== undefined)
+    throw new Error(
+      `--security-opt ${option} is not supported by the builder: a RUN instruction has the default profiles. Run what needs another in a container ('berth run --security-opt'), and commit it`,
+    );
+}
+
 /** A context as a person reads it: sizes and names, then what is left out and by which line. */
 function contextText({ sent, leftOut, ignoreFile }: ShownContext): string {
   const total = sent.reduce((sum, { size }) => sum + size, 0);
@@ -485,6 +499,11 @@ export const command: Command = {
     ),
     flag("cgroup-parent", "", "string", 'Set the parent cgroup for the "RUN" instructions'),
     flag("check", "", "bool", "Check the Dockerfile, and build nothing"),
+    // What docker's older builder had besides; not shown.
+    flag("compress", "", "bool", ""),
+    flag("disable-content-trust", "", "bool", ""),
+    flag("isolation", "", "string", ""),
+    flag("security-opt", "", "strings", ""),
     flag("cpu-period", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) period"),
     flag("cpu-quota", "", "int", "Limit the CPU CFS (Completely Fair Scheduler) quota"),
     flag("cpu-shares", "c", "int", "CPU shares (relative weight)"),
@@ -563,6 +582,7 @@ export const command: Command = {
   ],
   async run(context, parsed) {
     const [where = "."] = parsed.args;
+    refuseOld(parsed);
     if (parsed.on("show-context")) {
       out(contextText(localContext(where, parsed.text("file")).show()));
       return 0;

@@ -51,6 +51,8 @@ async function wishOf(context: Context, parsed: Parsed): Promise<Wish> {
   const { endpointOf, endpointPairs } = await import("../context-endpoint.ts");
   const pairs = endpointPairs(parsed.all("docker"));
   const from = pairs.get("from");
+  if (from !== undefined && findContext(from) === undefined && from !== "default")
+    throw new Error(`unable to create docker endpoint config: ${noSuchContext(from).message}`);
   if (from !== undefined)
     return { endpoint: metaOf(context, from).Endpoints.docker ?? {}, tls: tlsOf(from) };
   const { settings, tls } = endpointOf(pairs);

@@ -34,6 +34,8 @@ interface Asked {
   readonly size?: boolean;
   /** As JSON. */
   readonly platform?: string | undefined;
+  /** A template sees docker's types alone, whatever else the daemon has said. */
+  readonly onlyTyped?: boolean;
 }
 
 /** Whether the name may be that of another kind of object: there is none of this kind, or it can be none. */
@@ -73,7 +75,8 @@ async function inspectAll(
   names: readonly string[],
   format: string,
 ): Promise<number> {
-  const show = format === "" || format === "json" ? undefined : inspector(format);
+  const show =
+    format === "" || format === "json" ? undefined : inspector(format, asked.onlyTyped === true);
   const found: unknown[] = [];
   const failures: unknown[] = [];
   let text = "";
@@ -160,7 +163,8 @@ function inspectOf(kind: "network" | "plugin" | "volume", more: Command["flags"]
     args: [1, Number.POSITIVE_INFINITY],
     flags: [flag("format", "f", "string", "Format output using a custom template"), ...more],
     run({ client }, parsed) {
-      return inspectAll(client, { kinds: [kind] }, parsed.args, parsed.text("format"));
+      const asked = { kinds: [kind], onlyTyped: kind === "volume" };
+      return inspectAll(client, asked, parsed.args, parsed.text("format"));
     },
   };
 }

@@ -70,7 +70,7 @@ const create: Command = {
 
 /** A platform with what the flags say of it. */
 function annotated(platform: Platform | undefined, parsed: Parsed): Platform {
-  const features = parsed.all("os-features").flatMap((value) => value.split(","));
+  const features = parsed.all("os-features");
   const all = [...new Set([...(platform?.["os.features"] ?? []), ...features])];
   const version = parsed.text("os-version") || platform?.["os.version"];
   const variant = parsed.text("variant") || platform?.variant;

@@ -16,11 +16,8 @@ import { writeList } from "../table.ts";
 /** Subnets with the ranges, gateways and addresses that belong to each. Throws an Error in Docker's words. */
 function ipamConfig(parsed: Parsed): IPAMConfig[] {
   const subnets = parsed.all("subnet");
-  if (subnets.length === 0) {
-    if (parsed.has("ip-range") || parsed.has("gateway"))
-      throw new Error("every ip-range or gateway must have a corresponding subnet");
-    return [];
-  }
+  if (["ip-range", "gateway"].some((name) => parsed.all(name).length > subnets.length))
+    throw new Error("every ip-range or gateway must have a corresponding subnet");
   const overlap = subnets.some((one, at) =>
     subnets.slice(0, at).some((other) => isWithin(one, other) || isWithin(other, one)),
   );
@@ -61,22 +58,28 @@ const create: Command = {
   args: [1, 1],
   flags: [
     flag("attachable", "", "bool", "Enable manual container attachment"),
-    flag("aux-address", "", "map", "Auxiliary IPv4 or IPv6 addresses used by Network driver"),
+    flag(
+      "aux-address",
+      "",
+      "map",
+      "Auxiliary IPv4 or IPv6 addresses used by Network driver",
+      "map[]",
+    ),
     flag("config-from", "", "string", "The network from which to copy the configuration"),
     flag("config-only", "", "bool", "Create a configuration only network"),
     flag("driver", "d", "string", "Driver to manage the Network", '"bridge"'),
-    flag("gateway", "", "list", "IPv4 or IPv6 Gateway for the master subnet"),
+    flag("gateway", "", "strings", "IPv4 or IPv6 Gateway for the master subnet"),
     flag("ingress", "", "bool", "Create swarm routing-mesh network"),
     flag("internal", "", "bool", "Restrict external access to the network"),
-    flag("ip-range", "", "list", "Allocate container ip from a sub-range"),
+    flag("ip-range", "", "strings", "Allocate container ip from a sub-range"),
     flag("ipam-driver", "", "string", "IP Address Management Driver", '"default"'),
-    flag("ipam-opt", "", "map", "Set IPAM driver specific options"),
+    flag("ipam-opt", "", "map", "Set IPAM driver specific options", "map[]"),
     flag("ipv4", "", "bool", "Enable or disable IPv4 address assignment", "true"),
     flag("ipv6", "", "bool", "Enable or disable IPv6 address assignment"),
     flag("label", "", "list", "Set metadata on a network"),
-    flag("opt", "o", "map", "Set driver specific options"),
+    flag("opt", "o", "map", "Set driver specific options", "map[]"),
     flag("scope", "", "string", "Control the network's scope"),
-    flag("subnet", "", "list", "Subnet in CIDR format that represents a network segment"),
+    flag("subnet", "", "strings", "Subnet in CIDR format that represents a network segment"),
   ],
   async run({ client }, parsed) {
     const from = parsed.text("config-from");
@@ -210,8 +213,8 @@ const connect: Command = {
   short: "Connect a container to a network",
   args: [2, 2],
   flags: [
-    flag("alias", "", "list", "Add network-scoped alias for the container"),
-    flag("driver-opt", "", "list", "driver options for the network"),
+    flag("alias", "", "strings", "Add network-scoped alias for the container"),
+    flag("driver-opt", "", "strings", "driver options for the network"),
     flag(
       "gw-priority",
       "",
@@ -221,7 +224,7 @@ const connect: Command = {
     flag("ip", "", "string", 'IPv4 address (e.g., "172.30.100.104")'),
     flag("ip6", "", "string", 'IPv6 address (e.g., "2001:db8::33")'),
     flag("link", "", "list", "Add link to another container"),
-    flag("link-local-ip", "", "list", "Add a link-local address for the container"),
+    flag("link-local-ip", "", "strings", "Add a link-local address for the container"),
   ],
   async run({ client }, parsed) {
     const [network = "", Container = ""] = parsed.args;

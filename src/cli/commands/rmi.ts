@@ -25,7 +25,7 @@ export const command: Command = {
     flag(
       "platform",
       "",
-      "list",
+      "strings",
       'Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")',
     ),
   ],

@@ -6,6 +6,7 @@ import { authHeaders } from "../docker-config.ts";
 import { encodeFilters } from "../filters.ts";
 import { flag } from "../flags.ts";
 import { ellipsis } from "../human.ts";
+import { err } from "../output.ts";
 import { writeList } from "../table.ts";
 
 interface Found {
@@ -42,6 +43,10 @@ export const command: Command = {
       limit: parsed.text("limit") || undefined,
       filters: encodeFilters(parsed.all("filter")),
     };
+    if (parsed.all("filter").includes("is-automated=true"))
+      err(
+        'WARNING: the "is-automated" filter is deprecated, and searching for "is-automated=true" will not yield any results in future.\n',
+      );
     const headers = authHeaders(term);
     const found = await client.json<Found[]>("GET", "/images/search", { query, headers });
     const format = parsed.text("format");

@@ -61,6 +61,18 @@ function clientText(context: Context): string {
   return `Client:\n${lines.map(([name = "", value]) => field(" ", name, value)).join("")}`;
 }
 
+/** Docker aligns what stands between tabs, in columns that are at least so wide. */
+const COLUMN_LEAST = 20;
+
+async function aligner(): Promise<(text: string) => string> {
+  const { align } = await import("../table.ts");
+  // Lines that follow each other have columns in common.
+  return (text) =>
+    text.replaceAll(/(?:^.*\t.*\n)+/gm, (lines) =>
+      align(lines.slice(0, -1).split("\n"), COLUMN_LEAST),
+    );
+}
+
 /** The command. */
 export const command: Command = {
   usage: "[OPTIONS]",
@@ -84,8 +96,9 @@ export const command: Command = {
     }
     if (answers !== undefined && template !== undefined) {
       const Client = { ...clientVersion(context), ApiVersion: context.client.version };
+      const arrange = await aligner();
       try {
-        answers.writeAnswer(template, "version", { Client, Server: server });
+        answers.writeAnswer(template, "version", { Client, Server: server }, arrange);
       } catch (error) {
         failure ||= describeError(error);
       }

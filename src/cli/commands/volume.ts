@@ -87,7 +87,7 @@ const create: Command = {
   flags: [
     flag("driver", "d", "string", "Specify volume driver name", '"local"'),
     flag("label", "", "list", "Set metadata for a volume"),
-    flag("opt", "o", "list", "Set driver specific options"),
+    flag("opt", "o", "map", "Set driver specific options", "map[]"),
     flag("name", "", "string", ""),
     ...clusterFlags,
   ],
@@ -204,7 +204,13 @@ const update: Command = {
   short: "Update a volume (cluster volumes only)",
   args: [1, 1],
   flags: [
-    flag("availability", "", "string", 'Cluster Volume availability ("active", "pause", "drain")'),
+    flag(
+      "availability",
+      "",
+      "string",
+      'Cluster Volume availability ("active", "pause", "drain")',
+      '"active"',
+    ),
   ],
   async run({ client }, parsed) {
     const name = encodeURIComponent(parsed.args[0] ?? "");

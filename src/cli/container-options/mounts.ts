@@ -8,6 +8,18 @@ import type { Mount } from "../../spec/engine-api.ts";
 import type { BindOptions } from "../../spec/extensions.ts";
 import { UsageError } from "../flags.ts";
 
+/** What colons part, of which the one behind a single letter parts nothing: a drive, for docker. */
+function partsOf(spec: string): string[] {
+  const parts: string[] = [];
+  let open = "";
+  for (const part of spec.split(":")) {
+    const whole = open + part;
+    open = open === "" && /^[A-Za-z]$/.test(part) ? `${part}:` : "";
+    if (open === "") parts.push(whole);
+  }
+  return open === "" ? parts : [...parts, open.slice(0, -1)];
+}
+
 /** Volumes as the API wants them: binds, and the anonymous ones by their place. */
 export function parseVolumes(specs: readonly string[]): {
   binds: string[];
@@ -16,14 +28,17 @@ export function parseVolumes(specs: readonly string[]): {
   const binds: string[] = [];
   const anonymous = new Map<string, Record<string, never>>();
   for (const spec of specs) {
-    const parts = spec.split(":");
-    if (spec === "") throw new UsageError("invalid empty volume spec");
-    if (parts[0] === "" || parts[1] === "")
-      throw new Error(`invalid spec: ${spec}: empty section between colons`);
-    if (parts.length === 1) {
+    const parts = partsOf(spec);
+    if (spec === "") throw new Error("invalid empty volume spec");
+    // Docker looks into nothing as short as this; the daemon does.
+    const isPlace = parts.length === 1 && !/^[A-Za-z]:[/\\]/.test(spec);
+    if (isPlace || spec.length <= 2) {
       anonymous.set(spec, {});
       continue;
     }
+    if (parts.slice(0, 3).includes(""))
+      throw new Error(`invalid spec: ${spec}: empty section between colons`);
+    if (parts.length > 3) throw new Error(`invalid spec: ${spec}: too many colons`);
     const source = parts[0] ?? "";
     // A dot or a tilde starts a path; the daemon does not know this directory, so it gets the whole path.
     if (source.startsWith(".")) parts[0] = resolve(source);

@@ -59,7 +59,12 @@ const reasons: readonly (readonly [reason: string, lines: readonly string[]])[] 
   ["docker doubles the slash of the root directory.", ["cp /nope made:/", "cp /nope nope:/"]],
   [
     "docker does not say why the daemon refuses to attach.",
-    ["run --rm --detach-keys odd, busybox true"],
+    [
+      "run --rm --detach-keys odd, busybox true",
+      "attach --detach-keys odd, runs",
+      "start --detach-keys odd, -a @exited",
+      "attach --detach-keys a,b,ctrl-1 runs",
+    ],
   ],
 ];
 
