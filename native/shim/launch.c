@@ -49,9 +49,13 @@ static pid_t clone_child(uint64_t flags, int *pidfd, int cgroup) {
   return (pid_t)syscall(SYS_clone3, &args, sizeof args);
 }
 
-/* In the child, first of all: its stdio, and every other descriptor closed when it executes something. */
+/*
+ * In the child, first of all: its stdio, and every other descriptor closed when it executes something. Until then nobody in
+ * the container may look into it, although it comes to have no more rights than they have (CVE-2016-9962).
+ */
 static void settle(const struct stdio_pair *pipes) {
   prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   setsid();
   umask(0);
   for (int i = 0; i < 3; i++) {
@@ -163,6 +167,12 @@ int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t le
   return 0;
 }
 
+/* Lets go of everything but stdio and one descriptor, before there is a process that a container sees. */
+static void keep_only(int kept) {
+  if (kept > 3) sys_close_range(3, (unsigned)kept - 1, 0);
+  sys_close_range((unsigned)kept + 1, ~0u, 0);
+}
+
 /*
  * The go-between of an exec: enters the container's cgroup and namespaces, makes the process as a child of the shim (so
  * that the shim learns how it ends), says which it is, and ends. cgroups are host paths: they come before the namespaces.
@@ -175,7 +185,10 @@ _Noreturn static void go_between(const struct shim_plan *plan, const uint8_t *op
     if (pipes->theirs[i] >= 0) dup2(pipes->theirs[i], i);
   }
   prepare_outside(ops, length, status);
-  if (setns(container_pidfd, (int)plan->namespaces) == 0) pid = clone_child(CLONE_PARENT, &pidfd, -1);
+  if (setns(container_pidfd, (int)plan->namespaces) == 0) {
+    keep_only(status);
+    pid = clone_child(CLONE_PARENT, &pidfd, -1);
+  }
   if (pid == 0) {
     settle(pipes);
     run_plan(ops, length, status, true);

@@ -512,8 +512,8 @@ static int bind_console(int slave) {
   scoped_fd int target = open_in_root("/dev/console", false, 0600);
   if (target < 0) return failing(-target, "/dev/console", NULL);
   scoped_fd int mnt = sys_open_tree(slave, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-  if (mnt < 0 || sys_move_mount(mnt, target) < 0) return failing(errno, "/dev/console", NULL);
-  return 0;
+  if (mnt < 0) return failing(errno, "/dev/console", NULL);
+  return attach(mnt, target, false, "bind at", "/dev/console");
 }
 
 int do_pty(const uint8_t *body, size_t length) {

@@ -152,12 +152,13 @@ async function missingTargets(deps: EngineDeps, container: Container): Promise<S
   const view = deps.driver.view(layerOf(container.record), []);
   const missing = new Set<string>();
   for (const { target } of mounts) {
-    const names = target.split("/").filter(Boolean);
-    for (const [index] of names.entries()) {
-      const path = names.slice(0, index + 1).join("/");
-      const found = await view.find(`/${path}`, true);
+    // Where it really is: a link on the way leads to another place.
+    let at = "";
+    for (const name of target.split("/").filter(Boolean)) {
+      const found = await view.find(`${at}/${name}`, true);
       found?.close();
-      if (found === undefined) missing.add(path);
+      at = found === undefined ? `${at}/${name}` : found.path.replace(/\/$/, "");
+      if (found === undefined) missing.add(at.slice(1));
     }
   }
   return missing;

@@ -27,6 +27,13 @@ test("names and numbers are looked up in the image's own files", () => {
   });
 });
 
+test("a number is that number, whoever has it for a name (CVE-2016-3697)", () => {
+  const evil = "1000:x:0:0::/root:/bin/sh\n";
+  expect(resolveUser("1000", evil, "1000:x:0:\n")).toMatchObject({ uid: 1000, gid: 0 });
+  expect(resolveUser("1000:1000", evil, "1000:x:0:\n")).toMatchObject({ uid: 1000, gid: 1000 });
+  expect(resolveUser("5", "", "7:x:0:\n", ["7"]).groups).toEqual([0, 7]);
+});
+
 test("what is nobody, or beyond 31 bits, is an error and never uid 0", () => {
   expect(() => resolveUser("nobody", passwd, group)).toThrow(
     "unable to find user nobody: no matching entries in passwd file",

@@ -89,9 +89,8 @@ export function resolveUser(
   const groups = groupsOf(group);
   const wanted = userPart === "" ? "0" : userPart;
   const uid = numeric(wanted);
-  const entry =
-    users.find((user) => user.name === wanted) ??
-    users.find((user) => uid !== undefined && user.uid === uid);
+  // A number is never a name, or a line of the image's files could make root of a number (CVE-2016-3697).
+  const entry = users.find((user) => (uid === undefined ? user.name === wanted : user.uid === uid));
   if (entry === undefined && uid === undefined)
     throw fault(
       "invalid",
@@ -99,8 +98,7 @@ export function resolveUser(
       `unable to find user ${userPart}: no matching entries in passwd file`,
     );
   const groupId = (name: string): number => {
-    const known = groups.find((candidate) => candidate.name === name);
-    const id = known?.gid ?? numeric(name);
+    const id = numeric(name) ?? groups.find((candidate) => candidate.name === name)?.gid;
     if (id === undefined)
       throw fault(
         "invalid",

@@ -36,6 +36,41 @@ export function compiled(name: string, source: string): { directory: string; pat
 }
 
 /**
+ * Looks again and again at the descriptors of every other process that it sees, and says what it can open there that is neither
+ * of its own container's files nor a terminal. Ends when it is killed.
+ */
+export const descriptorThief = `#define _GNU_SOURCE
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+int main(void) {
+  setvbuf(stdout, NULL, _IONBF, 0);
+  puts("looking");
+  for (;;) {
+    DIR *all = opendir("/proc");
+    for (struct dirent *one; (one = readdir(all));) {
+      char path[400], link[400];
+      if (!isdigit(one->d_name[0]) || atoi(one->d_name) == getpid()) continue;
+      for (int fd = 3; fd < 64; fd++) {
+        snprintf(path, sizeof path, "/proc/%s/fd/%d", one->d_name, fd);
+        ssize_t length = readlink(path, link, sizeof link - 1);
+        if (length < 0) continue;
+        link[length] = 0;
+        int opened = open(path, O_RDONLY | O_NONBLOCK);
+        if (opened >= 0 && link[0] == '/') printf("stolen %s\\n", link);
+        if (opened >= 0) close(opened);
+      }
+    }
+    closedir(all);
+  }
+}
+`;
+
+/**
  * Exchanges two names again and again, each time in one step, so that whoever looks and then acts meets the other one as
  * often as not. The pauses differ, so that every distance between a look and an act is met; ends when it is killed.
  */

@@ -9,8 +9,8 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { compiled } from "../../kits/attacker.ts";
-import { daemonOfFile } from "../../kits/daemon.ts";
+import { compiled, descriptorThief } from "../../kits/attacker.ts";
+import { daemonOfFile, TestDaemon } from "../../kits/daemon.ts";
 
 const daemon = daemonOfFile();
 
@@ -188,6 +188,24 @@ int main(void) {
   rmSync(directory, { recursive: true });
 });
 
+test("a process on its way into a container lends it no descriptor, not even to one that may trace (CVE-2016-9962)", async () => {
+  const { directory, path } = compiled("thief", descriptorThief);
+  const place = ["-v", `${directory}:/attack:ro`, "busybox", path];
+  for (const flags of [
+    // Who may trace sees the descriptors from the first moment on; others may look once the process has no more rights than they.
+    ["--userns", "host", "--cap-add", "SYS_PTRACE"],
+    ["--userns", "host", "--security-opt", "no-new-privileges"],
+    ["--userns", "auto", "--cap-add", "SYS_PTRACE"],
+  ]) {
+    await done("run", "-d", "--name", "thief", ...flags, ...place);
+    while (!(await done("logs", "thief")).includes("looking")) await Bun.sleep(10);
+    for (let i = 0; i < 40; i++) await done("exec", "thief", "true");
+    expect([...flags, await done("logs", "thief")]).toEqual([...flags, "looking"]);
+    await done("rm", "-f", "thief");
+  }
+  rmSync(directory, { recursive: true });
+}, 60_000);
+
 test("the API is out of reach of a container: no socket, no port, no abstract name", async () => {
   await done(
     "run",
@@ -285,6 +303,34 @@ test("addresses of sources are no options and no commands, for git and over HTTP
       true,
     ]);
     expect([address, existsSync(mark)]).toEqual([address, false]);
+  }
+});
+
+test("a name of a branch is no option of git's, where a repository of the host's may be fetched", async () => {
+  const directory = mkdtempSync("/tmp/bt-allowed-");
+  const mark = `${directory}/injected`;
+  const repo = `${directory}/repo.git`;
+  mkdirSync(repo);
+  writeFileSync(`${repo}/Dockerfile`, "FROM busybox\n");
+  const as = ["-c", "user.name=t", "-c", "user.email=t@t"];
+  for (const words of [
+    ["init", "-q", "-b", "main"],
+    ["add", "."],
+    [...as, "commit", "-qm", "x"],
+  ])
+    expect(Bun.spawnSync(["git", ...words], { cwd: repo }).exitCode).toBe(0);
+  const other = await new TestDaemon(["--allow-git-directory", directory]).start();
+  try {
+    const build = (ref: string) => other.berth("build", "-q", `file://${repo}#${ref}`);
+    expect((await build("main")).status).toBe(0);
+    for (const ref of [`--upload-pack=touch ${mark};git-upload-pack`, "--output=/x", "-h"]) {
+      const { status, err } = await build(ref);
+      expect([ref, status, existsSync(mark)]).toEqual([ref, 1, false]);
+      expect(err).toContain("is no address of a repository");
+    }
+  } finally {
+    await other.destroy();
+    rmSync(directory, { recursive: true });
   }
 });
 

@@ -103,14 +103,24 @@ test("paths are masked by the real null device, whatever /dev of the container h
 });
 
 test("the console is the terminal itself, whatever stands at its path (CVE-2025-52565)", async () => {
-  await daemon.berth("volume", "create", "console");
-  const into = ["-v", "console:/d", "busybox", "sh", "-c"];
-  await run(...into, "mkdir /d/pts; ln -s /proc/sys/kernel/core_pattern /d/console");
-  const attack =
-    "grep -c '/proc/sys/kernel' /proc/self/mountinfo; (echo '|/evil' > /dev/console) 2>/dev/null; cat /proc/sys/kernel/core_pattern";
   const before = readFileSync("/proc/sys/kernel/core_pattern", "utf8");
-  await run("-t", "-v", "console:/dev", "busybox", "sh", "-c", attack);
+  const link = { type: "symlink", link: "/proc/sys/kernel/core_pattern" } as const;
+  const look =
+    "/bin/busybox grep -c ' /proc/sys/kernel' /proc/self/mountinfo; /bin/busybox stat -c %t /dev/console; (echo '|/evil' > /dev/console) 2>/dev/null";
+  const pts = { type: "symlink", link: "/evil" } as const;
+  const evil = Object.fromEntries(["0", "1", "2", "ptmx"].map((name) => [`evil/${name}`, link]));
+  await image("console", { "dev/console": link, "dev/pts": pts, ...evil });
+  // 88 is the number of terminals, in hexadecimal digits.
+  const shown = (await run("-t", "console", "/bin/sh", "-c", look)).out.replaceAll("\r", "");
+  expect(shown).toMatch(/^0\n88\n/);
+  // Where a volume hides the engine's own /dev there is no terminal, and nothing is mounted on what a link leads to.
+  await daemon.berth("volume", "create", "console");
+  const fill = "mkdir /d/pts; ln -s /proc/sys/kernel/core_pattern /d/console";
+  await run("-v", "console:/d", "busybox", "sh", "-c", fill);
+  const hidden = await run("-t", "-v", "console:/dev", "busybox", "true");
+  expect([hidden.status, hidden.err]).toEqual([127, expect.stringContaining("/dev/pts/ptmx")]);
   expect(readFileSync("/proc/sys/kernel/core_pattern", "utf8")).toBe(before);
+  await daemon.berth("volume", "rm", "console");
 });
 
 test("nothing is mounted inside of /proc, by name or through a link (CVE-2025-52881, CVE-2019-16884)", async () => {
