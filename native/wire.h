@@ -737,6 +737,7 @@ enum shim_code {
   SHIM_DNS_KEEP = 12,
   SHIM_DNS_FORGET = 13,
   SHIM_RELAY_PORTS = 14,
+  SHIM_GIVE_NETLINK = 15,
   SHIM_STATE = 32,
   SHIM_PREPARED = 33,
   SHIM_STARTED = 34,
@@ -885,6 +886,7 @@ static inline bool shim_relay_ports_read(struct shim_relay_ports *out, const uin
   out->target_ports = wire_get_u32s(&r);
   return !r.bad && r.at == r.end;
 }
+/* → a connection's only frame: the shim answers with one byte, and with the netlink socket that it has kept, and hangs up */
 /* ← phase 0: preparing, 1: prepared (waits for start), 2: running; pid of PID 1 as the host sees it */
 struct shim_state {
   uint32_t phase;
@@ -1033,6 +1035,7 @@ enum helper_code {
   HELPER_SUBVOLUME_DELETE = 18,
   HELPER_SUBVOLUME_LIMIT = 19,
   HELPER_NETLINK_WATCH = 24,
+  HELPER_NETLINK_ADOPT = 25,
   HELPER_SECCOMP_RULE = 64,
   HELPER_OK = 128,
   HELPER_ERROR = 129,
@@ -1342,6 +1345,17 @@ static inline bool helper_netlink_watch_read(struct helper_netlink_watch *out, c
   out->id = wire_get_u32(&r);
   out->protocol = wire_get_u32(&r);
   out->groups = wire_get_u32(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → take from the shim with this run directory the netfilter socket that an earlier helper has given to shims, as the one for the host's namespace: what it owns is this helper's then. Only before the first request to netfilter */
+struct helper_netlink_adopt {
+  uint32_t id;
+  const char *rundir;
+};
+static inline bool helper_netlink_adopt_read(struct helper_netlink_adopt *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->rundir = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped */

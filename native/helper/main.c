@@ -28,6 +28,7 @@ static const handler handlers[] = {
     [HELPER_CLOSE] = handle_close,
     [HELPER_NETLINK] = handle_netlink,
     [HELPER_NETLINK_WATCH] = handle_netlink_watch,
+    [HELPER_NETLINK_ADOPT] = handle_netlink_adopt,
     [HELPER_SOCKET] = handle_socket,
     [HELPER_SPAWN] = handle_spawn,
     [HELPER_SYSCTL] = handle_sysctl,

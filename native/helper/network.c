@@ -16,6 +16,9 @@
 
 #include "../bind.h"
 
+/* How long a shim may take to give what it keeps; seconds. */
+#define ADOPT_S 5
+
 static int home_netns(void) {
   static int fd = -1;
   if (fd < 0) fd = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -196,6 +199,56 @@ int handle_netlink(struct answer *out, const uint8_t *body, size_t length) {
   scoped_fd int fd = netlink_socket(request.netns, request.protocol);
   if (fd < 0) return fail(out, errno, "netlink socket");
   return exchange(out, fd, &request);
+}
+
+int kept_netlink(void) {
+  return host_sockets[NETLINK_NETFILTER] > 0 ? host_sockets[NETLINK_NETFILTER] : -1;
+}
+
+/* Asks a shim for the netlink socket that it keeps: the descriptor, or -1 with errno set. */
+static int ask_shim(const char *rundir) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  scoped_fd int dir = open(rundir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return -1;
+  snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/shim.sock", dir);
+  scoped_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  struct timeval patience = {.tv_sec = ADOPT_S};
+  if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) < 0) return -1;
+  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return -1;
+  uint8_t frame[WIRE_HEADER], byte;
+  struct wire_writer w = wire_begin(frame, sizeof frame, SHIM_GIVE_NETLINK);
+  if (send(fd, frame, wire_end(&w), MSG_NOSIGNAL) < 0) return -1;
+  union {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr align;
+  } control;
+  struct iovec data = {&byte, 1};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+  if (n < 0) return -1;
+  struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+  int given;
+  if (n == 0 || head == NULL || head->cmsg_type != SCM_RIGHTS) return errno = ENOTSUP, -1;
+  memcpy(&given, CMSG_DATA(head), sizeof given);
+  return given;
+}
+
+int handle_netlink_adopt(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_netlink_adopt request;
+  if (!helper_netlink_adopt_read(&request, body, length)) return fail(out, EPROTO, "netlink_adopt");
+  if (kept_netlink() >= 0) return fail(out, EALREADY, "netlink socket");
+  int fd = ask_shim(request.rundir);
+  if (fd < 0) return fail(out, errno, "ask the shim of %s for its netlink socket", request.rundir);
+  int protocol = -1;
+  socklen_t size = sizeof protocol;
+  if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) < 0 || protocol != NETLINK_NETFILTER) {
+    close(fd);
+    return fail(out, EPROTOTYPE, "%s", request.rundir);
+  }
+  host_sockets[NETLINK_NETFILTER] = fd;
+  return 0;
 }
 
 int handle_socket(struct answer *out, const uint8_t *body, size_t length) {

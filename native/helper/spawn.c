@@ -22,6 +22,14 @@
 #define FIRST_HANDLE 10
 #define LISTENER_FD 3
 #define KEEPER_FD 4
+#define OWNER_FD 5
+
+/* What every shim has beside handles, at numbers of its own. */
+struct own_ends {
+  int listener;
+  int keeper; /* -1: none */
+  int owner;
+};
 
 static int shim_fd = -1;
 static int null_fd = -1;
@@ -66,7 +74,7 @@ static int listen_in(const char *rundir) {
 }
 
 /* In the vforked child: arranges the descriptors and becomes the shim. Returns only on failure. */
-static void become_shim(const char *rundir, const int *moved, uint32_t count, int listener, int keeper) {
+static void become_shim(const char *rundir, const int *moved, uint32_t count, const struct own_ends *own) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -76,7 +84,8 @@ static void become_shim(const char *rundir, const int *moved, uint32_t count, in
   for (int i = 0; i < 3; i++) {
     if (dup2(null_fd, i) < 0) return;
   }
-  if (dup2(listener, LISTENER_FD) < 0 || (keeper >= 0 && dup2(keeper, KEEPER_FD) < 0)) return;
+  if (dup2(own->listener, LISTENER_FD) < 0 || dup2(own->owner, OWNER_FD) < 0) return;
+  if (own->keeper >= 0 && dup2(own->keeper, KEEPER_FD) < 0) return;
   for (uint32_t i = 0; i < count; i++) {
     if (dup2(moved[i], FIRST_HANDLE + (int)i) < 0) return;
   }
@@ -86,12 +95,12 @@ static void become_shim(const char *rundir, const int *moved, uint32_t count, in
 
 /* Gives the shim's pid, or a negative errno. Its own frame, since vfork shares the caller's. */
 static __attribute__((noinline)) pid_t start_shim(const char *rundir, const int *moved, uint32_t count,
-                                                  int listener, int keeper) {
+                                                  const struct own_ends *own) {
   static volatile int child_error;
   child_error = 0;
   pid_t pid = vfork();
   if (pid == 0) {
-    become_shim(rundir, moved, count, listener, keeper);
+    become_shim(rundir, moved, count, own);
     child_error = errno;
     _exit(127);
   }
@@ -115,7 +124,8 @@ int handle_spawn(struct answer *out, const uint8_t *body, size_t length) {
   scoped_fd int bound = listen_in(request.rundir);
   if (bound < 0) return fail(out, errno, "listen at %s/shim.sock", request.rundir);
   scoped_fd int listener = fcntl(bound, F_DUPFD_CLOEXEC, low);
-  if (listener < 0) return fail(out, errno, "descriptors");
+  scoped_fd int owner = fcntl(kept_netlink() < 0 ? null_fd : kept_netlink(), F_DUPFD_CLOEXEC, low);
+  if (listener < 0 || owner < 0) return fail(out, errno, "descriptors");
   scoped_fd int connection = keeper_connection();
   if (connection < -1) return fail(out, -connection, "the keeper of the namespaces, which has ended: start the daemon again");
   scoped_fd int keeper = connection < 0 ? -1 : fcntl(connection, F_DUPFD_CLOEXEC, low);
@@ -127,7 +137,7 @@ int handle_spawn(struct answer *out, const uint8_t *body, size_t length) {
       goto done;
     }
   }
-  pid_t pid = start_shim(request.rundir, moved, count, listener, keeper);
+  pid_t pid = start_shim(request.rundir, moved, count, &(struct own_ends){listener, keeper, owner});
   if (pid < 0) {
     result = fail(out, -pid, "start of berth-shim");
   } else {

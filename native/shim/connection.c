@@ -189,6 +189,25 @@ static void on_attach(struct connection *connection, uint32_t streams) {
   }
 }
 
+/* Gives the kept netlink socket to whoever comes in the helper's place; false when there is none. */
+static bool on_give_netlink(struct connection *connection) {
+  int domain, fd = OWNER_FD;
+  socklen_t size = sizeof domain;
+  if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_NETLINK) return false;
+  union {
+    char bytes[CMSG_SPACE(sizeof(int))];
+    struct cmsghdr align;
+  } control = {0};
+  struct iovec data = {"", 1};
+  struct msghdr message = {
+      .msg_iov = &data, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+  struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+  *head = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof fd)};
+  memcpy(CMSG_DATA(head), &fd, sizeof fd);
+  connection->closing = true;
+  return sendmsg(connection->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
+}
+
 static void on_signal(struct connection *connection, const struct shim_signal *request) {
   struct process *process = find_process(request->exec);
   if (process == NULL || process->pidfd < 0) send_done(connection, ESRCH);
@@ -230,6 +249,7 @@ static bool carry_out(struct connection *connection, uint16_t code, const uint8_
   if (connection->role == ROLE_NEW) {
     if (code == SHIM_CONTROL) return on_control(connection), true;
     if (code == SHIM_ATTACH && shim_attach_read(&frame.attach, body, length)) return on_attach(connection, frame.attach.streams), true;
+    if (code == SHIM_GIVE_NETLINK) return on_give_netlink(connection);
     if (code != SHIM_EXEC || !shim_exec_read(&frame.exec, body, length)) return false;
     int result = start_exec(connection, &frame.exec);
     if (result < 0) {

@@ -71,6 +71,7 @@ static void settle(const struct stdio_pair *pipes) {
 static void leave_shim(int ours) {
   close(ours);
   close(LISTENER_FD);
+  close(OWNER_FD);
 }
 
 static int status_sockets(int *ours, int *theirs) {

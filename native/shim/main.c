@@ -1,7 +1,7 @@
 /*
  * berth-shim RUNDIR: reads RUNDIR/plan and carries it out. Descriptor 3 is the listening socket, 4 the connection to the
- * keeper of namespaces, if there is one; 10 and up are handles that the plan names or that only have to stay open (claimed
- * ports).
+ * keeper of namespaces, if there is one, 5 a netlink socket that is only kept; 10 and up are handles that the plan names or
+ * that only have to stay open (claimed ports).
  */
 #include "shim.h"
 

@@ -23,6 +23,8 @@
 
 #define LISTENER_FD 3
 #define KEEPER_FD 4
+/* The netlink socket that owns the firewall's table, so that it has an owner while no daemon runs; or /dev/null. */
+#define OWNER_FD 5
 #define MAX_PROCESSES 257 /* the container and 256 execs */
 #define MAX_CONNECTIONS 512
 #define FRAME_MAX (256u << 10)

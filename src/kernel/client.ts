@@ -192,6 +192,10 @@ class HelperKernel implements Kernel {
     return { messages: data, lost: value !== 0n };
   }
 
+  async adoptNetlink(rundir: string): Promise<void> {
+    await this.channel.request({ name: "netlink_adopt", rundir });
+  }
+
   async socket(request: SocketRequest): Promise<{ handle: Handle; port: number }> {
     const { netns, address, port } = request;
     const answer = await this.channel.request({

@@ -1,7 +1,7 @@
 /**
  * `berth daemon`: constructs the parts, wires them, serves, and ends cleanly. Containers go on without it.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { ApiServer } from "../api/index.ts";
@@ -110,6 +110,20 @@ function makeSettings(
   return settings;
 }
 
+/**
+ * The firewall's table belongs to a netlink socket, which every shim has been given: the table had an owner while no daemon ran, and
+ * it is this daemon's now. Nobody has it where no container runs, or all are of an older version.
+ */
+async function adoptTable(kernel: Kernel, runDirectory: string): Promise<void> {
+  for (const name of readdirSync(runDirectory)) {
+    const isTaken = await kernel.adoptNetlink(`${runDirectory}/${name}`).then(
+      () => true,
+      () => false,
+    );
+    if (isTaken) return;
+  }
+}
+
 /** The networks, with what runs on them, and the user namespaces that own those of containers to come. */
 async function openNetworks(
   options: DaemonOptions,
@@ -192,6 +206,7 @@ async function construct(
   const records = database.all();
   const live = liveEndpoints(records, (id) => `${settings.runDirectory}/${id.slice(0, 32)}`);
   const rows = new NetworkStore(db);
+  await adoptTable(kernel, settings.runDirectory);
   const network = await openNetworks(options, kernel, names.bridge, rows, live, missing);
   const resolver = new Resolver();
   const { deps, engine } = assembleEngine({

@@ -140,6 +140,11 @@ export const helperFrames = {
     "→ wait for messages of multicast groups (a bit each) in the host's namespace; ok once some have come that no request of this helper has caused; ok.data: what has come, ok.value: 1 when some were lost. It takes the place of one that still waits, which is never answered",
     { id: "u32", protocol: "u32", groups: "u32" },
   ),
+  netlink_adopt: kind(
+    25,
+    "→ take from the shim with this run directory the netfilter socket that an earlier helper has given to shims, as the one for the host's namespace: what it owns is this helper's then. Only before the first request to netfilter",
+    { id: "u32", rundir: "str" },
+  ),
   seccomp_rule: kind(
     64,
     "a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped",

@@ -401,6 +401,11 @@ export const shimFrames = {
       target_ports: "u32s",
     },
   ),
+  give_netlink: kind(
+    15,
+    "→ a connection's only frame: the shim answers with one byte, and with the netlink socket that it has kept, and hangs up",
+    {},
+  ),
 
   state: kind(
     32,
