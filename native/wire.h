@@ -1347,15 +1347,17 @@ static inline bool helper_netlink_watch_read(struct helper_netlink_watch *out, c
   out->groups = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
-/* → take from the shim with this run directory the netfilter socket that an earlier helper has given to shims, as the one for the host's namespace: what it owns is this helper's then. Only before the first request to netfilter */
+/* → take from the shim with this run directory the netfilter socket that an earlier helper has given to shims, as the one for the host's namespace: what it owns is this helper's then. Only before the first request to netfilter. pid: out of that shim, which answers nobody; 0: by its socket */
 struct helper_netlink_adopt {
   uint32_t id;
   const char *rundir;
+  uint32_t pid;
 };
 static inline bool helper_netlink_adopt_read(struct helper_netlink_adopt *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
   out->id = wire_get_u32(&r);
   out->rundir = wire_get_str(&r);
+  out->pid = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* a rule inside seccomp.rules: names to which the action applies when all the conditions hold; op: SCMP_CMP_*; unknown names are skipped */

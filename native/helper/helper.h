@@ -56,6 +56,8 @@ bool take_watched(struct answer *out);
 int handle_netlink_adopt(struct answer *out, const uint8_t *body, size_t length);
 /* The socket that owns the firewall's table, which shims keep beyond this process; -1: there is none yet. */
 int kept_netlink(void);
+/* Where shims have it. */
+#define OWNER_FD 5
 int handle_socket(struct answer *out, const uint8_t *body, size_t length);
 int handle_unix_datagram(struct answer *out, const uint8_t *body, size_t length);
 int handle_sysctl(struct answer *out, const uint8_t *body, size_t length);

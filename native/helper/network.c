@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 #include "../bind.h"
@@ -235,11 +236,17 @@ static int ask_shim(const char *rundir) {
   return given;
 }
 
+/* Takes the same out of a shim without asking, where the kernel lets one process do that with another. */
+static int take_from(uint32_t pid) {
+  scoped_fd int shim = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+  return shim < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, shim, OWNER_FD, 0);
+}
+
 int handle_netlink_adopt(struct answer *out, const uint8_t *body, size_t length) {
   struct helper_netlink_adopt request;
   if (!helper_netlink_adopt_read(&request, body, length)) return fail(out, EPROTO, "netlink_adopt");
   if (kept_netlink() >= 0) return fail(out, EALREADY, "netlink socket");
-  int fd = ask_shim(request.rundir);
+  int fd = request.pid == 0 ? ask_shim(request.rundir) : take_from(request.pid);
   if (fd < 0) return fail(out, errno, "ask the shim of %s for its netlink socket", request.rundir);
   int protocol = -1;
   socklen_t size = sizeof protocol;

@@ -22,7 +22,6 @@
 #define FIRST_HANDLE 10
 #define LISTENER_FD 3
 #define KEEPER_FD 4
-#define OWNER_FD 5
 
 /* What every shim has beside handles, at numbers of its own. */
 struct own_ends {

@@ -192,8 +192,8 @@ class HelperKernel implements Kernel {
     return { messages: data, lost: value !== 0n };
   }
 
-  async adoptNetlink(rundir: string): Promise<void> {
-    await this.channel.request({ name: "netlink_adopt", rundir });
+  async adoptNetlink(rundir: string, pid = 0): Promise<void> {
+    await this.channel.request({ name: "netlink_adopt", rundir, pid });
   }
 
   async socket(request: SocketRequest): Promise<{ handle: Handle; port: number }> {

@@ -68,9 +68,9 @@ export interface Kernel {
   watchNetlink(protocol: number, groups: number): Promise<{ messages: Uint8Array; lost: boolean }>;
   /**
    * Takes over the netfilter socket that an earlier helper has left with a shim, by its run directory, with whatever that socket owns.
-   * Rejects when nobody answers there, or with ENOTSUP when it has none.
+   * `pid`: that shim's number, since it answers nobody. Rejects when nobody answers there, or with ENOTSUP when it has none.
    */
-  adoptNetlink(rundir: string): Promise<void>;
+  adoptNetlink(rundir: string, pid?: number): Promise<void>;
   /**
    * Sends netlink messages (one buffer, each aligned) in a namespace; resolves with every answering message up to the one
    * for `lastSeq`. Errors inside the answers are left to the caller, who knows the messages.

@@ -1,7 +1,7 @@
 /**
  * `berth daemon`: constructs the parts, wires them, serves, and ends cleanly. Containers go on without it.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { ApiServer } from "../api/index.ts";
@@ -51,6 +51,7 @@ import {
   takeInheritedSockets,
 } from "./activation.ts";
 import { admissionBy } from "./admission.ts";
+import { adoptTable } from "./adoption.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { Builds } from "./build-port.ts";
 import { diskPort } from "./disk.ts";
@@ -108,20 +109,6 @@ function makeSettings(
   for (const path of [settings.containersDirectory, settings.runDirectory, settings.mountPoint])
     mkdirSync(path, { recursive: true, mode: 0o700 });
   return settings;
-}
-
-/**
- * The firewall's table belongs to a netlink socket, which every shim has been given: the table had an owner while no daemon ran, and
- * it is this daemon's now. Nobody has it where no container runs, or all are of an older version.
- */
-async function adoptTable(kernel: Kernel, runDirectory: string): Promise<void> {
-  for (const name of readdirSync(runDirectory)) {
-    const isTaken = await kernel.adoptNetlink(`${runDirectory}/${name}`).then(
-      () => true,
-      () => false,
-    );
-    if (isTaken) return;
-  }
 }
 
 /** The networks, with what runs on them, and the user namespaces that own those of containers to come. */

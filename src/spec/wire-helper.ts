@@ -142,8 +142,8 @@ export const helperFrames = {
   ),
   netlink_adopt: kind(
     25,
-    "→ take from the shim with this run directory the netfilter socket that an earlier helper has given to shims, as the one for the host's namespace: what it owns is this helper's then. Only before the first request to netfilter",
-    { id: "u32", rundir: "str" },
+    "→ take from the shim with this run directory the netfilter socket that an earlier helper has given to shims, as the one for the host's namespace: what it owns is this helper's then. Only before the first request to netfilter. pid: out of that shim, which answers nobody; 0: by its socket",
+    { id: "u32", rundir: "str", pid: "u32" },
   ),
   seccomp_rule: kind(
     64,

@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { release } from "node:os";
-import { daemonOfFile } from "../kits/daemon.ts";
+import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 import { host } from "../kits/lan.ts";
 import { HOST, MACHINE, Outside } from "../kits/outside.ts";
 
@@ -245,6 +245,28 @@ test.if(LOCKS)(
       expect(daemon.log).not.toContain("refuses");
     }
     await done("rm", "-f", "first", "second");
+  },
+);
+
+test.if(LOCKS)(
+  "a shim whose socket has been deleted keeps no table from the next daemon",
+  async () => {
+    const other = new TestDaemon();
+    await other.start();
+    try {
+      expect(
+        (await other.berth("run", "-d", "--name", "mute", "busybox", "sleep", "1000")).status,
+      ).toBe(0);
+      const about = ["info", "--format", "{{json .FirewallBackend.Info}}"];
+      const before = (await other.berth(...about)).out;
+      expect(before).toContain('["Locked","true"]');
+      await other.kill();
+      host("find", other.directory, "-name", "shim.sock", "-delete");
+      await other.start();
+      expect((await other.berth(...about)).out).toBe(before);
+    } finally {
+      await other.destroy();
+    }
   },
 );
 
