@@ -96,7 +96,7 @@ function makeSettings(
       missing: noUserNamespaces,
     },
     containersDirectory: `${options.dataRoot}/containers`,
-    runDirectory: `${options.execRoot}/c`,
+    runDirectory: runDirectoryOf(options),
     mountPoint: `${options.execRoot}/root`,
     cgroupParent: cgroup,
     logDriver: options.logDriver,
@@ -110,6 +110,8 @@ function makeSettings(
     mkdirSync(path, { recursive: true, mode: 0o700 });
   return settings;
 }
+
+const runDirectoryOf = ({ execRoot }: DaemonOptions) => `${execRoot}/c`;
 
 /** The networks, with what runs on them, and the user namespaces that own those of containers to come. */
 async function openNetworks(
@@ -140,6 +142,7 @@ async function openNetworks(
     bridgeNamed: options.bridge !== undefined,
     seed: daemonId(options.dataRoot),
   };
+  await adoptTable(kernel, runDirectoryOf(options));
   const networks = await Networks.open(kernel, own, store, live);
   return { networks, userStock: new UserNamespaceStock(kernel, networks, { mode, warm }) };
 }
@@ -193,7 +196,6 @@ async function construct(
   const records = database.all();
   const live = liveEndpoints(records, (id) => `${settings.runDirectory}/${id.slice(0, 32)}`);
   const rows = new NetworkStore(db);
-  await adoptTable(kernel, settings.runDirectory);
   const network = await openNetworks(options, kernel, names.bridge, rows, live, missing);
   const resolver = new Resolver();
   const { deps, engine } = assembleEngine({
