@@ -124,6 +124,7 @@ static inline size_t wire_end(struct wire_writer *w) {
 #define WIRE_BIND_RECURSIVE_ATTRS 2u
 #define WIRE_BIND_NO_FOLLOW_TARGET 4u
 #define WIRE_BIND_LAYER 8u
+#define WIRE_BIND_GUARDED 16u
 #define WIRE_ATTACH_STDIN 1u
 #define WIRE_ATTACH_STDOUT 2u
 #define WIRE_ATTACH_STDERR 4u
@@ -1015,6 +1016,7 @@ static inline bool shim_dns_query_read(struct shim_dns_query *out, const uint8_t
 enum helper_code {
   HELPER_NETNS_NEW = 1,
   HELPER_USERNS_NEW = 20,
+  HELPER_OWNERS_NEW = 26,
   HELPER_PROBE_OWNERS = 21,
   HELPER_NETNS_OPEN = 2,
   HELPER_CLOSE = 3,
@@ -1063,6 +1065,19 @@ static inline bool helper_userns_new_read(struct helper_userns_new *out, const u
   out->id = wire_get_u32(&r);
   out->uid_map = wire_get_str(&r);
   out->gid_map = wire_get_str(&r);
+  return !r.bad && r.at == r.end;
+}
+/* → of a guard: the user namespace through which owners are seen of a container whose first ids these are; ok.value is its handle */
+struct helper_owners_new {
+  uint32_t id;
+  uint32_t uid;
+  uint32_t gid;
+};
+static inline bool helper_owners_new_read(struct helper_owners_new *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->id = wire_get_u32(&r);
+  out->uid = wire_get_u32(&r);
+  out->gid = wire_get_u32(&r);
   return !r.bad && r.at == r.end;
 }
 /* → ok if what is mounted at a path, and with recursive 1 whatever is mounted below it, can show owners through this user namespace */
@@ -1403,6 +1418,54 @@ static inline bool helper_error_read(struct helper_error *out, const uint8_t *bo
   out->id = wire_get_u32(&r);
   out->error = wire_get_u32(&r);
   out->detail = wire_get_str(&r);
+  return !r.bad && r.at == r.end;
+}
+
+enum guard_code {
+  GUARD_POLICY = 1,
+};
+
+/* uid, gid: who may ask, besides root; uid_map, gid_map: of the user namespace that is made for them; own_uids, own_gids: the host's first ids for what they own as 1, 2, … 65535; pool_uids, pool_gids: pairs of a first id and a number of ids, in which containers have 65536 each; sources: directories whose trees may be bound, read_only: 1 for each of them that may not be written; addresses: networks of which published ports may be, prefixes: their lengths; ports: pairs of the first and the last of them; links: netlink messages that make what leads out of the network namespace, which is descriptor 12, inside: those for that namespace, firewall: nfnetlink messages, all for as long as the guard lives; cgroups: directories to be removed at the end; log: where refusals are noted */
+struct guard_policy {
+  uint32_t uid;
+  uint32_t gid;
+  const char *uid_map;
+  const char *gid_map;
+  uint32_t own_uids;
+  uint32_t own_gids;
+  struct wire_list pool_uids;
+  struct wire_list pool_gids;
+  struct wire_list sources;
+  struct wire_list read_only;
+  struct wire_list addresses;
+  struct wire_list prefixes;
+  struct wire_list ports;
+  struct wire_bytes links;
+  struct wire_bytes inside;
+  struct wire_bytes firewall;
+  struct wire_list cgroups;
+  const char *log;
+};
+static inline bool guard_policy_read(struct guard_policy *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->uid = wire_get_u32(&r);
+  out->gid = wire_get_u32(&r);
+  out->uid_map = wire_get_str(&r);
+  out->gid_map = wire_get_str(&r);
+  out->own_uids = wire_get_u32(&r);
+  out->own_gids = wire_get_u32(&r);
+  out->pool_uids = wire_get_u32s(&r);
+  out->pool_gids = wire_get_u32s(&r);
+  out->sources = wire_get_strs(&r);
+  out->read_only = wire_get_u32s(&r);
+  out->addresses = wire_get_strs(&r);
+  out->prefixes = wire_get_u32s(&r);
+  out->ports = wire_get_u32s(&r);
+  out->links = wire_get_bytes(&r);
+  out->inside = wire_get_bytes(&r);
+  out->firewall = wire_get_bytes(&r);
+  out->cgroups = wire_get_strs(&r);
+  out->log = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 

@@ -6,6 +6,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { planOps, shimFrames, wireConstants } from "../src/spec/wire.ts";
+import { guardFrames } from "../src/spec/wire-guard.ts";
 import { helperFrames } from "../src/spec/wire-helper.ts";
 import type { FieldType, RecordKind } from "../src/spec/wire-kinds.ts";
 
@@ -172,6 +173,7 @@ export function wireHeader(): string {
     family("op", planOps),
     family("shim", shimFrames),
     family("helper", helperFrames),
+    family("guard", guardFrames),
     "#endif",
     "",
   ].join("\n");

@@ -67,15 +67,33 @@ int handle_sysctl(struct answer *out, const uint8_t *body, size_t length);
 int run_keeper(int argc, char **argv);
 /* Enters the network namespace that a keeper keeps: networks are made there, ports are published outside. */
 int serve_inside(const char *keeper);
-/* A non-blocking socket in the namespace of the moment, or where ports are published; or a negative errno. */
+/* A non-blocking socket in the namespace of the moment, or a negative errno; the second is bound, by SOCKET_* options. */
 int new_socket(uint32_t family, uint32_t type, uint32_t protocol);
-int outer_socket(uint32_t family, uint32_t type, uint32_t protocol);
+int bound_socket(uint32_t family, uint32_t type, uint32_t protocol, const char *address, uint32_t port, uint32_t options);
+/* The descriptors of what is kept, at the numbers that those who open /proc/PID/fd/N know. */
+#define FIRST_KEPT 10
+int keep_namespaces(pid_t pid);
+int listen_at(const char *path);
 /* The connection to the keeper, which ends with it; -1: there is none. */
 int keeper_fd(void);
 /* A connection of a shim's own to the keeper; -1 where there is none, else a negative errno. */
 int keeper_connection(void);
 
+/* --- guard.c --- */
+/* The command of a daemon that runs as another user: the exit status, or -1 for another command. */
+int run_guard(int argc, char **argv);
+int run_listen(int argc, char **argv);
+
+/* --- users.c --- */
+/* Writes a process's maps; 0 or a negative errno. */
+int write_maps(pid_t pid, const char *uid_map, const char *gid_map);
+/* A user namespace with these maps that nobody is in: its descriptor, or a negative errno. */
+int mapped_namespace(const char *uid_map, const char *gid_map);
+int handle_owners_new(struct answer *out, const uint8_t *body, size_t length);
+
 int handle_spawn(struct answer *out, const uint8_t *body, size_t length);
+/* Handles are descriptors: as many as the hard limit allows. */
+void raise_file_limit(void);
 /* Copies the shim's program into sealed memory, so that nothing can change it afterwards; -1 with errno set. */
 int keep_shim(const char *path);
 

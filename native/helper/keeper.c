@@ -6,9 +6,11 @@
  * berth-helper join SOCKET [PROGRAM ARGUMENT…]: becomes the program, in the user and the mount namespace that are kept;
  * without one, says whether somebody keeps them.
  */
+#include "../bind.h"
 #include "../keeper.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -23,8 +25,6 @@
 #define MAX_CLIENTS 4096
 /* Whoever has had them made comes within so long, in milliseconds. */
 #define FIRST_CLIENT_MS 60000
-/* From here on the kept descriptors. */
-#define FIRST_KEPT 10
 
 static int said(const char *what) {
   fprintf(stderr, "%d %s\n", errno, what);
@@ -48,7 +48,7 @@ static int keep_as(int fd, int number) {
 
 static const char *const kinds[KEPT] = {"user", "mnt", "net"};
 
-static int keep_namespaces(pid_t pid) {
+int keep_namespaces(pid_t pid) {
   for (int i = 0; i < KEPT; i++) {
     if (keep_as(open_namespace(pid, kinds[i]), FIRST_KEPT + i) < 0) return -1;
   }
@@ -111,7 +111,7 @@ static int begin_namespaces(pid_t other) {
   return read(STDIN_FILENO, &byte, 1) == 1 ? orders[1] : -1;
 }
 
-static int listen_at(const char *path) {
+int listen_at(const char *path) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(path) >= sizeof address.sun_path) {
     errno = ENAMETOOLONG;
@@ -127,16 +127,19 @@ static int listen_at(const char *path) {
 
 /* Answers one request; false when the client has gone. */
 static bool answer_client(int client) {
-  struct keeper_request request;
-  ssize_t n = recv(client, &request, sizeof request, MSG_DONTWAIT);
-  if (n < 0) return errno == EAGAIN || errno == EINTR;
-  if (n != (ssize_t)sizeof request) return false;
+  static struct keeper_request request;
+  int given[KEPT];
+  unsigned count;
+  ssize_t n = keeper_receive(client, &request, sizeof request, MSG_DONTWAIT, given, 0, &count);
+  if (n < 0) return n == -EAGAIN;
+  if (n <= (ssize_t)offsetof(struct keeper_request, path)) return false;
   if (request.kind == KEEPER_NAMESPACES) {
     static const int kept[KEPT] = {FIRST_KEPT, FIRST_KEPT + 1, FIRST_KEPT + 2};
     return keeper_answer(client, 0, kept, KEPT) == 0;
   }
   if (request.kind != KEEPER_SOCKET || (request.family != AF_INET && request.family != AF_INET6)) return false;
-  scoped_fd int fd = new_socket(request.family, request.type, request.protocol);
+  request.address[sizeof request.address - 1] = '\0';
+  scoped_fd int fd = bound_socket(request.family, request.type, request.protocol, request.address, request.port, request.options);
   return keeper_answer(client, fd < 0 ? -fd : 0, &fd, fd < 0 ? 0 : 1) == 0;
 }
 
@@ -204,7 +207,7 @@ static int keep(int argc, char **argv) {
 static int join_kept(const char *path, int *connection, int kept[KEPT]) {
   struct keeper_request request = {.kind = KEEPER_NAMESPACES};
   *connection = keeper_connect(path);
-  return *connection < 0 ? *connection : keeper_ask(*connection, &request, kept, KEPT);
+  return *connection < 0 ? *connection : keeper_ask(*connection, &request, NULL, 0, kept, KEPT);
 }
 
 static const char *keeper_path;
@@ -225,8 +228,16 @@ int new_socket(uint32_t family, uint32_t type, uint32_t protocol) {
   return fd < 0 ? -errno : fd;
 }
 
-int outer_socket(uint32_t family, uint32_t type, uint32_t protocol) {
-  return keeper < 0 ? new_socket(family, type, protocol) : keeper_socket(keeper, family, type, protocol);
+int bound_socket(uint32_t family, uint32_t type, uint32_t protocol, const char *address, uint32_t port, uint32_t options) {
+  union any_address to;
+  socklen_t size = parse_address(&to, family, address, port);
+  if (size == 0) return -EINVAL;
+  int fd = new_socket(family, type, protocol);
+  if (fd < 0) return fd;
+  int result = bind_port(fd, &to, size, options);
+  if (result >= 0) return fd;
+  close(fd);
+  return result;
 }
 
 int keeper_fd(void) {
@@ -247,6 +258,9 @@ static int become(char **argv) {
   if (argv[3] == NULL) return 0;
   if (setns(kept[KEPT_USER], CLONE_NEWUSER) < 0) return said("join the user namespace");
   if (setns(kept[KEPT_MOUNT], CLONE_NEWNS) < 0) return said("join the mount namespace");
+  /* The host's root is nobody there: from here on it is who the namespace's root is outside. */
+  if (geteuid() != 0 && (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)) return said("become root inside");
+  prctl(PR_SET_PDEATHSIG, 0);
   /* It lasts as long as the program. */
   fcntl(connection, F_SETFD, 0);
   execv(argv[3], argv + 3);

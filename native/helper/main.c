@@ -23,6 +23,7 @@
 static const handler handlers[] = {
     [HELPER_NETNS_NEW] = handle_netns_new,
     [HELPER_USERNS_NEW] = handle_userns_new,
+    [HELPER_OWNERS_NEW] = handle_owners_new,
     [HELPER_PROBE_OWNERS] = handle_probe_owners,
     [HELPER_NETNS_OPEN] = handle_netns_open,
     [HELPER_CLOSE] = handle_close,
@@ -177,8 +178,7 @@ static int accept_one(const char *path) {
   return client;
 }
 
-/* Handles are descriptors: have as many as the hard limit allows. */
-static void raise_file_limit(void) {
+void raise_file_limit(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
@@ -189,9 +189,11 @@ static void raise_file_limit(void) {
 int main(int argc, char **argv) {
   int once = run_once(argc, argv);
   if (once < 0) once = run_keeper(argc, argv);
+  if (once < 0) once = run_guard(argc, argv);
+  if (once < 0) once = run_listen(argc, argv);
   if (once >= 0) return once;
   if ((argc != 4 && argc != 5) || strcmp(argv[1], "serve") != 0) {
-    fprintf(stderr, "usage: berth-helper serve SOCKET SHIM [KEEPER] | keep … | join … | mount … | bind … | unmount …\n");
+    fprintf(stderr, "usage: berth-helper serve SOCKET SHIM [KEEPER] | keep … | join … | guard … | mount … | bind … | unmount …\n");
     return 2;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -4,6 +4,8 @@
  */
 #include "helper.h"
 
+#include "../keeper.h"
+
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <net/if.h>
@@ -258,24 +260,31 @@ int handle_netlink_adopt(struct answer *out, const uint8_t *body, size_t length)
   return 0;
 }
 
+/* A published port's socket, of the keeper where the daemon has namespaces of its own. */
+static int outer_socket(const struct helper_socket *request) {
+  int keeper = keeper_fd();
+  uint32_t family = request->family, type = request->type, protocol = request->protocol;
+  return keeper < 0 ? bound_socket(family, type, protocol, request->address, request->port, request->options)
+                    : keeper_socket(keeper, family, type, protocol, request->address, request->port, request->options);
+}
+
 int handle_socket(struct answer *out, const uint8_t *body, size_t length) {
   struct helper_socket request;
-  union any_address address;
+  union any_address bound;
+  socklen_t size = sizeof bound;
   if (!helper_socket_read(&request, body, length)) return fail(out, EPROTO, "socket");
-  socklen_t size = parse_address(&address, request.family, request.address, request.port);
-  if (size == 0) return fail(out, EINVAL, "address %s", request.address);
   if (enter(request.netns) < 0) return fail(out, errno, "enter a network namespace");
-  int fd = request.netns == 0 ? outer_socket(request.family, request.type, request.protocol)
-                              : new_socket(request.family, request.type, request.protocol);
+  int fd = request.netns == 0 ? outer_socket(&request)
+                              : bound_socket(request.family, request.type, request.protocol, request.address, request.port, request.options);
   come_home(request.netns);
-  if (fd < 0) return fail(out, -fd, "socket");
-  int port = bind_port(fd, &address, size, request.options);
-  if (port < 0) {
+  if (fd < 0) return fail(out, -fd, "bind %s:%u", request.address, request.port);
+  if (getsockname(fd, &bound.any, &size) < 0) {
+    int error = errno;
     close(fd);
-    return fail(out, -port, "bind %s:%u", request.address, request.port);
+    return fail(out, error, "bind %s:%u", request.address, request.port);
   }
   out->value = (uint64_t)fd;
-  out->length = (size_t)sprintf((char *)out->buffer, "%u", (unsigned)port);
+  out->length = (size_t)sprintf((char *)out->buffer, "%u", (unsigned)port_of(&bound));
   return 0;
 }
 

@@ -4,6 +4,8 @@
  */
 #include "helper.h"
 
+#include "../keeper.h"
+
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sched.h>
@@ -70,6 +72,29 @@ static int from_child(int flags, const char *file, int owner, const struct helpe
   return result < 0 ? result : made.fd;
 }
 
+int write_maps(pid_t pid, const char *uid_map, const char *gid_map) {
+  char process[32];
+  snprintf(process, sizeof process, "%d", (int)pid);
+  int result = write_map(process, "uid_map", uid_map);
+  return result < 0 ? result : write_map(process, "gid_map", gid_map);
+}
+
+int mapped_namespace(const char *uid_map, const char *gid_map) {
+  struct helper_userns_new maps = {.uid_map = uid_map, .gid_map = gid_map};
+  return from_child(CLONE_NEWUSER, "/proc/self/ns/user", -1, &maps);
+}
+
+int handle_owners_new(struct answer *out, const uint8_t *body, size_t length) {
+  struct helper_owners_new request;
+  if (!helper_owners_new_read(&request, body, length)) return fail(out, EPROTO, "owners_new");
+  struct keeper_request ask = {KEEPER_OWNERS, .uid = request.uid, .gid = request.gid};
+  int fd = -1, keeper = keeper_fd();
+  int result = keeper < 0 ? -ENOSYS : keeper_ask(keeper, &ask, NULL, 0, &fd, 1);
+  if (result < 0) return fail(out, -result, "owners from the ids %u and %u on", request.uid, request.gid);
+  out->value = (uint64_t)fd;
+  return 0;
+}
+
 int handle_userns_new(struct answer *out, const uint8_t *body, size_t length) {
   struct helper_userns_new request;
   if (!helper_userns_new_read(&request, body, length)) return fail(out, EPROTO, "userns_new");
@@ -93,6 +118,7 @@ int handle_probe_owners(struct answer *out, const uint8_t *body, size_t length) 
   scoped_fd int mnt = (int)syscall(SYS_open_tree, AT_FDCWD, request.path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
   if (mnt < 0) return fail(out, errno, "open %s", request.path);
   struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = request.userns};
-  if (syscall(SYS_mount_setattr, mnt, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr) == 0) return 0;
-  return fail(out, errno, "owners of %s", request.path);
+  int result = syscall(SYS_mount_setattr, mnt, "", AT_EMPTY_PATH | recursive, &attr, sizeof attr) == 0 ? 0 : -errno;
+  if (result == -EPERM && keeper_fd() >= 0) result = keeper_map(keeper_fd(), mnt, (int)request.userns, recursive != 0);
+  return result < 0 ? fail(out, -result, "owners of %s", request.path) : 0;
 }

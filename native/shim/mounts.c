@@ -22,6 +22,7 @@
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
+#include "../keeper.h"
 #include "kernel.h"
 
 #define IN_ROOT (RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
@@ -309,13 +310,24 @@ int do_mount(const uint8_t *body, size_t length) {
   return attach(mnt, target, directory, "mount at", op.target);
 }
 
+/* A connection of this process's own to whoever keeps the daemon's namespaces: the shim's is the shim's to ask by. */
+static int ask_guard(void) {
+  static int guard = -1;
+  struct sockaddr_un address = {0};
+  socklen_t size = sizeof address;
+  if (guard < 0 && getpeername(KEEPER_FD, (struct sockaddr *)&address, &size) == 0) guard = keeper_connect(address.sun_path);
+  return guard;
+}
+
 /* Owners as they are to be seen. A file system may not be able to do that, and neither may what is mounted below it. */
 static int map_owners(int mnt, const struct op_bind *op) {
   if (op->owners == WIRE_NO_FD) return 0;
   struct mount_attr attr = {.attr_set = MOUNT_ATTR_IDMAP, .userns_fd = op->owners};
   unsigned recursive = op->options & WIRE_BIND_RECURSIVE ? AT_RECURSIVE : 0;
-  if (sys_mount_setattr(mnt, recursive, &attr) == 0) return 0;
-  return failing(errno, "its file system, or one below it, cannot map owners:", op->source);
+  int error = sys_mount_setattr(mnt, recursive, &attr) == 0 ? 0 : errno;
+  if (error == EPERM && ask_guard() >= 0) error = -keeper_map(ask_guard(), mnt, (int)op->owners, recursive != 0);
+  if (error == 0) return 0;
+  return failing(error, "its file system, or one below it, cannot map owners:", op->source);
 }
 
 static int bind_attributes(int mnt, const struct op_bind *op) {
@@ -355,15 +367,30 @@ static int clone_source(const struct op_bind *op) {
   return tree < 0 ? failing(errno, "cannot access path", op->subpath) : tree;
 }
 
+/* A mount of what only the guard may bind, with its owners seen as the container's. */
+static int guarded_source(const struct op_bind *op) {
+  struct keeper_request request = {KEEPER_BIND, .recursive = (op->options & WIRE_BIND_RECURSIVE) != 0};
+  int owners = (int)op->owners, mnt = -1, guard = ask_guard();
+  if (strlen(op->source) >= sizeof request.path) return failing(ENAMETOOLONG, "bind", op->source);
+  strcpy(request.path, op->source);
+  int result = guard < 0 ? -ENOSYS : keeper_ask(guard, &request, &owners, 1, &mnt, 1);
+  return result < 0 ? failing(-result, "the guard's policy, or its file system, does not allow to bind", op->source) : mnt;
+}
+
+static int source_of(const struct op_bind *op) {
+  if (op->options & WIRE_BIND_GUARDED) return guarded_source(op);
+  return op->mount_ns[0] != '\0' ? clone_elsewhere(op, clone_source) : clone_source(op);
+}
+
 int do_bind(const uint8_t *body, size_t length) {
   READ(bind);
-  scoped_fd int mnt = op.mount_ns[0] != '\0' ? clone_elsewhere(&op, clone_source) : clone_source(&op);
+  scoped_fd int mnt = source_of(&op);
   if (mnt < 0) return mnt;
   struct stat info;
   if (fstat(mnt, &info) < 0) return failing(errno, "stat", op.source);
   int result = bind_attributes(mnt, &op);
   if (result < 0) return failing(-result, "attributes of", op.target);
-  if ((result = map_owners(mnt, &op)) < 0) return result;
+  if (!(op.options & WIRE_BIND_GUARDED) && (result = map_owners(mnt, &op)) < 0) return result;
   if ((op.options & WIRE_BIND_LAYER) && sys_move_mount(mnt, AT_FDCWD) < 0) return failing(errno, "attach the layer", op.source);
   if (op.hold != WIRE_NO_FD) return hold(mnt, op.hold, op.source);
   scoped_fd int target = open_in_root(op.target, S_ISDIR(info.st_mode), 0755);

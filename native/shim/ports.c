@@ -29,10 +29,9 @@ void ports_begin(void) {
   kept = fcntl(KEEPER_FD, F_SETFD, FD_CLOEXEC) == 0;
 }
 
+/* Binds outside; gives the socket, or a negative errno. */
 static int outer_socket(const struct shim_claim_port *request) {
-  if (kept) return keeper_socket(KEEPER_FD, request->family, request->type, request->protocol);
-  int fd = socket((int)request->family, (int)request->type | SOCK_CLOEXEC | SOCK_NONBLOCK, (int)request->protocol);
-  return fd < 0 ? -errno : fd;
+  return keeper_socket(KEEPER_FD, request->family, request->type, request->protocol, request->address, request->port, request->options);
 }
 
 int claim_port(const struct shim_claim_port *request) {
@@ -40,9 +39,11 @@ int claim_port(const struct shim_claim_port *request) {
   socklen_t size = parse_address(&address, request->family, request->address, request->port);
   if (size == 0) return -EINVAL;
   changed = true;
-  int fd = outer_socket(request);
-  if (fd < 0) return fd;
-  int port = fd < DESCRIPTORS_END ? bind_port(fd, &address, size, request->options) : -EMFILE;
+  int fd = kept ? outer_socket(request)
+                : socket((int)request->family, (int)request->type | SOCK_CLOEXEC | SOCK_NONBLOCK, (int)request->protocol);
+  if (fd < 0) return kept ? fd : -errno;
+  int port = fd >= DESCRIPTORS_END ? -EMFILE : kept ? 0 : bind_port(fd, &address, size, request->options);
+  if (kept && port == 0) port = getsockname(fd, &address.any, &size) < 0 ? -errno : port_of(&address);
   if (port < 0) close(fd);
   return port;
 }

@@ -12,6 +12,7 @@ import type { SnapshotDriver } from "../storage/index.ts";
 import type { VolumeDrivers, VolumeStore } from "../volumes/index.ts";
 import type { ContainerDatabase } from "./database.ts";
 import type { Events } from "./events.ts";
+import type { GuardLimits } from "./guard-limits.ts";
 import type { HealthMonitor } from "./health.ts";
 import type { LogCompression } from "./log-compression.ts";
 import type { LogForwarding } from "./log-forwarding.ts";
@@ -41,6 +42,8 @@ export interface EngineSettings {
   readonly userNamespaces: UserNamespaceSettings;
   /** Whether no_new_privs is on for containers that say nothing of it. */
   readonly noNewPrivileges: boolean;
+  /** What a daemon that is not root has of the host by its guard; undefined: there is no guard. */
+  readonly guard?: GuardLimits | undefined;
   /** External OCI runtimes by name. */
   readonly runtimes: ReadonlyMap<string, string>;
 }

@@ -180,6 +180,7 @@ function extrasOf(
     ...resolverOf(deps, record, network),
     lowerdirPlus: deps.features.lowerdirPlus,
     inUserNamespace: deps.features.inUserNamespace,
+    guardedSources: deps.settings.guard?.binds.map(({ path }) => path) ?? [],
     init: hostConfig.Init === true,
     subpaths: subpathsOf(record.mounts),
     hostMounts: `/proc/${process.pid}/ns/mnt`,

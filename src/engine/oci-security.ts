@@ -121,7 +121,7 @@ function allow(
 }
 
 /** All nodes may be made, only these may be opened. */
-const defaultDeviceRules: readonly OciDeviceRule[] = [
+export const usualDeviceRules: readonly OciDeviceRule[] = [
   { allow: false, type: "a", access: "rwm" },
   allow("c", undefined, undefined, "m"),
   allow("b", undefined, undefined, "m"),
@@ -161,7 +161,7 @@ export function deviceRules(
 ): OciDeviceRule[] {
   if (config.Privileged) return [{ allow: true, type: "a", access: "rwm" }];
   return [
-    ...defaultDeviceRules,
+    ...usualDeviceRules,
     ...devices.map(({ node: { type, major, minor }, access }) =>
       allow(type === "b" ? "b" : "c", major, minor, access),
     ),

@@ -11,11 +11,12 @@ import type { HostConfig } from "../spec/engine-api.ts";
 import type { ResolvedUser } from "../spec/users.ts";
 import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
+import { checkGuard } from "./guard-limits.ts";
 import { needAtStart, needOfWishes } from "./host-needs.ts";
-import { idsOfRemap } from "./listed-ids.ts";
+import { idsOfRemap, subordinateFiles } from "./listed-ids.ts";
 import { namespaceKindOf } from "./networking.ts";
 import { seesSelinux } from "./selinux-labels.ts";
-import { defaultPool, hostIdOf, RANGE } from "./user-ids.ts";
+import { defaultPool, hostIdOf, poolOf, RANGE } from "./user-ids.ts";
 import { makeNamespaces, openNamespaces, type UserNamespaceHandles } from "./user-stock.ts";
 
 /** "host", "auto", or "remap:NAME[:GROUP]". */
@@ -85,19 +86,26 @@ export interface ChosenUserNamespace {
 export function chooseUserNamespace(
   deps: Pick<EngineDeps, "settings" | "driver">,
   hostConfig: HostConfig,
-  mounts: readonly Pick<MountRecord, "propagation" | "target">[],
+  mounts: readonly Pick<MountRecord, "propagation" | "target" | "type" | "source" | "readOnly">[],
 ): ChosenUserNamespace {
   const { standard, dockers, missing } = deps.settings.userNamespaces;
+  const { guard } = deps.settings;
   const asked = hostConfig.UsernsMode ?? "";
   const mode = asked === "" ? standard : asked;
-  if (mode === "host") return { mode };
   const host = needsHost(deps, hostConfig, mounts);
+  if (guard !== undefined) {
+    const reason = host?.reason ?? (mode === "host" ? "--userns=host" : undefined);
+    checkGuard(guard, hostConfig, mounts, reason);
+  }
+  if (mode === "host") return { mode };
   if (host !== undefined) {
     const strict = mode !== "auto" && (dockers || asked !== "");
     if (strict) throw fault("invalid", "userns-conflict", host.refusal ?? conflictOf(host.reason));
     return { mode: "host", reason: host.reason };
   }
-  const need = asked === "" && mode === "auto" ? needOfWishes(hostConfig) : undefined;
+  // The daemon's own user namespace gives nothing of that.
+  const may = asked === "" && mode === "auto" && guard === undefined;
+  const need = may ? needOfWishes(hostConfig) : undefined;
   if (need !== undefined) return { mode: "host", reason: need };
   if (missing !== undefined) {
     if (asked === "") return { mode: "host", reason: missing };
@@ -152,8 +160,11 @@ export interface MadeUserNamespace extends UserNamespaceHandles {
 }
 
 /** It has not asked for a user namespace: what does not work in one of its own gets the host's. */
-function yields({ hostConfig, usernsMode }: ContainerRecord): boolean {
-  return usernsMode === "auto" && !hostConfig.UsernsMode;
+function yields(
+  { settings }: Pick<EngineDeps, "settings">,
+  { hostConfig, usernsMode }: ContainerRecord,
+): boolean {
+  return settings.guard === undefined && usernsMode === "auto" && !hostConfig.UsernsMode;
 }
 
 function idsText(record: ContainerRecord): string {
@@ -166,7 +177,7 @@ function joinsSeveral([other, ...more]: readonly ContainerRecord[]): boolean {
 
 /** What only works in the host's, as a start finds it; undefined: nothing. */
 function needOf(deps: EngineDeps, record: ContainerRecord, user: ResolvedUser): string | undefined {
-  if (!yields(record)) return undefined;
+  if (!yields(deps, record)) return undefined;
   const joined = joinedRecords(deps, record);
   if (joinsSeveral(joined))
     return "it joins the namespaces of containers that are in different ones";
@@ -192,7 +203,7 @@ export async function makeUserNamespace(
     return undefined;
   }
   const unmapped = await unmappedMounts(deps, record, made);
-  if (unmapped.length === 0 || !yields(record)) {
+  if (unmapped.length === 0 || !yields(deps, record)) {
     record.userNamespace = { ...made.ids, unmapped };
     return made;
   }
@@ -231,7 +242,7 @@ async function makeOrOpen(
   const before = record.userNamespace;
   const mode = record.usernsMode ?? "host";
   // What it once had it keeps where it may have files on file systems that cannot map owners.
-  const fresh = before === undefined || yields(record);
+  const fresh = before === undefined || yields(deps, record);
   const ready = fresh ? userStock.take(mode, namespaceKindOf(deps, record)) : undefined;
   const { uidMap, gidMap } = ready?.ids ?? before ?? userStock.ids(mode);
   // Noted at once: nobody else is to get the same.
@@ -248,6 +259,8 @@ async function unmappedMounts(
   const unmapped: string[] = [];
   for (const { type, source, target, recursive } of record.mounts) {
     if (type !== "bind" && type !== "volume") continue;
+    // The guard shows these itself, or refuses.
+    if (type === "bind" && deps.settings.guard !== undefined) continue;
     try {
       await deps.kernel.probeOwners(source, owners, recursive);
     } catch (error) {
@@ -287,15 +300,18 @@ export function checkRemap(mode: UserNamespaceMode): void {
 
 /** Why containers can have no user namespaces with the data root there, found by trying; undefined: they can. */
 export async function userNamespacesMissing(
-  kernel: Pick<Kernel, "newUserNamespace" | "probeOwners" | "close">,
+  kernel: Pick<Kernel, "newUserNamespace" | "newOwners" | "guarded" | "probeOwners" | "close">,
   dataRoot: string,
 ): Promise<string | undefined> {
-  if (inUserNamespace())
+  if (inUserNamespace() && !kernel.guarded)
     return "this daemon is in a user namespace itself, and may not show owners through others";
   const map = idMapText([{ containerID: 0, hostID: defaultPool.start, size: RANGE }]);
   let handle: Handle;
   try {
-    handle = await kernel.newUserNamespace(map, map);
+    const [[uid, gid] = [0, 0]] = kernel.guarded ? poolOf(subordinateFiles()) : [];
+    handle = await (kernel.guarded
+      ? kernel.newOwners(uid, gid)
+      : kernel.newUserNamespace(map, map));
   } catch (error) {
     return `the kernel makes no user namespaces (${messageOf(error)})`;
   }

@@ -28,9 +28,14 @@ function make(kernel: Kernel, { uidMap, gidMap }: UserIds): Promise<Handle> {
   return kernel.newUserNamespace(idMapText(uidMap), idMapText(gidMap));
 }
 
+function makeOwners(kernel: Kernel, ids: UserIds): Promise<Handle> {
+  const [uid, gid] = [ids.uidMap[0]?.hostID ?? 0, ids.gidMap[0]?.hostID ?? 0];
+  return kernel.guarded ? kernel.newOwners(uid, gid) : make(kernel, ownersThrough(ids));
+}
+
 async function withOwners(kernel: Kernel, ids: UserIds, handle: Handle) {
   try {
-    return { ids, handle, owners: await make(kernel, ownersThrough(ids)) };
+    return { ids, handle, owners: await makeOwners(kernel, ids) };
   } catch (error) {
     await kernel.close(handle).catch(() => {});
     throw error;

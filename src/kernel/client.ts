@@ -27,6 +27,8 @@ export interface KernelOptions {
   readonly socketPath: string;
   /** The socket of who keeps the namespaces of a daemon that has no rights outside; undefined: it has the host's. */
   readonly keeperPath?: string | undefined;
+  /** The keeper is a guard, which has the host's rights. */
+  readonly guarded?: boolean;
 }
 
 interface Answer {
@@ -143,6 +145,7 @@ export function kernelError(errno: number, detail: string): KernelError {
 class HelperKernel implements Kernel {
   constructor(
     private readonly channel: Channel,
+    readonly guarded: boolean,
     private readonly child: { readonly pid: number; readonly exited: Promise<number>; ref(): void },
   ) {}
 
@@ -165,6 +168,10 @@ class HelperKernel implements Kernel {
   async probeOwners(path: string, userns: Handle, recursive: boolean): Promise<void> {
     const request = { path, userns, recursive: recursive ? 1 : 0 };
     await this.channel.request({ name: "probe_owners", ...request });
+  }
+
+  async newOwners(uid: number, gid: number): Promise<Handle> {
+    return Number((await this.channel.request({ name: "owners_new", uid, gid })).value);
   }
 
   async openNetns(path: string): Promise<Handle> {
@@ -336,5 +343,5 @@ export async function startKernel(options: KernelOptions): Promise<Kernel> {
   const channel = new Channel();
   await channel.connect(options.socketPath);
   child.unref();
-  return new HelperKernel(channel, child);
+  return new HelperKernel(channel, options.guarded === true, child);
 }

@@ -54,6 +54,10 @@ export interface Kernel {
   newNetns(owner?: Handle): Promise<Handle>;
   /** Makes a user namespace that nobody is in; its maps as /proc/PID/uid_map and gid_map take them. */
   newUserNamespace(uidMap: string, gidMap: string): Promise<Handle>;
+  /** This process has a guard, which alone may show owners through user namespaces, and makes those. */
+  readonly guarded: boolean;
+  /** The guard's user namespace through which owners are seen of the container whose first ids these are. */
+  newOwners(uid: number, gid: number): Promise<Handle>;
   /** Rejects with EINVAL when a path's file system (and with `recursive` one mounted below it) cannot show owners through a user namespace. */
   probeOwners(path: string, userns: Handle, recursive: boolean): Promise<void>;
   /** Opens a namespace by path, such as /proc/PID/ns/net. */

@@ -9,6 +9,7 @@ import { openDatabase } from "../base/database.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log, setLogLevel } from "../base/log.ts";
 import { Trash } from "../base/trash.ts";
+import { inUserNamespace } from "../base/user-namespace.ts";
 import { BuildCache, changeConfig, StepRecords } from "../builder/index.ts";
 import {
   assembleEngine,
@@ -55,6 +56,8 @@ import { adoptTable } from "./adoption.ts";
 import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { Builds } from "./build-port.ts";
 import { diskPort } from "./disk.ts";
+import { enterGuarded } from "./guarded/enter.ts";
+import { guardedSettings } from "./guarded/settings.ts";
 import { releaseMemory } from "./idle-memory.ts";
 import { Gates, listenOn } from "./listen.ts";
 import { lockRoot } from "./lock.ts";
@@ -104,6 +107,7 @@ function makeSettings(
     logMaxSize: options.logMaxSize,
     logMaxFiles: options.logMaxFiles,
     runtimes: options.runtimes,
+    guard: options.user === undefined ? undefined : guardedSettings(process.env),
     noNewPrivileges: options.noNewPrivileges,
   };
   for (const path of [settings.containersDirectory, settings.runDirectory, settings.mountPoint])
@@ -149,14 +153,27 @@ async function openNetworks(
 
 /** AppArmor and SELinux, as far as the host has them. Where AppArmor's profile cannot be loaded, starts that need it say why. */
 function securityModules(options: DaemonOptions): EngineDeps["modules"] {
-  const { dataRoot, selinuxEnabled, rootless } = options;
+  const { dataRoot, selinuxEnabled, rootless, user } = options;
   // Without the host's rights no profile can be loaded.
-  const apparmor = new AppArmor(`${dataRoot}/apparmor`, rootless ? false : undefined);
+  const apparmor = new AppArmor(
+    `${dataRoot}/apparmor`,
+    rootless || user !== undefined ? false : undefined,
+  );
   const selinux = new Selinux(selinuxEnabled);
   if (selinuxEnabled && !selinux.active)
     log.warn("berth could not enable SELinux on the host system");
   void apparmor.ensureDefault().catch((error) => log.warn(messageOf(error)));
   return { apparmor, selinux };
+}
+
+/** `none`: the daemon may make no control groups. */
+function cgroupsOf(
+  none: boolean,
+  { cgroupParent }: EngineSettings,
+  { execRoot }: DaemonOptions,
+): Cgroups {
+  if (none) return Cgroups.none();
+  return Cgroups.detect(new MadeCgroups(cgroupParent, `${execRoot}/cgroups.json`));
 }
 
 async function construct(
@@ -201,9 +218,7 @@ async function construct(
   const { deps, engine } = assembleEngine({
     settings,
     kernel,
-    cgroups: features.inUserNamespace
-      ? Cgroups.none()
-      : Cgroups.detect(new MadeCgroups(settings.cgroupParent, `${options.execRoot}/cgroups.json`)),
+    cgroups: cgroupsOf(features.inUserNamespace && !kernel.guarded, settings, options),
     features,
     modules: securityModules(options),
     driver,
@@ -277,7 +292,13 @@ async function serve(options: DaemonOptions, running: Running): Promise<void> {
   running.gates = await Gates.open(options);
   const inherited = takeInheritedSockets(process.env, process.pid);
   for (const host of options.hosts) {
-    const given = host.startsWith("fd:") ? chosenSockets(host, inherited) : [];
+    // For a daemon that is not root, root has listened at each address.
+    const own = options.user !== undefined && !host.startsWith("fd:");
+    const given = own
+      ? inherited.filter((fd) => givenAddress([fd]) === host)
+      : host.startsWith("fd:")
+        ? chosenSockets(host, inherited)
+        : [];
     const { gate, peers } = running.gates.at(givenAddress(given) ?? host) ?? {};
     const tls = host.startsWith("tcp:") ? options.tls : undefined;
     const api = new ApiServer(ports, VERSION, tls, gate);
@@ -286,6 +307,7 @@ async function serve(options: DaemonOptions, running: Running): Promise<void> {
     const socket = given.length > 0 ? undefined : await listenOn(api, host, options);
     running.servers.push(api);
     if (socket !== undefined) running.sockets.push(socket);
+    else if (own) running.sockets.push(host.slice("unix://".length));
     log.info("API listen", { on: host });
   }
 }
@@ -354,6 +376,15 @@ function watchIdleness(options: DaemonOptions, running: Running, end: () => void
   }, 500);
 }
 
+/** A daemon that is not root leaves it where only root may take it away; the next start does. */
+function removeSocket(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    log.debug("a socket stays", { path, error });
+  }
+}
+
 async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const server of running.activated) server.close();
   for (const server of running.servers) server.http.close();
@@ -362,7 +393,7 @@ async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   running.gates?.close();
   running.deps.restarts.close();
   await running.deps.forwarding.close();
-  for (const socket of running.sockets) rmSync(socket, { force: true });
+  for (const socket of running.sockets) removeSocket(socket);
   await running.deps.registry.settled();
   const { running: count, paused } = running.engine.counts();
   await running.deps.userStock.end();
@@ -375,12 +406,27 @@ async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   running.deps.database.close();
 }
 
+/** The guard's socket, for the daemon beside it; who is still root on the host becomes that daemon. */
+async function guardOf(
+  options: DaemonOptions & { readonly user: string },
+  argv: readonly string[],
+): Promise<string> {
+  if (options.rootless)
+    throw fault("invalid", "daemon-option", "--user and --rootless exclude each other");
+  const guard = inUserNamespace() ? guardedSettings(process.env) : undefined;
+  if (guard !== undefined) return guard.socket;
+  if (process.getuid?.() !== 0 || inUserNamespace())
+    throw fault("forbidden", "not-root", "berth daemon --user needs root to start it");
+  return await enterGuarded(options, instanceNames(options), argv);
+}
+
 /** The socket of who keeps the daemon's own namespaces; undefined: it has the host's. */
 async function ownNamespaces(
   options: DaemonOptions,
   argv: readonly string[],
 ): Promise<string | undefined> {
   const isRoot = process.getuid?.() === 0;
+  if (options.user !== undefined) return guardOf({ ...options, user: options.user }, argv);
   const keeper = options.rootless ? process.env[KEEPER] : undefined;
   if (isRoot && keeper !== undefined) return keeper;
   if (options.rootless && isRoot)
@@ -418,6 +464,7 @@ async function run(options: DaemonOptions, argv: readonly string[]): Promise<num
     shimPath: programs.shim,
     socketPath: `${options.execRoot}/helper.sock`,
     keeperPath: keeper,
+    guarded: options.user !== undefined,
   });
   writeFileSync(options.pidfile, String(process.pid));
   let running: Running | undefined;

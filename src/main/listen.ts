@@ -15,7 +15,8 @@ import { tcpPeer, UnixPeers } from "./peers.ts";
 /** Groups whose members may use the API where nobody has said which: those that have been made for that. */
 const usualGroups = ["docker", "berth"];
 
-function groupId(name: string | undefined): number {
+/** The group that the API's sockets belong to. Throws a Fault "invalid" for one that there is not. */
+export function groupId(name: string | undefined): number {
   const text = readFileSync("/etc/group", "utf8");
   // A rootless daemon's socket is its user's alone, who has none of the host's groups inside.
   if (name === undefined && inUserNamespace()) return 0;

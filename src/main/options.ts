@@ -90,6 +90,10 @@ export interface DaemonOptions {
   readonly usernsRemap: boolean;
   /** An ordinary user's daemon, in namespaces of its own. */
   readonly rootless: boolean;
+  /** Whom a daemon that root starts runs as, beside a guard that keeps the host's rights; undefined: root. */
+  readonly user: string | undefined;
+  /** What that user may have of the host; undefined: what the usual file says. */
+  readonly guardPolicy: string | undefined;
   /** What leads out of them; undefined: what is installed. */
   readonly rootlessNetwork: string | undefined;
   /** Seconds without a container and a request after which the daemon goes; 0: never. */
@@ -164,6 +168,8 @@ const flags = {
   "audit-log": { type: "string" },
   rootless: { type: "boolean" },
   "rootless-network": { type: "string" },
+  user: { type: "string" },
+  "guard-policy": { type: "string" },
   "live-restore": { type: "boolean" },
   help: { type: "boolean", short: "h" },
 } as const;
@@ -561,6 +567,8 @@ export function parseDaemonOptions(argv: readonly string[]): DaemonOptions | und
     ...userNamespacesOf(settings),
     rootless,
     rootlessNetwork: settings.text("rootless-network"),
+    user: settings.text("user"),
+    guardPolicy: settings.text("guard-policy"),
     idleTimeout: settings.whole("idle-timeout", 0),
     warmNetworks: settings.whole("warm-networks", 4),
     metricsAddress: addressOf(settings, "metrics-addr"),

@@ -69,5 +69,8 @@ Options:
                                Without --tlsverify a TCP address is refused, unless --tls=false or --tlsverify=false is said
       --rootless               Be an ordinary user's daemon, without any rights on the host (docs/rootless.md)
       --rootless-network string  What leads its containers out: pasta, slirp4netns or none (default: what is installed)
+      --user string            Started by root: run as this user; only a guard of a few requests keeps the host's rights
+                               (docs/privilege-separation.md)
+      --guard-policy string    What that user may have of the host: binds, ports, devices (default "/etc/berth/guard.json")
       --live-restore           Accepted: containers always outlive the daemon
 `;

@@ -37,3 +37,4 @@ export { RESOLVER_ADDRESS, RESOLVER_PORT } from "./resolver-redirect.ts";
 export type { EndpointRecord, EndWish } from "./segment.ts";
 export { NetworkStore } from "./store.ts";
 export { defaultPools, parsePool, type SubnetPool } from "./subnets.ts";
+export { type Uplink, uplinkMessages } from "./uplink.ts";

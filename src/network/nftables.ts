@@ -47,6 +47,8 @@ export interface TableName {
 const ELEMENTS_AT_ONCE = 256;
 /** NFT_TABLE_F_OWNER | NFT_TABLE_F_PERSIST. */
 const HELD = 2 | 4;
+/** NFT_TABLE_F_OWNER. */
+const OWNED = 2;
 
 function request(
   { family, name }: TableName,
@@ -91,6 +93,11 @@ export function newTable(table: TableName, held = false): NetlinkRequest {
     (body) => held && body.u32be(2, HELD),
     `make table ${table.name}`,
   );
+}
+
+/** Makes a table that nobody changes but by the socket that made it, and that goes with that socket. */
+export function newOwnedTable(table: TableName): NetlinkRequest {
+  return request(table, "newTable", (body) => body.u32be(2, OWNED), `make table ${table.name}`);
 }
 
 /** Takes a table away with all that is in it, whether it is there or not. */

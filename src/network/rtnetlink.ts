@@ -180,6 +180,34 @@ export function newVeth(pair: VethPair): NetlinkRequest {
   };
 }
 
+/** A pair of interfaces that leads into a namespace: this end is up, and has the index that it is given. */
+export function newUplink(
+  own: { readonly name: string; readonly index: number },
+  inside: { readonly name: string; readonly index: number; readonly netns: number },
+  mtu: number,
+): NetlinkRequest {
+  const peer = new MessageBuilder()
+    .raw(linkHead(inside.index, false))
+    .text(IFLA_IFNAME, inside.name)
+    .u32(IFLA_MTU, mtu)
+    .u32(IFLA_NET_NS_FD, inside.netns);
+  const body = new MessageBuilder()
+    .raw(linkHead(own.index, true))
+    .text(IFLA_IFNAME, own.name)
+    .u32(IFLA_MTU, mtu)
+    .nest(IFLA_LINKINFO, (info) =>
+      info
+        .text(IFLA_INFO_KIND, "veth")
+        .nest(IFLA_INFO_DATA, (data) => data.attribute(VETH_INFO_PEER, peer.bytes())),
+    );
+  return {
+    type: RTM_NEWLINK,
+    flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+    body: body.bytes(),
+    what: `make the interface ${own.name}`,
+  };
+}
+
 /** Any: both ends of the pair have it, so that neither asks for the other's. */
 const LOOP_MAC = "02:00:00:00:00:01";
 const IFF_NOARP = 0x80;

@@ -19,6 +19,7 @@ import {
 } from "node:fs";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { inUserNamespace } from "../base/user-namespace.ts";
 import type { OciResources } from "../spec/oci-runtime.ts";
 import {
   type CgroupLimit,
@@ -93,7 +94,7 @@ export class Cgroups {
   }
 
   /** Every place that may have a directory of ours. */
-  private get roots(): readonly string[] {
+  get roots(): readonly string[] {
     return [
       ...this.hierarchies.map((hierarchy) => hierarchy.path),
       ...(this.unified === "" ? [] : [this.unified]),
@@ -286,7 +287,9 @@ export class Cgroups {
     resources: OciResources,
     before?: (write: ResourceWrite, fd: number) => void,
   ): void {
-    const writes = this.version === 1 ? v1Writes(resources) : v2Writes(resources);
+    // Which devices may be opened only the host's root says: whoever has given the groups away has said it for all of them.
+    const own = inUserNamespace() ? { ...resources, devices: [] } : resources;
+    const writes = this.version === 1 ? v1Writes(own) : v2Writes(own);
     // The device rules are a dozen writes to the same file.
     let open: { key: string; fd: number } | undefined;
     try {

@@ -4,7 +4,7 @@
 
 export { AppArmor, DEFAULT_PROFILE, UNCONFINED } from "./apparmor.ts";
 export { capabilityList, capabilityMask, capabilityNames } from "./capabilities.ts";
-export type { CgroupLimit } from "./cgroup-resources.ts";
+export { type CgroupLimit, v1Writes } from "./cgroup-resources.ts";
 export type { CgroupUsage, IoRow } from "./cgroup-stats.ts";
 export { type CgroupJoin, Cgroups } from "./cgroups.ts";
 export { compactFilter } from "./compact-filter.ts";

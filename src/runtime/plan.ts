@@ -114,6 +114,8 @@ export interface PlanExtras {
   readonly hostMounts: string;
   /** The engine is in a user namespace itself: it makes no devices, and its overlays keep their marks otherwise. */
   readonly inUserNamespace?: boolean;
+  /** Directories of the host that a guard gives to containers with a user namespace; the engine has no right to. */
+  readonly guardedSources?: readonly string[];
   /** undefined: the host's. */
   readonly userNamespace?: PlanUserNamespace;
   /** The shim's descriptors of user namespaces, by the maps (`ownersKey`) of mounts. */
@@ -346,7 +348,8 @@ function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] 
         propagation: options.propagation,
         options:
           (options.recursive ? wireConstants.BIND_RECURSIVE : 0) |
-          (options.recursiveAttributes ? wireConstants.BIND_RECURSIVE_ATTRS : 0),
+          (options.recursiveAttributes ? wireConstants.BIND_RECURSIVE_ATTRS : 0) |
+          (isGuarded(mount, extras) ? wireConstants.BIND_GUARDED : 0),
         owners: ownersOf(mount, extras),
         hold: wireConstants.NO_FD,
       },
@@ -363,6 +366,12 @@ function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] 
   const params = withContext(fsType, [...given, ...rights], spec.linux.mountLabel);
   const plain = { type: fsType, source, params, attrs: options.set, target, subpath };
   return [{ name: "mount", ...plain, ...asEngine }];
+}
+
+/** Whether the guard has to give a bind's source. */
+function isGuarded({ source }: OciMount, { guardedSources = [], userNamespace }: PlanExtras) {
+  const isWithin = (top: string) => source === top || source.startsWith(`${top}/`);
+  return userNamespace !== undefined && guardedSources.some(isWithin);
 }
 
 /**

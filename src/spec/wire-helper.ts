@@ -18,6 +18,11 @@ export const helperFrames = {
     "→ make a user namespace with these contents of /proc/PID/uid_map and gid_map; ok.value is its handle",
     { id: "u32", uid_map: "str", gid_map: "str" },
   ),
+  owners_new: kind(
+    26,
+    "→ of a guard: the user namespace through which owners are seen of a container whose first ids these are; ok.value is its handle",
+    { id: "u32", uid: "u32", gid: "u32" },
+  ),
   probe_owners: kind(
     21,
     "→ ok if what is mounted at a path, and with recursive 1 whatever is mounted below it, can show owners through this user namespace",

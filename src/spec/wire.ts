@@ -309,6 +309,7 @@ export const wireConstants = {
   BIND_RECURSIVE_ATTRS: 2, // attributes apply to submounts too
   BIND_NO_FOLLOW_TARGET: 4, // refuse if the target's last component is a symlink
   BIND_LAYER: 8, // held for an overlay: attached at the working directory, too, for before Linux 6.15 that takes no other
+  BIND_GUARDED: 16, // the guard gives the mount, with its owners as `owners` has them (wire-guard.ts)
   ATTACH_STDIN: 1,
   ATTACH_STDOUT: 2,
   ATTACH_STDERR: 4,

@@ -133,7 +133,7 @@ export class TestDaemon {
       ...this.flags,
       ...more,
     ];
-    this.child = Bun.spawn([...this.within, executable, "daemon", ...flags], {
+    this.child = Bun.spawn([...this.within, this.program, "daemon", ...flags], {
       stdin: "ignore",
       stdout: log,
       stderr: log,
@@ -145,6 +145,11 @@ export class TestDaemon {
       await Bun.sleep(5);
     }
     return this;
+  }
+
+  /** What is started. */
+  protected get program(): string {
+    return executable;
   }
 
   private async answers(): Promise<boolean> {

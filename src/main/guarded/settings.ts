@@ -1,0 +1,27 @@
+/**
+ * What the daemon knows of its guard. It is told so that it can refuse in clear words what the guard and the kernel would refuse
+ * anyway: nothing depends on its obedience.
+ */
+import { z } from "zod";
+
+/** Where the daemon inside reads that it is there. */
+export const GUARD = "BERTH_GUARD";
+
+const settings = z.object({
+  /** The guard's socket. */
+  socket: z.string(),
+  /** Who the daemon is on the host, as --user has it. */
+  user: z.string(),
+  binds: z.array(z.object({ path: z.string(), readOnly: z.boolean() })).readonly(),
+  devices: z.array(z.string()).readonly(),
+  privileged: z.boolean(),
+});
+
+/** What is allowed, as far as the daemon has to know. */
+export type GuardedSettings = z.infer<typeof settings>;
+
+/** Reads them from the environment; undefined: there is no guard. */
+export function guardedSettings(env: NodeJS.ProcessEnv): GuardedSettings | undefined {
+  const text = env[GUARD];
+  return text === undefined ? undefined : settings.parse(JSON.parse(text));
+}

@@ -1,0 +1,294 @@
+/**
+ * `berth daemon --user`: root starts it, it runs as somebody else, and what people do with containers works.
+ */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { settledLeftover, takeCensus } from "../kits/census.ts";
+import { GROUP, GuardedDaemon, USER } from "../kits/guarded.ts";
+
+const before = takeCensus();
+const shared = mkdtempSync("/tmp/bt-shared-");
+chmodSync(shared, 0o755);
+mkdirSync(`${shared}/free`);
+mkdirSync(`${shared}/fixed`);
+writeFileSync(`${shared}/free/file`, "of the host\n");
+writeFileSync(`${shared}/fixed/file`, "of the host\n");
+const policy = {
+  binds: [`${shared}/free`, { path: `${shared}/fixed`, readonly: true }],
+  ports: ["81", "1024-65535"],
+  devices: ["/dev/fuse"],
+};
+const daemon = new GuardedDaemon(policy);
+
+beforeAll(async () => {
+  await daemon.start();
+});
+
+afterAll(async () => {
+  await daemon.destroy();
+  rmSync(shared, { recursive: true });
+  expect(await settledLeftover(before)).toEqual([]);
+});
+
+function fieldOf(pid: number, name: string): string {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return new RegExp(`^${name}:[ \\t]*(.*)$`, "m").exec(status)?.[1]?.trim() ?? "";
+}
+
+/** The oldest of the processes with such a command line: others are its children of a moment. */
+function processOf(pattern: string): number {
+  return Number(Bun.spawnSync(["pgrep", "-o", "-f", pattern]).stdout.toString());
+}
+
+test("the daemon, its helper and its shims are the user's processes, in a user namespace that is not the host's", async () => {
+  expect(
+    (await daemon.berth("run", "-d", "--name", "one", "busybox", "sleep", "1000")).status,
+  ).toBe(0);
+  const own = [
+    daemon.pid,
+    processOf(`^${daemon.directory}/data/bin/berth-helper`),
+    processOf(`^berth-shim ${daemon.directory}/exec/c`),
+  ];
+  for (const pid of own) {
+    expect(fieldOf(pid, "Uid").split("\t")).toEqual(Array(4).fill(String(USER)));
+    expect(fieldOf(pid, "Gid").split("\t")).toEqual(Array(4).fill(String(GROUP)));
+    expect(fieldOf(pid, "Groups")).toBe("");
+    // What capabilities a process has counts in its user namespace alone.
+    expect(readlinkSync(`/proc/${pid}/ns/user`)).not.toBe(readlinkSync("/proc/1/ns/user"));
+    const root = /^\s*0\s+(\d+)\s+1$/m.exec(readFileSync(`/proc/${pid}/uid_map`, "utf8"))?.[1];
+    expect(root).toBe(String(USER));
+  }
+  const guard = processOf(`^${daemon.directory}/data-guard/bin/berth-helper.* guard`);
+  expect(fieldOf(guard, "Uid")).toBe("0\t0\t0\t0");
+  await daemon.berth("rm", "-f", "one");
+});
+
+test("a container has ids of the host that are neither root's nor the daemon's, and its files' owners are the image's", async () => {
+  await daemon.berth(
+    "run",
+    "-d",
+    "--name",
+    "ids",
+    "busybox",
+    "sh",
+    "-c",
+    "touch /mine; chown 33:44 /mine; sleep 1000",
+  );
+  const pid = Number(await daemon.inspect("ids", "{{.State.Pid}}"));
+  const uid = Number(fieldOf(pid, "Uid").split("\t")[0]);
+  expect(uid).toBeGreaterThan(65536);
+  expect(uid).not.toBe(USER);
+  const seen = await daemon.docker("exec", "ids", "stat", "-c", "%u:%g %n", "/mine", "/bin/sh");
+  expect(seen.out).toBe("33:44 /mine\n0:0 /bin/sh\n");
+  expect((await daemon.docker("diff", "ids")).out).toContain("A /mine");
+  await daemon.docker("rm", "-f", "ids");
+});
+
+test("images are built, committed, saved and loaded, with owners and whiteouts", async () => {
+  const context = mkdtempSync("/tmp/bt-context-");
+  writeFileSync(
+    `${context}/Dockerfile`,
+    "FROM busybox\nRUN mkdir /d && echo a >/d/a && echo b >/d/b && chown 12:34 /d/a\nRUN rm /d/b && rm -r /home && mkdir /home\nCMD stat -c '%u:%g %n' /d/* /home/*",
+  );
+  const built = await daemon.berth("build", "-q", "-t", "own", context);
+  expect([built.err, built.status]).toEqual(["", 0]);
+  expect((await daemon.docker("run", "--rm", "own")).out).toBe("12:34 /d/a\n");
+  const archive = `${context}/own.tar`;
+  expect((await daemon.docker("save", "-o", archive, "own")).status).toBe(0);
+  await daemon.docker("rmi", "own");
+  expect((await daemon.docker("load", "-i", archive)).out).toContain("own:latest");
+  expect((await daemon.berth("run", "--rm", "own")).out).toBe("12:34 /d/a\n");
+  rmSync(context, { recursive: true });
+});
+
+test("volumes keep what containers write, and cp goes both ways", async () => {
+  await daemon.berth(
+    "run",
+    "--rm",
+    "-v",
+    "kept:/v",
+    "busybox",
+    "sh",
+    "-c",
+    "echo x >/v/x; chown 5 /v/x",
+  );
+  const seen = await daemon.berth(
+    "run",
+    "--rm",
+    "-v",
+    "kept:/v",
+    "busybox",
+    "stat",
+    "-c",
+    "%u",
+    "/v/x",
+  );
+  expect(seen.out).toBe("5\n");
+  await daemon.berth("run", "-d", "--name", "cp", "busybox", "sleep", "1000");
+  const file = `${shared}/copied`;
+  writeFileSync(file, "copied\n");
+  expect((await daemon.docker("cp", file, "cp:/root/there")).status).toBe(0);
+  expect((await daemon.docker("exec", "cp", "cat", "/root/there")).out).toBe("copied\n");
+  expect((await daemon.docker("cp", "cp:/root/there", `${shared}/back`)).status).toBe(0);
+  expect(readFileSync(`${shared}/back`, "utf8")).toBe("copied\n");
+  await daemon.berth("rm", "-f", "cp");
+  await daemon.berth("volume", "rm", "kept");
+});
+
+test("networks connect containers by their names, and published ports are the host's, while it runs and after the daemon's death", async () => {
+  await daemon.docker("network", "create", "net");
+  const serve = "echo hello >/index.html; httpd -f -h /";
+  const started = await daemon.docker(
+    "run",
+    "-d",
+    "--name",
+    "web",
+    "--network",
+    "net",
+    "-p",
+    "127.0.0.1:81:80",
+    "busybox",
+    "sh",
+    "-c",
+    serve,
+  );
+  expect([started.err, started.status]).toEqual(["", 0]);
+  const fetched = await daemon.docker(
+    "run",
+    "--rm",
+    "--network",
+    "net",
+    "busybox",
+    "wget",
+    "-qO-",
+    "http://web/",
+  );
+  expect(fetched.out).toBe("hello\n");
+  const get = () => fetch("http://127.0.0.1:81/").then((response) => response.text());
+  expect(await get()).toBe("hello\n");
+  await daemon.kill();
+  expect(await get()).toBe("hello\n");
+  await daemon.start();
+  expect(await get()).toBe("hello\n");
+  expect((await daemon.docker("exec", "web", "cat", "/index.html")).out).toBe("hello\n");
+  await daemon.docker("rm", "-f", "web");
+  await daemon.docker("network", "rm", "net");
+});
+
+test("limits hold", async () => {
+  const read =
+    "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max";
+  const seen = await daemon.docker(
+    "run",
+    "--rm",
+    "-m",
+    "32m",
+    "--pids-limit",
+    "25",
+    "busybox",
+    "sh",
+    "-c",
+    read,
+  );
+  expect(seen.out).toBe(`${32 << 20}\n25\n`);
+});
+
+test("what the policy allows is there: directories with the host's owners, ports, devices", async () => {
+  const change = "cat /s/file; echo new >/s/new; chown 7 /s/new";
+  const written = await daemon.berth(
+    "run",
+    "--rm",
+    "-v",
+    `${shared}/free:/s`,
+    "busybox",
+    "sh",
+    "-c",
+    change,
+  );
+  expect(written.out).toBe("of the host\n");
+  expect(statSync(`${shared}/free/new`).uid).toBe(7);
+  const fixed = await daemon.berth(
+    "run",
+    "--rm",
+    "-v",
+    `${shared}/fixed:/s:ro`,
+    "busybox",
+    "sh",
+    "-c",
+    "cat /s/file; echo x >/s/file",
+  );
+  expect(fixed.out).toBe("of the host\n");
+  expect(fixed.err).toContain("Read-only file system");
+  expect(readFileSync(`${shared}/fixed/file`, "utf8")).toBe("of the host\n");
+});
+
+test("what it does not allow is refused in words", async () => {
+  const refused: [string, string[]][] = [
+    ["--privileged needs", ["--privileged"]],
+    ["--userns=host needs", ["--userns=host"]],
+    ["--pid=host needs", ["--pid=host"]],
+    ["--network=host needs a daemon that is root", ["--network=host"]],
+    ["the bind of /etc needs", ["-v", "/etc:/x:ro"]],
+    ["the bind of / needs", ["-v", "/:/x"]],
+    [`the bind of ${shared}/fixed needs to be read-only`, ["-v", `${shared}/fixed:/x`]],
+    ["--device=/dev/kmsg needs", ["--device", "/dev/kmsg"]],
+    ["failed to bind host port", ["-p", "82:80"]],
+  ];
+  for (const [words, flags] of refused) {
+    const done = await daemon.docker("run", "--rm", ...flags, "busybox", "true");
+    expect(done.err).toContain(words);
+    expect(done.status).toBeGreaterThan(0);
+  }
+  expect(daemon.refusals).toContain('what="the port 82"');
+});
+
+test("another policy is not that of containers which run already", async () => {
+  await daemon.berth("run", "-d", "--name", "old", "busybox", "sleep", "1000");
+  await daemon.stop();
+  writeFileSync(daemon.policy, JSON.stringify({ ...policy, ports: ["1-65535"] }));
+  await expect(daemon.start()).rejects.toThrow("the guard's policy has changed");
+  writeFileSync(daemon.policy, JSON.stringify(policy));
+  await daemon.start();
+  await daemon.berth("rm", "-f", "old");
+});
+
+test("root is not the user, and a data root of a daemon that is root is left alone", async () => {
+  const start = (...flags: string[]) =>
+    Bun.spawnSync([
+      `${import.meta.dir}/../../dist/berth`,
+      "daemon",
+      "-H",
+      `unix://${shared}/s`,
+      ...flags,
+    ]);
+  const root = start(
+    "--user",
+    "0:0",
+    "--data-root",
+    `${shared}/data`,
+    "--exec-root",
+    `${shared}/exec`,
+  );
+  expect(root.stderr.toString()).toContain("it must be a user other than root");
+  const used = start(
+    "--user",
+    `${USER}:${GROUP}`,
+    "--data-root",
+    `${shared}/free`,
+    "--exec-root",
+    `${shared}/exec`,
+  );
+  expect(used.stderr.toString()).toContain(
+    "belongs to another user, or a daemon that is root has used it",
+  );
+  expect(statSync(`${shared}/free`).uid).toBe(0);
+});

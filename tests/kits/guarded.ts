@@ -1,0 +1,69 @@
+/**
+ * A daemon that root starts and that runs as an ordinary user, with a policy of the test's own.
+ */
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import { TestDaemon } from "./daemon.ts";
+
+const executable = join(import.meta.dir, "../../dist/berth");
+
+/** Nobody on any host. */
+export const USER = 61234;
+/** Likewise. */
+export const GROUP = 61235;
+
+/** Whether everybody comes along the way to a file. */
+function isReachable(path: string): boolean {
+  for (let at = dirname(path); at !== "/"; at = dirname(at))
+    if ((statSync(at).mode & 1) === 0) return false;
+  return true;
+}
+
+/** One daemon of that kind, with its guard. */
+export class GuardedDaemon extends TestDaemon {
+  /** The policy's file. */
+  readonly policy = `${this.directory}/policy.json`;
+
+  constructor(policy: unknown, ...flags: string[]) {
+    super(["--user", `${USER}:${GROUP}`, ...flags]);
+    chmodSync(this.directory, 0o755);
+    writeFileSync(this.policy, JSON.stringify(policy));
+  }
+
+  override start(...more: string[]): Promise<this> {
+    return super.start("--guard-policy", this.policy, ...more);
+  }
+
+  /** The executable may be where only root comes: a copy of it is not. */
+  protected override get program(): string {
+    if (isReachable(executable)) return executable;
+    const copy = `${this.directory}/berth`;
+    if (!existsSync(copy)) copyFileSync(executable, copy);
+    chmodSync(copy, 0o755);
+    return copy;
+  }
+
+  /** The guard's program. */
+  get helper(): string {
+    const directory = `${this.directory}/data-guard/bin`;
+    return `${directory}/${readdirSync(directory).find((name) => name.startsWith("berth-helper"))}`;
+  }
+
+  /** By which the guard is asked. */
+  get guardSocket(): string {
+    return `${this.directory}/data-guard/socket`;
+  }
+
+  /** What the guard has refused. */
+  get refusals(): string {
+    return readFileSync(`${this.directory}/data-guard/refusals.log`, "utf8");
+  }
+}
