@@ -129,6 +129,23 @@ _Noreturn static void container_between(const struct shim_plan *plan, const uint
   tell_made(status, OP_USER_NS, pid, pidfd, errno);
 }
 
+/*
+ * The go-between of a container in another's PID namespace, where the shim could not come back from there: the host's belongs to
+ * a user namespace in which a daemon without root has no rights.
+ */
+_Noreturn static void container_elsewhere(const struct shim_plan *plan, const uint8_t *ops, size_t length, int status,
+                                          const struct stdio_pair *pipes) {
+  int pidfd = -1;
+  pid_t pid = -1;
+  prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+  if (setns(plan->pid_namespace, CLONE_NEWPID) == 0) pid = clone_child(plan->shim.clone_flags | CLONE_PARENT, &pidfd, -1);
+  if (pid == 0) {
+    settle(pipes);
+    run_plan(ops, length, status, false);
+  }
+  tell_made(status, OP_JOIN_PID_NS, pid, pidfd, errno);
+}
+
 int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t length, struct process *container,
                      struct stdio_pair *pipes) {
   int theirs;
@@ -139,18 +156,23 @@ int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t le
   if (plan->cgroup_path && cgroup < 0) return -errno;
   bool elsewhere = plan->pid_namespace >= 0 && !between;
   scoped_fd int own_pids = elsewhere ? open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC) : -1;
-  if (elsewhere && (own_pids < 0 || setns(plan->pid_namespace, CLONE_NEWPID) < 0)) return -errno;
+  if (elsewhere && own_pids < 0) return -errno;
+  /* Going there from here is asked for what coming back will be. */
+  bool returns = elsewhere && setns(own_pids, CLONE_NEWPID) == 0;
+  if (elsewhere && !returns) between = true;
+  if (returns && setns(plan->pid_namespace, CLONE_NEWPID) < 0) return -errno;
   int pidfd = -1;
   pid_t pid = clone_child(between ? 0 : plan->shim.clone_flags, &pidfd, cgroup);
   if (pid == 0) {
     leave_shim(container->status);
+    if (elsewhere && !returns) container_elsewhere(plan, ops, length, theirs, pipes);
     if (between) container_between(plan, ops, length, theirs, pipes);
     settle(pipes);
     run_plan(ops, length, theirs, false);
   }
   int error = errno;
   /* Only the container is born there: a go-between must speak of processes by the numbers that the shim knows. */
-  if (own_pids >= 0 && setns(own_pids, CLONE_NEWPID) < 0 && pid > 0) {
+  if (returns && setns(own_pids, CLONE_NEWPID) < 0 && pid > 0) {
     error = errno;
     sys_pidfd_send_signal(pidfd, SIGKILL);
     pid = -1;

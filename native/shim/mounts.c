@@ -515,11 +515,17 @@ int do_root_attrs(const uint8_t *body, size_t length) {
   return sys_mount_setattr(child.root, 0, &attr) < 0 ? failing(errno, "attributes of the root", NULL) : 0;
 }
 
-/* A procfs of our own that nobody else can have mounted over (CVE-2025-52881). */
+/*
+ * A procfs of our own that nobody else can have mounted over (CVE-2025-52881). Of a PID namespace that belongs to another user
+ * namespace none can be mounted: then it is a copy of the one that is there, and nothing that is mounted in it is entered.
+ */
 int private_proc(void) {
   if (child.proc >= 0) return child.proc;
   struct wire_list none = {0};
   child.proc = new_mount("proc", "proc", none, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  if (child.proc != -EPERM) return child.proc;
+  int copy = sys_open_tree(AT_FDCWD, "/proc", OPEN_TREE_CLONE | AT_RECURSIVE);
+  if (copy >= 0) child.proc = copy;
   return child.proc;
 }
 

@@ -2,6 +2,7 @@
  * Which daemon a command is for: --host or --context, the environment, the context in use, the default socket; and what TLS
  * needs.
  */
+import { userPlaces } from "../base/user-places.ts";
 import { defaultHost, type Host, type HostTls, parseHost, resolveHost } from "../client/index.ts";
 import { configPath, currentContext } from "./config-file.ts";
 import type { Parsed } from "./flags.ts";
@@ -111,19 +112,41 @@ async function hostOfContext(name: string): Promise<Host> {
   });
 }
 
+/**
+ * The socket of the user's own daemon (docs/rootless.md), where nobody has said another: it is there, and the host's daemon is
+ * not, or is not for this user. Root has none.
+ */
+function ownSocket(env: Environment): string | undefined {
+  const uid = process.getuid?.() ?? 0;
+  if (uid === 0) return undefined;
+  const { accessSync, constants } = require("node:fs") as typeof import("node:fs");
+  const usable = (socket: string) => {
+    try {
+      accessSync(socket, constants.W_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  if (usable(defaultHost.slice("unix://".length))) return undefined;
+  const { socket } = userPlaces(env, uid);
+  return usable(socket) ? `unix://${socket}` : undefined;
+}
+
 /** The daemon to talk to. Rejects in docker's words for a context that is not there, and for an address that is none. */
 export async function targetOf(flags: TargetFlags, env: Environment): Promise<Host> {
   if (flags.host !== "" && flags.context !== "")
     throw new Error("conflicting options: cannot specify both --host and --context");
   const name = contextName(flags, env);
   if (name !== "default") return hostOfContext(name);
-  const host = resolveHost(flags.host || undefined, env, tlsOfFlags(flags, env));
+  const said = flags.host || env.BERTH_HOST || env.DOCKER_HOST;
+  const host = resolveHost(said || ownSocket(env), env, tlsOfFlags(flags, env));
   const machine = env.DOCKER_MACHINE_NAME;
   return machine && "ssh" in host.target ? withKeyOf(machine, host) : host;
 }
 
-/** The address of the default context: of a variable, or the default socket. */
+/** The address of the default context: of a variable, the user's own daemon's, or the default socket. */
 export function defaultAddress(env: Environment): string {
   const variable = overridingVariable(env);
-  return (variable && env[variable]) || defaultHost;
+  return (variable && env[variable]) || ownSocket(env) || defaultHost;
 }

@@ -1,7 +1,6 @@
 /**
  * A container's mounts as the OCI configuration lists them, in the order in which they must be made. Pure.
  */
-import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciIdMapping, OciMount } from "../spec/oci-runtime.ts";
 import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import { ownerMaps } from "./id-maps.ts";
@@ -12,7 +11,8 @@ import { composed, ownersThrough } from "./user-ids.ts";
 
 const guarded = ["nosuid", "noexec", "nodev"];
 
-function systemMounts(hostConfig: HostConfig): OciMount[] {
+function systemMounts({ record, namespaces, features }: SpecInput): OciMount[] {
+  const { hostConfig } = record;
   const privileged = hostConfig.Privileged === true;
   const writableCgroups = securitySwitch(hostConfig, "writable-cgroups") ?? privileged;
   const dev = ["nosuid", "strictatime", "mode=755", "size=65536k"];
@@ -23,14 +23,19 @@ function systemMounts(hostConfig: HostConfig): OciMount[] {
     source: type,
     options,
   });
+  // Of a namespace that belongs to the host's user namespace nobody else mounts such a file system.
+  const hostsPids = features.inUserNamespace && namespaces.pid === "host";
+  const hostsIpc = features.inUserNamespace && namespaces.ipc === "host";
   return [
-    mount("/proc", "proc", guarded),
+    hostsPids
+      ? { ...mount("/proc", "bind", ["rbind", "rprivate"]), source: "/proc" }
+      : mount("/proc", "proc", guarded),
     mount("/dev", "tmpfs", dev),
     mount("/dev/pts", "devpts", pts),
     // sysfs shows the network namespace of who mounts it; the host's cannot be mounted anew.
     mount("/sys", "sysfs", [...guarded, ...(privileged ? [] : ["ro"])]),
     mount("/sys/fs/cgroup", "cgroup", [...(writableCgroups ? [] : ["ro"]), ...guarded]),
-    mount("/dev/mqueue", "mqueue", guarded),
+    ...(hostsIpc ? [] : [mount("/dev/mqueue", "mqueue", guarded)]),
   ];
 }
 
@@ -150,7 +155,7 @@ export function mountsOf(input: SpecInput): OciMount[] {
   const taken = new Set(own.map((mount) => mount.destination));
   const free = (mount: OciMount) => !taken.has(mount.destination);
   const system = [
-    ...systemMounts(input.record.hostConfig),
+    ...systemMounts(input),
     ...selinuxMounts(input.record),
     ...sharedMemory(input),
   ].filter(free);

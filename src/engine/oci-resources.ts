@@ -14,6 +14,8 @@ export interface ResourceHost {
   /** The host's memory nodes: "0-1". */
   readonly memoryNodes: string;
   readonly swapAccounting: boolean;
+  /** False: no control groups, so that no limit counts. */
+  readonly groups?: boolean;
   /** True when the host's control groups can do it. */
   can(limit: CgroupLimit): boolean;
   /** Numbers of a block device; throws when there is none at the path. */
@@ -111,8 +113,24 @@ function unsupported(what: string, discarded: string): string {
   return `Your kernel does not support ${what} or the cgroup is not mounted. ${discarded} discarded.`;
 }
 
+/** Limits that are discarded where there are no control groups, in Docker's words. */
+function discardedLimits(config: HostConfig): string[] {
+  const { CpuPeriod, CpuQuota, NanoCpus, CpusetCpus, CpusetMems, PidsLimit } = config;
+  const discarded: readonly [wanted: unknown, text: string][] = [
+    [config.Memory, unsupported("memory limit capabilities", "Limitation")],
+    [config.MemoryReservation, unsupported("memory soft limit capabilities", "Limitation")],
+    [config.CpuShares, unsupported("CPU shares", "Shares")],
+    [CpuPeriod || CpuQuota || NanoCpus, unsupported("CPU CFS quota", "Quota")],
+    [CpusetCpus || CpusetMems, unsupported("cpuset", "Cpuset")],
+    [(PidsLimit ?? 0) > 0, unsupported("PIDs limit capabilities", "PIDs limit")],
+    [config.BlkioWeight, unsupported("Block I/O weight", "Weight")],
+  ];
+  return discarded.flatMap(([wanted, text]) => (wanted ? [text] : []));
+}
+
 /** What a user is warned of: limits that this host cannot set, and one that is dangerous alone. */
 export function resourceWarnings(config: HostConfig, host: ResourceHost): string[] {
+  if (host.groups === false) return discardedLimits(config);
   const warnings: string[] = [];
   const warn = (is: unknown, text: string) => {
     if (is) warnings.push(text);

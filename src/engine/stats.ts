@@ -8,6 +8,7 @@ import type { ContainerStatsResponse } from "../spec/engine-api.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
 import { lossesOf } from "./log-losses.ts";
+import { usageByProcesses } from "./own-processes.ts";
 import { cgroupPath } from "./places.ts";
 
 const NO_TIME = "0001-01-01T00:00:00Z";
@@ -158,9 +159,10 @@ export class Sampler {
 
   constructor(private readonly deps: Pick<EngineDeps, "cgroups" | "settings">) {}
 
-  /** What the container's control group has used; undefined when it does not run. */
+  /** What the container's control group has used, or its processes, where there is none; undefined when it does not run. */
   usage(container: Container): CgroupUsage | undefined {
     if (!container.running) return undefined;
+    if (!this.deps.cgroups.there) return usageByProcesses(container);
     return this.deps.cgroups.usage(cgroupPath(this.deps.settings, container.record));
   }
 

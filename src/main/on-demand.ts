@@ -22,7 +22,9 @@ async function answers(): Promise<boolean> {
 /** Starts a daemon and resolves once it answers. Throws with the end of its log when it does not come up. */
 export async function startDaemon(): Promise<void> {
   if (process.getuid?.() !== 0)
-    throw new Error("no berth daemon is running, and only root can start one: run berth with sudo");
+    throw new Error(
+      "no berth daemon is running, and only root can start one: run berth with sudo, or start one of your own with 'berth daemon --rootless'",
+    );
   mkdirSync("/run/berth", { recursive: true, mode: 0o711 });
   const log = openSync(LOG, "w", 0o600);
   writeSync(

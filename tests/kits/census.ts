@@ -19,7 +19,7 @@ function processes(): string[] {
     .filter((name) => /^\d+$/.test(name))
     .flatMap((pid) => {
       const command = lines(`/proc/${pid}/cmdline`).join("").replaceAll("\0", " ").trim();
-      const own = /(^|\/)berth(-shim|-helper)?( |$|-)/.test(command);
+      const own = /(^|\/)(berth(-shim|-helper)?( |$|-)|(pasta|slirp4netns) )/.test(command);
       return own && Number(pid) !== process.pid ? [`${pid} ${command}`] : [];
     });
 }

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { settledLeftover, takeCensus } from "./census.ts";
+import { type UserWishes, type UserWorld, userWorld } from "./rootless.ts";
 
 const executable = join(import.meta.dir, "../../dist/berth");
 
@@ -107,17 +108,34 @@ function firewallFlags(flags: readonly string[]): string[] {
   return backend === undefined || named ? [] : [`--firewall-backend=${backend}`];
 }
 
+/** BERTH_TEST_ROOTLESS=1 runs a file's tests on an ordinary user's daemon; tests/rootless-exceptions.md says what cannot hold. */
+const everyoneRootless = process.env.BERTH_TEST_ROOTLESS === "1";
+
 /** One daemon with its data. */
 export class TestDaemon {
   readonly directory = mkdtempSync("/tmp/bt-");
   readonly socket = `${this.directory}/s`;
   private child: Bun.Subprocess | undefined;
+  private readonly world: UserWorld | undefined;
 
-  /** `within`: a command that runs the daemon in the end, in its own process; it gets the daemon's command line. */
+  /**
+   * `within`: a command that runs the daemon in the end, in its own process; it gets the daemon's command line. `user`: it is
+   * an ordinary user's.
+   */
   constructor(
     private readonly flags: readonly string[] = [],
     private readonly within: readonly string[] = [],
-  ) {}
+    user: UserWishes | undefined = everyoneRootless ? {} : undefined,
+  ) {
+    this.world = user && userWorld(this.directory, executable, user);
+  }
+
+  /** Runs berth's command line as the daemon's user, who has named no daemon. */
+  asUser(...args: string[]): Promise<Done> {
+    if (this.world === undefined) throw new Error("the daemon is root's");
+    const { within, executable: own, env } = this.world;
+    return run([...within, own, ...args], env, {});
+  }
 
   /** Starts it, with `more` flags that come last, and waits until it answers. */
   async start(...more: string[]): Promise<this> {
@@ -129,11 +147,13 @@ export class TestDaemon {
       `${this.directory}/data`,
       "--exec-root",
       `${this.directory}/exec`,
-      ...firewallFlags(this.flags),
+      ...(this.world === undefined ? firewallFlags(this.flags) : ["--rootless"]),
       ...this.flags,
       ...more,
     ];
-    this.child = Bun.spawn([...this.within, this.program, "daemon", ...flags], {
+    const program = [...(this.world?.within ?? []), this.world?.executable ?? this.program];
+    this.child = Bun.spawn([...this.within, ...program, "daemon", ...flags], {
+      env: { ...process.env, ...this.world?.env },
       stdin: "ignore",
       stdout: log,
       stderr: log,
@@ -234,6 +254,11 @@ export class TestDaemon {
   async kill(): Promise<void> {
     this.child?.kill("SIGKILL");
     await this.child?.exited;
+  }
+
+  /** Its exit status, once it has ended by itself. */
+  async ended(): Promise<number> {
+    return (await this.child?.exited) ?? 0;
   }
 
   /** Ends it as an administrator does; gives its exit status. */

@@ -1,0 +1,85 @@
+/**
+ * An ordinary user of a test's own, in a mount namespace: lists of users and ids, directories, and devices that everybody may
+ * open. Nothing of the host's /etc is changed.
+ */
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+/** The user, root of its containers. */
+export const USER = { name: "berthtest", id: 61234 };
+/** The host's ids of its containers' users 1, 2, … */
+export const SUBORDINATE = { first: 1_900_000_000, count: 65_536 };
+
+const LISTS = ["passwd", "group", "subuid", "subgid"] as const;
+
+/** Why there can be no such daemon here; undefined: there can. */
+export function rootlessMissing(): string | undefined {
+  const programs = ["newuidmap", "newgidmap", "pasta", "setpriv"];
+  const missing = programs.filter((name) => Bun.which(name) === null);
+  return missing.length === 0 ? undefined : `${missing.join(", ")} not installed (uidmap, passt)`;
+}
+
+/** What a user's daemon is run in. */
+export interface UserWorld {
+  /** The executable, where the user reaches it. */
+  readonly executable: string;
+  /** A command that runs another as the user, in a mount namespace of its own. */
+  readonly within: readonly string[];
+  readonly env: Readonly<Record<"HOME" | "XDG_RUNTIME_DIR", string>>;
+}
+
+/** What the user's lines in the lists are to be; `ids`: ranges of /etc/subuid and /etc/subgid. */
+export interface UserWishes {
+  readonly ids?: boolean;
+  /** Paths of programs that are not there for the user. */
+  readonly without?: readonly string[];
+  /** Commands of the shell that prepare more. */
+  readonly prepare?: string;
+}
+
+function linesFor(name: (typeof LISTS)[number], ids: boolean, home: string): string {
+  if (name === "passwd") return `${USER.name}:x:${USER.id}:${USER.id}::${home}:/bin/sh\n`;
+  if (name === "group") return `${USER.name}:x:${USER.id}:\n`;
+  return ids ? `${USER.name}:${SUBORDINATE.first}:${SUBORDINATE.count}\n` : "";
+}
+
+/** Makes a user's world below a directory, which then belongs to the user. */
+export function userWorld(
+  directory: string,
+  executable: string,
+  wishes: UserWishes = {},
+): UserWorld {
+  const [home, runtime, lists] = ["home", "run", "etc"].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  for (const path of [home, runtime, lists]) mkdirSync(path, { mode: 0o755 });
+  for (const path of [directory, home, runtime]) chownSync(path, USER.id, USER.id);
+  chmodSync(directory, 0o755);
+  chmodSync(runtime, 0o700);
+  for (const name of LISTS) {
+    const before = existsSync(`/etc/${name}`) ? readFileSync(`/etc/${name}`, "utf8") : "";
+    writeFileSync(`${lists}/${name}`, before + linesFor(name, wishes.ids ?? true, home));
+  }
+  const script = [
+    "mount --make-rprivate /",
+    ...LISTS.map(
+      (name) =>
+        `[ -e /etc/${name} ] || : > /etc/${name}; mount --bind ${lists}/${name} /etc/${name}`,
+    ),
+    // A file system of its own: the one that the directory is on may have no devices.
+    `mkdir -p ${lists}/dev; mount -t tmpfs none ${lists}/dev`,
+    `mknod -m 666 ${lists}/dev/tun c 10 200; mknod -m 666 ${lists}/dev/fuse c 10 229`,
+    `mount --bind ${lists}/dev/tun /dev/net/tun; mount --bind ${lists}/dev/fuse /dev/fuse`,
+    ...(wishes.without ?? []).map((path) => `mount --bind /dev/null ${path}`),
+    `: > ${directory}/berth; mount --bind ${executable} ${directory}/berth`,
+    wishes.prepare ?? ":",
+    `exec setpriv --reuid ${USER.id} --regid ${USER.id} --clear-groups "$@"`,
+  ].join("\n");
+  return {
+    executable: `${directory}/berth`,
+    within: ["unshare", "--mount", "sh", "-ec", script, "sh"],
+    env: { HOME: home, XDG_RUNTIME_DIR: runtime },
+  };
+}
