@@ -21,7 +21,10 @@ export interface Foreground {
   readonly start?: () => Promise<void>;
 }
 
-/** Runs in the foreground, returns the container's exit status; 0 when the user detached. */
+/** What docker's client says, with status 1, when its user leaves what it has not started by the detach keys. */
+export const DETACHED = "read escape sequence";
+
+/** Runs in the foreground, returns the container's exit status; 0 when the user detached from what was started here. */
 export async function foreground(client: ApiClient, how: Foreground): Promise<number> {
   const condition = how.removed ? "removed" : how.start ? "next-exit" : "not-running";
   const path = `/containers/${how.id}`;
@@ -51,7 +54,10 @@ export async function foreground(client: ApiClient, how: Foreground): Promise<nu
       ends.push(followSize(resize, { redraw: how.start === undefined }));
     }
     await output;
-    if (how.tty && how.stdin && (await isRunning(client, path))) return 0;
+    if (how.tty && how.stdin && (await isRunning(client, path))) {
+      if (how.start === undefined) throw new Error(DETACHED);
+      return 0;
+    }
     const result = await ended;
     if (result.Error?.Message) throw new Error(result.Error.Message);
     return result.StatusCode;

@@ -64,7 +64,16 @@ const path = fc.oneof(
   fc.tuple(name, digest).map(([n, d]) => `/v2/${n}/blobs/uploads/?digest=${d}`),
   upload,
   fc.tuple(upload, digest).map(([u, d]) => `${u}?digest=${d}`),
-  one("/", "/v2/", "/v2/_catalog", "/v2/_catalog?n=2", "//", "/v2/%ff/tags/list", "/v2/a"),
+  one(
+    "/",
+    "/v2/",
+    "/v2/_catalog",
+    "/v2/_catalog?n=2",
+    "/v1/search?q=a&n=x",
+    "//",
+    "/v2/%ff/tags/list",
+    "/v2/a",
+  ),
   fc.webPath(),
 );
 const request = fc.record({

@@ -23,6 +23,7 @@ test("paths mean what the standard says", () => {
   expect(parseTarget("/v2")).toEqual({ kind: "base" });
   expect(parseTarget("/v2/")).toEqual({ kind: "base" });
   expect(parseTarget("/v2/_catalog")).toEqual({ kind: "catalog" });
+  expect(parseTarget("/v1/search")).toEqual({ kind: "search" });
   expect(parseTarget("/v2/a/b/tags/list")).toEqual({ kind: "tags", name: "a/b" });
   expect(parseTarget("/v2/a/manifests/v1.0_x-y")).toEqual({
     ...{ kind: "manifest", name: "a" },

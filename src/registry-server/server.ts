@@ -15,7 +15,7 @@ import { log } from "../base/log.ts";
 import { RegistryError } from "./errors.ts";
 import { type AddressStyle, Exchange } from "./exchange.ts";
 import { deleteBlob, getBlob } from "./handlers/blobs.ts";
-import { listReferrers, listRepositories, listTags } from "./handlers/lists.ts";
+import { listReferrers, listRepositories, listTags, searchRepositories } from "./handlers/lists.ts";
 import { deleteManifest, getManifest, putManifest } from "./handlers/manifests.ts";
 import {
   beginUpload,
@@ -64,6 +64,8 @@ function actionsOf(target: Target): Readonly<Record<string, Action>> {
       return { GET: (_, exchange) => exchange.json({}) };
     case "catalog":
       return { GET: listRepositories };
+    case "search":
+      return { GET: searchRepositories };
     case "tags":
       return { GET: (service, exchange) => listTags(service, exchange, target.name) };
     case "referrers": {
@@ -208,7 +210,7 @@ export class RegistryServer {
       return exchange.bytes(404, "404 page not found\n", "text/plain; charset=utf-8");
     const path = url.pathname.slice(style.prefix.length);
     if (path === "/" || path === "") return exchange.empty(200, { "Cache-Control": "no-cache" });
-    if (!/^\/v2(\/|$)/.test(path))
+    if (!/^\/(?:v2(?:\/|$)|v1\/search$)/.test(path))
       return exchange.bytes(404, "404 page not found\n", "text/plain; charset=utf-8");
     if (auth !== undefined && !(await auth.users.admits(exchange.header("authorization"))))
       throw new RegistryError("UNAUTHORIZED", {

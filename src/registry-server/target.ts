@@ -14,6 +14,7 @@ const UPLOAD = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export type Target =
   | { readonly kind: "base" }
   | { readonly kind: "catalog" }
+  | { readonly kind: "search" }
   | { readonly kind: "tags"; readonly name: string }
   | {
       readonly kind: "manifest";
@@ -76,6 +77,8 @@ export function parseTarget(path: string): Target | undefined {
   } catch {
     return undefined;
   }
+  // What docker's daemon asks for `search`: of the protocol before this one nothing else is left.
+  if (plain === "/v1/search") return { kind: "search" };
   if (plain === "/v2" || plain === "/v2/") return { kind: "base" };
   if (!plain.startsWith("/v2/")) return undefined;
   const rest = plain.slice(4);

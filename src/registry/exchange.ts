@@ -30,8 +30,11 @@ function unanswered(method: string, url: URL, error: unknown): Error {
     : name === "TimeoutError"
       ? "net/http: request canceled (Client.Timeout exceeded while awaiting headers)"
       : (tlsProblem(String(code), messageOf(error)) ??
-        // The runtime names the address, with whatever is signed into it.
-        messageOf(error).replaceAll(url.href, url.host));
+        // The runtime names the address, with whatever is signed into it, and gives advice to who has called it.
+        messageOf(error)
+          .replaceAll(url.href, url.host)
+          .replace(/^ECONNRESET: .*/s, "the connection was closed before the answer came")
+          .replace(/ For more information, pass `verbose.*$/s, ""));
   // Go writes the method's name like a word.
   const verb = `${method.charAt(0)}${method.slice(1).toLowerCase()}`;
   const shown = `${url.origin}${url.pathname}`;

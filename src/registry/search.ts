@@ -1,7 +1,7 @@
 /**
  * Searching a registry's repositories: the first version of the registry API, which Docker Hub has kept for this.
  */
-import { fault } from "../base/errors.ts";
+import { Fault, fault } from "../base/errors.ts";
 import { anonymous, type Credentials } from "./authorization.ts";
 import { DOCUMENT_MAX, documentOf, jsonObject, patient } from "./body.ts";
 import { type Endpoint, findEndpoints, type RegistrySettings } from "./endpoints.ts";
@@ -115,6 +115,8 @@ export async function searchRegistry(
         .filter(({ is_official }) => (wish.official ?? is_official) === is_official)
         .filter(({ star_count }) => star_count >= wish.stars);
     } catch (error) {
+      // The same registry without TLS would say less of why.
+      if (endpoint.own && error instanceof Fault && error.kind === "unauthorized") throw error;
       failure = error;
     }
   }

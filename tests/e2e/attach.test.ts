@@ -154,7 +154,7 @@ test("who attaches to a terminal once more sees what it shows, without a key", a
     const session = daemon.onTerminal("attach", "shown");
     await session.see("/ # ");
     session.type("\x10\x11");
-    expect(await session.ended()).toBe(0);
+    expect(await session.ended()).toBe(1);
   }
   await daemon.berth("rm", "-f", "shown");
 });

@@ -42,7 +42,15 @@ for (const client of ["berth", "docker"] as const) {
     again.type("echo three$((1+1))\n");
     await again.see("three2");
     again.type("\x01x");
-    await again.ended();
+    await again.see("read escape sequence");
+    expect(await again.ended()).toBe(1);
+    const left = terminal("exec", "-it", name, "sh");
+    await left.see("# ");
+    left.type("echo four$((1+1))\n");
+    await left.see("four2");
+    left.type("\x10\x11");
+    await left.see("read escape sequence");
+    expect(await left.ended()).toBe(1);
     const exec = terminal("exec", "-it", name, "sh", "-c", "stty size; tty; exit 9");
     await exec.see("30 100");
     expect(await exec.ended()).toBe(9);

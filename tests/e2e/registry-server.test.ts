@@ -105,6 +105,20 @@ test("berth, docker and skopeo push and pull over TLS with a password, and nobod
   expect(await stock("push", `${name}:2`)).toMatchObject({ status: 0 });
   await stock("rmi", `${name}:1`, `${name}:2`);
   expect((await stock("pull", "-q", `${name}:2`)).out).toBe(`${name}:2\n`);
+  const search = async (word: string, ...more: string[]) => {
+    const words = ["search", "--format", "{{.Name}}", ...more, `${registry.address}/${word}`];
+    const [theirs, ours] = await Promise.all([
+      stock(...words),
+      daemon.berthWith({ env: { HOME: home } }, ...words),
+    ]);
+    expect(ours).toEqual(theirs);
+    return theirs.out;
+  };
+  expect(await search("app")).toBe("team/app\n");
+  expect(await search("nothing")).toBe("");
+  expect(await search("team", "--filter", "stars=1")).toBe("");
+  const stranger = await daemon.berth("search", `${registry.address}/app`);
+  expect([stranger.status, stranger.err]).toEqual([1, expect.stringContaining("authentication")]);
   const skopeo = ["skopeo", "--insecure-policy"];
   const access = ["--creds", "ann:secret", "--cert-dir", `${home}/certs`];
   const seen = JSON.parse(await ok([...skopeo, "inspect", ...access, `docker://${name}:2`]));

@@ -1,6 +1,7 @@
 /**
  * `berth exec`.
  */
+import { DETACHED } from "../attached.ts";
 import { type Command, ExitError } from "../command.ts";
 import { readEnvironment } from "../container-options/environment.ts";
 import { flag } from "../flags.ts";
@@ -62,7 +63,11 @@ export const command: Command = {
       for (const end of ends) end();
       connection.close();
     }
-    const ended = await client.json<{ ExitCode: number | null }>("GET", `${path}/json`);
+    const ended = await client.json<{ ExitCode: number | null; Running: boolean }>(
+      "GET",
+      `${path}/json`,
+    );
+    if (Tty && stdin && ended.Running) throw new ExitError(1, DETACHED);
     return ended.ExitCode ?? 0;
   },
 };

@@ -48,6 +48,31 @@ export function listRepositories({ store }: Service, exchange: Exchange): void {
   exchange.json({ repositories: items }, headers);
 }
 
+/** How many results a search has that does not say, and at most. */
+const [SEARCH_USUAL, SEARCH_MAX] = [25, 100];
+
+/** GET /v1/search?q=WORD&n=MOST: the repositories whose names have the word in them. */
+export function searchRepositories({ store }: Service, exchange: Exchange): void {
+  const query = exchange.query.get("q") ?? "";
+  const asked = Number(exchange.query.get("n") ?? SEARCH_USUAL);
+  const limit = Number.isInteger(asked) && asked > 0 ? Math.min(asked, SEARCH_MAX) : SEARCH_USUAL;
+  const names: string[] = [];
+  for (let last = ""; names.length < limit; ) {
+    const page = store.data.repositories({ last, limit: PAGE_MAX });
+    names.push(...page.filter((name) => name.includes(query.toLowerCase())));
+    if (page.length < PAGE_MAX) break;
+    last = page.at(-1) ?? "";
+  }
+  const results = names.slice(0, limit).map((name) => ({
+    ...{ name, description: "", star_count: 0 },
+    ...{ is_official: false, is_trusted: false, is_automated: false },
+  }));
+  exchange.json({
+    ...{ query, num_results: results.length, results },
+    ...{ page: 1, num_pages: 1, page_size: limit },
+  });
+}
+
 /** GET /v2/NAME/tags/list */
 export async function listTags({ store, upstream }: Service, exchange: Exchange, name: string) {
   const all = await upstream?.tags(name);
