@@ -70,12 +70,12 @@ function loadedBy(command: string | undefined) {
 
 const short = {
   "--version": undefined,
-  "--help": "src/cli/usage.ts",
+  "--help": "src/cli/overview.ts",
   ps: "src/cli/commands/ps.ts",
   version: "src/cli/commands/version.ts",
 };
 
-const LOADED_MAX = 60_000;
+const LOADED_MAX = 45_000;
 /** All code of the executable, in front of the runtime. */
 const BUNDLE_MAX = 3_000_000;
 

@@ -5,8 +5,8 @@ import { ApiClient, ApiError, defaultHost, parseHost } from "../client/index.ts"
 import { type Command, ExitError, type MigrateHook, type RegistryHooks } from "./command.ts";
 import { describeError } from "./failure.ts";
 import { flag, type Parsed, parseFlags, UsageError } from "./flags.ts";
+import { loadCommand } from "./load.ts";
 import { err, print } from "./output.ts";
-import { isGroup, type Route, routes } from "./routes.ts";
 import { type TargetFlags, targetFlags, targetOf } from "./target.ts";
 
 /** What the executable gives to the command line. */
@@ -67,43 +67,18 @@ export async function runCli(argv: readonly string[], hooks: CliHooks): Promise<
   if (globals.has("config")) process.env.DOCKER_CONFIG = globals.text("config");
   if (globals.on("no-color")) process.env.NO_COLOR = "1";
   const words = globals.args[0] === "help" ? [...globals.args.slice(1), "--help"] : globals.args;
-  const inGroup = isGroup(words[0]);
-  const path = words.slice(0, inGroup ? 2 : 1).join(" ");
-  const route = routes.find((one) => one.path === path);
-  if (route) return runRoute(route, words.slice(inGroup ? 2 : 1), targetFlags(globals), hooks);
-  return withoutRoute(words, inGroup ? (words[0] ?? "") : "");
-}
-
-async function withoutRoute(words: readonly string[], group: string): Promise<number> {
-  const unknown = words[group === "" ? 0 : 1];
-  if (unknown === undefined || unknown === "--help" || unknown === "-h") {
-    const { overview } = await import("./usage.ts");
-    // A group by itself is a command line that lacks something; the program by itself asks what there is.
-    const text = overview(routes, group);
-    if (unknown === undefined && group !== "") err(text);
-    else await print(text);
+  if (words.length === 0 || words[0] === "--help") {
+    await print((await import("./overview.ts")).overviewText);
     return 0;
   }
-  const parent = group === "" ? "berth" : `berth ${group}`;
-  // What docker has in the usage lines of these groups, and of no others.
-  const more = group === "volume" ? " COMMAND" : group === "stack" ? " [OPTIONS]" : "";
-  const usage = group === "" ? "" : `\nUsage:  ${parent}${more}\n`;
-  if (group !== "" && unknown.startsWith("-")) {
-    const what = unknown.startsWith("--")
-      ? `unknown flag: ${unknown}`
-      : `unknown shorthand flag: '${unknown.charAt(1)}' in ${unknown}`;
-    err(`${what}\n${usage}\nRun '${parent} --help' for more information\n`);
-    return 125;
+  // A group's name calls nothing by itself, and a command's is no group's.
+  for (const length of words.length === 1 ? [1] : [1, 2]) {
+    const path = words.slice(0, length);
+    const command = await loadCommand(path);
+    if (command === undefined) continue;
+    return runCommand(command, path.join(" "), words.slice(length), targetFlags(globals), hooks);
   }
-  const { meantCommand } = await import("./suggest.ts");
-  const known = routes
-    .filter(({ path, short }) => short !== "" && (group === "" || path.startsWith(`${group} `)))
-    .map(({ path }) => path.split(" ")[group === "" ? 0 : 1] ?? "");
-  const meant = meantCommand(unknown, known);
-  err(
-    `berth: unknown command: ${parent} ${unknown}\n${meant}${usage}\nRun '${parent} --help' for more information\n`,
-  );
-  return 1;
+  return (await import("./unknown.ts")).withoutCommand(words);
 }
 
 /** For commands that ask no daemon. */
@@ -120,23 +95,23 @@ function unreachable(host: string, error: unknown): Error {
   );
 }
 
-async function runRoute(
-  route: Route,
+async function runCommand(
+  command: Command,
+  path: string,
   argv: readonly string[],
   target: TargetFlags,
   hooks: CliHooks,
 ) {
-  const { command } = await route.load();
-  const name = `berth ${route.path}`;
+  const name = `berth ${path}`;
   let parsed: Parsed;
   try {
     const given = command.verbatim ? ["--", ...argv] : argv;
     parsed = parseFlags(given, command.flags, command.interspersed ?? true);
-    if (parsed.on("help")) return await printUsage(route, command);
+    if (parsed.on("help")) return await (await import("./usage.ts")).printUsage(path, command);
     checkCount(name, command, parsed);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    return await reportUsage(name, command, error);
+    return (await import("./unknown.ts")).reportUsage(name, command, error);
   }
   let client: ApiClient | undefined;
   try {
@@ -152,32 +127,13 @@ async function runRoute(
   } catch (error) {
     const status =
       error instanceof UsageError
-        ? await reportUsage(name, command, error)
+        ? (await import("./unknown.ts")).reportUsage(name, command, error)
         : report(name, command, error);
     if (client !== undefined && !(error instanceof UsageError))
       err(await (await import("./suggest.ts")).meantObject(client, error));
     client?.close();
     return status;
   }
-}
-
-async function reportUsage(
-  name: string,
-  command: Command,
-  { message }: UsageError,
-): Promise<number> {
-  const counted = message.startsWith("berth:");
-  // Docker's own texts differ in this word.
-  const see =
-    counted && / at least \d+ arguments?$/.test(message) && !message.includes(" at most ")
-      ? "See"
-      : "Run";
-  const { meantFlag } = await import("./suggest.ts");
-  const names = command.flags.filter(({ hidden }) => !hidden).map((one) => one.name);
-  err(
-    `${message}\n${meantFlag(message, names)}\nUsage:  ${[name, command.usage].filter(Boolean).join(" ")}\n\n${see} '${name} --help' for more information\n`,
-  );
-  return counted ? 1 : 125;
 }
 
 function report(name: string, command: Command, error: unknown): number {
@@ -188,17 +144,6 @@ function report(name: string, command: Command, error: unknown): number {
   if (command.failure === undefined) err(`${describeError(error)}\n`);
   else err(`berth: ${describeError(error)}\n\nRun '${name} --help' for more information\n`);
   return command.failure ?? (error instanceof ApiError || error instanceof Error ? 1 : 125);
-}
-
-async function printUsage(route: Route, command: Command): Promise<number> {
-  const { commandUsage } = await import("./usage.ts");
-  const { examplesOf } = await import("./manual/examples.ts");
-  const spellings = routes.filter((one) => one.load === route.load).map(({ path }) => path);
-  const aliases = spellings.map((path) => `berth ${path}`);
-  await print(
-    commandUsage(`berth ${route.path}`, command, aliases, examplesOf(spellings[0] ?? "")),
-  );
-  return 0;
 }
 
 function checkCount(name: string, command: Command, parsed: Parsed): void {

@@ -5,7 +5,8 @@ import type { Command } from "./command.ts";
 import { shownType } from "./flag-values.ts";
 import type { Flag } from "./flags.ts";
 import type { Examples } from "./manual/examples.ts";
-import { groups, type Route } from "./routes.ts";
+import { print } from "./output.ts";
+import { groups, routes } from "./routes.ts";
 
 function spelled(flag: Flag): string {
   const type = shownType(flag.type);
@@ -44,7 +45,7 @@ function usageAndOptions(name: string, command: Command, aliases: readonly strin
 const NO_SWARMS = "Swarms are not supported: this engine is for one host";
 
 /** The text of `berth --help`, or of a group such as `berth container --help`. */
-export function overview(routes: readonly Route[], group: string): string {
+export function overview(group: string): string {
   // What has no words is for programs.
   const shown = routes.filter(({ short }) => short !== "");
   const inGroup = shown.filter((route) =>
@@ -62,4 +63,13 @@ export function overview(routes: readonly Route[], group: string): string {
   const options =
     '\n\nGlobal Options:\n      --config string      Location of client config files\n  -c, --context string     Name of the context to use to connect to the daemon\n  -H, --host string        Daemon socket to connect to\n  -l, --log-level string   Set the logging level ("debug", "info", "warn", "error", "fatal") (default "info")\n      --tls                Use TLS; implied by --tlsverify\n      --tlscacert string   Trust certs signed only by this CA\n      --tlscert string     Path to TLS certificate file\n      --tlskey string      Path to TLS key file\n      --tlsverify          Use TLS and verify the remote\n      --no-color           Write no colours (NO_COLOR=1 in the environment does the same)\n  -v, --version            Print version information and quit';
   return `${head}\nManagement Commands:\n${list(Object.entries(groups))}\n\nCommands:\n${list(names)}${options}${foot}`;
+}
+
+/** Prints the usage of the command that `path` names. */
+export async function printUsage(path: string, command: Command): Promise<number> {
+  const { examplesOf } = await import("./manual/examples.ts");
+  const spellings = routes.find((one) => one.path === path)?.spellings ?? [path];
+  const aliases = spellings.map((one) => `berth ${one}`);
+  await print(commandUsage(`berth ${path}`, command, aliases, examplesOf(spellings[0] ?? "")));
+  return 0;
 }

@@ -30,8 +30,9 @@ export type OnUnreachable = (error: unknown) => Promise<boolean>;
 const newest = "1.51";
 
 function encodeQuery(query: Query | undefined): string {
+  if (query === undefined) return "";
   const parts = new URLSearchParams();
-  for (const [key, value] of Object.entries(query ?? {})) {
+  for (const [key, value] of Object.entries(query)) {
     if (value === undefined) continue;
     if (typeof value === "object") for (const one of value) parts.append(key, one);
     else parts.append(key, typeof value === "boolean" ? (value ? "1" : "0") : String(value));
@@ -161,18 +162,16 @@ export class ApiClient {
     hijack: boolean,
   ): Promise<void> {
     const body = options.body === undefined ? undefined : JSON.stringify(options.body);
-    const headers: Record<string, string> = { Host: "berth", "User-Agent": "berth" };
-    if (hijack) Object.assign(headers, { Connection: "Upgrade", Upgrade: "tcp" });
-    if (body !== undefined) headers["Content-Type"] = "application/json";
-    if (options.stream) {
-      headers["Content-Type"] = "application/x-tar";
-      headers["Transfer-Encoding"] = "chunked";
-    } else headers["Content-Length"] = String(body === undefined ? 0 : Buffer.byteLength(body));
-    Object.assign(headers, options.headers);
-    const fields = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
     const target = `/v${this.#version}${path}${encodeQuery(options.query)}`;
-    const head = `${method} ${target} HTTP/1.1\r\n${fields.join("")}\r\n`;
-    await connection.write(head + (body ?? ""));
+    let head = `${method} ${target} HTTP/1.1\r\nHost: berth\r\nUser-Agent: berth\r\n`;
+    if (hijack) head += "Connection: Upgrade\r\nUpgrade: tcp\r\n";
+    if (options.stream) head += "Transfer-Encoding: chunked\r\n";
+    else head += `Content-Length: ${body === undefined ? 0 : Buffer.byteLength(body)}\r\n`;
+    const type = options.stream ? "application/x-tar" : body && "application/json";
+    if (type && options.headers?.["Content-Type"] === undefined)
+      head += `Content-Type: ${type}\r\n`;
+    for (const name in options.headers) head += `${name}: ${options.headers[name]}\r\n`;
+    await connection.write(`${head}\r\n${body ?? ""}`);
     if (!options.stream) return;
     for await (const piece of gathered(options.stream)) {
       await connection.write(`${piece.length.toString(16)}\r\n`);

@@ -33,7 +33,7 @@ export async function readHead(connection: Connection): Promise<ResponseHead | u
       throw new Error("unexpected EOF");
     }
     const before = text.length;
-    text += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+    text += new TextDecoder("latin1").decode(bytes);
     const end = text.indexOf("\r\n\r\n", Math.max(0, before - 3));
     if (end < 0) continue;
     connection.unread(bytes.subarray(end + 4 - before));
@@ -49,62 +49,97 @@ export async function readHead(connection: Connection): Promise<ResponseHead | u
   }
 }
 
-async function* bodyOf(
-  connection: Connection,
-  head: ResponseHead,
-  whole: () => void,
-): AsyncGenerator<Uint8Array> {
-  const length = head.headers.get("content-length");
-  const chunked = head.headers.get("transfer-encoding")?.toLowerCase() === "chunked";
-  if (head.bodiless || head.status === 204 || head.status === 304 || (!chunked && length === "0"))
-    return whole();
-  const decoder = chunked ? new ChunkedDecoder() : undefined;
-  let left = length === undefined ? Number.POSITIVE_INFINITY : Number(length);
-  for (;;) {
-    const bytes = await connection.read();
-    if (bytes === undefined) {
-      if (decoder || left !== Number.POSITIVE_INFINITY) throw new Error("unexpected EOF");
-      return connection.close();
-    }
-    if (decoder) {
-      yield* decoder.push(bytes);
-      if (decoder.done) return whole();
-    } else {
-      yield bytes;
-      left -= bytes.length;
-      if (left <= 0) return whole();
+/** A body's bytes, one piece after the other. */
+class Body {
+  readonly #decoder: ChunkedDecoder | undefined;
+  #decoded: Uint8Array[] = [];
+  #left: number;
+
+  constructor(
+    readonly connection: Connection,
+    head: ResponseHead,
+  ) {
+    const length = head.headers.get("content-length");
+    const chunked = head.headers.get("transfer-encoding")?.toLowerCase() === "chunked";
+    const none = head.bodiless || head.status === 204 || head.status === 304;
+    this.#decoder = chunked && !none ? new ChunkedDecoder() : undefined;
+    this.#left = none
+      ? 0
+      : chunked || length === undefined
+        ? Number.POSITIVE_INFINITY
+        : Number(length);
+  }
+
+  /** True when all of it has been read; never of one that only the connection's end ends. */
+  get whole(): boolean {
+    return this.#left <= 0 || this.#decoder?.done === true;
+  }
+
+  /** The next piece; undefined after the last. */
+  async next(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      const decoded = this.#decoded.shift();
+      if (decoded !== undefined) return decoded;
+      if (this.whole) return undefined;
+      const bytes = await this.connection.read();
+      if (bytes === undefined) {
+        if (this.#decoder || this.#left !== Number.POSITIVE_INFINITY)
+          throw new Error("unexpected EOF");
+        return undefined;
+      }
+      if (this.#decoder) this.#decoded = this.#decoder.push(bytes);
+      else {
+        this.#left -= bytes.length;
+        return bytes;
+      }
     }
   }
 }
 
 /** A response whose body is read once: whole, as pieces, or as a stream of JSON values. */
 export class ApiResponse {
-  #whole = false;
+  readonly #body: Body;
 
   constructor(
     readonly connection: Connection,
     readonly head: ResponseHead,
     readonly release: (connection: Connection) => void,
-  ) {}
+  ) {
+    this.#body = new Body(connection, head);
+  }
+
+  #leave(): void {
+    const close = this.head.headers.get("connection")?.toLowerCase() === "close";
+    if (this.#body.whole && !close) this.release(this.connection);
+    else this.connection.close();
+  }
 
   /** The body's pieces. Leaving the loop early closes the connection. */
   async *pieces(): AsyncGenerator<Uint8Array> {
     try {
-      yield* bodyOf(this.connection, this.head, () => {
-        this.#whole = true;
-      });
+      for (;;) {
+        const piece = await this.#body.next();
+        if (piece === undefined) return;
+        yield piece;
+      }
     } finally {
-      const close = this.head.headers.get("connection")?.toLowerCase() === "close";
-      if (this.#whole && !close) this.release(this.connection);
-      else this.connection.close();
+      this.#leave();
     }
   }
 
-  /** The whole body as text. */
+  /** The whole body as text. A short command comes through here: no generator, and nothing of node's. */
   async text(): Promise<string> {
-    const pieces: Uint8Array[] = [];
-    for await (const piece of this.pieces()) pieces.push(piece);
-    return Buffer.concat(pieces).toString("utf8");
+    const decoder = new TextDecoder();
+    let text = "";
+    try {
+      for (;;) {
+        const piece = await this.#body.next();
+        if (piece === undefined) return text + decoder.decode();
+        text += decoder.decode(piece, { stream: true });
+      }
+    } finally {
+      this.#leave();
+    }
   }
 
   /** The body as a stream of JSON values, one a line, each handed on as soon as it is complete. */

@@ -7,6 +7,7 @@ import { globalFlags } from "../app.ts";
 import type { Command, Context } from "../command.ts";
 import { completionOf, flagWords, type NameKind, splitLine, takesNext } from "../completion.ts";
 import { parseFlags } from "../flags.ts";
+import { loadCommand } from "../load.ts";
 import { print } from "../output.ts";
 import { groups, routes } from "../routes.ts";
 import { targetFlags, targetOf } from "../target.ts";
@@ -127,13 +128,12 @@ async function candidates(given: readonly string[]): Promise<Candidates> {
   }
   const [first = ""] = said;
   if (said.length === 1) return { list: commandWords(""), prefix };
-  const isGroup = first in groups;
+  const isGroup = Object.hasOwn(groups, first);
   if (isGroup && said.length === 2) return { list: commandWords(first), prefix };
-  const path = said.slice(0, isGroup ? 2 : 1).join(" ");
-  const route = routes.find((one) => one.path === path);
-  if (route === undefined) return { list: [], prefix };
-  const { command } = await route.load();
-  const name = path.split(" ").at(-1) ?? "";
+  const words = said.slice(0, isGroup ? 2 : 1);
+  const command = await loadCommand(words);
+  if (command === undefined) return { list: [], prefix };
+  const name = words.at(-1) ?? "";
   return completed(completionOf(name, command, said.slice(isGroup ? 2 : 1)), before);
 }
 

@@ -3,7 +3,8 @@
  */
 import type { Command } from "../command.ts";
 import { shownType } from "../flag-values.ts";
-import { type Route, routes } from "../routes.ts";
+import { loadCommand } from "../load.ts";
+import { routes } from "../routes.ts";
 import { type Examples, examplesOf } from "./examples.ts";
 
 /** A command with all that is said about it. */
@@ -19,15 +20,12 @@ export interface Entry {
 
 /** All commands that are for people, by their names. */
 export async function manualEntries(): Promise<Entry[]> {
-  const byLoader = new Map<Route["load"], Route[]>();
-  for (const route of routes) {
-    if (route.short === "") continue;
-    byLoader.set(route.load, [...(byLoader.get(route.load) ?? []), route]);
-  }
-  const entries = [...byLoader.values()].map(async ([first, ...more]) => {
-    const { path, short, load } = first as Route;
-    const { command } = await load();
-    const spellings = [path, ...more.map((route) => route.path)];
+  const shown = routes.filter(
+    ({ path, short, spellings }) => short !== "" && path === spellings[0],
+  );
+  const entries = shown.map(async ({ path, short, spellings }) => {
+    const command = await loadCommand(path.split(" "));
+    if (command === undefined) throw new Error(`${path} has no code`);
     return { path, spellings, short, command, examples: examplesOf(path) };
   });
   return (await Promise.all(entries)).sort((a, b) => (a.path < b.path ? -1 : 1));

@@ -37,7 +37,9 @@ test("each example is of its command, and has flags and arguments that it takes"
 
 test("each command that is for people has a page, which names its spellings and flags", async () => {
   const pages = await manualPages("1.2.3");
-  const shown = new Set(routes.filter(({ short }) => short !== "").map(({ load }) => load));
+  const shown = new Set(
+    routes.filter(({ short }) => short !== "").map(({ spellings }) => spellings[0]),
+  );
   expect(pages.size).toBe(shown.size + 1);
   const run = pages.get("berth-run") ?? "";
   expect(run).toContain('.TH "BERTH-RUN" "1" "" "berth 1.2.3" "berth"');
