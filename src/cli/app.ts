@@ -56,7 +56,7 @@ export async function runCli(argv: readonly string[], hooks: CliHooks): Promise<
     return 0;
   }
   const level = globals.text("log-level", "info");
-  if (!/^(?:panic|fatal|error|warn|warning|info|debug|trace)$/i.test(level)) {
+  if (level !== "info" && !/^(?:panic|fatal|error|warn|warning|info|debug|trace)$/i.test(level)) {
     err(`Unable to parse logging level: ${level}\n`);
     return 1;
   }

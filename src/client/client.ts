@@ -7,6 +7,7 @@
 import { gathered } from "../base/gather.ts";
 import { Connection } from "./connection.ts";
 import type { Host } from "./host.ts";
+import { askOnce } from "./once.ts";
 import { ApiError, ApiResponse, readHead } from "./response.ts";
 
 /** Values of a query string; undefined ones are left out, lists repeat. */
@@ -67,15 +68,37 @@ export class ApiClient {
         this.#agreed = true;
         return response;
       }
-      const error = await errorOf(response);
+      const error = errorOf(response.head.status, await response.text());
       if (!this.#stepDown(error, used)) throw error;
     }
   }
 
   /** A request whose answer is JSON (or nothing: undefined). */
   async json<T>(method: string, path: string, options: RequestOptions = {}): Promise<T> {
-    const text = await (await this.request(method, path, options)).text();
+    const text =
+      (await this.#first(method, path, options)) ??
+      (await (await this.request(method, path, options)).text());
     return (text === "" ? undefined : JSON.parse(text)) as T;
+  }
+
+  /** A command's first request, after which most have no other; undefined when it must be asked in another way. */
+  async #first(method: string, path: string, options: RequestOptions): Promise<string | undefined> {
+    const { target } = this.host;
+    if (this.#agreed || options.stream || "ssh" in target || ("tls" in target && target.tls))
+      return undefined;
+    const used = this.#version;
+    const request = this.#requestOf(method, path, options, "Connection: close\r\n");
+    const { status, text } = await askOnce(target, request).catch(async (error) => {
+      if ("code" in error && (await this.onUnreachable(error))) return askOnce(target, request);
+      throw error;
+    });
+    if (status < 400) {
+      this.#agreed = true;
+      return text;
+    }
+    const error = errorOf(status, text);
+    if (this.#stepDown(error, used)) return undefined;
+    throw error;
   }
 
   /** A request that takes over its connection (`Upgrade: tcp`): the raw duplex that follows the head. */
@@ -84,7 +107,7 @@ export class ApiClient {
       const used = this.#version;
       const response = await this.#exchange("POST", path, options, true);
       if (response.head.status < 300) return response.connection;
-      const error = await errorOf(response);
+      const error = errorOf(response.head.status, await response.text());
       if (!this.#stepDown(error, used)) throw error;
     }
   }
@@ -154,6 +177,19 @@ export class ApiClient {
     }
   }
 
+  /** A request's head, with the connection's headers as they are given, and its body, if that is no stream. */
+  #requestOf(method: string, path: string, options: RequestOptions, connection: string): string {
+    const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+    let head = `${method} /v${this.#version}${path}${encodeQuery(options.query)} HTTP/1.1\r\nHost: berth\r\nUser-Agent: berth\r\n${connection}`;
+    if (options.stream) head += "Transfer-Encoding: chunked\r\n";
+    else head += `Content-Length: ${body === undefined ? 0 : Buffer.byteLength(body)}\r\n`;
+    const type = options.stream ? "application/x-tar" : body && "application/json";
+    if (type && options.headers?.["Content-Type"] === undefined)
+      head += `Content-Type: ${type}\r\n`;
+    for (const name in options.headers) head += `${name}: ${options.headers[name]}\r\n`;
+    return `${head}\r\n${body ?? ""}`;
+  }
+
   async #send(
     connection: Connection,
     method: string,
@@ -161,17 +197,14 @@ export class ApiClient {
     options: RequestOptions,
     hijack: boolean,
   ): Promise<void> {
-    const body = options.body === undefined ? undefined : JSON.stringify(options.body);
-    const target = `/v${this.#version}${path}${encodeQuery(options.query)}`;
-    let head = `${method} ${target} HTTP/1.1\r\nHost: berth\r\nUser-Agent: berth\r\n`;
-    if (hijack) head += "Connection: Upgrade\r\nUpgrade: tcp\r\n";
-    if (options.stream) head += "Transfer-Encoding: chunked\r\n";
-    else head += `Content-Length: ${body === undefined ? 0 : Buffer.byteLength(body)}\r\n`;
-    const type = options.stream ? "application/x-tar" : body && "application/json";
-    if (type && options.headers?.["Content-Type"] === undefined)
-      head += `Content-Type: ${type}\r\n`;
-    for (const name in options.headers) head += `${name}: ${options.headers[name]}\r\n`;
-    await connection.write(`${head}\r\n${body ?? ""}`);
+    await connection.write(
+      this.#requestOf(
+        method,
+        path,
+        options,
+        hijack ? "Connection: Upgrade\r\nUpgrade: tcp\r\n" : "",
+      ),
+    );
     if (!options.stream) return;
     for await (const piece of gathered(options.stream)) {
       await connection.write(`${piece.length.toString(16)}\r\n`);
@@ -195,8 +228,7 @@ async function* tellingFailure(
   }
 }
 
-async function errorOf(response: ApiResponse): Promise<ApiError> {
-  const text = await response.text();
+function errorOf(status: number, text: string): ApiError {
   let message = text.trim();
   try {
     const value: unknown = JSON.parse(text);
@@ -205,5 +237,5 @@ async function errorOf(response: ApiResponse): Promise<ApiError> {
   } catch {
     // A proxy or an old daemon may answer in plain text; that is the message then.
   }
-  return new ApiError(response.head.status, message || `status ${response.head.status}`);
+  return new ApiError(status, message || `status ${status}`);
 }

@@ -37,16 +37,21 @@ export async function readHead(connection: Connection): Promise<ResponseHead | u
     const end = text.indexOf("\r\n\r\n", Math.max(0, before - 3));
     if (end < 0) continue;
     connection.unread(bytes.subarray(end + 4 - before));
-    const [first = "", ...lines] = text.slice(0, end).split("\r\n");
-    const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1]);
-    if (!status) throw new Error(`malformed HTTP response ${JSON.stringify(first)}`);
-    const headers = new Map<string, string>();
-    for (const line of lines) {
-      const colon = line.indexOf(":");
-      headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
-    }
-    return { status, headers };
+    return parseHead(text.slice(0, end));
   }
+}
+
+/** Reads a head's text, without the empty line at its end. Throws an Error for what is none. */
+export function parseHead(text: string): ResponseHead {
+  const [first = "", ...lines] = text.split("\r\n");
+  const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1]);
+  if (!status) throw new Error(`malformed HTTP response ${JSON.stringify(first)}`);
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+  }
+  return { status, headers };
 }
 
 /** A body's bytes, one piece after the other. */

@@ -1,7 +1,7 @@
 /**
  * Which berth this is.
  */
-import manifest from "../../package.json" with { type: "json" };
+import { version } from "../../package.json" with { type: "json" };
 
 /** The release's number. */
-export const VERSION: string = manifest.version;
+export const VERSION: string = version;
