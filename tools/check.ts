@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { Glob } from "bun";
 import { prepareDebianRoot } from "./debian-root.ts";
 import { checkRanks } from "./ranks.ts";
+import { measureStartUp } from "./start-up.ts";
 import { runSuite } from "./suite.ts";
 import { checkTidy } from "./tidy.ts";
 
@@ -55,6 +56,23 @@ async function suite(
   unsteady.push(...outcome.unsteady.map((test) => `${name}: ${test}`));
 }
 
+/** A start's cost is watched as its ratio to docker's, since no figure by itself would mean the same on another machine. */
+function startUp(): void {
+  const docker = Bun.which("docker");
+  if (docker === null) {
+    console.log("skip  start-up beside docker's: there is no docker here");
+    return;
+  }
+  for (const { line, berthMs, dockerMs, ratio, least } of measureStartUp(
+    `${root}/dist/berth`,
+    docker,
+  )) {
+    const figures = `${berthMs.toFixed(1)} ms of a processor, docker ${dockerMs.toFixed(1)}, ${ratio.toFixed(1)} times`;
+    const problem = `${figures}: less than ${least} times`;
+    report(`start of berth ${line}: ${figures}`, ratio < least ? [problem] : []);
+  }
+}
+
 const named = process.argv.slice(2);
 const find = (pattern: string) => Array.from(new Glob(pattern).scanSync(root)).sort();
 
@@ -69,6 +87,7 @@ await command("lint and format", ["node_modules/.bin/biome", "check", "--error-o
 report("import ranks", checkRanks(join(root, "src")));
 report("house rules", checkTidy(root));
 const built = await command("build", [bun, "tools/build.ts"]);
+if (built && named.length === 0) startUp();
 const units = find("{src,tools}/**/*.test.ts").map((file) => `./${file}`);
 const blackBox = find("tests/e2e/**/*.test.ts")
   .filter((file) => named.length === 0 || named.some((name) => file.includes(name)))

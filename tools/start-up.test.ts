@@ -1,6 +1,6 @@
 /**
  * What a short command loads before it does anything: only what it uses, and nothing of the runtime's own modules, which
- * are parsed at each start. Times do not belong in tests (`bench/run client` has them); what they come from does.
+ * are parsed at each start. `start-up.ts` measures beside docker; this is where it comes from.
  */
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
