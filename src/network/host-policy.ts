@@ -92,6 +92,28 @@ const table = (family: Family, name: string): TableName => ({
   name: `${name}-host`,
 });
 
+/** What puts published ports of one family into its table, or takes them out. */
+function portElements(
+  own: TableName,
+  family: Family,
+  ports: readonly LedPort[],
+  add: boolean,
+): NetlinkRequest[] {
+  const keys = ports
+    .filter((port) => port.hostAddress.includes(":") === (family === 6) && ledTo(port) !== "")
+    .map(portKeyOf);
+  return (["any", "bound"] as const).flatMap((set) => {
+    const elements = keys.filter(({ any }) => any === (set === "any")).map(({ key }) => ({ key }));
+    return elementRequests(
+      own,
+      set,
+      elements,
+      add,
+      `${add ? "put ports into" : "take ports out of"} ${set}`,
+    );
+  });
+}
+
 /** What makes the table of one family anew: published ports, and what becomes of what the host's rules let through to them. */
 function judgeTable(
   family: Family,
@@ -101,14 +123,6 @@ function judgeTable(
 ): NetlinkRequest[] {
   const own = table(family, name);
   const address = family === 4 ? "ipv4_addr" : "ipv6_addr";
-  const led = ports.filter(
-    (port) => port.hostAddress.includes(":") === (family === 6) && ledTo(port) !== "",
-  );
-  const keys = led.map(portKeyOf);
-  const fill = (set: "any" | "bound") => {
-    const elements = keys.filter(({ any }) => any === (set === "any")).map(({ key }) => ({ key }));
-    return elementRequests(own, set, elements, true, `fill ${set}`);
-  };
   const hook = { type: "filter", at: "input", priority: BEHIND_ALL } as const;
   return [
     ...dropTable(own),
@@ -116,8 +130,7 @@ function judgeTable(
     newSet(own, "any", { key: setType("inet_proto", "inet_service") }, 1),
     newSet(own, "bound", { key: setType("inet_proto", address, "inet_service") }, 2),
     newChain(own, "input", hook),
-    ...fill("any"),
-    ...fill("bound"),
+    ...portElements(own, family, ports, true),
     ...judgeRules(family, networks, loop).map((rule) => newRule(own, "input", rule)),
   ];
 }
@@ -186,17 +199,26 @@ export class HostPolicy implements Firewall {
 
   async add(network: NetworkRules): Promise<void> {
     await this.backend.add(network);
-    await this.judge();
+    if (network.internal) await this.judge();
   }
 
   async remove(network: NetworkRules): Promise<void> {
     await this.backend.remove(network);
-    await this.judge();
+    if (network.internal) await this.judge();
   }
 
   async lead(withdrawn: readonly LedPort[], led: readonly LedPort[]): Promise<void> {
     await this.backend.lead(withdrawn, led);
-    await this.judge();
+    const requests = ([4, 6] as const).flatMap((family) => {
+      const own = table(family, this.name);
+      return [
+        ...portElements(own, family, withdrawn, false),
+        ...portElements(own, family, led, true),
+      ];
+    });
+    if (requests.length === 0) return;
+    // Where others have taken something away, or just put it back, everything is made anew.
+    await this.channel.send(0, transaction(requests), NETLINK_NETFILTER).catch(() => this.judge());
   }
 
   expose(ports: readonly OpenedPort[], open: boolean): Promise<void> {
