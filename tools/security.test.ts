@@ -14,9 +14,9 @@ test("every test that docs/security.md names is in its file", () => {
     .filter(({ file, name }) => {
       const path = join(root, file);
       if (!existsSync(path)) return true;
-      // Some are only where the kernel is new enough, `test.if(…)(`, or of many cases, `test.each([…])(`.
+      // Some are only where the kernel is new enough, `test.if(…)(` and `test.skipIf(…)(`, or of many cases, `test.each([…])(`.
       const text = readFileSync(path, "utf8").replace(
-        /(\btest\.if\(\w+\)|\](?: as const)?\))\(\s*"/g,
+        /(\btest\.(?:skipI|i)f\([^()]+\)|\](?: as const)?\))\(\s*"/g,
         'test("',
       );
       return !text.includes(`test("${name}`);

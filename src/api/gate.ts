@@ -57,14 +57,14 @@ export interface Gate {
 const SHOWN_MAX = 1 << 20;
 const isDocument = /^\s*application\/json\s*(;|$)/i;
 /** A password stands in it, which is nobody's but the registry's; it does nothing else. */
+/** Docker keeps the first two from plugins, too: they are credentials of registries. The third has a build's secrets. */
+const isSecret = /^(x-registry-(auth|config)|x-berth-secrets|authorization|proxy-authorization)$/;
 const isLogin = /^(\/v\d+\.\d+)?\/auth\/?(\?|$)/;
 
 function headersOf(request: IncomingMessage): Record<string, string> {
   const shown: Record<string, string> = {};
-  // Docker keeps these from plugins, too: they are credentials of registries.
   for (const [name, value] of Object.entries(request.headers))
-    if (value !== undefined && !/^x-registry-(auth|config)$/.test(name))
-      shown[name] = [value].flat().join(", ");
+    if (value !== undefined && !isSecret.test(name)) shown[name] = [value].flat().join(", ");
   return shown;
 }
 
@@ -106,7 +106,11 @@ export class Passage {
 
   /** Shows the plugins an answer before its client has it. Rejects with a Fault. */
   async release(reply: Reply): Promise<void> {
-    if (this.question !== undefined) await this.gate.authorization?.response(this.question, reply);
+    const { question } = this;
+    if (question === undefined) return;
+    // What a registry answers to a login may be a token.
+    const shown = isLogin.test(question.uri) ? { ...reply, json: undefined } : reply;
+    await this.gate.authorization?.response(question, shown);
   }
 
   /** Notes what has come of it. */
@@ -117,19 +121,27 @@ export class Passage {
   }
 }
 
+/** As many lines as a head may have; where Bun accepts connections itself, it takes fewer. */
+const LINES_MAX = 200;
+
 /**
- * Throws a Fault "invalid" for a head that two readers could read as two requests. Most of that Bun's parser refuses; it takes a
- * coding beside "chunked", and the first of several hosts.
+ * Throws a Fault "invalid" for a head that two readers could read as two requests, or that is too long. Most of that Bun's parsers
+ * refuse; one takes a coding beside "chunked", and the first of several hosts, the other heads without a host, and any number of lines.
  */
 export function checkHead(
-  { headers, rawHeaders }: IncomingMessage,
+  { headers, rawHeaders, httpVersion }: IncomingMessage,
   response: ServerResponse,
 ): void {
   const coding = headers["transfer-encoding"];
+  if (rawHeaders.length > 2 * LINES_MAX) {
+    response.shouldKeepAlive = false;
+    throw fault("invalid", "head-lines", `the request's head has more than ${LINES_MAX} lines`);
+  }
   let hosts = 0;
   for (let at = 0; at < rawHeaders.length; at += 2)
     if (rawHeaders[at]?.length === 4 && rawHeaders[at]?.toLowerCase() === "host") hosts++;
-  if (hosts < 2 && (coding === undefined || coding.toLowerCase() === "chunked")) return;
+  const isNamed = hosts === 1 || (hosts === 0 && httpVersion === "1.0");
+  if (isNamed && (coding === undefined || coding.toLowerCase() === "chunked")) return;
   // What comes behind it may be its body, or not.
   response.shouldKeepAlive = false;
   throw fault("invalid", "ambiguous-head", "the request's head can be read in two ways");

@@ -2,12 +2,13 @@
  * The HTTP server: versions, routing, errors, and taking connections over.
  */
 import { createServer, type IncomingMessage, type Server, ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import type { Socket } from "node:net";
+import type { Server as NetServer, Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { createServer as createTlsServer } from "node:tls";
 import findMyWay from "find-my-way";
 import { errnoOf, fault } from "../base/errors.ts";
 import { checkHead, type Gate, Passage } from "./gate.ts";
+import { HeadPatience } from "./head-patience.ts";
 import { hijackResponse, hijackSocket } from "./hijack.ts";
 import type { ApiPorts } from "./ports.ts";
 import { jsonBody, readBody } from "./request.ts";
@@ -153,18 +154,38 @@ export interface ServerTls {
   readonly clients: string | undefined;
 }
 
-function serverOptions({ cert, key, clients }: ServerTls) {
+/** A head that has not come by then is answered with 408; looked at twice a minute. */
+const HEAD_PATIENCE_MS = 60_000;
+
+/**
+ * Bun's HTTPS server does not say whose certificate a client has shown; its TLS server does, and hands each connection over.
+ */
+function tlsServer({ cert, key, clients }: ServerTls, arrived: (socket: Socket) => void) {
   const checked = { ca: clients, requestCert: true, rejectUnauthorized: true };
-  return { cert, key, ...(clients === undefined ? {} : checked) };
+  const server = createTlsServer(
+    {
+      ...{ cert, key, allowHalfOpen: true, handshakeTimeout: HEAD_PATIENCE_MS },
+      ...(clients === undefined ? {} : checked),
+    },
+    arrived,
+  );
+  // Strangers, and who says nothing.
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  return server;
 }
 
 /** The API over some ports. */
 export class ApiServer {
   private readonly router = findMyWay({ ignoreTrailingSlash: true, maxParamLength: 4096 });
   readonly http: Server;
+  /** What listens for it. */
+  readonly listener: NetServer;
   /** Requests that are being answered, for a daemon that wants to go when idle. */
   active = 0;
   private readonly accepted = new WeakSet<Duplex>();
+  /** Connections on which a head could be read in two ways: what comes behind it is nobody's request. */
+  private readonly spoilt = new WeakSet<Duplex>();
+  private readonly patience = new HeadPatience(HEAD_PATIENCE_MS);
   /** Requests since the start. */
   requests = 0;
 
@@ -201,12 +222,16 @@ export class ApiServer {
     };
     const answer = (request: IncomingMessage, response: ServerResponse) => {
       prepare(response);
+      if (this.spoilt.has(request.socket)) return void request.socket.destroy();
+      if (this.accepted.has(request.socket)) this.patience.request(request.socket, response);
       void this.answer(request, response, undefined);
     };
-    this.http =
-      tls === undefined ? createServer(answer) : createTlsServer(serverOptions(tls), answer);
+    this.http = createServer(answer);
+    this.listener = tls === undefined ? this.http : tlsServer(tls, (socket) => this.accept(socket));
     this.http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Uint8Array) => {
       socket.on("error", () => {});
+      if (this.spoilt.has(socket)) return void socket.destroy();
+      this.patience.heard(socket);
       const response = new ServerResponse(request);
       prepare(response);
       if (this.accepted.has(socket)) void this.answerAccepted(request, response, socket, head);
@@ -214,14 +239,20 @@ export class ApiServer {
     });
     this.http.keepAliveTimeout = 60_000;
     this.http.requestTimeout = 0;
-    // A head that has not come by then is answered with 408; looked at twice a minute.
-    this.http.headersTimeout = 60_000;
+    this.http.headersTimeout = HEAD_PATIENCE_MS;
   }
 
   /** Serves a connection that something else has accepted. */
   accept(socket: Socket): void {
     this.accepted.add(socket);
+    this.patience.begin(socket);
     this.http.emit("connection", socket);
+  }
+
+  /** Nobody else is let in; who is here is served to the end. */
+  close(): void {
+    this.listener.close();
+    this.http.close();
   }
 
   private async answerAccepted(
@@ -249,7 +280,7 @@ export class ApiServer {
     this.requests++;
     const passage = this.gate && new Passage(this.gate, request, upgrade?.socket ?? request.socket);
     try {
-      checkHead(request, response);
+      this.checkHead(request, response);
       const admitted = passage === undefined ? request : await passage.admit();
       const reply = await this.route(admitted, response, upgrade);
       if (reply !== undefined) await passage?.release(reply);
@@ -269,6 +300,19 @@ export class ApiServer {
         );
     } finally {
       this.active--;
+    }
+  }
+
+  /** Throws a Fault "invalid", and nothing more is read from the connection. */
+  private checkHead(request: IncomingMessage, response: ServerResponse): void {
+    try {
+      checkHead(request, response);
+    } catch (error) {
+      const { socket } = request;
+      // Where Bun's server has accepted the connection itself, it ends it.
+      if (this.accepted.has(socket)) response.once("finish", () => socket.end());
+      this.spoilt.add(socket);
+      throw error;
     }
   }
 

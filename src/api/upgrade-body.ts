@@ -54,6 +54,8 @@ export async function separateBody(
   whole.method = request.method ?? "GET";
   whole.url = request.url ?? "/";
   whole.headers = request.headers;
+  whole.rawHeaders = request.rawHeaders;
+  whole.httpVersion = request.httpVersion;
   whole.push(bytes.subarray(0, length));
   whole.push(null);
   whole.complete = true;

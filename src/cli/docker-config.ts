@@ -4,6 +4,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { dirname } from "node:path";
 import { writeFileAtomic } from "../base/atomic-file.ts";
+import { leaveNoCoreDump } from "../base/core-dumps.ts";
 import { messageOf } from "../base/errors.ts";
 import { type ConfigFile, configPath, readConfig, type Table, table, text } from "./config-file.ts";
 
@@ -87,6 +88,7 @@ function fromHelper(helper: string, address: string): RegistryLogin | undefined 
 export function loginFor(address: string): RegistryLogin | undefined {
   const config = readConfig();
   const helper = helperOf(config, address);
+  leaveNoCoreDump();
   if (helper !== undefined) return fromHelper(helper, address);
   const auths = table(config.auths);
   const [key] = keysOf(address, auths);
@@ -147,6 +149,7 @@ export function useContext(name: string): void {
 
 /** Keeps credentials. Gives the helper that has them, if one does. */
 export function keepLogin(address: string, login: RegistryLogin): string | undefined {
+  leaveNoCoreDump();
   const helper = helperOf(readConfig(), address);
   const { username, password, identityToken } = login;
   if (helper !== undefined) {

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import type { Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { ApiServer } from "../api/index.ts";
+import { leaveNoCoreDump } from "../base/core-dumps.ts";
 import { openDatabase } from "../base/database.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log, setLogLevel } from "../base/log.ts";
@@ -387,7 +388,7 @@ function removeSocket(path: string): void {
 
 async function shutDown(running: Running, kernel: Kernel): Promise<void> {
   for (const server of running.activated) server.close();
-  for (const server of running.servers) server.http.close();
+  for (const server of running.servers) server.close();
   await Promise.all([running.registry.close(REGISTRY_PATIENCE_MS), running.builds.close()]);
   running.metrics?.close();
   running.gates?.close();
@@ -447,6 +448,7 @@ async function ownNamespaces(
 
 async function run(options: DaemonOptions, argv: readonly string[]): Promise<number> {
   setLogLevel(options.logLevel);
+  leaveNoCoreDump();
   const keeper = await ownNamespaces(options, argv);
   for (const path of [options.dataRoot, options.execRoot])
     mkdirSync(path, { recursive: true, mode: 0o711 });

@@ -87,14 +87,14 @@ export async function listenOn(
   { group, tls, openTcp }: Pick<DaemonOptions, "group" | "tls" | "openTcp">,
 ): Promise<string | undefined> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  api.http.once("error", reject);
+  api.listener.once("error", reject);
   const unix = unixPath(host);
   if (unix !== undefined) {
     if (existsSync(unix) && (await answers(unix)))
       throw fault("conflict", "socket-in-use", `a daemon listens on ${host} already`);
     rmSync(unix, { force: true });
     mkdirSync(unix.slice(0, unix.lastIndexOf("/")) || "/", { recursive: true });
-    api.http.listen(unix, resolve);
+    api.listener.listen(unix, resolve);
     await promise;
     chownSync(unix, 0, groupId(group));
     chmodSync(unix, 0o660);
@@ -118,7 +118,7 @@ export async function listenOn(
       `the API is served without ${tls === undefined ? "TLS" : "--tlsverify"}: whoever reaches this port is root on this host`,
       { host },
     );
-  api.http.listen(Number(tcp[2]), (tcp[1] ?? "127.0.0.1").replace(/^\[|\]$/g, ""), resolve);
+  api.listener.listen(Number(tcp[2]), (tcp[1] ?? "127.0.0.1").replace(/^\[|\]$/g, ""), resolve);
   await promise;
   return undefined;
 }

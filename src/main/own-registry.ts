@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { OwnRegistryPort } from "../api/index.ts";
+import { leaveNoCoreDump } from "../base/core-dumps.ts";
 import { openDatabase } from "../base/database.ts";
 import { Fault, fault, messageOf } from "../base/errors.ts";
 import { bracketed } from "../base/host-port.ts";
@@ -210,6 +211,7 @@ export async function serveRegistry({
 }: ServeOptions): Promise<number> {
   const config = readRegistryConfig(path, settings);
   setLogLevel(config.log.level);
+  leaveNoCoreDump();
   const directory = root ?? config.root ?? DEFAULT_ROOT;
   const { registry, close } = openRoot(directory, config.proxy !== undefined);
   const { promise: ended, resolve: end } = Promise.withResolvers<string>();

@@ -289,6 +289,17 @@ test("the stock command line builds through the classic endpoint", async () => {
   await daemon.berth("rmi", "stock:1");
 });
 
+test("ulimits that are null, as Docker's 20.10 sends them, are none", async () => {
+  const answer = await within({ Dockerfile: "FROM busybox\nENV a=b" }, (directory) =>
+    fetch("http://x/build?ulimits=null", {
+      ...{ method: "POST", unix: daemon.socket },
+      body: Bun.spawnSync(["tar", "-C", directory, "-c", "."]).stdout,
+      headers: { "Content-Type": "application/x-tar" },
+    }).then((response) => response.text()),
+  );
+  expect(answer).toContain("Successfully built");
+});
+
 test("more steps than the field's other engines have room for layers, in a container and on top", async () => {
   const many = Array.from({ length: 140 }, (_, at) => `COPY f /d/${at}`);
   const dockerfile = ["FROM busybox", ...many, "RUN ls /d | wc -l > /count"].join("\n");

@@ -10,46 +10,14 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { createServer } from "node:net";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
+import { freePort, makeCertificates } from "../kits/certificates.ts";
 import { type CommandOptions, type Done, TestDaemon } from "../kits/daemon.ts";
 
 const before = takeCensus();
 const home = mkdtempSync("/tmp/berth-context-");
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  server.listen(0, "127.0.0.1", resolve);
-  await promise;
-  const address = server.address();
-  server.close();
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
-
-/** An authority, and certificates of it for a server and a client, and one of nobody. */
-function makeCertificates(): void {
-  const openssl = (...args: string[]) => {
-    const done = Bun.spawnSync(["openssl", ...args], { cwd: home, stderr: "pipe" });
-    if (done.exitCode !== 0) throw new Error(done.stderr.toString());
-  };
-  const key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split(" ");
-  for (const name of ["ca", "stranger"])
-    openssl(
-      ...["req", "-x509", ...key, "-days", "2", "-subj", `/CN=${name}`],
-      ...["-keyout", `${name}-key.pem`, "-out", `${name}.pem`],
-    );
-  writeFileSync(`${home}/ext`, "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
-  for (const name of ["server", "client"]) {
-    openssl("req", ...key, "-subj", `/CN=${name}`, "-keyout", `${name}-key.pem`, "-out", "csr");
-    openssl(
-      ...["x509", "-req", "-in", "csr", "-CA", "ca.pem", "-CAkey", "ca-key.pem", "-days", "2"],
-      ...["-CAcreateserial", "-extfile", "ext", "-out", `${name}.pem`],
-    );
-  }
-}
-
-makeCertificates();
+makeCertificates(home);
 const port = await freePort();
 const daemon = new TestDaemon([
   ...["-H", `tcp://127.0.0.1:${port}`, "--tlsverify", "--tlscacert", `${home}/ca.pem`],

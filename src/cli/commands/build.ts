@@ -4,6 +4,7 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { ByteStream } from "../../base/compression.ts";
+import { leaveNoCoreDump } from "../../base/core-dumps.ts";
 import { joinParts } from "../../base/parts.ts";
 import { parseBytes } from "../../base/sizes.ts";
 import { tarEnd } from "../../base/tar-writer.ts";
@@ -179,6 +180,7 @@ async function send(
     ...{ remote: undefined, context: undefined },
     ...(await contextOf(where, parsed.text("file"))),
   };
+  if (parsed.all("secret").length > 0) leaveNoCoreDump();
   const secrets = Object.fromEntries(parsed.all("secret").map(secretOf));
   const headers = {
     ...buildAuthHeaders(),
