@@ -476,6 +476,11 @@ static bool read_policy(void) {
          policy.read_only.count == policy.sources.count && policy.prefixes.count == policy.addresses.count;
 }
 
+/* Whoever has been the last is still in it for a moment. */
+static void remove_group(const char *path) {
+  for (int i = 0; i < 100 && rmdir(path) < 0 && errno == EBUSY; i++) usleep(10000);
+}
+
 int run_guard(int argc, char **argv) {
   if (argc != 3 || strcmp(argv[1], "guard") != 0) return -1;
   prctl(PR_SET_NAME, "berth-guard");
@@ -498,7 +503,7 @@ int run_guard(int argc, char **argv) {
   serve_all(listener);
   unlink(argv[2]);
   struct wire_list cgroups = policy.cgroups;
-  for (uint32_t i = 0; i < policy.cgroups.count; i++) rmdir(wire_next_str(&cgroups));
+  for (uint32_t i = 0; i < policy.cgroups.count; i++) remove_group(wire_next_str(&cgroups));
   return 0;
 }
 

@@ -58,7 +58,7 @@ import { openBuiltinImage, unpackPrograms } from "./assets.ts";
 import { Builds } from "./build-port.ts";
 import { diskPort } from "./disk.ts";
 import { enterGuarded } from "./guarded/enter.ts";
-import { guardedSettings } from "./guarded/settings.ts";
+import { CONTAINERS, guardedSettings } from "./guarded/settings.ts";
 import { releaseMemory } from "./idle-memory.ts";
 import { Gates, listenOn } from "./listen.ts";
 import { lockRoot } from "./lock.ts";
@@ -184,7 +184,8 @@ async function construct(
   names: { bridge: string; cgroup: string },
 ): Promise<Pick<Running, "deps" | "engine" | "registry" | "storage" | "builds">> {
   const missing = await userNamespacesMissing(kernel, options.dataRoot);
-  const settings = makeSettings(options, names.cgroup, missing);
+  const own = options.user === undefined ? names.cgroup : `${names.cgroup}/${CONTAINERS}`;
+  const settings = makeSettings(options, own, missing);
   const features = await probeFeatures(kernel, `${options.dataRoot}/probe`);
   const storage = await openStorage(options, kernel, features);
   const { driver } = storage;

@@ -270,7 +270,8 @@ export class Cgroups {
     }
   }
 
-  private delegate(at: string): void {
+  /** Version 2: lets groups below this one have limits. */
+  delegate(at: string): void {
     const wanted = ["cpu", "cpuset", "io", "memory", "pids"];
     for (const controller of wanted) {
       try {

@@ -292,3 +292,48 @@ test("root is not the user, and a data root of a daemon that is root is left alo
   );
   expect(statSync(`${shared}/free`).uid).toBe(0);
 });
+
+/** A mount namespace in which /sys/fs/cgroup is version 2 and nothing else, whatever is mounted below what is seen. */
+const onlyUnified = `
+  mount --make-rprivate /
+  umount -l /sys
+  for round in 1 2; do
+    for at in $(awk '$5 ~ "^/sys/fs/cgroup" { print $5 }' /proc/self/mountinfo | sort -r); do
+      umount -l "$at" 2>/dev/null
+    done
+  done
+  mountpoint -q /sys || mount -t sysfs sysfs /sys
+  mount -t cgroup2 none /sys/fs/cgroup
+  exec "$@"`;
+
+test("with control groups of version 2 the daemon and its containers have groups of the user's, and devices are guarded", async () => {
+  const unified = new GuardedDaemon(policy);
+  unified.within = ["unshare", "--mount", "sh", "-c", onlyUnified, "sh"];
+  try {
+    await unified.start();
+    await unified.berth("run", "-d", "--name", "two", "busybox", "sleep", "1000");
+    const pid = Number(await unified.inspect("two", "{{.State.Pid}}"));
+    const groupOf = (one: number | string) =>
+      /^0::(.*)$/m.exec(readFileSync(`/proc/${one}/cgroup`, "utf8"))?.[1] ?? "";
+    const own = groupOf(unified.pid);
+    expect(own).toMatch(/\/berth-[0-9a-f]{8}\/daemon$/);
+    const id = (await unified.inspect("two", "{{.Id}}")).trim();
+    expect(groupOf(pid)).toBe(`${own.replace(/daemon$/, "containers")}/${id}`);
+    expect((await unified.berth("pause", "two")).status).toBe(0);
+    expect((await unified.berth("unpause", "two")).status).toBe(0);
+    const exec = await unified.docker("exec", "two", "cat", "/proc/self/cgroup");
+    expect(exec.out).toContain("0::/\n");
+    // Also who is root on the host opens no other devices there.
+    const enter = `echo $$ >/sys/fs/cgroup/${own.split("/").at(-2)}/daemon/cgroup.procs`;
+    const open = `${enter}; head -c 1 /dev/zero | wc -c; head -c 1 /dev/kmsg`;
+    const opened = Bun.spawnSync(["nsenter", "-t", String(unified.pid), "-m", "sh", "-c", open]);
+    expect(opened.stdout.toString().trim()).toBe("1");
+    expect(opened.stderr.toString()).toContain("Operation not permitted");
+    await unified.kill();
+    await unified.start();
+    expect((await unified.docker("exec", "two", "echo", "again")).out).toBe("again\n");
+    expect((await unified.berth("rm", "-f", "two")).status).toBe(0);
+  } finally {
+    await unified.destroy();
+  }
+});

@@ -124,7 +124,7 @@ export class TestDaemon {
    */
   constructor(
     private readonly flags: readonly string[] = [],
-    private readonly within: readonly string[] = [],
+    public within: readonly string[] = [],
     user: UserWishes | undefined = everyoneRootless ? {} : undefined,
   ) {
     this.world = user && userWorld(this.directory, executable, user);

@@ -3,9 +3,9 @@
  * Which devices may be opened there root says once, for all of them; the kernel lets nobody else.
  */
 import { chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { errnoOf, fault } from "../../base/errors.ts";
+import { errnoOf } from "../../base/errors.ts";
 import { usualDeviceRules } from "../../engine/index.ts";
-import { Cgroups, v1Writes } from "../../runtime/index.ts";
+import { Cgroups, deviceFilter, v1Writes } from "../../runtime/index.ts";
 import type { OciDeviceRule } from "../../spec/oci-runtime.ts";
 import type { DaemonUser } from "./ids.ts";
 
@@ -18,6 +18,16 @@ function ruleOf(path: string): OciDeviceRule | undefined {
   ];
   return { allow: true, type: info.isBlockDevice() ? "b" : "c", major, minor, access: "rwm" };
 }
+
+/** What of a group is the user's. */
+const given = [
+  "",
+  "/tasks",
+  "/cgroup.procs",
+  "/cgroup.threads",
+  "/cgroup.clone_children",
+  "/cgroup.subtree_control",
+];
 
 function give(path: string, { uid, gid }: DaemonUser): void {
   if (existsSync(path)) chownSync(path, uid, gid);
@@ -38,42 +48,57 @@ function restrict(directory: string, rules: readonly OciDeviceRule[]): void {
     try {
       writeFileSync(`${directory}/${file}`, value);
     } catch (error) {
-      // A group that has some below it keeps what it has: containers run there.
+      // A group that could not be removed, and has some below it, keeps what it has.
       if (errnoOf(error) !== "EINVAL" && errnoOf(error) !== "EPERM") throw error;
     }
 }
 
-/** Makes the group and gives it away; gives its directories in all hierarchies. */
-export function delegateCgroups(
+/** Version 2: a group that has others has no processes itself, so that the daemon needs one of its own beside its containers'. */
+const DAEMON = "daemon";
+
+/** Ends what is left in a group, and removes it: a guard that has died has left it with nobody who can look after it. */
+export function endOrphans(name: string): void {
+  const cgroups = Cgroups.detect();
+  cgroups.kill(name);
+  cgroups.remove(name);
+}
+
+/**
+ * Makes the group and gives it away; gives its directories in all hierarchies, those below others first. `filter` limits the
+ * devices of version 2.
+ */
+export async function delegateCgroups(
   name: string,
   user: DaemonUser,
   devices: readonly string[],
-): readonly string[] {
+  filter: (directory: string, program: Uint8Array) => Promise<void>,
+): Promise<readonly string[]> {
   const cgroups = Cgroups.detect();
-  if (cgroups.version === 2)
-    throw fault(
-      "unsupported",
-      "guard-cgroups",
-      "--user needs control groups of version 1: of version 2 no part is given to another user yet",
-    );
   const rules = [...usualDeviceRules, ...devices.flatMap((path) => ruleOf(path) ?? [])];
-  return cgroups.roots.map((root) => {
+  const made: string[] = [];
+  for (const root of cgroups.roots) {
     const directory = `${root}${name}`;
-    const isNew = !existsSync(directory);
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     fillSets(directory);
-    if (isNew && existsSync(`${directory}/devices.allow`)) restrict(directory, rules);
-    if (existsSync(`${directory}/cpuset.cpus`))
-      writeFileSync(`${directory}/cgroup.clone_children`, "1");
-    for (const file of [
-      "",
-      "/tasks",
-      "/cgroup.procs",
-      "/cgroup.threads",
-      "/cgroup.clone_children",
-      "/cgroup.subtree_control",
-    ])
-      give(`${directory}${file}`, user);
-    return directory;
-  });
+    if (existsSync(`${directory}/devices.allow`)) restrict(directory, rules);
+    for (const file of given) give(`${directory}${file}`, user);
+    if (cgroups.version === 2) {
+      cgroups.delegate("");
+      cgroups.delegate(name);
+      mkdirSync(`${directory}/${DAEMON}`, { recursive: true });
+      made.push(`${directory}/${DAEMON}`);
+      const program = deviceFilter(rules);
+      if (program !== undefined) await filter(directory, program);
+    }
+    made.push(directory);
+  }
+  return made;
+}
+
+/** Version 2: moves this process to where the daemon is to be; who is there may move others to the groups below. */
+export function enterDelegated(name: string): void {
+  const cgroups = Cgroups.detect();
+  if (cgroups.version === 2)
+    for (const root of cgroups.roots)
+      writeFileSync(`${root}${name}/${DAEMON}/cgroup.procs`, String(process.pid));
 }

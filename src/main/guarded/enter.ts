@@ -16,8 +16,8 @@ import {
 import { dirname } from "node:path/posix";
 import { fault } from "../../base/errors.ts";
 import { subordinateFiles } from "../../engine/index.ts";
+import { startKernel } from "../../kernel/index.ts";
 import { uplinkMessages } from "../../network/index.ts";
-import { Cgroups } from "../../runtime/index.ts";
 import { resolveUser } from "../../spec/users.ts";
 import { encodeRecords } from "../../spec/wire-codec.ts";
 import { guardFrames } from "../../spec/wire-guard.ts";
@@ -25,7 +25,7 @@ import { unpackPrograms } from "../assets.ts";
 import { groupId } from "../listen.ts";
 import { lockRoot } from "../lock.ts";
 import type { DaemonOptions } from "../options.ts";
-import { delegateCgroups } from "./delegate.ts";
+import { delegateCgroups, endOrphans, enterDelegated } from "./delegate.ts";
 import { type DaemonIds, type DaemonUser, daemonIds, USUAL_OWNERS } from "./ids.ts";
 import {
   checkBinds,
@@ -102,13 +102,6 @@ function makeOwnDirectory(path: string): void {
       "daemon-user-root",
       `${path} must be root's, in a directory that only root may change: what the guard needs lies beside the data root`,
     );
-}
-
-/** What keeps processes of the daemon's containers: a guard that has died has left them with nobody who can look after them. */
-function endOrphans(cgroup: string): void {
-  const cgroups = Cgroups.detect();
-  for (const name of cgroups.children(cgroup)) cgroups.kill(`${cgroup}/${name}`);
-  cgroups.kill(cgroup);
 }
 
 function uplinkOf(directory: string, mtu: number) {
@@ -201,13 +194,21 @@ export async function enterGuarded(
   checkWay(process.execPath, user);
   makeOwnDirectory(directory);
   const lock = lockRoot(directory, (path) => `another berth daemon is starting with ${path}`);
-  const { helper } = unpackPrograms(`${directory}/bin`);
+  const { helper, shim } = unpackPrograms(`${directory}/bin`);
   const socket = `${directory}/socket`;
-  const cgroups = delegateCgroups(names.cgroup, user, policy.devices);
   const digest = Bun.hash(JSON.stringify([policy, user])).toString(36);
   if (await isKept(helper, socket)) checkPolicy(directory, digest);
   else {
     endOrphans(names.cgroup);
+    const filter = async (cgroup: string, program: Uint8Array) => {
+      const kernel = await startKernel({
+        helperPath: helper,
+        shimPath: shim,
+        socketPath: `${directory}/start`,
+      });
+      await kernel.filterDevices(cgroup, program).finally(() => kernel.stop());
+    };
+    const cgroups = await delegateCgroups(names.cgroup, user, policy.devices, filter);
     writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
     const ids = daemonIds(user, policy.owners ?? USUAL_OWNERS, subordinateFiles());
     writeFileSync(`${directory}/policy`, digest, { mode: 0o600 });
@@ -231,6 +232,7 @@ export async function enterGuarded(
   const join = [helper, "join", socket, process.execPath, "daemon", ...argv];
   if (process.execve === undefined)
     throw new Error("this runtime cannot execute another program in its place");
+  enterDelegated(names.cgroup);
   return process.execve(helper, [...listen, ...join], {
     PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
     HOME: dataRoot,

@@ -4,6 +4,9 @@
  */
 import { z } from "zod";
 
+/** The containers' control groups are below this one of the group that the daemon's user has been given. */
+export const CONTAINERS = "containers";
+
 /** Where the daemon inside reads that it is there. */
 export const GUARD = "BERTH_GUARD";
 
