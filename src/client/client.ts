@@ -4,11 +4,12 @@
  * An own client because start-up is what a short command costs: node:http takes 50 ms to load, and fetch
  * cannot hijack a connection.
  */
-import { gathered } from "../base/gather.ts";
-import { Connection } from "./connection.ts";
+import type { Connection } from "./connection.ts";
+import type { Exchanges } from "./exchanges.ts";
+import { ApiError } from "./head.ts";
 import type { Host } from "./host.ts";
 import { askOnce } from "./once.ts";
-import { ApiError, ApiResponse, readHead } from "./response.ts";
+import type { ApiResponse } from "./response.ts";
 
 /** Values of a query string; undefined ones are left out, lists repeat. */
 export type Query = Readonly<
@@ -30,6 +31,9 @@ export type OnUnreachable = (error: unknown) => Promise<boolean>;
 
 const newest = "1.51";
 
+/** Of a request that takes its connection over. */
+const UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp\r\n";
+
 function encodeQuery(query: Query | undefined): string {
   if (query === undefined) return "";
   const parts = new URLSearchParams();
@@ -46,7 +50,7 @@ function encodeQuery(query: Query | undefined): string {
 export class ApiClient {
   #version = newest;
   #agreed = false;
-  #idle: Connection[] = [];
+  #exchanges: Promise<Exchanges> | undefined;
 
   constructor(
     readonly host: Host,
@@ -63,7 +67,7 @@ export class ApiClient {
     if (options.stream && !this.#agreed) await this.json("GET", "/version");
     for (;;) {
       const used = this.#version;
-      const response = await this.#exchange(method, path, options, false);
+      const response = await this.#exchange(method, path, options, "");
       if (response.head.status < 400) {
         this.#agreed = true;
         return response;
@@ -105,7 +109,7 @@ export class ApiClient {
   async hijack(path: string, options: RequestOptions = {}): Promise<Connection> {
     for (;;) {
       const used = this.#version;
-      const response = await this.#exchange("POST", path, options, true);
+      const response = await this.#exchange("POST", path, options, UPGRADE);
       if (response.head.status < 300) return response.connection;
       const error = errorOf(response.head.status, await response.text());
       if (!this.#stepDown(error, used)) throw error;
@@ -113,13 +117,32 @@ export class ApiClient {
   }
 
   /** A connection of its own, on which nothing has been said. */
-  connect(): Promise<Connection> {
-    return this.#open();
+  async connect(): Promise<Connection> {
+    return (await this.#connections()).open();
   }
 
   /** Closes what is kept open. */
   close(): void {
-    for (const connection of this.#idle.splice(0)) connection.close();
+    this.#exchanges?.then((exchanges) => exchanges.close());
+  }
+
+  /** Loaded by whoever has more to say than one request. */
+  #connections(): Promise<Exchanges> {
+    this.#exchanges ??= import("./exchanges.ts").then(
+      ({ Exchanges }) => new Exchanges(this.host, this.onUnreachable),
+    );
+    return this.#exchanges;
+  }
+
+  async #exchange(
+    method: string,
+    path: string,
+    options: RequestOptions,
+    connection: string,
+  ): Promise<ApiResponse> {
+    const exchanges = await this.#connections();
+    const request = this.#requestOf(method, path, options, connection);
+    return exchanges.exchange(request, options.stream, method === "HEAD");
   }
 
   #stepDown(error: ApiError, used: string): boolean {
@@ -129,52 +152,6 @@ export class ApiClient {
     if (most === undefined || most === used) return false;
     this.#version = most;
     return true;
-  }
-
-  async #exchange(
-    method: string,
-    path: string,
-    options: RequestOptions,
-    hijack: boolean,
-  ): Promise<ApiResponse> {
-    for (;;) {
-      const kept = this.#idle.pop();
-      if (kept?.ended) continue;
-      const connection = kept ?? (await this.#open());
-      // Nobody answers what is cut off by its source: the connection is given up, and the failure is the source's.
-      const source: { failure?: Error } = {};
-      const failed = (error: unknown): void => {
-        source.failure = error instanceof Error ? error : new Error(String(error));
-        connection.close();
-      };
-      const stream = options.stream && tellingFailure(options.stream, failed);
-      const own = stream === undefined ? options : { ...options, stream };
-      const sending = this.#send(connection, method, path, own, hijack);
-      // A refusal may come before the body is sent; the answer then says more than the write's failure.
-      sending.catch(() => {});
-      const head = await readHead(connection).catch((error) => {
-        throw source.failure ?? error;
-      });
-      if (source.failure !== undefined) throw source.failure;
-      if (head) {
-        const answer = { ...head, bodiless: method === "HEAD" };
-        return new ApiResponse(connection, answer, (c) => this.#idle.push(c));
-      }
-      connection.close();
-      if (!kept) {
-        await sending;
-        throw new Error("unexpected EOF: the daemon closed the connection without an answer");
-      }
-    }
-  }
-
-  async #open(): Promise<Connection> {
-    try {
-      return await Connection.open(this.host);
-    } catch (error) {
-      if (await this.onUnreachable(error)) return await Connection.open(this.host);
-      throw error;
-    }
   }
 
   /** A request's head, with the connection's headers as they are given, and its body, if that is no stream. */
@@ -188,43 +165,6 @@ export class ApiClient {
       head += `Content-Type: ${type}\r\n`;
     for (const name in options.headers) head += `${name}: ${options.headers[name]}\r\n`;
     return `${head}\r\n${body ?? ""}`;
-  }
-
-  async #send(
-    connection: Connection,
-    method: string,
-    path: string,
-    options: RequestOptions,
-    hijack: boolean,
-  ): Promise<void> {
-    await connection.write(
-      this.#requestOf(
-        method,
-        path,
-        options,
-        hijack ? "Connection: Upgrade\r\nUpgrade: tcp\r\n" : "",
-      ),
-    );
-    if (!options.stream) return;
-    for await (const piece of gathered(options.stream)) {
-      await connection.write(`${piece.length.toString(16)}\r\n`);
-      await connection.write(piece);
-      await connection.write("\r\n");
-    }
-    await connection.write("0\r\n\r\n");
-  }
-}
-
-/** The same bytes; a failure of their source is told, unlike one of whoever takes them. */
-async function* tellingFailure(
-  stream: AsyncIterable<Uint8Array>,
-  tell: (error: unknown) => void,
-): AsyncGenerator<Uint8Array> {
-  try {
-    yield* stream;
-  } catch (error) {
-    tell(error);
-    throw error;
   }
 }
 

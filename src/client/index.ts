@@ -7,6 +7,7 @@ export { Demultiplexer } from "../base/demux.ts";
 export { ChunkedDecoder } from "./chunked.ts";
 export { ApiClient, type OnUnreachable, type Query, type RequestOptions } from "./client.ts";
 export { type Connection, connectTo } from "./connection.ts";
+export { ApiError } from "./head.ts";
 export {
   defaultHost,
   type Host,
@@ -15,6 +16,6 @@ export {
   resolveHost,
   type SshTarget,
 } from "./host.ts";
-export { ApiError, type ApiResponse } from "./response.ts";
+export type { ApiResponse } from "./response.ts";
 /** ssh's command lines, and what its failures mean: loaded by who needs them. */
 export const sshWords = () => import("./ssh-command.ts");

@@ -3,7 +3,7 @@
  * `Connection` and `ApiResponse` are a dozen, since each that a start goes through for the first time costs it some 50 µs.
  */
 import { ChunkedDecoder } from "./chunked.ts";
-import { parseHead } from "./response.ts";
+import { parseHead } from "./head.ts";
 
 /** An answer (RFC 9112) with all of its body. */
 export interface WholeAnswer {

@@ -3,25 +3,7 @@
  */
 import { ChunkedDecoder } from "./chunked.ts";
 import type { Connection } from "./connection.ts";
-
-/** A daemon's refusal, with the text that it gave. */
-export class ApiError extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-    this.name = "ApiError";
-  }
-}
-
-/** What precedes a body. Header names are in lower case. */
-export interface ResponseHead {
-  readonly status: number;
-  readonly headers: ReadonlyMap<string, string>;
-  /** The answer to HEAD: its headers speak of a body that does not come. */
-  readonly bodiless?: boolean;
-}
+import { parseHead, type ResponseHead } from "./head.ts";
 
 /** Reads a head; undefined when the connection ended before its first byte. */
 export async function readHead(connection: Connection): Promise<ResponseHead | undefined> {
@@ -39,19 +21,6 @@ export async function readHead(connection: Connection): Promise<ResponseHead | u
     connection.unread(bytes.subarray(end + 4 - before));
     return parseHead(text.slice(0, end));
   }
-}
-
-/** Reads a head's text, without the empty line at its end. Throws an Error for what is none. */
-export function parseHead(text: string): ResponseHead {
-  const [first = "", ...lines] = text.split("\r\n");
-  const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1]);
-  if (!status) throw new Error(`malformed HTTP response ${JSON.stringify(first)}`);
-  const headers = new Map<string, string>();
-  for (const line of lines) {
-    const colon = line.indexOf(":");
-    headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
-  }
-  return { status, headers };
 }
 
 /** A body's bytes, one piece after the other. */
