@@ -37,7 +37,7 @@ test("flags end at the first argument unless they may be mixed", () => {
 
 test.each([
   [["--foo"], "unknown flag: --foo"],
-  [["-ix"], "unknown shorthand flag: 'x' in -ix"],
+  [["-ix"], "unknown shorthand flag: 'x' in -x"],
   [["--publish"], "flag needs an argument: --publish"],
   [["-p"], "flag needs an argument: 'p' in -p"],
   [["-m", "x"], `invalid argument "x" for "-m, --memory" flag: invalid size: 'x'`],

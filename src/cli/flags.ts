@@ -145,7 +145,7 @@ function takeShort(arg: string, flags: readonly Flag[], queue: string[], parsed:
     const found = flags.find((one) => one.short === letter);
     if (!found) {
       if (letter === "h") return parsed.add("help", "true");
-      throw new UsageError(`unknown shorthand flag: '${letter}' in ${arg.replace(/^-*/, "-")}`);
+      throw new UsageError(`unknown shorthand flag: '${letter}' in -${arg.slice(at)}`);
     }
     const rest = arg.slice(at + 1);
     if (rest.startsWith("=")) return set(parsed, found, rest.slice(1));
@@ -156,7 +156,7 @@ function takeShort(arg: string, flags: readonly Flag[], queue: string[], parsed:
     if (rest !== "") return set(parsed, found, rest);
     const value = queue.shift();
     if (value === undefined)
-      throw new UsageError(`flag needs an argument: '${letter}' in -${arg.slice(1)}`);
+      throw new UsageError(`flag needs an argument: '${letter}' in -${arg.slice(at)}`);
     return set(parsed, found, value);
   }
 }

@@ -99,7 +99,15 @@ export const command: Command = {
   short: "Update configuration of one or more containers",
   args: [1, Number.POSITIVE_INFINITY],
   flags: [
-    flag("blkio-weight", "", "uint16", "Block IO (relative weight), between 10 and 1000, or 0"),
+    flag(
+      "blkio-weight",
+      "",
+      "uint16",
+      "Block IO (relative weight), between 10 and 1000, or 0",
+      "0",
+    ),
+    // Taken and without effect, as by docker since kernels have no such limit.
+    flag("kernel-memory", "", "bytes", ""),
     flag("cpu-period", "", "int", "Limit CPU CFS (Completely Fair Scheduler) period"),
     flag("cpu-quota", "", "int", "Limit CPU CFS (Completely Fair Scheduler) quota"),
     flag("cpu-rt-period", "", "int", "Limit the CPU real-time period in microseconds"),

@@ -77,11 +77,14 @@ const WINDOWS = ["cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops"];
 
 /** Throws a UsageError for a value that its flag cannot have, an ExitError for a flag of another system's. */
 export function checkValues(parsed: Parsed): void {
-  const foreign = WINDOWS.find((name) => parsed.has(name));
-  if (foreign !== undefined)
-    throw new ExitError(
-      1,
-      `"--${foreign}" is only supported on a berth daemon running on windows, but the berth daemon is running on linux`,
+  const foreign = WINDOWS.filter((name) => parsed.has(name)).map(
+    (name) =>
+      `"--${name}" is only supported on a berth daemon running on windows, but the berth daemon is running on linux`,
+  );
+  if (foreign.length > 0) throw new ExitError(1, foreign.join("\n"));
+  if (parsed.on("use-api-socket"))
+    throw new Error(
+      "--use-api-socket is not supported: a container that has the daemon's socket is root on the host, so name it yourself: -v /run/berth/berth.sock:/var/run/docker.sock",
     );
   checkLinks(parsed);
   for (const [name, read] of Object.entries(values))

@@ -35,18 +35,28 @@ function fromFiles(paths: readonly string[]): string[] {
   return entries;
 }
 
-/** Variables as `NAME=value`: a bare name takes the value of this process, or is left out. */
+/**
+ * Variables as `NAME=value`, each once, with the last value. A bare name takes the value of this process. Where that has none, one of a
+ * file is left out, and one of a flag stays bare: it takes the image's variable away.
+ */
 export function readEnvironment(values: readonly string[], files: readonly string[]): string[] {
-  const env: string[] = [];
-  for (const entry of [...fromFiles(files), ...values]) {
+  const env = new Map<string, string>();
+  const take = (entry: string, isFlag: boolean) => {
+    const [name = ""] = entry.split("=", 1);
+    const own = process.env[entry];
+    if (entry.includes("=")) env.set(name, entry);
+    else if (own !== undefined) env.set(name, `${entry}=${own}`);
+    else if (isFlag) env.set(name, entry);
+  };
+  for (const entry of fromFiles(files)) take(entry, false);
+  for (const entry of values) {
     if (entry === "" || entry.startsWith("="))
       throw new Error(
         `invalid argument ${JSON.stringify(entry)} for "-e, --env" flag: invalid environment variable: ${entry}`,
       );
-    if (entry.includes("=")) env.push(entry);
-    else if (process.env[entry] !== undefined) env.push(`${entry}=${process.env[entry]}`);
+    take(entry, true);
   }
-  return env;
+  return [...env.values()];
 }
 
 /** `key=value` entries as a map; a key alone has the empty value. */

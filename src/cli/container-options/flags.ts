@@ -94,6 +94,7 @@ const rows: readonly Row[] = [
   ["interactive", "i", "bool", "Keep STDIN open even if not attached"],
   ["io-maxbandwidth", "", "bytes", ""],
   ["io-maxiops", "", "uint", ""],
+  ["use-api-socket", "", "bool", ""],
   ["ip", "", "string", "IPv4 address (e.g., 172.30.100.104)"],
   ["ip6", "", "string", "IPv6 address (e.g., 2001:db8::33)"],
   ["ipc", "", "string", "IPC mode to use"],

@@ -2,6 +2,7 @@
  * The flags of `run` and `create` as the body of POST /containers/create.
  */
 import { readFileSync } from "node:fs";
+import { messageOf } from "../../base/errors.ts";
 import { parseBytes } from "../../base/sizes.ts";
 import type { ContainerConfig, HealthConfig, RestartPolicy } from "../../spec/engine-api.ts";
 import { parseDuration } from "../flag-values.ts";
@@ -77,10 +78,20 @@ function securityOptions(values: readonly string[]) {
           `opening seccomp profile (${file}) failed: open ${file}: no such file or directory`,
         );
       }
-      options.push(`seccomp=${JSON.stringify(JSON.parse(profile))}`);
+      options.push(`seccomp=${compacted(file, profile)}`);
     } else options.push(value);
   }
   return { options, unconfined };
+}
+
+/** A profile in one line. Throws, naming its file, when it is no JSON. */
+function compacted(path: string, profile: string): string {
+  try {
+    return JSON.stringify(JSON.parse(profile));
+  } catch (error) {
+    const why = profile.trim() === "" ? "unexpected end of JSON input" : messageOf(error);
+    throw new Error(`compacting json for seccomp profile (${path}) failed: ${why}`);
+  }
 }
 
 function streams(parsed: Parsed): ContainerConfig {

@@ -81,6 +81,21 @@ function throttles(parsed: Parsed, flag: string, unit: "bytes" | "count"): Throt
   return parsed.all(flag).map((value) => readValue(`--${flag}`, value, read));
 }
 
+/** Weights of devices, 10 to 1000, or 0 for none of its own. */
+function weights(parsed: Parsed): ThrottleDevice[] {
+  const read = (value: string) => {
+    const [path = "", weight = "", more] = value.split(":");
+    if (more !== undefined || weight === "") throw new Error(`bad format: ${value}`);
+    if (!path.startsWith("/dev/")) throw new Error(`bad format for device path: ${value}`);
+    const number = /^\d+$/.test(weight) ? Number(weight) : -1;
+    if (number < 0 || number > 1000 || (number > 0 && number < 10))
+      throw new Error(`invalid weight for device: ${value}`);
+    return { Path: path, Rate: number };
+  };
+  const flag = "blkio-weight-device";
+  return parsed.all(flag).map((value) => readValue(`--${flag}`, value, read));
+}
+
 function parseGpus(spec: string): DeviceRequest {
   const request: DeviceRequest = { Driver: "", Count: 0, Capabilities: [], Options: {} };
   const capabilities = ["gpu"];
@@ -118,7 +133,7 @@ export function parseResources(parsed: Parsed): Resources {
     NanoCpus: Math.round(parsed.number("cpus") * 1e9),
     CgroupParent: parsed.text("cgroup-parent"),
     BlkioWeight: parsed.number("blkio-weight"),
-    BlkioWeightDevice: throttles(parsed, "blkio-weight-device", "count").map((one) => ({
+    BlkioWeightDevice: weights(parsed).map((one) => ({
       Path: one.Path,
       Weight: one.Rate,
     })),
