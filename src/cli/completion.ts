@@ -2,6 +2,7 @@
  * What may stand where the cursor is: commands, flags, values of flags, names of objects. It knows commands by their usage
  * texts: a word such as CONTAINER or IMAGE there says what belongs there.
  */
+import { valuesOf } from "./completion-values.ts";
 import type { Flag } from "./flags.ts";
 
 /** Kinds of names that a daemon or this host knows. */
@@ -34,7 +35,6 @@ export interface Completable {
 const NOTHING: Wanted = { kind: "nothing" };
 const FILES: Wanted = { kind: "files" };
 const names = (...of: NameKind[]): Wanted => ({ kind: "names", of });
-const words = (...list: string[]): Wanted => ({ kind: "words", words: list });
 
 /** Which containers a command can do something with. */
 const states: Readonly<Record<string, NameKind>> = {
@@ -57,50 +57,11 @@ function placeOf(word: string, command: string): Wanted {
   if (/MACHINE/.test(word)) return names("machine");
   if (/CONTEXT/.test(word)) return names("context");
   if (/NAME\|ID/.test(word)) return names("container", "image", "network", "volume");
+  if (/^[a-z]+(?:\|[a-z]+)+$/.test(word)) return { kind: "words", words: word.split("|") };
   if (/^PATH/.test(word)) return { kind: "directories" };
   if (/FILE|file/.test(word)) return FILES;
   return NOTHING;
 }
-
-/** Values of flags that are the same wherever they stand. */
-const values: Readonly<Record<string, Wanted>> = {
-  network: names("network"),
-  net: names("network"),
-  link: names("running"),
-  "volumes-from": names("container"),
-  context: names("context"),
-  from: names("context"),
-  pull: words("always", "missing", "never"),
-  restart: words("no", "always", "unless-stopped", "on-failure"),
-  "log-driver": words("json-file", "local", "none", "syslog", "journald", "fluentd", "gelf"),
-  cgroupns: words("host", "private"),
-  ipc: words("none", "private", "shareable", "host", "container:"),
-  pid: words("host", "container:"),
-  uts: words("host"),
-  progress: words("auto", "plain", "tty", "rawjson", "quiet"),
-  signal: words("SIGTERM", "SIGKILL", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"),
-  platform: words("linux/amd64", "linux/arm64"),
-  "log-level": words("debug", "info", "warn", "error", "fatal"),
-  "cap-add": words("ALL", "NET_ADMIN", "SYS_ADMIN", "SYS_PTRACE", "SYS_TIME", "NET_RAW"),
-  "cap-drop": words("ALL", "CHOWN", "MKNOD", "NET_RAW", "SETUID", "SETGID", "SYS_CHROOT"),
-  format: words("json", "table"),
-  ...Object.fromEntries(
-    [
-      "generic-ssh-key",
-      "file",
-      "input",
-      "output",
-      "env-file",
-      "label-file",
-      "cidfile",
-      "iidfile",
-      "metadata-file",
-    ]
-      .concat(["tlscacert", "tlscert", "tlskey", "volume", "device"])
-      .map((name) => [name, FILES]),
-  ),
-  config: { kind: "directories" },
-};
 
 /** The words of a usage text that stand for arguments; the last one repeats when dots say so. */
 function placesOf(usage: string): {
@@ -143,9 +104,9 @@ export function flagWords(flags: readonly Flag[]): string[] {
     .sort();
 }
 
-/** What belongs where a command's words end. `name`: the command's last word; the last of `given` is being written. */
+/** What belongs where a command's words end. `path`: the command; the last of `given` is being written. */
 export function completionOf(
-  name: string,
+  path: string,
   { usage, flags, interspersed = true }: Completable,
   given: readonly string[],
 ): Completion {
@@ -160,7 +121,7 @@ export function completionOf(
     else if (!flagsEnd && word.startsWith("-") && word !== "-") {
       if (!takesNext(flags, word)) continue;
       if (at === done.length - 1)
-        return { wanted: values[findFlag(flags, word)?.name ?? ""] ?? NOTHING, ...plain };
+        return { wanted: valuesOf(path, findFlag(flags, word)?.name ?? "") ?? NOTHING, ...plain };
       at++;
     } else {
       args++;
@@ -172,7 +133,7 @@ export function completionOf(
     if (equals < 0) return { wanted: { kind: "words", words: flagWords(flags) }, ...plain };
     const flag = findFlag(flags, last.slice(0, equals));
     return {
-      wanted: values[flag?.name ?? ""] ?? NOTHING,
+      wanted: valuesOf(path, flag?.name ?? "") ?? NOTHING,
       before: last.slice(0, equals + 1),
       prefix: last.slice(equals + 1),
     };
@@ -182,7 +143,7 @@ export function completionOf(
   const { places, repeats } = placesOf(usage);
   const place = places[args] ?? (repeats ? places.at(-1) : undefined);
   if (place === undefined) return { wanted: NOTHING, ...plain };
-  return { wanted: placeOf(place, name), ...plain };
+  return { wanted: placeOf(place, path.split(" ").at(-1) ?? ""), ...plain };
 }
 
 /** Splits a line as a shell does, as far as it is written; the last word may be empty. */

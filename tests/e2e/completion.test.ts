@@ -62,6 +62,12 @@ test("bash: commands, flags, and names of what there is", async () => {
   expect(await inBash("berth load -i so")).toEqual(["some file.tar", "sources"]);
   expect(await inBash("berth build so")).toEqual(["sources"]);
   expect(await inBash("berth nosuch x")).toEqual([]);
+  expect(await inBash("berth ps --filter status=r")).toEqual(["restarting", "running"]);
+  expect(await inBash("berth volume ls -f dang")).toEqual(["dangling=false", "dangling=true"]);
+  expect(await inBash("berth network create --driver=mac")).toEqual(["macvlan"]);
+  expect(await inBash("berth run --stop-signal SIGK")).toEqual(["SIGKILL"]);
+  expect(await inBash("berth completion z")).toEqual(["zsh"]);
+  expect(await inBash("berth help volu")).toEqual(["volume"]);
 });
 
 test("without a daemon there are no names, no error, and none is started", async () => {
@@ -80,7 +86,7 @@ for (const [name, argv, ask] of [
     "zsh",
     ["zsh", "-f", "-c"],
     (line: string) =>
-      `autoload -U compinit; compinit -u -D; source <(berth completion zsh)
+      `compdef() { :; }; source <(berth completion zsh)
      _describe() { print -l "\${(@P)3}"; }; _files() { print files; }
      words=(${line} ''); CURRENT=\${#words}; _berth`,
   ],
@@ -95,5 +101,17 @@ for (const [name, argv, ask] of [
     expect(offered.length).toBe(1);
     expect(offered[0]).toMatch(/^web-runs[\t:]busybox, Up /);
     expect((await shell(argv, ask("berth context"))).join("\n")).toContain("create");
+    const filters = await shell(argv, ask("berth container ls --filter"));
+    expect(filters.join("\n")).toContain("status=running");
+    for (const [line, wanted] of [
+      ["berth volume rm", "web-data"],
+      ["berth network rm", "bridge"],
+      ["berth rmi", "shop/web"],
+      ["berth context use", "default"],
+    ] as const)
+      expect([line, (await shell(argv, ask(line))).join("\n")]).toEqual([
+        line,
+        expect.stringContaining(wanted),
+      ]);
   });
 }

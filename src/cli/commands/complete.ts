@@ -127,14 +127,14 @@ async function candidates(given: readonly string[]): Promise<Candidates> {
     return { list: flagWords(globalFlags), prefix };
   }
   const [first = ""] = said;
-  if (said.length === 1) return { list: commandWords(""), prefix };
+  if (said.length === 1 || (first === "help" && said.length === 2))
+    return { list: commandWords(""), prefix };
   const isGroup = Object.hasOwn(groups, first);
   if (isGroup && said.length === 2) return { list: commandWords(first), prefix };
   const words = said.slice(0, isGroup ? 2 : 1);
   const command = await loadCommand(words);
   if (command === undefined) return { list: [], prefix };
-  const name = words.at(-1) ?? "";
-  return completed(completionOf(name, command, said.slice(isGroup ? 2 : 1)), before);
+  return completed(completionOf(words.join(" "), command, said.slice(isGroup ? 2 : 1)), before);
 }
 
 async function completed(
