@@ -61,9 +61,12 @@ export interface DefaultNetworkContext {
 }
 
 /** Where the host has routes to, but the default ones. */
-export async function routesTo(channel: NetlinkChannel): Promise<RouteTo[]> {
-  const four = routesOf(await channel.send(0, [dumpRoutes(4)]));
-  const six = routesOf(await channel.send(0, [dumpRoutes(6)]).catch(() => []));
+export async function routesTo(
+  channel: NetlinkChannel,
+  besides?: ReadonlySet<number>,
+): Promise<RouteTo[]> {
+  const four = routesOf(await channel.send(0, [dumpRoutes(4)]), besides);
+  const six = routesOf(await channel.send(0, [dumpRoutes(6)]).catch(() => []), besides);
   return [...four, ...six];
 }
 

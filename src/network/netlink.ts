@@ -163,6 +163,17 @@ export function decodeAnswers(data: Uint8Array): NetlinkAnswer[] {
   return answers;
 }
 
+/** Where the data of the first attribute of a type begins in a body, whose attributes begin at `from`; -1: it has none. */
+export function attributeAt(body: Uint8Array, from: number, type: number): number {
+  for (let at = from; at + 4 <= body.length; ) {
+    const length = (body[at] ?? 0) | ((body[at + 1] ?? 0) << 8);
+    if (length < 4 || at + length > body.length) return -1;
+    if (((body[at + 2] ?? 0) | (((body[at + 3] ?? 0) & 0x3f) << 8)) === type) return at + 4;
+    at += pad(length);
+  }
+  return -1;
+}
+
 /** The attributes of a body from `from` on, by type. */
 export function attributesOf(body: Uint8Array, from: number): Map<number, Uint8Array> {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);

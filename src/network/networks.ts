@@ -339,20 +339,17 @@ export class Networks {
     const own = new Set(
       this.everySegment().flatMap((one) => (one instanceof Bridge ? [one.interfaceIndex] : [])),
     );
-    const routes = (await routesTo(this.channel)).filter(({ index }) => !own.has(index));
+    const routes = await routesTo(this.channel, own);
     const links = await this.linksAt(routes.map(({ index }) => index));
     const nameOf = (index: number) => links.find((link) => link.index === index)?.name ?? "";
     return [
       ...(this.defaultBridge?.plan.subnets ?? []).map(({ subnet }) => {
         return { subnet, by: "network bridge", network: true };
       }),
-      ...this.all().flatMap(({ name, ipam, template }) =>
-        template !== undefined
-          ? []
-          : ipam.config.flatMap(({ subnet: text }) => {
-              const subnet = parsePrefixed(text)?.subnet;
-              return subnet === undefined ? [] : [{ subnet, by: `network ${name}`, network: true }];
-            }),
+      ...this.all().flatMap(({ id, name }) =>
+        (this.segments.get(id)?.plan.subnets ?? []).map(({ subnet }) => {
+          return { subnet, by: `network ${name}`, network: true };
+        }),
       ),
       ...routes.map(({ subnet, index }) => ({
         subnet,

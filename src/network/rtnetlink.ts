@@ -10,6 +10,7 @@ import {
   subnetAt,
 } from "./addresses.ts";
 import {
+  attributeAt,
   attributesOf,
   MessageBuilder,
   type NetlinkAnswer,
@@ -458,25 +459,36 @@ export interface RouteTo {
   readonly index: number;
 }
 
-/** Destinations of routes other than the default one. */
-export function routesOf(answers: readonly NetlinkAnswer[]): RouteTo[] {
-  return answers
-    .filter(({ type, body }) => {
-      if (type !== RTM_NEWROUTE) return false;
-      // IPv6 lists what is local and what every link has among the others.
-      return body[0] === AF_INET || (body[4] !== RT_TABLE_LOCAL && body[7] === RTN_UNICAST);
-    })
-    .flatMap(({ body }) => {
-      const attributes = attributesOf(body, 12);
-      const destination = attributes.get(1);
-      const prefix = body[1] ?? 0;
-      if (destination === undefined || prefix === 0) return [];
-      const value = destination.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
-      const family: Family = destination.length === 4 ? 4 : 6;
-      if (family === 6 && value >> 118n === 0x3fan) return [];
-      const out = attributes.get(4);
-      const index =
-        out === undefined ? 0 : new DataView(out.buffer, out.byteOffset, 4).getUint32(0, true);
-      return [{ subnet: subnetAt(family, value, prefix), index }];
-    });
+const NO_INTERFACES: ReadonlySet<number> = new Set();
+
+/**
+ * Destinations of routes other than the default one. Those by some interfaces are passed over, at little cost each: a thousand bridges
+ * have several thousand routes.
+ */
+export function routesOf(
+  answers: readonly NetlinkAnswer[],
+  besides: ReadonlySet<number> = NO_INTERFACES,
+): RouteTo[] {
+  const routes: RouteTo[] = [];
+  for (const { type, body } of answers) {
+    const prefix = body[1] ?? 0;
+    if (type !== RTM_NEWROUTE || prefix === 0) continue;
+    // IPv6 lists what is local and what every link has among the others.
+    const isFour = body[0] === AF_INET;
+    if (!isFour && (body[4] === RT_TABLE_LOCAL || body[7] !== RTN_UNICAST)) continue;
+    const out = attributeAt(body, 12, 4);
+    const index = out < 0 ? 0 : uint32(body, out);
+    if (besides.has(index)) continue;
+    const at = attributeAt(body, 12, 1);
+    if (at < 0) continue;
+    const destination = body.subarray(at, at + (isFour ? 4 : 16));
+    const value = destination.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+    if (!isFour && value >> 118n === 0x3fan) continue;
+    routes.push({ subnet: subnetAt(isFour ? 4 : 6, value, prefix), index });
+  }
+  return routes;
+}
+
+function uint32(bytes: Uint8Array, at: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getUint32(at, true);
 }
