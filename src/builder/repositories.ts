@@ -3,7 +3,7 @@
  * settings of the host; a repository on the daemon's own disk is fetched only where its administrator allows that, and one
  * behind ssh only with an agent that the client has lent: neither the daemon's files nor its keys are a client's to use.
  */
-import { mkdirSync, realpathSync, rmSync } from "node:fs";
+import { mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
 import { failedToFetch, isHttp, shown } from "./remote.ts";
 
@@ -25,6 +25,11 @@ export interface GitAccess {
 }
 
 const GIT_MS = 600_000;
+/**
+ * Repositories of any owner: which ones is said by the administrator, not by who owns them. No hook ever runs, should a repository
+ * find a way to put one where git looks for them (CVE-2025-48384).
+ */
+const SETTINGS = "[safe]\n\tdirectory = *\n[core]\n\thooksPath = /dev/null\n";
 const SSH = /^((git\+)?ssh:\/\/|[\w.-]+@[\w.-]+:)/;
 const FILE = /^file:\/\//;
 
@@ -88,6 +93,7 @@ function reasonIn(text: string): string {
 class Git {
   constructor(
     private readonly directory: string,
+    private readonly settings: string,
     private readonly agentSocket: string | undefined,
     private readonly signal: AbortSignal,
   ) {}
@@ -104,10 +110,8 @@ class Git {
       GIT_CONFIG_NOSYSTEM: "1",
       GIT_ALLOW_PROTOCOL: protocols,
       GIT_SSH_COMMAND: ssh,
-      // Repositories of any owner: which ones is said by the administrator, not by who owns them.
-      GIT_CONFIG_COUNT: "1",
-      GIT_CONFIG_KEY_0: "safe.directory",
-      GIT_CONFIG_VALUE_0: "*",
+      // A file, since git hands no other settings on to its submodules.
+      GIT_CONFIG_GLOBAL: this.settings,
       LC_ALL: "C",
       ...(this.agentSocket === undefined ? {} : { SSH_AUTH_SOCK: this.agentSocket }),
     };
@@ -176,12 +180,13 @@ export async function fetchRepository(
       `${shown(url)} needs a key of yours: lend the build your agent with --ssh default`,
     );
   const directory = `${parent}/repository`;
-  const socket = `${parent}/agent`;
+  const [socket, settings] = [`${parent}/agent`, `${parent}/gitconfig`];
   mkdirSync(directory, { mode: 0o700 });
+  writeFileSync(settings, SETTINGS, { mode: 0o600 });
   const endAgent = needsAgent ? await access.agent?.(socket) : undefined;
   try {
-    const git = new Git(directory, endAgent && socket, signal);
-    await git.run(["init", "--quiet"]);
+    const git = new Git(directory, settings, endAgent && socket, signal);
+    await git.run(["init", "--quiet", "--template="]);
     const fetch = ["fetch", "--quiet", "--depth=1", "--", url, ref || "HEAD"];
     await git.run(fetch, isFile ? ":file" : "");
     await git.run(["checkout", "--quiet", "--detach", "FETCH_HEAD"]);

@@ -88,9 +88,13 @@ function checkRealtime({ CpuRealtimePeriod, CpuRealtimeRuntime }: HostConfig, ho
     throw bad("cpu real-time runtime cannot be higher than cpu real-time period");
 }
 
+/** The kernel takes no longer list, and knows no larger number (8192 processors, 1024 nodes). */
+const LIST_MAX = 4096;
+
 /** The numbers of "0-2,4"; undefined when it is no such list. */
 function numbersOf(text: string): ReadonlySet<number> | undefined {
-  if (!/^\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*$/.test(text)) return undefined;
+  if (text.length > LIST_MAX) return undefined;
+  if (!/^\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*$/.test(text)) return undefined;
   const numbers = new Set<number>();
   for (const range of text.split(",")) {
     const [first = 0, last = first] = range.split("-").map(Number);

@@ -34,13 +34,17 @@ const options = {
 } as const;
 const store = new NetworkStore(openDatabase(`${dir}/networks.db`, "NORMAL"));
 
-/** A container on the default bridge. */
+/** A container on a network, the default bridge unless another is named. */
 interface Endpoint extends Attached {
   readonly endpoint: EndpointRecord;
 }
 
-async function join(name: string, ports: readonly PortWish[] = []): Promise<Endpoint> {
-  const end = { network: "", name: "bridge", interface: "eth0", leads: true };
+async function join(
+  name: string,
+  ports: readonly PortWish[] = [],
+  at = { network: "", name: "bridge" },
+): Promise<Endpoint> {
+  const end = { ...at, interface: "eth0", leads: true };
   const made = await attach(networks, { name, ends: [end], ports });
   if (made.endpoint === undefined) throw new Error("no endpoint");
   return { ...made, endpoint: made.endpoint };
@@ -63,6 +67,32 @@ async function serve(netns: Handle, port: number): Promise<void> {
   servers.push(server);
   const first = await server.stdout.getReader().read();
   if (first.value === undefined) throw new Error("the server did not start");
+}
+
+/** A program that says what datagrams come to a port. */
+function listen(netns: Handle, port: number) {
+  const program = `await Bun.udpSocket({ hostname: "0.0.0.0", port: ${port}, socket: {
+    data(_, data) { console.log(data.toString()); } } }); console.log("listening");`;
+  const words = [
+    "nsenter",
+    `--net=/proc/${kernel.pid}/fd/${netns}`,
+    process.execPath,
+    "-e",
+    program,
+  ];
+  const child = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+  servers.push(child);
+  const reader = child.stdout.getReader();
+  let heard = "";
+  const until = async (text: string) => {
+    while (!heard.includes(text)) {
+      const { done, value } = await reader.read();
+      if (done) throw new Error(`it has ended with ${heard}`);
+      heard += new TextDecoder().decode(value);
+    }
+    return heard;
+  };
+  return { until };
 }
 
 function answer(netns: Handle, address: string, port: number, seconds: number): string {
@@ -164,6 +194,39 @@ test("a port published on 127.0.0.1 is the host's alone (GHSA-x4rx-4gw3-53p4)", 
   expect(askInVain(neighbour, "127.0.0.1", port)).toBe("");
   await letGo(endpoint);
   await letGo(other);
+});
+
+test("from an internal network nothing leads out, whatever ways a container sets, and nothing in (CVE-2024-29018)", async () => {
+  await serve(neighbour, 81);
+  const free = await join("free");
+  expect(ask(free.netns, NEIGHBOUR, 81)).toBe(HOST);
+  const network = await networks.create({ Name: "closed", Internal: true });
+  const closed = await join("closed", [], { network: network.id, name: "closed" });
+  const { address } = closed.endpoint;
+  const [gateway, subnet] = [address.replace(/\d+$/, "1"), address.replace(/\d+$/, "0/24")];
+  run(closed.netns, "ip", "route", "add", "default", "via", gateway);
+  run(neighbour, "ip", "route", "add", subnet, "via", HOST);
+  // The ways are there: what is missing is leave.
+  expect(run(closed.netns, "ip", "route", "get", NEIGHBOUR)).toContain(`via ${gateway}`);
+  expect(run(neighbour, "ip", "route", "get", address)).toContain(HOST);
+  expect(askInVain(closed.netns, NEIGHBOUR, 81)).toBe("");
+  // Nor does a packet get there that wants no answer: what is sent after it is heard alone.
+  const ears = listen(neighbour, 82);
+  await ears.until("listening");
+  const say = (netns: Handle, text: string) => {
+    const program = `const socket = await Bun.udpSocket({ hostname: "0.0.0.0" });
+      socket.send("${text}\\n", 82, "${NEIGHBOUR}"); setTimeout(() => process.exit(0), 100);`;
+    return run(netns, process.execPath, "-e", program);
+  };
+  for (let i = 0; i < 3; i++) say(closed.netns, "closed");
+  say(free.netns, "free");
+  expect(await ears.until("free")).not.toContain("closed");
+  await serve(closed.netns, 80);
+  expect(askInVain(neighbour, address, 80)).toBe("");
+  expect(askInVain(free.netns, address, 80)).toBe("");
+  await letGo(closed);
+  await letGo(free);
+  await networks.remove(network.id, () => {});
 });
 
 test("a port that is not published is not reached by routing to the container", async () => {

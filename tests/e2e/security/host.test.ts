@@ -9,6 +9,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
+import { connect } from "node:net";
 import { compiled, descriptorThief } from "../../kits/attacker.ts";
 import { daemonOfFile, TestDaemon } from "../../kits/daemon.ts";
 
@@ -231,6 +232,16 @@ test("the API is out of reach of a container: no socket, no port, no abstract na
   expect(statSync(daemon.socket).mode & 0o007).toBe(0);
 });
 
+/** Asks until a process is known. */
+async function until<T extends { Pid: number }>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 0; tries < 500; tries++) {
+    const answer = await ask();
+    if (answer.Pid > 0) return answer;
+    await Bun.sleep(20);
+  }
+  throw new Error("the exec has no process");
+}
+
 test("output without an end, resizes without an end, and execs that are dropped cost no memory (CVE-2022-31030, CVE-2022-23471, CVE-2025-64329)", async () => {
   await done("run", "-d", "--name", "flood", "busybox", "sleep", "1000");
   const memory = () =>
@@ -256,10 +267,26 @@ test("output without an end, resizes without an end, and execs that are dropped 
   const before = memory();
   for (let i = 0; i < 40; i++) await round();
   expect(memory() - before).toBeLessThan(60 << 10);
-  // Output of an exec that nobody is attached to is not gathered anywhere.
-  await done("exec", "-d", "flood", "sh", "-c", "head -c 300000000 /dev/zero");
-  await daemon.until("flood", "{{len .ExecIDs}}", /./).catch(() => {});
+  // Whoever is attached and reads nothing keeps the program waiting, and nobody gathers what it has to say.
+  const deaf = connect(daemon.socket);
+  const exec = await daemon.api("POST", "/containers/flood/exec", {
+    ...{ Cmd: ["sh", "-c", "exec head -c 400000000 /dev/zero"], AttachStdout: true },
+  });
+  const { Id } = JSON.parse(exec.text) as { Id: string };
+  const head = `POST /exec/${Id}/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n`;
+  deaf.write(`${head}Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 2\r\n\r\n{}`);
+  const { Pid } = await until(async () => {
+    const { text } = await daemon.api("GET", `/exec/${Id}/json`);
+    return JSON.parse(text) as { Pid: number };
+  });
+  const written = () =>
+    Number(/wchar: (\d+)/.exec(readFileSync(`/proc/${Pid}/io`, "utf8"))?.[1] ?? 0);
+  // It writes until it has to wait.
+  for (let last = -1; written() !== last; await Bun.sleep(500)) last = written();
+  expect(written()).toBeGreaterThan(0);
+  expect(written()).toBeLessThan(100_000_000);
   expect(memory() - before).toBeLessThan(60 << 10);
+  deaf.destroy();
   await done("rm", "-f", "flood");
 }, 120_000);
 
@@ -377,7 +404,25 @@ test("a repository cannot run programs of the host's or reach out by its links, 
     git("commit", "-qm", tag);
     git("tag", tag);
   }
+  // A path that git writes with a carriage return and reads without one, where a link leads to the hooks (CVE-2025-48384).
+  const hooks = `${work}/hooks.git`;
+  mkdirSync(hooks);
+  const inHooks = (...args: string[]) =>
+    Bun.spawnSync(["git", "-c", "user.name=t", "-c", "user.email=t@t", ...args], { cwd: hooks });
+  inHooks("init", "-q", "-b", "main");
+  writeFileSync(`${hooks}/post-checkout`, `#!/bin/sh\ntouch ${mark}\n`, { mode: 0o755 });
+  inHooks("add", ".");
+  inHooks("commit", "-qm", "x");
+  const hook = inHooks("rev-parse", "HEAD").stdout.toString().trim();
   const port = 21_000 + (process.pid % 20_000);
+  git("checkout", "-q", "clean");
+  const address = `git://127.0.0.1:${port}/hooks.git`;
+  writeFileSync(`${repo}/.gitmodules`, `[submodule "m"]\n\tpath = "m\r"\n\turl = ${address}\n`);
+  Bun.spawnSync(["ln", "-s", ".git/modules/m/hooks", `${repo}/m`]);
+  git("add", ".");
+  git("update-index", "--add", "--cacheinfo", `160000,${hook},m\r`);
+  git("commit", "-qm", "carriage");
+  git("tag", "carriage");
   const served = Bun.spawn(
     [
       "git",
@@ -408,6 +453,9 @@ test("a repository cannot run programs of the host's or reach out by its links, 
     expect((await daemon.berth("build", "-q", "-t", "fromgit", `${url}#clean:real`)).status).toBe(
       0,
     );
+    // Whatever git thinks of that path, nothing of it runs.
+    await daemon.berth("build", "-q", `${url}#carriage:real`);
+    expect(existsSync(mark)).toBe(false);
     // The link is copied as a link.
     expect(await done("run", "--rm", "fromgit", "readlink", "/c/shadow")).toBe("/etc/shadow");
     expect(existsSync(mark)).toBe(false);

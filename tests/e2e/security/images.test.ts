@@ -1,6 +1,6 @@
 /** Images that are made to break the engine that runs them: each attack of an advisory, really tried. */
 import { expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Builder } from "../../build-conformance/builders.ts";
 import type { Files } from "../../build-conformance/case.ts";
 import { archiveOf } from "../../build-conformance/image.ts";
@@ -315,7 +315,7 @@ test("no program and no library of an image is run by the engine (CVE-2019-14271
     for (const name of names)
       for (const directory of ["bin", "usr/bin", "sbin", "usr/sbin", "usr/local/bin"])
         files[`${directory}/${name}`] = evil;
-    await image("programs", files);
+    await image("programs", files, "ENV LD_PRELOAD=/usr/lib/libnss_compat.so.2 BASH_ENV=/bin/xz");
     await daemon.berth("run", "-d", "--name", "trap", "programs", "/bin/busybox", "sleep", "1000");
     const compressed = Bun.spawnSync(["sh", "-c", "cd /etc && tar -cJ hostname"]).stdout;
     await daemon.berthWith({ stdin: compressed }, "cp", "-", "trap:/tmp");
@@ -376,6 +376,8 @@ test("whatever an import is made of, it is unpacked inside of its root or refuse
 });
 
 test("setuid programs of layers are out of reach of the host's users (CVE-2021-41091, CVE-2024-25621)", async () => {
+  // As in /var/lib: the test's own directory keeps nobody out.
+  chmodSync(daemon.directory, 0o755);
   await image("setuid", { "bin/root": { content: busybox, mode: 0o4755 } });
   await daemon.berth("run", "-d", "--name", "suid", "setuid", "/bin/busybox", "sleep", "1000");
   // Only root finds it.
@@ -399,6 +401,25 @@ test("setuid programs of layers are out of reach of the host's users (CVE-2021-4
     ],
   ]);
   expect(nobody.stdout.toString()).toBe("");
+  // Nor does anybody read a file whose name is known: what containers are given stands in databases.
+  const files = Bun.spawnSync(["find", daemon.directory, "-type", "f"]).stdout.toString();
+  expect(files).toContain("data/containers.db-wal");
+  const tried = Bun.spawnSync(
+    [
+      "python3",
+      "-c",
+      "import os,sys\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\nfor f in sys.stdin.read().splitlines():\n  try: open(f,'rb').read(1); print(f)\n  except OSError: pass",
+    ],
+    { stdin: Buffer.from(files) },
+  );
+  const read = tried.stdout.toString().split("\n").filter(Boolean);
+  const below = `${daemon.directory}/`;
+  // An id, a lock, this test's own log, and what volumes let everybody read, who knows their names.
+  const harmless =
+    /^(log|data\/engine-id|exec\/berth\.pid|(data|exec)\/lock(-journal)?|data\/volumes\/\w+\/_data\/.*)$/;
+  expect(
+    read.map((path) => path.slice(below.length)).filter((path) => !harmless.test(path)),
+  ).toEqual([]);
   await daemon.berth("rm", "-f", "suid");
 });
 
