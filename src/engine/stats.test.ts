@@ -41,6 +41,7 @@ const none: CgroupUsage = {
 function fixture() {
   let reads = 0;
   const cgroups = {
+    there: true,
     version: 2,
     usage: () => ({ ...none, cpu: { ...none.cpu, total: ++reads } }),
   };
