@@ -40,6 +40,7 @@ import {
   Cgroups,
   capabilityList,
   defaultSeccompProfile,
+  delegatedCgroups,
   MadeCgroups,
   probeFeatures,
   resolveSeccomp,
@@ -167,14 +168,18 @@ function securityModules(options: DaemonOptions): EngineDeps["modules"] {
   return { apparmor, selinux };
 }
 
-/** `none`: the daemon may make no control groups. */
-function cgroupsOf(
-  none: boolean,
-  { cgroupParent }: EngineSettings,
-  { execRoot }: DaemonOptions,
-): Cgroups {
-  if (none) return Cgroups.none();
-  return Cgroups.detect(new MadeCgroups(cgroupParent, `${execRoot}/cgroups.json`));
+/** The control groups that the daemon may make, and the parent of containers' own. */
+function groupsOf(
+  options: DaemonOptions,
+  { guarded }: Kernel,
+  name: string,
+): { readonly parent: string; readonly cgroups: Cgroups } {
+  const made = `${options.execRoot}/cgroups.json`;
+  const delegated = options.rootless ? delegatedCgroups(name.slice(1), made) : undefined;
+  if (delegated !== undefined) return delegated;
+  const parent = options.user === undefined ? name : `${name}/${CONTAINERS}`;
+  if (inUserNamespace() && !guarded) return { parent, cgroups: Cgroups.none() };
+  return { parent, cgroups: Cgroups.detect(new MadeCgroups(parent, made)) };
 }
 
 async function construct(
@@ -184,8 +189,8 @@ async function construct(
   names: { bridge: string; cgroup: string },
 ): Promise<Pick<Running, "deps" | "engine" | "registry" | "storage" | "builds">> {
   const missing = await userNamespacesMissing(kernel, options.dataRoot);
-  const own = options.user === undefined ? names.cgroup : `${names.cgroup}/${CONTAINERS}`;
-  const settings = makeSettings(options, own, missing);
+  const { parent, cgroups } = groupsOf(options, kernel, names.cgroup);
+  const settings = makeSettings(options, parent, missing);
   const features = await probeFeatures(kernel, `${options.dataRoot}/probe`);
   const storage = await openStorage(options, kernel, features);
   const { driver } = storage;
@@ -220,7 +225,7 @@ async function construct(
   const { deps, engine } = assembleEngine({
     settings,
     kernel,
-    cgroups: cgroupsOf(features.inUserNamespace && !kernel.guarded, settings, options),
+    cgroups,
     features,
     modules: securityModules(options),
     driver,

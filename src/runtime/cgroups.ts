@@ -86,6 +86,8 @@ export class Cgroups {
     private readonly made: MadeCgroups | undefined,
     /** False: containers are in the engine's own group, with it and each other, and nothing of groups works. */
     readonly there = true,
+    /** The topmost group that the engine may change. */
+    private readonly top = "",
   ) {}
 
   /** For an engine that may make no groups. */
@@ -105,6 +107,7 @@ export class Cgroups {
   static detect(
     made?: MadeCgroups,
     mountinfo = readFileSync("/proc/self/mountinfo", "utf8"),
+    top = "",
   ): Cgroups {
     const hierarchies: Hierarchy[] = [];
     let unified = "";
@@ -133,7 +136,17 @@ export class Cgroups {
         "no-cgroups",
         "no cgroup file system is mounted; mount cgroup2 at /sys/fs/cgroup",
       );
-    return new Cgroups(2, [], unified, made);
+    return new Cgroups(2, [], unified, made, true, top);
+  }
+
+  /** Where version 2 is mounted, on a host that has no other; else undefined. */
+  static unifiedAlone(): string | undefined {
+    try {
+      const { version, unified } = Cgroups.detect();
+      return version === 2 ? unified : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   /** What to show inside a container; empty with version 2, undefined: nothing, not even that. */
@@ -145,7 +158,7 @@ export class Cgroups {
   /** True when the host has the controller. */
   has(controller: string): boolean {
     if (this.version === 1) return this.hierarchies.some((h) => h.controllers.includes(controller));
-    const file = `${this.unified}/cgroup.controllers`;
+    const file = `${this.unified}${this.top}/cgroup.controllers`;
     return (
       existsSync(file) &&
       readFileSync(file, "utf8")

@@ -11,6 +11,7 @@ export { compactFilter } from "./compact-filter.ts";
 export { deviceFilter } from "./device-filter.ts";
 export { type HostFeatures, probeFeatures } from "./features.ts";
 export { MadeCgroups } from "./made-cgroups.ts";
+export { delegatedCgroups } from "./own-cgroups.ts";
 export {
   type ExecExtras,
   idMapText,

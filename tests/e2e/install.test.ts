@@ -63,6 +63,7 @@ test("installs what runs, twice the same, and takes away all of it and nothing e
     "/usr/local/share/man/man1/berth-volume-create.1",
     "/usr/local/lib/systemd/system/berth.socket",
     "/usr/local/lib/systemd/system/berth.service",
+    "/usr/local/lib/systemd/user/berth.service",
     "/etc/sysusers.d/berth.conf",
     sharedManifest,
   ])
@@ -190,13 +191,20 @@ test.skipIf(Bun.which("unshare") === null)(
 test.skipIf(Bun.which("systemd-analyze") === null)("systemd takes the units", async () => {
   const destdir = `${scratch}/units`;
   await berth("system", "install", "--destdir", destdir, "--prefix", "/usr");
-  const units = ["berth.socket", "berth.service"].map((name) => `${scratch}/${name}`);
-  for (const unit of units) {
-    const text = readFileSync(destdir + unit.replace(scratch, "/usr/lib/systemd/system"), "utf8");
-    writeFileSync(unit, text.replace("/usr/bin/berth", executable));
+  for (const [kind, ...names] of [
+    ["system", "berth.socket", "berth.service"],
+    ["user", "berth.service"],
+  ] as const) {
+    mkdirSync(`${scratch}/${kind}`);
+    const units = names.map((name) => `${scratch}/${kind}/${name}`);
+    for (const unit of units) {
+      const text = readFileSync(destdir + unit.replace(scratch, "/usr/lib/systemd"), "utf8");
+      writeFileSync(unit, text.replace("/usr/bin/berth", executable));
+    }
+    const verify = ["env", `XDG_RUNTIME_DIR=${scratch}`, "systemd-analyze", "verify", "--man=no"];
+    const { status, err } = await run(...verify, ...(kind === "user" ? ["--user"] : []), ...units);
+    expect([err, status]).toEqual(["", 0]);
   }
-  const { status, err } = await run("systemd-analyze", "verify", "--man=no", ...units);
-  expect([err, status]).toEqual(["", 0]);
 });
 
 /** What systemd does with a socket unit: it listens, and starts the service when somebody connects, again and again. */

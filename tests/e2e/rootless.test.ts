@@ -397,6 +397,57 @@ describe.skipIf(missing !== undefined)("rootless", () => {
   });
 });
 
+describe.skipIf(missing !== undefined)("a control group that has been delegated", () => {
+  const group = `berth-test-${process.pid}`;
+  // As a host with version 2 alone, where systemd has given the user a group of its own.
+  const prepare = `
+    while umount -lR /sys 2> /dev/null; do :; done
+    mount -t sysfs none /sys
+    mount -t cgroup2 none /sys/fs/cgroup
+    mkdir -p /sys/fs/cgroup/${group}
+    chown ${USER.id}:${USER.id} /sys/fs/cgroup/${group} /sys/fs/cgroup/${group}/cgroup.*
+    echo $$ > /sys/fs/cgroup/${group}/cgroup.procs`;
+
+  test("holds containers' groups: they are frozen, seen, and gone with the daemon", async () => {
+    const before = takeCensus();
+    const daemon = new TestDaemon([], [], { prepare });
+    const exec = async (script: string) =>
+      (await daemon.berth("exec", "grouped", "sh", "-c", script)).out.trim();
+    try {
+      await daemon.start();
+      expect((await daemon.berth("info")).out).toContain("Cgroup Version: 2");
+      const started = await daemon.berth(
+        "run",
+        "-d",
+        "--name",
+        "grouped",
+        "busybox",
+        "sleep",
+        "10000",
+      );
+      expect(started.status, started.err).toBe(0);
+      expect(await exec("cat /proc/self/cgroup")).toMatch(/^0::\/$/m);
+      const pid = await daemon.inspect("grouped", "{{.State.Pid}}");
+      const id = await daemon.inspect("grouped", "{{.Id}}");
+      expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toMatch(
+        new RegExp(`^0::/.*${group}/berth-[0-9a-f]{8}/${id}$`, "m"),
+      );
+      expect((await daemon.berth("pause", "grouped")).status).toBe(0);
+      expect(await daemon.inspect("grouped", "{{.State.Status}}")).toBe("paused");
+      await daemon.kill();
+      await daemon.start();
+      expect(await daemon.inspect("grouped", "{{.State.Status}}")).toBe("paused");
+      expect((await daemon.berth("unpause", "grouped")).status).toBe(0);
+      expect(await exec("echo goes on")).toBe("goes on");
+    } finally {
+      await daemon.destroy();
+      for (const path of [`${group}/berth-engine`, group])
+        Bun.spawnSync(["sh", "-c", `rmdir $(find /sys/fs/cgroup -depth -type d -path '*${path}')`]);
+    }
+    expect(await settledLeftover(before)).toEqual([]);
+  });
+});
+
 describe.skipIf(missing !== undefined)("what is missing is said", () => {
   /** What a daemon says that does not start. */
   async function saying(wishes: Parameters<typeof userWorld>[2], ...flags: string[]) {

@@ -81,6 +81,34 @@ Also=berth.socket
 `;
 }
 
+/** Where systemd looks for units of users' own managers. */
+export function userUnitDirectory(prefix: string): string {
+  return /^\/usr(\/local)?$/.test(prefix) ? `${prefix}/lib/systemd/user` : "/etc/systemd/user";
+}
+
+/** A daemon of the user's who enables it. Its control groups are below the service's, and containers outlive it. */
+function userServiceUnit(executable: string): string {
+  return `[Unit]
+Description=berth container engine, rootless
+Documentation=man:berth(1)
+StartLimitBurst=5
+StartLimitIntervalSec=60
+
+[Service]
+Type=exec
+ExecStart=${executable} daemon --rootless
+KillMode=process
+Delegate=yes
+Restart=always
+RestartSec=1
+TimeoutStopSec=60
+LimitNOFILE=infinity
+
+[Install]
+WantedBy=default.target
+`;
+}
+
 /** All files of an installation. */
 export function installationOf({
   prefix,
@@ -99,6 +127,7 @@ export function installationOf({
     text(`${share}/fish/vendor_completions.d/berth.fish`, completions.fish),
     text(`${units}/berth.socket`, socketUnit(group)),
     text(`${units}/berth.service`, serviceUnit(`${prefix}/bin/berth`)),
+    text(`${userUnitDirectory(prefix)}/berth.service`, userServiceUnit(`${prefix}/bin/berth`)),
     text(
       prefix === "/usr" ? "/usr/lib/sysusers.d/berth.conf" : "/etc/sysusers.d/berth.conf",
       `# Members reach the daemon's socket, which makes them root on this host.\ng ${group} -\n`,
