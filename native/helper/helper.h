@@ -111,6 +111,8 @@ int handle_subvolume_limit(struct answer *out, const uint8_t *body, size_t lengt
 
 /* The commands that are one mount each: the exit status, or -1 for another command. */
 int run_once(int argc, char **argv);
+/* A program that is confined: the exit status, or -1 for another command. */
+int run_confined(int argc, char **argv);
 
 int handle_seccomp(struct answer *out, const uint8_t *body, size_t length);
 #endif

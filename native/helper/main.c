@@ -191,9 +191,10 @@ int main(int argc, char **argv) {
   if (once < 0) once = run_keeper(argc, argv);
   if (once < 0) once = run_guard(argc, argv);
   if (once < 0) once = run_listen(argc, argv);
+  if (once < 0) once = run_confined(argc, argv);
   if (once >= 0) return once;
   if ((argc != 4 && argc != 5) || strcmp(argv[1], "serve") != 0) {
-    fprintf(stderr, "usage: berth-helper serve SOCKET SHIM [KEEPER] | keep … | join … | guard … | mount … | bind … | unmount …\n");
+    fprintf(stderr, "usage: berth-helper serve SOCKET SHIM [KEEPER] | keep … | join … | guard … | confine … | mount … | bind … | unmount …\n");
     return 2;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL);

@@ -1,9 +1,11 @@
 /**
  * Decompression that only the host's own programs do: bzip2 and xz. They get bytes and give bytes, are looked for where the
- * host keeps its programs and nowhere else, and hear of nothing in the environment.
+ * host keeps its programs and nowhere else, and hear of nothing in the environment. In a daemon they are confined: what they
+ * work on comes from anybody.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { getEnvironmentData, setEnvironmentData } from "node:worker_threads";
 import type { ByteStream } from "./compression.ts";
 import { fault } from "./errors.ts";
 
@@ -18,6 +20,20 @@ const flags: Readonly<Record<HostCompression, readonly string[]>> = {
   xz: ["-d", "-c", `--memlimit-decompress=${XZ_MEMORY}`],
 };
 const COMPLAINT_MAX = 500;
+
+/** What such a program needs to be executed; nothing else of the host's files is there for it. */
+const NEEDED = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"];
+const CONFINER = "berth.confiner";
+
+/** From now on, in threads that begin later too, programs are run by `helper` (berth-helper's path), which confines them. */
+export function confineDecompression(helper: string): void {
+  setEnvironmentData(CONFINER, helper);
+}
+
+function confined(command: readonly [string, ...string[]]): readonly [string, ...string[]] {
+  const helper = getEnvironmentData(CONFINER);
+  return typeof helper === "string" ? [helper, "confine", ...NEEDED, "--", ...command] : command;
+}
 
 function programFor(name: HostCompression): string {
   const found = Bun.which(name, { PATH: PLACES });
@@ -35,7 +51,8 @@ export function decompressByHost(name: HostCompression, source: ByteStream): Byt
 }
 
 async function* run(program: string, name: HostCompression, source: ByteStream): ByteStream {
-  const child = spawn(program, flags[name], { env: {}, cwd: "/", stdio: ["pipe", "pipe", "pipe"] });
+  const [first, ...args] = confined([program, ...flags[name]]);
+  const child = spawn(first, args, { env: {}, cwd: "/", stdio: ["pipe", "pipe", "pipe"] });
   const { promise: ended, resolve: end } = Promise.withResolvers<number | null>();
   child.on("exit", (code) => end(code));
   child.on("error", () => end(null));

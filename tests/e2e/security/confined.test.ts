@@ -1,0 +1,86 @@
+/** Programs of the host's that work on what anybody may send: what they can reach when they are taken over. */
+import { afterAll, expect, test } from "bun:test";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { daemonOfFile } from "../../kits/daemon.ts";
+
+const helper = join(import.meta.dir, "../../../dist/parts/berth-helper");
+const scratch = mkdtempSync("/tmp/bt-confined-");
+/** What stands for a decompressor that an archive has taken over: it says what it can do, and fails. */
+const taken = `#!/bin/sh
+exec 1>&2
+cat > /dev/null
+echo "uid=$(id -u) groups=$(id -G)"
+cat /etc/passwd > /dev/null 2>&1 && echo "reads /etc/passwd"
+ls ${scratch} > /dev/null 2>&1 && echo "reads a directory"
+echo x > ${scratch}/open/written 2> /dev/null && echo "writes"
+echo x > /dev/shm/bt-written 2> /dev/null && echo "writes memory"
+kill -0 ${process.pid} 2> /dev/null && echo "reaches the engine's processes"
+[ "$(ls /usr/bin/env)" = /usr/bin/env ] && echo "executes"
+exit 1
+`;
+writeFileSync(`${scratch}/xz`, taken, { mode: 0o755 });
+mkdirSync(`${scratch}/open`, { mode: 0o777 });
+/** The version of Landlock that the kernel has; below 1: none. */
+const landlock = Number(
+  Bun.spawnSync([
+    ...["python3", "-c", "import ctypes; print(ctypes.CDLL(None).syscall(444, 0, 0, 1))"],
+  ]).stdout.toString(),
+);
+const places = ["/usr/bin/xz", "/bin/xz"].filter(existsSync);
+const bind = `mount --bind ${scratch}/xz "$(readlink -f /usr/bin/xz)"`;
+const daemon = daemonOfFile([], ["unshare", "--mount", "sh", "-ec", `${bind}\nexec "$@"`, "sh"]);
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+test.skipIf(places.length === 0)(
+  "a decompressor that an archive has taken over is nobody, reads nothing and writes nothing, in every thread (skipped without xz)",
+  async () => {
+    const magic = Buffer.concat([
+      Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0]),
+      Buffer.alloc(512),
+    ]);
+    const loaded = await daemon.dockerWith({ stdin: magic }, "load");
+    const imported = await daemon.dockerWith({ stdin: magic }, "import", "-", "taken:over");
+    for (const { err, status } of [loaded, imported]) {
+      expect([status, err]).toEqual([1, expect.stringContaining("uid=65534 groups=65534")]);
+      expect(err).toContain("executes");
+      expect(err).not.toMatch(landlock > 0 ? /reads|writes|reaches/ : /writes|reaches/);
+    }
+    expect(existsSync(`${scratch}/open/written`)).toBe(false);
+  },
+);
+
+test.skipIf(landlock < 1)(
+  "what is confined reaches no network and no other file (skipped without Landlock)",
+  async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const server = createServer((socket) => socket.end("reached"));
+    server.listen(0, "127.0.0.1", resolve);
+    await promise;
+    const address = server.address();
+    const port = typeof address === "object" ? address?.port : 0;
+    const program = `import socket
+for family, where in ((socket.AF_INET, ("127.0.0.1", ${port})), (socket.AF_INET, ("127.0.0.1", 9))):
+  try: socket.create_connection(where, 2); print("reached")
+  except OSError as error: print(error.errno)
+print(open("/usr/bin/env", "rb").read(4)[1:4].decode())
+try: open("/etc/hostname")
+except OSError as error: print(error.errno)`;
+    const run = (...before: string[]) =>
+      Bun.spawnSync([...before, "/usr/bin/python3", "-I", "-S", "-c", program]);
+    const needed = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"];
+    expect(run().stdout.toString()).toStartWith("reached\n");
+    const confined = run(helper, "confine", ...needed, "--")
+      .stdout.toString()
+      .trim()
+      .split("\n");
+    expect(confined).toEqual([
+      expect.stringMatching(/^\d+$/),
+      expect.stringMatching(/^\d+$/),
+      "ELF",
+      "13",
+    ]);
+    server.close();
+  },
+);
