@@ -129,8 +129,8 @@ async function runCommand(
       error instanceof UsageError
         ? (await import("./unknown.ts")).reportUsage(name, command, error)
         : report(name, command, error);
-    if (client !== undefined && !(error instanceof UsageError))
-      err(await (await import("./suggest.ts")).meantObject(client, error));
+    if (!(error instanceof UsageError))
+      err(await (await import("./suggest.ts")).whatHelps(client, error));
     client?.close();
     return status;
   }

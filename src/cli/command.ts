@@ -97,8 +97,7 @@ export async function forEachName(
     } catch (error) {
       status = 1;
       err(`${describeError(error)}\n`);
-      if (client !== undefined)
-        err(await (await import("./suggest.ts")).meantObject(client, error));
+      err(await (await import("./suggest.ts")).whatHelps(client, error));
     }
   }
   return status;

@@ -73,9 +73,17 @@ const MISSING: readonly (readonly [Kind, RegExp])[] = [
   ["object", /no such object: (\S+)/i],
 ];
 
-/** For something that there is not, by what the failure says of it; asks the daemon for what there is. */
-export async function meantObject(client: ApiClient, error: unknown): Promise<string> {
+/**
+ * What a person may have meant, or can do about a failure. For something that there is not the daemon is asked for what there
+ * is; without one, or where nothing is near, the failure's own words decide.
+ */
+export async function whatHelps(client: ApiClient | undefined, error: unknown): Promise<string> {
   if (!isTerminal(2) || !(error instanceof Error)) return "";
+  const meant = client === undefined ? "" : await meantObject(client, error);
+  return meant || (await import("./advice.ts")).adviceFor(error.message);
+}
+
+async function meantObject(client: ApiClient, error: Error): Promise<string> {
   for (const [kind, pattern] of MISSING) {
     const word = pattern.exec(error.message)?.[1];
     if (word === undefined) continue;

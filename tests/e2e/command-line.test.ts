@@ -192,12 +192,17 @@ test("a person is told what may have been meant; a script gets docker's words", 
     [["run", "--detatch", "busybox"], "Did you mean --detach?"],
     [["rm", "websever"], "Did you mean webserver?"],
     [["logs", "webservr"], "Did you mean webserver?"],
+    [["logs", "xyz"], "Containers: berth ps -a"],
+    [["exec", "webserver", "true"], "Start it: berth start "],
+    [["network", "connect", "netz", "webserver"], "Make it: berth network create netz"],
+    [["run", "--rm", "busybox", "ech"], "The image has no ech."],
+    [["-c", "nowhere", "ps"], "Contexts: berth context ls"],
   ] as const) {
     const session = daemon.onTerminal(...words);
     await session.see(meant);
     expect(await session.ended()).not.toBe(0);
     const script = await daemon.berth(...words);
-    expect(script.out + script.err).not.toContain("Did you mean");
+    expect(script.out + script.err).not.toContain(meant);
   }
   await daemon.berth("rm", "webserver");
 });

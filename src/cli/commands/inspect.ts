@@ -94,7 +94,7 @@ async function inspectAll(
   else out(`${found.length === 0 ? "[]" : JSON.stringify(found, undefined, 4)}\n`);
   for (const failure of failures) {
     err(`${describeError(failure)}\n`);
-    err(await (await import("../suggest.ts")).meantObject(client, failure));
+    err(await (await import("../suggest.ts")).whatHelps(client, failure));
   }
   return failures.length > 0 ? 1 : 0;
 }

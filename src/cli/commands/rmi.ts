@@ -46,7 +46,7 @@ export const command: Command = {
         for (const { Deleted, Untagged } of done)
           out(Deleted ? `Deleted: ${Deleted}\n` : `Untagged: ${Untagged}\n`);
       } catch (error) {
-        const meant = await (await import("../suggest.ts")).meantObject(client, error);
+        const meant = await (await import("../suggest.ts")).whatHelps(client, error);
         failures.push(`${describeError(error)}\n${meant}`);
         serious ||= !(error instanceof ApiError && error.status === 404);
       }
