@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -89,7 +88,7 @@ static bool send_answer(int fd, int result, const struct answer *out) {
   return write_all(fd, head, head_length + out->length);
 }
 
-static uint8_t *answer_buffer;
+static uint8_t answer_buffer[ANSWER_SIZE];
 
 /* Carries out one request; false when the client speaks nonsense or has gone. */
 static bool carry_out(int fd, uint16_t code, const uint8_t *body, size_t length) {
@@ -118,8 +117,7 @@ static void reap(int signals) {
 }
 
 static void serve(int client, int signals) {
-  static uint8_t *buffer;
-  if ((buffer = malloc(REQUEST_SIZE)) == NULL || (answer_buffer = malloc(ANSWER_SIZE)) == NULL) return;
+  static uint8_t buffer[REQUEST_SIZE];
   size_t have = 0;
   for (;;) {
     struct pollfd fds[4] = {

@@ -90,7 +90,8 @@ static bool answers(const uint8_t *data, size_t length, uint32_t seq) {
   for (size_t at = 0; at + sizeof(struct nlmsghdr) <= length;) {
     struct nlmsghdr head;
     memcpy(&head, data + at, sizeof head);
-    if (head.nlmsg_len < sizeof head) return true;
+    /* A length that leads nowhere ends it: aligned, the largest of them would be 0. */
+    if (head.nlmsg_len < sizeof head || head.nlmsg_len > length - at) return true;
     bool final = head.nlmsg_type == NLMSG_ERROR || head.nlmsg_type == NLMSG_DONE;
     if (head.nlmsg_seq == seq && final) return true;
     at += NLMSG_ALIGN(head.nlmsg_len);

@@ -20,8 +20,9 @@
 #define TAG_INDEX_BITS 16
 
 struct connection connections[MAX_CONNECTIONS];
-static uint8_t incoming[MAX_CONNECTIONS][FRAME_MAX];
-static uint8_t outgoing[MAX_CONNECTIONS][QUEUE_SIZE];
+/* Only whole pages can be given back. */
+static uint8_t incoming[MAX_CONNECTIONS][FRAME_MAX] __attribute__((aligned(4096)));
+static uint8_t outgoing[MAX_CONNECTIONS][QUEUE_SIZE] __attribute__((aligned(4096)));
 static struct connection *newest_control;
 
 static uint32_t index_of(const struct connection *connection) { return (uint32_t)(connection - connections); }
