@@ -47,7 +47,7 @@ struct world {
   struct bytes luck, content;
   uint32_t skip;  /* calls before the next failure */
   int failure;    /* of which kind that is; 0: none any more */
-  uint32_t calls;
+  uint32_t calls, random;
   uint64_t now;
   bool strict;    /* closing what is not open is a fault */
   bool child;     /* a fork has given the child */

@@ -54,6 +54,25 @@ const pingRoutes: readonly Route[] = (["GET", "HEAD"] as const).map((method) => 
   },
 }));
 
+/** Everything that is answered. */
+export const routes: readonly Route[] = [
+  ...pingRoutes,
+  ...containerRoutes,
+  ...streamRoutes,
+  ...imageRoutes,
+  ...systemRoutes,
+  ...volumeCopyRoutes,
+  ...networkRoutes,
+  ...swarmRoutes,
+  ...buildRoutes,
+  ...buildMountRoutes,
+  ...laterRoutes,
+  ...diskRoutes,
+  ...securityRoutes,
+  ...registryRoutes,
+  ...ownRegistryRoutes,
+];
+
 const NEWEST_MINOR = Number(API_VERSION.slice(2));
 
 function checkVersion(path: string): { path: string; minor: number } {
@@ -132,6 +151,17 @@ class Closing {
   }
 }
 
+/**
+ * Who went in the middle of a request wants no answer to it, and work that has ended for that is no bug: nothing else lets
+ * the signal of a request go off.
+ */
+function clientHasGone(error: unknown, request: IncomingMessage): boolean {
+  if (errnoOf(error) === "ECONNRESET") return !request.complete;
+  if (!(error instanceof Error)) return false;
+  // Bun's for a body that breaks off has neither name nor code.
+  return error.name === "AbortError" || error.message === "The operation was aborted.";
+}
+
 function send(response: ServerResponse, reply: Reply): void {
   if (response.headersSent) return;
   if (reply.json === undefined || reply.status === 204 || reply.status === 304) {
@@ -196,24 +226,7 @@ export class ApiServer {
     /** Undefined: nobody is asked, and nothing noted. */
     private readonly gate?: Gate,
   ) {
-    for (const route of [
-      ...pingRoutes,
-      ...containerRoutes,
-      ...streamRoutes,
-      ...imageRoutes,
-      ...systemRoutes,
-      ...volumeCopyRoutes,
-      ...networkRoutes,
-      ...swarmRoutes,
-      ...buildRoutes,
-      ...buildMountRoutes,
-      ...laterRoutes,
-      ...diskRoutes,
-      ...securityRoutes,
-      ...registryRoutes,
-      ...ownRegistryRoutes,
-    ])
-      this.router.on(route.method, route.path, () => {}, route);
+    for (const route of routes) this.router.on(route.method, route.path, () => {}, route);
     const serverHeader = `Berth/${version} (linux)`;
     const prepare = (response: ServerResponse) => {
       response.setHeader("Api-Version", API_VERSION);
@@ -287,8 +300,7 @@ export class ApiServer {
       passage?.note(reply?.status ?? (upgrade?.taken ? 101 : response.statusCode));
       if (reply !== undefined) send(upgrade?.answerWith(response) ?? response, reply);
     } catch (error) {
-      // Who went in the middle of a request wants no answer to it.
-      if (errnoOf(error) === "ECONNRESET" && !request.complete) return;
+      if (clientHasGone(error, request)) return;
       const { status, message } = statusOf(error, `${request.method} ${request.url}`);
       passage?.note(status);
       if (upgrade?.taken) upgrade.socket.destroy();

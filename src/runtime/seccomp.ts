@@ -8,6 +8,7 @@ import { fault, messageOf } from "../base/errors.ts";
 import type { SeccompRule } from "../kernel/index.ts";
 import type { OciSeccomp } from "../spec/oci-runtime.ts";
 import defaultProfile from "./seccomp-default.json" with { type: "json" };
+import { wrongForm } from "./seccomp-form.ts";
 
 interface Condition {
   readonly caps?: readonly string[];
@@ -98,16 +99,16 @@ export function parseSeccompProfile(json: string): SeccompProfile {
   }
   if (typeof profile !== "object" || profile === null || Array.isArray(profile))
     throw invalid("Decoding seccomp profile failed: it is not an object");
-  if (!Array.isArray(profile.flags ?? [])) throw invalid("seccomp profile: flags is no list");
-  if (!Array.isArray(profile.syscalls ?? [])) throw invalid("seccomp profile: syscalls is no list");
+  const wrong = wrongForm(profile as unknown as Record<string, unknown>);
+  if (wrong !== undefined) throw invalid(`seccomp profile: ${wrong}`);
   checkAbilities(profile);
-  if (actions[profile.defaultAction] === undefined)
+  if (!Object.hasOwn(actions, profile.defaultAction ?? ""))
     throw invalid(`seccomp profile: unknown default action ${String(profile.defaultAction)}`);
   for (const call of profile.syscalls ?? []) {
-    if (actions[call?.action] === undefined)
+    if (!Object.hasOwn(actions, String(call.action)))
       throw invalid(`seccomp profile: unknown action ${String(call?.action)}`);
     for (const arg of call.args ?? []) {
-      if (operators[arg.op] === undefined || !(arg.index >= 0 && arg.index < 6))
+      if (!Object.hasOwn(operators, String(arg.op)) || !(arg.index >= 0 && arg.index < 6))
         throw invalid(
           `seccomp profile: bad condition on ${(call.names ?? [call.name]).join(", ")}`,
         );

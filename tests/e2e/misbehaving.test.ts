@@ -192,6 +192,7 @@ describe("requests", () => {
       ["GET /containers/target/logs?follow=1&stdout=1", ""],
       ["POST /containers/target/wait", ""],
       ["POST /containers/target/exec", JSON.stringify({ Cmd: ["true"] })],
+      ["POST /build?t=cut", archive],
     ];
     for (let cut = 0; cut < 6; cut++) {
       await Promise.all(
