@@ -40,6 +40,8 @@ export interface EngineSettings {
   readonly logDriver: string;
   readonly logOptions: LogOptions;
   readonly userNamespaces: UserNamespaceSettings;
+  /** What asks name servers of the host's loopback, for networks that are apart from the host's. */
+  readonly outerResolver?: string | undefined;
   /** Whether no_new_privs is on for containers that say nothing of it. */
   readonly noNewPrivileges: boolean;
   /** What a daemon that is not root has of the host by its guard; undefined: there is no guard. */

@@ -27,7 +27,7 @@ import type { OciSeccomp, OciSpec } from "../spec/oci-runtime.ts";
 import { planOps, wireConstants } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import { announceUse } from "./announce.ts";
-import { attachmentsOf } from "./attachments.ts";
+import { attachmentsOf, usesNames } from "./attachments.ts";
 import { attributesOf } from "./attributes.ts";
 import type { Container } from "./container.ts";
 import type { ContainerRecord } from "./container-record.ts";
@@ -130,7 +130,10 @@ function writeFiles(deps: EngineDeps, container: Container, network: Attached | 
   writeFileSync(files.hosts, hosts);
   writeFileSync(files.hostname, `${hostname}\n`);
   const embedded = network?.endpoint !== undefined;
-  writeFileSync(files.resolvConf, resolvConfText(container.record, embedded));
+  const { record } = container;
+  const { outerResolver } = deps.settings;
+  const resolvConf = resolvConfText(record, embedded, usesNames(record), outerResolver);
+  writeFileSync(files.resolvConf, resolvConf);
   return files;
 }
 
@@ -142,7 +145,7 @@ function resolverOf(
 ): Pick<PlanExtras, "dns"> {
   if (network?.endpoint === undefined) return {};
   const outward = leadingOf(deps, attachmentsOf(record)) !== undefined;
-  const upstreams = outward ? upstreamsOf(record) : [];
+  const upstreams = outward ? upstreamsOf(record, deps.settings.outerResolver) : [];
   return { dns: { address: RESOLVER_ADDRESS, port: RESOLVER_PORT, upstreams } };
 }
 

@@ -11,6 +11,7 @@ import {
   questionIn,
   RecordType,
   type Resolver,
+  reachableResolvers,
   recordData,
   reverseAddress,
   serverFailure,
@@ -33,8 +34,11 @@ const addressKey = (text: string | undefined) => {
 };
 
 /** Whom a container's resolver asks what it does not know itself. */
-export function upstreamsOf({ hostConfig: { Dns = [] } }: ContainerRecord): readonly string[] {
-  return Dns.length > 0 ? Dns : hostResolvers();
+export function upstreamsOf(
+  { hostConfig: { Dns = [] } }: ContainerRecord,
+  outer?: string,
+): readonly string[] {
+  return Dns.length > 0 ? Dns : reachableResolvers(hostResolvers(), outer);
 }
 
 /** What berth itself says of a name to one container. */

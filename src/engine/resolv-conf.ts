@@ -2,7 +2,7 @@
  * What a container's /etc/resolv.conf says. The host's is read again only when it has changed: it is on the start path.
  */
 import { readFileSync, statSync, writeFileSync } from "node:fs";
-import { parseResolvConf, resolvConfFor } from "../network/index.ts";
+import { parseResolvConf, reachableResolvers, resolvConfFor } from "../network/index.ts";
 import { usesNames } from "./attachments.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -17,15 +17,21 @@ function readHostResolvConf(): string {
   return known.text;
 }
 
-/** The text of a container's file. `embedded`: berth's resolver is there; `names`: and knows containers. */
+/**
+ * The text of a container's file. `embedded`: berth's resolver is there; `names`: and knows containers; `outer`: what asks the
+ * name servers of the host's loopback, where only the host reaches these.
+ */
 export function resolvConfText(
   record: ContainerRecord,
   embedded: boolean,
   names = usesNames(record),
+  outer?: string,
 ): string {
   const { Dns = [], DnsSearch = [], DnsOptions = [] } = record.hostConfig;
   const wishes = { servers: Dns, search: DnsSearch, options: DnsOptions };
-  return resolvConfFor(parseResolvConf(readHostResolvConf()), wishes, embedded, names);
+  const host = parseResolvConf(readHostResolvConf());
+  const nameservers = reachableResolvers(host.nameservers, outer);
+  return resolvConfFor({ ...host, nameservers }, wishes, embedded, names);
 }
 
 /** Tells a container that runs when it is on users' networks now, or no longer. What it has written itself stays. */

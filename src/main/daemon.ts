@@ -70,7 +70,7 @@ import { beginServing, ownRegistryPort, readRegistryConfig } from "./own-registr
 import { imagesPort, volumesPort } from "./ports.ts";
 import { useProxies } from "./proxies.ts";
 import { registryPort } from "./registries.ts";
-import { enterOwnNamespaces, KEEPER } from "./rootless/enter.ts";
+import { enterOwnNamespaces, KEEPER, outerResolver } from "./rootless/enter.ts";
 import { openStorage, type Storage } from "./storage.ts";
 import { systemPort } from "./system.ts";
 import { daemonUsage } from "./usage.ts";
@@ -112,6 +112,7 @@ function makeSettings(
     runtimes: options.runtimes,
     guard: options.user === undefined ? undefined : guardedSettings(process.env),
     noNewPrivileges: options.noNewPrivileges,
+    outerResolver: options.rootless ? outerResolver(process.env) : undefined,
   };
   for (const path of [settings.containersDirectory, settings.runDirectory, settings.mountPoint])
     mkdirSync(path, { recursive: true, mode: 0o700 });

@@ -32,7 +32,7 @@ export {
 export { Networks, type NetworksOptions } from "./networks.ts";
 export { type PortClaimer, type PortWish, relaysOf } from "./publish.ts";
 export type { NetworkRecord } from "./record.ts";
-export { hostResolvers, Resolver, serverFailure } from "./resolver.ts";
+export { hostResolvers, Resolver, reachableResolvers, serverFailure } from "./resolver.ts";
 export { RESOLVER_ADDRESS, RESOLVER_PORT } from "./resolver-redirect.ts";
 export type { EndpointRecord, EndWish } from "./segment.ts";
 export { NetworkStore } from "./store.ts";

@@ -2,7 +2,7 @@
 import { afterEach, expect, test } from "bun:test";
 import { decode as decodeBuffer, encode } from "dns-packet";
 import { checkAll, damaged } from "../../tests/kits/fuzz.ts";
-import { answers, Resolver } from "./resolver.ts";
+import { answers, Resolver, reachableResolvers } from "./resolver.ts";
 
 const PORT = 10_053;
 const decode = (message: Uint8Array) => decodeBuffer(Buffer.from(message));
@@ -143,4 +143,10 @@ test("whatever a container sends is answered, or nothing is, and a response neve
   await checkAll(damaged(seeds), (message) => {
     if (answers(message, ask())) expect((message[2] ?? 0) & 0x80).toBe(0x80);
   });
+});
+
+test("name servers of the host's loopback are asked through somebody else, where only the host reaches them", () => {
+  const servers = ["127.0.0.53", "192.0.2.1", "127.0.0.1", "::1"];
+  expect(reachableResolvers(servers, undefined)).toEqual(servers);
+  expect(reachableResolvers(servers, "169.254.1.1")).toEqual(["169.254.1.1", "192.0.2.1"]);
 });

@@ -51,6 +51,19 @@ export function hostResolvers(): string[] {
   }
 }
 
+/**
+ * Name servers as containers reach them, or their shims. Those of the host's loopback are out of reach where networks are apart
+ * from the host's: `outer` stands for them, which asks them.
+ */
+export function reachableResolvers(
+  servers: readonly string[],
+  outer: string | undefined,
+): string[] {
+  if (outer === undefined) return [...servers];
+  const reached = servers.map((server) => (/^(127\.|::1$)/.test(server) ? outer : server));
+  return [...new Set(reached)];
+}
+
 const lower = (byte = 0) => (byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte);
 const codeOf = (message: Uint8Array) => (message[3] ?? 0) & 15;
 

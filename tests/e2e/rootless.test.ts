@@ -486,6 +486,28 @@ describe.skipIf(missing !== undefined)("what is missing is said", () => {
   });
 });
 
+describe.skipIf(missing !== undefined)("a host whose name server is its own", () => {
+  test("is asked by way of what leads out", async () => {
+    const prepare =
+      "echo nameserver 127.0.0.53 > /dev/shm/bt-resolv; mount --bind /dev/shm/bt-resolv /etc/resolv.conf; rm /dev/shm/bt-resolv";
+    const daemon = new TestDaemon([], [], { prepare });
+    try {
+      await daemon.start();
+      const { out, err } = await daemon.berth(
+        "run",
+        "--rm",
+        "--network",
+        "host",
+        ...shell("cat /etc/resolv.conf"),
+      );
+      expect(out, err).toContain("nameserver 169.254.1.1\n");
+      expect(out).not.toContain("127.0.0.53");
+    } finally {
+      await daemon.destroy();
+    }
+  });
+});
+
 describe.skipIf(missing !== undefined || Bun.which("slirp4netns") === null)("slirp4netns", () => {
   test("leads out in pasta's place, and goes with the daemon", async () => {
     const before = takeCensus();

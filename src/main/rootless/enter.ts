@@ -4,20 +4,28 @@
  * executes itself again inside of the first two. The daemon stays in the host's network; its helper and its shims have the
  * other one as theirs, where nothing needs the host's rights.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { fault, messageOf } from "../../base/errors.ts";
 import { parseSubordinateIds } from "../../spec/subordinate-ids.ts";
 import { unpackPrograms } from "../assets.ts";
 import { lockRoot } from "../lock.ts";
 import { type OwnMaps, type OwnUser, ownMaps } from "./ids.ts";
-import { chooseOutside, type Outside, startOutside } from "./outside.ts";
+import { chooseOutside, type Outside, outsideResolver, outsides, startOutside } from "./outside.ts";
 
 /** Where the daemon inside reads that it is there: the keeper's socket. */
 export const KEEPER = "BERTH_KEEPER";
 /** What leads out. */
-export const OUTSIDE = "BERTH_ROOTLESS_NETWORK";
+const OUTSIDE = "BERTH_ROOTLESS_NETWORK";
 /** Who the user is outside. */
 const USER = "BERTH_ROOTLESS_UID";
+
+/** What asks name servers of the host's loopback, as the daemon inside was told; undefined: nothing does. */
+export function outerResolver(
+  env: Readonly<Record<string, string | undefined>>,
+): string | undefined {
+  const outside = outsides.find((name) => name === env[OUTSIDE]);
+  return outside && outsideResolver[outside];
+}
 
 /** What has to be known before the daemon's own options are. */
 export interface EntryOptions {
@@ -128,6 +136,9 @@ function lineReader(stream: ReadableStream<Uint8Array>): () => Promise<string | 
   };
 }
 
+/** Where it is noted what leads out: a later daemon finds the namespaces as they are. */
+const outsideFile = (execRoot: string) => `${execRoot}/outside`;
+
 /** Starts a keeper with namespaces that are made, or that a shim still has. Nothing is left when this rejects. */
 async function startKeeper(
   helper: string,
@@ -156,6 +167,7 @@ async function startKeeper(
     goOn();
     if ((await line()) !== "kept") throw refusedNamespaces(await child.stderr.text());
     goOn(String(await startOutside(outside, Number(inside), execRoot)));
+    writeFileSync(outsideFile(execRoot), outside);
     if ((await child.exited) !== 0) throw refusedNamespaces(await child.stderr.text());
   } catch (error) {
     child.kill("SIGKILL");
@@ -214,7 +226,7 @@ export async function enterOwnNamespaces(
   lock.close();
   const env: Record<string, string> = {
     [KEEPER]: socket,
-    [OUTSIDE]: outside,
+    [OUTSIDE]: text(outsideFile(execRoot)),
     [USER]: String(process.getuid?.()),
   };
   for (const [name, value] of Object.entries(process.env))
