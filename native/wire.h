@@ -1425,7 +1425,7 @@ enum guard_code {
   GUARD_POLICY = 1,
 };
 
-/* uid, gid: who may ask, besides root; uid_map, gid_map: of the user namespace that is made for them; own_uids, own_gids: the host's first ids for what they own as 1, 2, … 65535; pool_uids, pool_gids: pairs of a first id and a number of ids, in which containers have 65536 each; sources: directories whose trees may be bound, read_only: 1 for each of them that may not be written; addresses: networks of which published ports may be, prefixes: their lengths; ports: pairs of the first and the last of them; links: netlink messages that make what leads out of the network namespace, which is descriptor 12, inside: those for that namespace, firewall: nfnetlink messages, all for as long as the guard lives; cgroups: directories to be removed at the end; log: where refusals are noted */
+/* uid, gid: who may ask, besides root; uid_map, gid_map: of the user namespace that is made for them; own_uids, own_gids: the host's first ids for what they own as 1, 2, … 65535; pool_uids, pool_gids: pairs of a first id and a number of ids, in which containers have 65536 each; sources: directories whose trees may be bound, read_only: 1 for each of them that may not be written; addresses: networks of which published ports may be, prefixes: their lengths; ports: pairs of the first and the last of them; links: netlink messages that make what leads out of the network namespace, which is descriptor 12, removal: those that take it away, inside: those for that namespace, firewall: nfnetlink messages, all for as long as the guard lives; cgroups: directories to be removed at the end; log: where refusals are noted */
 struct guard_policy {
   uint32_t uid;
   uint32_t gid;
@@ -1441,6 +1441,7 @@ struct guard_policy {
   struct wire_list prefixes;
   struct wire_list ports;
   struct wire_bytes links;
+  struct wire_bytes removal;
   struct wire_bytes inside;
   struct wire_bytes firewall;
   struct wire_list cgroups;
@@ -1462,6 +1463,7 @@ static inline bool guard_policy_read(struct guard_policy *out, const uint8_t *bo
   out->prefixes = wire_get_u32s(&r);
   out->ports = wire_get_u32s(&r);
   out->links = wire_get_bytes(&r);
+  out->removal = wire_get_bytes(&r);
   out->inside = wire_get_bytes(&r);
   out->firewall = wire_get_bytes(&r);
   out->cgroups = wire_get_strs(&r);

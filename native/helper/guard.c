@@ -20,6 +20,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -346,27 +347,39 @@ static int send_netlink(int protocol, struct wire_bytes messages) {
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
   if (fd < 0) return -errno;
   struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-  if (sendto(fd, messages.data, messages.length, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0) return -errno;
+  int result = sendto(fd, messages.data, messages.length, 0, (struct sockaddr *)&kernel, sizeof kernel) < 0 ? -errno : 0;
   ssize_t n;
-  while ((n = recv(fd, answer, sizeof answer, MSG_DONTWAIT)) > 0) {
+  while (result == 0 && (n = recv(fd, answer, sizeof answer, MSG_DONTWAIT)) > 0) {
     for (size_t at = 0; at + sizeof(struct nlmsghdr) + sizeof(int) <= (size_t)n;) {
       struct nlmsghdr head;
       int error;
       memcpy(&head, answer + at, sizeof head);
       memcpy(&error, answer + at + sizeof head, sizeof error);
       if (head.nlmsg_len < sizeof head) break;
-      if (head.nlmsg_type == NLMSG_ERROR && error != 0) return error;
+      if (head.nlmsg_type == NLMSG_ERROR && error != 0 && result == 0) result = error;
       at += NLMSG_ALIGN(head.nlmsg_len);
     }
   }
-  return 0;
+  if (result < 0) close(fd);
+  return result;
+}
+
+/* The same, while there still is what a guard before has made: the kernel takes that away a moment later than its namespace. */
+static int send_patiently(int protocol, struct wire_bytes messages) {
+  int result = send_netlink(protocol, messages);
+  for (int i = 0; i < 300 && (result == -EEXIST || result == -EPERM); i++) {
+    send_netlink(NETLINK_ROUTE, policy.removal);
+    usleep(10000);
+    result = send_netlink(protocol, messages);
+  }
+  return result;
 }
 
 static int lead_out(void) {
   scoped_fd int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
   if (own < 0) return -errno;
-  int result = send_netlink(NETLINK_NETFILTER, policy.firewall);
-  if (result == 0) result = send_netlink(NETLINK_ROUTE, policy.links);
+  int result = send_patiently(NETLINK_ROUTE, policy.links);
+  if (result == 0) result = send_patiently(NETLINK_NETFILTER, policy.firewall);
   if (result < 0 || policy.inside.length == 0) return result;
   if (setns(FIRST_KEPT + KEPT_NETWORK, CLONE_NEWNET) < 0) return -errno;
   result = send_netlink(NETLINK_ROUTE, policy.inside);
@@ -431,6 +444,9 @@ static int take_client(int listener, struct client *client) {
   return -1;
 }
 
+/* Who finds a guard comes again a moment later, as the daemon: so long it stays with nobody. */
+#define GRACE_MS 300
+
 /* Serves until nobody is connected any more, or nobody has ever come. */
 static void serve_all(int listener) {
   static struct pollfd fds[MAX_CLIENTS + 1];
@@ -438,8 +454,8 @@ static void serve_all(int listener) {
   nfds_t count = 1;
   bool served = false;
   fds[0] = (struct pollfd){listener, POLLIN, 0};
-  while (!served || count > 1) {
-    int ready = poll(fds, count, served ? -1 : FIRST_CLIENT_MS);
+  for (;;) {
+    int ready = poll(fds, count, !served ? FIRST_CLIENT_MS : count > 1 ? -1 : GRACE_MS);
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) return;
     for (nfds_t i = count - 1; i > 0; i--) {
@@ -476,6 +492,17 @@ static bool read_policy(void) {
          policy.read_only.count == policy.sources.count && policy.prefixes.count == policy.addresses.count;
 }
 
+/* A guard that ends takes its socket away, which must not be the next one's: waits until it has gone. */
+static int wait_for_others(const char *socket) {
+  char path[4200];
+  snprintf(path, sizeof path, "%s.lock", socket);
+  int fd = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return -errno;
+  int result = -1;
+  for (int i = 0; i < 1000 && (result = flock(fd, LOCK_EX | LOCK_NB)) < 0; i++) usleep(10000);
+  return result < 0 ? -errno : 0;
+}
+
 /* Whoever has been the last is still in it for a moment. */
 static void remove_group(const char *path) {
   for (int i = 0; i < 100 && rmdir(path) < 0 && errno == EBUSY; i++) usleep(10000);
@@ -492,7 +519,9 @@ int run_guard(int argc, char **argv) {
   if (!read_policy()) return failed("the policy", EPROTO);
   log_fd = open(policy.log, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (log_fd < 0) return failed(policy.log, errno);
-  int result = make_namespaces();
+  int result = wait_for_others(argv[2]);
+  if (result < 0) return failed("another guard is there", -result);
+  result = make_namespaces();
   if (result < 0) return failed("make namespaces", -result);
   if ((result = lead_out()) < 0) return failed("the way out of the network namespace", -result);
   int listener = listen_at(argv[2]);
@@ -502,6 +531,7 @@ int run_guard(int argc, char **argv) {
   for (int i = 0; i < 3; i++) dup2(null, i);
   serve_all(listener);
   unlink(argv[2]);
+  send_netlink(NETLINK_ROUTE, policy.removal);
   struct wire_list cgroups = policy.cgroups;
   for (uint32_t i = 0; i < policy.cgroups.count; i++) remove_group(wire_next_str(&cgroups));
   return 0;

@@ -6,7 +6,7 @@ import { addressBytes, formatAddress, type Subnet } from "./addresses.ts";
 import { encodeRequests } from "./netlink.ts";
 import { ifname, ipSaddr, is, isFamily, isNot, masquerade, oifname } from "./nft-expressions.ts";
 import { newChain, newOwnedTable, newRule, type TableName, transaction } from "./nftables.ts";
-import { newAddress, newUplink, setDefaultRoute, setUp } from "./rtnetlink.ts";
+import { deleteLinkNamed, newAddress, newUplink, setDefaultRoute, setUp } from "./rtnetlink.ts";
 
 /** Where it leads, and by which names. */
 export interface Uplink {
@@ -29,6 +29,8 @@ const SOURCE_NAT = 100;
 /** Messages for the host's namespace, for the other, and for the host's firewall. */
 export function uplinkMessages({ name, index, subnet, mtu, netns }: Uplink): {
   readonly links: Uint8Array;
+  /** Takes the pair away, when it is there. */
+  readonly removal: Uint8Array;
   readonly inside: Uint8Array;
   readonly firewall: Uint8Array;
 } {
@@ -49,6 +51,7 @@ export function uplinkMessages({ name, index, subnet, mtu, netns }: Uplink): {
       ],
       1,
     ),
+    removal: encodeRequests([deleteLinkNamed(name)], 1),
     inside: encodeRequests(
       [
         setUp(LOOPBACK),

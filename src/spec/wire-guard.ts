@@ -8,7 +8,7 @@ import { kind } from "./wire-kinds.ts";
 export const guardFrames = {
   policy: kind(
     1,
-    "uid, gid: who may ask, besides root; uid_map, gid_map: of the user namespace that is made for them; own_uids, own_gids: the host's first ids for what they own as 1, 2, … 65535; pool_uids, pool_gids: pairs of a first id and a number of ids, in which containers have 65536 each; sources: directories whose trees may be bound, read_only: 1 for each of them that may not be written; addresses: networks of which published ports may be, prefixes: their lengths; ports: pairs of the first and the last of them; links: netlink messages that make what leads out of the network namespace, which is descriptor 12, inside: those for that namespace, firewall: nfnetlink messages, all for as long as the guard lives; cgroups: directories to be removed at the end; log: where refusals are noted",
+    "uid, gid: who may ask, besides root; uid_map, gid_map: of the user namespace that is made for them; own_uids, own_gids: the host's first ids for what they own as 1, 2, … 65535; pool_uids, pool_gids: pairs of a first id and a number of ids, in which containers have 65536 each; sources: directories whose trees may be bound, read_only: 1 for each of them that may not be written; addresses: networks of which published ports may be, prefixes: their lengths; ports: pairs of the first and the last of them; links: netlink messages that make what leads out of the network namespace, which is descriptor 12, removal: those that take it away, inside: those for that namespace, firewall: nfnetlink messages, all for as long as the guard lives; cgroups: directories to be removed at the end; log: where refusals are noted",
     {
       uid: "u32",
       gid: "u32",
@@ -24,6 +24,7 @@ export const guardFrames = {
       prefixes: "u32s",
       ports: "u32s",
       links: "bytes",
+      removal: "bytes",
       inside: "bytes",
       firewall: "bytes",
       cgroups: "strs",

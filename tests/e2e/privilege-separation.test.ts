@@ -259,6 +259,25 @@ test("another policy is not that of containers which run already", async () => {
   writeFileSync(daemon.policy, JSON.stringify(policy));
   await daemon.start();
   await daemon.berth("rm", "-f", "old");
+  // With nothing running the next start has another guard.
+  await daemon.stop();
+  writeFileSync(daemon.policy, JSON.stringify({ ...policy, ports: ["1-65535"] }));
+  await daemon.start();
+  const serve = ["run", "--rm", "-p", "127.0.0.1:82:80", "busybox", "true"];
+  expect((await daemon.berth(...serve)).status).toBe(0);
+  await daemon.stop();
+  writeFileSync(daemon.policy, JSON.stringify(policy));
+  await daemon.start();
+});
+
+test("it is back as often as it is killed, with nothing running and with something", async () => {
+  for (let round = 0; round < 5; round++) {
+    await daemon.kill();
+    await daemon.start();
+    if (round === 2) await daemon.berth("run", "-d", "--name", "on", "busybox", "sleep", "1000");
+  }
+  expect((await daemon.docker("exec", "on", "echo", "here")).out).toBe("here\n");
+  await daemon.berth("rm", "-f", "on");
 });
 
 test("root is not the user, and a data root of a daemon that is root is left alone", async () => {

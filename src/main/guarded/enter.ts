@@ -162,9 +162,14 @@ async function startGuard(helper: string, socket: string, record: Uint8Array): P
   throw fault("failed", "guard-start", `the guard did not start: ${said}`);
 }
 
-/** A guard that runs knows one policy, and takes no other. */
-function checkPolicy(directory: string, digest: string): void {
-  if (readFileSync(`${directory}/policy`, "utf8") === digest) return;
+/** How long a guard may take to end that nobody needs any more. */
+const ENDING_MS = 1500;
+
+/** A guard that runs knows one policy, and takes no other. Gives whether it may go on: one with another is about to end. */
+async function checkPolicy(directory: string, digest: string): Promise<boolean> {
+  if (readFileSync(`${directory}/policy`, "utf8") === digest) return true;
+  for (const end = Date.now() + ENDING_MS; Date.now() < end; await Bun.sleep(20))
+    if (!existsSync(`${directory}/socket`)) return false;
   throw fault(
     "conflict",
     "guard-policy-changed",
@@ -197,8 +202,8 @@ export async function enterGuarded(
   const { helper, shim } = unpackPrograms(`${directory}/bin`);
   const socket = `${directory}/socket`;
   const digest = Bun.hash(JSON.stringify([policy, user])).toString(36);
-  if (await isKept(helper, socket)) checkPolicy(directory, digest);
-  else {
+  const kept = (await isKept(helper, socket)) && (await checkPolicy(directory, digest));
+  if (!kept) {
     endOrphans(names.cgroup);
     const filter = async (cgroup: string, program: Uint8Array) => {
       const kernel = await startKernel({

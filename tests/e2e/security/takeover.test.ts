@@ -211,9 +211,16 @@ async function carriedOut(name: string, ops: readonly PlanOp[], script: string):
   while (!existsSync(socket)) await Bun.sleep(5);
   const ended = Promise.withResolvers<void>();
   const control = await connectShim(socket, { event() {}, closed: () => ended.resolve() });
-  await control.start();
-  await ended.promise;
-  await child.exited;
+  try {
+    await control.start();
+    await ended.promise;
+  } catch (error) {
+    // Its connection stays open as long as this process: it would wait.
+    child.kill("SIGKILL");
+    throw error;
+  } finally {
+    await child.exited;
+  }
   return readFileSync(`${directory}/log`, "utf8");
 }
 
