@@ -113,9 +113,9 @@ export function actOnEach(
   return forEachName(
     names,
     async (name) => {
-      const { out } = await import("./output.ts");
+      const { print } = await import("./output.ts");
       await client.json("POST", `/containers/${encodeURIComponent(name)}/${action}`, { query });
-      out(`${name}\n`);
+      await print(`${name}\n`);
     },
     client,
   );

@@ -1,7 +1,9 @@
 /**
  * The user's config.json, read. Every command does that at its start, so nothing is loaded for it: node:fs costs 2.5 ms.
  */
+
 import { errnoOf, messageOf } from "../base/errors.ts";
+import { fs } from "./late-modules.ts";
 
 /** An object of the file. */
 export type Table = Readonly<Record<string, unknown>>;
@@ -36,7 +38,7 @@ function contentOf(path: string): string {
   } catch (error) {
     if (["ENOENT", "ENOTDIR"].includes(errnoOf(error) ?? "")) throw error;
     // Empty, a pipe, on a file system that maps nothing: what is wrong with it, if anything is, reading says.
-    const { readFileSync } = require("node:fs") as typeof import("node:fs");
+    const { readFileSync } = fs();
     return readFileSync(path, "utf8");
   }
 }

@@ -2,7 +2,6 @@
  * Creating a container, with its image fetched when it is missing: what `run` and `create` share.
  */
 
-import { closeSync, openSync, unlinkSync, writeSync } from "node:fs";
 import { goReason } from "../base/errno-text.ts";
 import { errnoOf } from "../base/errors.ts";
 import { type ApiClient, ApiError } from "../client/index.ts";
@@ -10,6 +9,7 @@ import type { ContainerCreateResponse } from "../spec/engine-api.ts";
 import { parseReference } from "../spec/reference.ts";
 import { createRequest } from "./container-options/request.ts";
 import type { Parsed } from "./flags.ts";
+import { fs } from "./late-modules.ts";
 import { err } from "./output.ts";
 import { platformJson } from "./platform.ts";
 import { proxyVariables } from "./proxies.ts";
@@ -39,7 +39,7 @@ export async function pullImage(
 function reserveIdFile(path: string): number | undefined {
   if (path === "") return undefined;
   try {
-    return openSync(path, "wx");
+    return fs().openSync(path, "wx");
   } catch (error) {
     if (errnoOf(error) === "EEXIST")
       throw new Error(
@@ -97,10 +97,10 @@ export async function createContainer(client: ApiClient, parsed: Parsed) {
       await pullImage(client, image, platform, quiet);
       created = await post();
     }
-    if (idFile !== undefined) writeSync(idFile, created.Id);
+    if (idFile !== undefined) fs().writeSync(idFile, created.Id);
   } finally {
-    if (idFile !== undefined) closeSync(idFile);
-    if (idFile !== undefined && !created) unlinkSync(path);
+    if (idFile !== undefined) fs().closeSync(idFile);
+    if (idFile !== undefined && !created) fs().unlinkSync(path);
   }
   const local = body.HostConfig.Dns.find((address) => /^127\.|^::1$/.test(address));
   const own = local === undefined ? [] : [`Localhost DNS (${local}) may fail in containers.`];

@@ -2,14 +2,16 @@
  * Bytes to the standard streams. Writes on the descriptors: touching process.stdout costs 18 ms of start-up, and
  * node:fs 2.5, which a command pays that writes at once (`out`, `err`) and not one that prints a text (`print`).
  */
+
 import { errnoOf } from "../base/errors.ts";
+import { fs } from "./late-modules.ts";
 import { isTerminal } from "./terminal.ts";
 
 /** The status of a program that a broken pipe ended, as a shell shows it. */
 const brokenPipe = 141;
 
 function write(fd: 1 | 2, bytes: Uint8Array): void {
-  const { writeSync } = require("node:fs") as typeof import("node:fs");
+  const { writeSync } = fs();
   let rest = bytes;
   while (rest.length > 0) {
     try {

@@ -2,14 +2,15 @@
  * The streams of a container or an exec on this program's own: input in, output out, signals and the
  * terminal's size passed on.
  */
-import { createReadStream, statSync } from "node:fs";
+
 import { type Connection, Demultiplexer } from "../client/index.ts";
+import { fs } from "./late-modules.ts";
 import { err, out } from "./output.ts";
 import { terminalSize } from "./terminal.ts";
 
 /** Throws when there is no file to read there, in the words of the system. */
 export function checkReadable(path: string): void {
-  const found = path === "-" ? undefined : statSync(path, { throwIfNoEntry: false });
+  const found = path === "-" ? undefined : fs().statSync(path, { throwIfNoEntry: false });
   if (found === undefined && path !== "-")
     throw new Error(`open ${path}: no such file or directory`);
   if (found?.isDirectory()) throw new Error(`read ${path}: is a directory`);
@@ -19,8 +20,8 @@ export function checkReadable(path: string): void {
 export function inputFrom(path: string): AsyncIterable<Uint8Array> {
   const options = { highWaterMark: 256 * 1024 };
   return path === "-"
-    ? createReadStream("", { ...options, fd: 0, autoClose: false })
-    : createReadStream(path, options);
+    ? fs().createReadStream("", { ...options, fd: 0, autoClose: false })
+    : fs().createReadStream(path, options);
 }
 
 /** Copies output until it ends. */

@@ -2,10 +2,12 @@
  * Which daemon a command is for: --host or --context, the environment, the context in use, the default socket; and what TLS
  * needs.
  */
+
 import { userPlaces } from "../base/user-places.ts";
 import { defaultHost, type Host, type HostTls, parseHost, resolveHost } from "../client/index.ts";
 import { configPath, currentContext } from "./config-file.ts";
 import type { Parsed } from "./flags.ts";
+import { fs } from "./late-modules.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -66,7 +68,7 @@ function tlsOfFlags(flags: TargetFlags, env: Environment): HostTls | undefined {
   const verify = flags.tlsverify || Boolean(env.DOCKER_TLS_VERIFY);
   if (!verify && !flags.tls && !env.DOCKER_TLS) return undefined;
   // Loaded here, because every command's start would pay for it.
-  const { existsSync, readFileSync } = require("node:fs") as typeof import("node:fs");
+  const { existsSync, readFileSync } = fs();
   const directory = env.DOCKER_CERT_PATH || configPath().replace(/\/[^/]*$/, "");
   const file = (given: string, name: string) => {
     const path = given || `${directory}/${name}.pem`;
@@ -119,7 +121,7 @@ async function hostOfContext(name: string): Promise<Host> {
 function ownSocket(env: Environment): string | undefined {
   const uid = process.getuid?.() ?? 0;
   if (uid === 0) return undefined;
-  const { accessSync, constants } = require("node:fs") as typeof import("node:fs");
+  const { accessSync, constants } = fs();
   const usable = (socket: string) => {
     try {
       accessSync(socket, constants.W_OK);

@@ -8,7 +8,7 @@ import { createRequest } from "../container-options/request.ts";
 import { checkPull, createContainer } from "../create.ts";
 import { describeError } from "../failure.ts";
 import { flag, type Parsed, UsageError } from "../flags.ts";
-import { out } from "../output.ts";
+import { print } from "../output.ts";
 import { isTerminal } from "../terminal.ts";
 
 /** 127: something was not found, such as the command; 126: it cannot be invoked; 125: anything else. */
@@ -63,7 +63,7 @@ export const command: Command = {
     const { AttachStdin: stdin, AttachStdout: stdout, AttachStderr: stderr } = body;
     if (!stdin && !stdout && !stderr) {
       // Whether it could be started or not: it is there.
-      await start().finally(() => out(`${id}\n`));
+      await start().finally(() => print(`${id}\n`));
       return 0;
     }
     const ended = foreground(client, {

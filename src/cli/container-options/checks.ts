@@ -1,13 +1,13 @@
 /**
  * What docker's client refuses before it asks the daemon: values of flags that are none, and modes that nothing has.
  */
-import { isIP } from "node:net";
 import { ExitError } from "../command.ts";
 import { type Parsed, readValue } from "../flags.ts";
+import { net } from "../late-modules.ts";
 
 /** An address, perhaps with blanks around it. */
 export function isAddress(text: string): boolean {
-  return isIP(text.trim()) !== 0 && !text.includes("%");
+  return net().isIP(text.trim()) !== 0 && !text.includes("%");
 }
 
 /** `NAME:ADDRESS`, `NAME=ADDRESS`, with brackets around it if one likes, as the API takes it. Throws in Docker's words. */

@@ -1,13 +1,15 @@
 /**
  * Variables and labels: `-e`, `--env-file`, `-l`, `--label-file`.
  */
-import { readFileSync } from "node:fs";
+
 import { errnoOf } from "../../base/errors.ts";
 import { readValue } from "../flags.ts";
+import { fs } from "../late-modules.ts";
 
 function linesOf(path: string): string[] {
   try {
-    return readFileSync(path, "utf8")
+    return fs()
+      .readFileSync(path, "utf8")
       .replace(/^\uFEFF/, "")
       .split(/\r?\n/)
       .map((line) => line.trimStart());

@@ -1,12 +1,13 @@
 /**
  * Mounts: `-v`, `--mount` and `--tmpfs`.
  */
-import { isAbsolute, resolve } from "node:path";
+
 import { messageOf } from "../../base/errors.ts";
 import { parseBytes } from "../../base/sizes.ts";
 import type { Mount } from "../../spec/engine-api.ts";
 import type { BindOptions } from "../../spec/extensions.ts";
 import { UsageError } from "../flags.ts";
+import { path } from "../late-modules.ts";
 
 /** What colons part, of which the one behind a single letter parts nothing: a drive, for docker. */
 function partsOf(spec: string): string[] {
@@ -41,7 +42,7 @@ export function parseVolumes(specs: readonly string[]): {
     if (parts.length > 3) throw new Error(`invalid spec: ${spec}: too many colons`);
     const source = parts[0] ?? "";
     // A dot or a tilde starts a path; the daemon does not know this directory, so it gets the whole path.
-    if (source.startsWith(".")) parts[0] = resolve(source);
+    if (source.startsWith(".")) parts[0] = path().resolve(source);
     binds.push(parts.join(":"));
   }
   return { binds, anonymous: Object.fromEntries(anonymous) };
@@ -119,7 +120,7 @@ const setTarget: Setter = (mount, value = "") => {
   mount.Target = value;
 };
 const setSource: Setter = (mount, value = "") => {
-  mount.Source = value.startsWith(".") && !isAbsolute(value) ? resolve(value) : value;
+  mount.Source = value.startsWith(".") ? path().resolve(value) : value;
 };
 const setReadOnly: Setter = (mount, value, key) => {
   mount.ReadOnly = truth(key, value);

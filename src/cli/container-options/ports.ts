@@ -1,7 +1,7 @@
 /**
  * Published and exposed ports (`-p`, `--expose`), in all the forms that Docker takes.
  */
-import { isIP } from "node:net";
+import { net } from "../late-modules.ts";
 
 /** Ports as the API wants them. */
 export interface PortOptions {
@@ -61,7 +61,7 @@ function addressOf(text: string): string {
     throw new Error(`invalid IP address ${text}: address ${text}:: missing ']' in address`);
   const ip = inside ?? text;
   // An address with a zone is none of the host's to publish on.
-  if (ip !== "" && (isIP(ip) === 0 || ip.includes("%")))
+  if (ip !== "" && (net().isIP(ip) === 0 || ip.includes("%")))
     throw new Error(`invalid IP address: ${ip}`);
   return ip;
 }

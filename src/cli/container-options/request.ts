@@ -1,12 +1,13 @@
 /**
  * The flags of `run` and `create` as the body of POST /containers/create.
  */
-import { readFileSync } from "node:fs";
+
 import { messageOf } from "../../base/errors.ts";
 import { parseBytes } from "../../base/sizes.ts";
 import type { ContainerConfig, HealthConfig, RestartPolicy } from "../../spec/engine-api.ts";
 import { parseDuration } from "../flag-values.ts";
 import { type Parsed, UsageError } from "../flags.ts";
+import { fs } from "../late-modules.ts";
 import { checkModes, checkValues, extraHost, searchDomain } from "./checks.ts";
 import { pairs, readEnvironment, readLabels } from "./environment.ts";
 import { parseMount, parseTmpfs, parseVolumes } from "./mounts.ts";
@@ -72,7 +73,7 @@ function securityOptions(values: readonly string[]) {
     if (key === "seccomp" && file !== undefined && file !== "unconfined" && file !== "builtin") {
       let profile: string;
       try {
-        profile = readFileSync(file, "utf8");
+        profile = fs().readFileSync(file, "utf8");
       } catch {
         throw new Error(
           `opening seccomp profile (${file}) failed: open ${file}: no such file or directory`,
