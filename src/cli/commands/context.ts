@@ -59,7 +59,7 @@ async function wishOf(context: Context, parsed: Parsed): Promise<Wish> {
   return { endpoint: { ...settings }, tls };
 }
 
-const endpointHelp = "set the docker endpoint";
+const endpointHelp = "set the docker endpoint (host=, ca=, cert=, key=, skip-tls-verify=, from=)";
 const editFlags = [
   flag("description", "", "string", "Description of the context"),
   flag("docker", "", "stringToString", endpointHelp, "[]"),
