@@ -40,7 +40,7 @@ some() {
   done
 }
 rest() {
-  for file in world sockets filter $driver; do compile "$file" "$here/$file.c"; done
+  for file in world sockets privileges filter $driver; do compile "$file" "$here/$file.c"; done
 }
 rest &
 some "$@"
@@ -56,11 +56,11 @@ nm --defined-only "$work"/*.o | awk 'NF == 3 {print $3}' | sort -u >"$work/there
 unknown=$(comm -23 "$work/wanted" "$work/there" | grep -vxF -f "$here/harmless" |
   grep -v '^__[alu]*b*san_\|^__sanitizer_cov\|^__\(start_\|stop_\)\?_*sancov\|^$' || true)
 if [ -n "$unknown" ]; then
-  echo "native/fuzz: without a stand-in, and not known to be harmless:" $unknown >&2
+  echo "native/fuzz: without a stand-in (world_NAME in world.c or sockets.c), and not known to be harmless:" $unknown >&2
   exit 1
 fi
 for name; do
-  libraries= world="$work/world.o $work/sockets.o"
+  libraries= world="$work/world.o $work/sockets.o $work/privileges.o"
   [ "$name" != helper ] || libraries=-lseccomp world="$world $work/filter.o"
   # shellcheck disable=SC2086
   $cc $link -o "$directory/$name" "$work/tested-fuzz-$name.o" "$work/tested-$(program "$name")"-*.o $world "$work/$driver.o" -Wl,-T,"$here/reset.ld" $libraries

@@ -152,6 +152,8 @@ int world_getsockname(int fd, struct sockaddr *name, socklen_t *size) {
   return 0;
 }
 
+int world_getpeername(int fd, struct sockaddr *name, socklen_t *size) { return world_getsockname(fd, name, size); }
+
 int world_getsockopt(int fd, int level, int option, void *value, socklen_t *size) {
   (void)level;
   struct descriptor *it = world_get(fd);

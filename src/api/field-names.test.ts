@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { z } from "zod";
 import { withSchemaNames } from "./field-names.ts";
 import { createBody, updateBody } from "./schemas.ts";
 
@@ -41,4 +42,14 @@ test("the exact name goes before another, whatever comes first; what is no objec
     Mounts: "x",
     HostConfig: [1],
   });
+});
+
+test("names that every object has are unknown fields like others", () => {
+  const schema = z.object({ Image: z.string(), Labels: z.record(z.string(), z.string()) });
+  const value = JSON.parse(
+    '{"image":"a","constructor":{"x":1},"toString":[1],"__proto__":{"y":2},"Labels":{"valueOf":"b"}}',
+  ) as unknown;
+  expect(JSON.stringify(withSchemaNames(value, schema))).toBe(
+    '{"Image":"a","constructor":{"x":1},"toString":[1],"__proto__":{"y":2},"Labels":{"valueOf":"b"}}',
+  );
 });

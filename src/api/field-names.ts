@@ -32,7 +32,8 @@ export function withSchemaNames(value: unknown, schema: z.core.$ZodType): unknow
     case "object":
       return renamed(value, (key) => {
         const name = nameIn(def.shape, key);
-        return [name, def.shape[name]];
+        // Every object has a "constructor", which is no schema.
+        return [name, Object.hasOwn(def.shape, name) ? def.shape[name] : undefined];
       });
     default:
       return value;

@@ -1,5 +1,5 @@
 /**
- * Thousands of requests that make no sense, on every route: none is a 500, none hangs, none that is refused changes anything,
+ * A thousand requests that make no sense, on every route: none is a 500, none hangs, none that is refused changes anything,
  * and the daemon is as well and as small as before.
  *
  * The same requests come at each run; `BERTH_REQUESTS=20000 BERTH_REQUESTS_SEED=7` sends so many others.
@@ -18,7 +18,7 @@ import { randomFrom } from "../kits/random.ts";
 
 const daemon = daemonOfFile();
 const random = randomFrom(Number(process.env.BERTH_REQUESTS_SEED ?? 1));
-const REQUESTS = Number(process.env.BERTH_REQUESTS ?? 2500);
+const REQUESTS = Number(process.env.BERTH_REQUESTS ?? 1200);
 /** An answer that does not begin by then has hung: a machine may be slow, but not so slow. */
 const HEAD_MS = 60_000;
 /** Answers that go on, or begin, when something happens: their clients go away after a moment. */

@@ -232,7 +232,9 @@ function cutUp(bytes: Uint8Array, random: Random): Uint8Array[] {
 }
 
 function chunked(pieces: readonly Uint8Array[], random: Random): Uint8Array[] {
-  const framed = pieces.map((piece) => {
+  // A piece of nothing would be the end.
+  const some = pieces.filter((piece) => piece.length > 0);
+  const framed = some.map((piece) => {
     const size = piece.length.toString(16);
     const head = pickFrom(random, [size, size.toUpperCase(), `0${size}`, `${size};a=b`]);
     return Buffer.concat([Buffer.from(`${head}\r\n`), piece, Buffer.from("\r\n")]);
