@@ -57,3 +57,19 @@ test("what is mounted is in use, whoever has it", () => {
   store.remove("used");
   expect(readdirSync(`${scratch}/used`)).toEqual([]);
 });
+
+test("a volume whose first content cannot be moved in keeps it, and keeps no daemon from starting", () => {
+  const root = `${scratch}/unfilled`;
+  const store = new VolumeStore(root, new Database(":memory:"));
+  for (const name of ["bad", "good"]) {
+    store.create({ name });
+    mkdirSync(`${root}/${name}/_filled`);
+    writeFileSync(`${root}/${name}/_filled/f`, "");
+  }
+  // What ought to be a directory is a file.
+  rmSync(`${root}/bad/_data`, { recursive: true });
+  writeFileSync(`${root}/bad/_data`, "");
+  store.sweep(new Map());
+  expect(existsSync(`${root}/good/_data/f`)).toBe(true);
+  expect(existsSync(`${root}/bad/_filled/f`)).toBe(true);
+});

@@ -3,7 +3,7 @@
  */
 import type { Database } from "bun:sqlite";
 import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
-import { fault } from "../base/errors.ts";
+import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { Filling } from "./filling.ts";
 import { mountPoints } from "./mount-points.ts";
@@ -309,7 +309,7 @@ export class VolumeStore {
         if (this.isAnonymous(name) && this.users(name).length === 0) this.remove(name);
     }
     const known = new Set(this.list().map((volume) => volume.name));
-    for (const name of known) this.filling(name).finish();
+    for (const name of known) this.finishFilling(name);
     for (const entry of readdirSync(this.root)) {
       if (known.has(entry)) continue;
       // What nobody has put anything into is the rest of a creation. Anything else may be all that is left of somebody's data.
@@ -320,6 +320,19 @@ export class VolumeStore {
           path: `${this.root}/${entry}`,
           advice: `"berth volume create ${entry}" makes it a volume`,
         });
+    }
+  }
+
+  /** One volume that is broken keeps nobody from starting: its content stays where it was gathered. */
+  private finishFilling(name: string): void {
+    try {
+      this.filling(name).finish();
+    } catch (error) {
+      log.warn("a volume's first content cannot be moved into it", {
+        name,
+        error: messageOf(error),
+        advice: `it is in ${this.root}/${name}/_filled; the next start of the daemon tries again`,
+      });
     }
   }
 
