@@ -1,32 +1,11 @@
 /** berth-helper on the real kernel: every namespace and file made here is gone at the end. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { lstatSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { type Kernel, KernelError, startKernel } from "./index.ts";
+import { expect, test } from "bun:test";
+import { lstatSync, symlinkSync, writeFileSync } from "node:fs";
+import { helperOfFile } from "../../tests/kits/helper.ts";
+import { KernelError } from "./index.ts";
 
-const dir = mkdtempSync("/tmp/berth-kernel-");
-/** A compiler with sanitizers on a busy machine. */
-const BUILD_MS = 600_000;
-let kernel: Kernel;
-
-beforeAll(async () => {
-  const built = Bun.spawnSync([
-    "sh",
-    "native/helper/build.sh",
-    `${dir}/helper`,
-    ...(process.env.BERTH_TEST_SANITIZE ? ["sanitize"] : []),
-  ]);
-  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  kernel = await startKernel({
-    helperPath: `${dir}/helper`,
-    shimPath: "/bin/true",
-    socketPath: `${dir}/helper.sock`,
-  });
-}, BUILD_MS);
-
-afterAll(async () => {
-  await kernel.stop();
-  rmSync(dir, { recursive: true });
-});
+const helper = helperOfFile();
+const dir = helper.directory;
 
 async function refusal(promise: Promise<unknown>): Promise<string> {
   try {
@@ -58,65 +37,67 @@ function linkCount(answer: Uint8Array): number {
 }
 
 test("a new network namespace has only its loopback interface, and the helper stays at home", async () => {
-  const netns = await kernel.newNetns();
-  expect(linkCount(await kernel.netlink(netns, 0, linkDump(7), 7))).toBe(1);
-  const home = linkCount(await kernel.netlink(0, 0, linkDump(8), 8));
+  const netns = await helper.kernel.newNetns();
+  expect(linkCount(await helper.kernel.netlink(netns, 0, linkDump(7), 7))).toBe(1);
+  const home = linkCount(await helper.kernel.netlink(0, 0, linkDump(8), 8));
   expect(home).toBe(
     Bun.spawnSync(["ls", "/sys/class/net"]).stdout.toString().trim().split("\n").length,
   );
-  await kernel.close(netns);
-  expect(await refusal(kernel.netlink(netns, 0, linkDump(9), 9))).toBe("EBADF");
+  await helper.kernel.close(netns);
+  expect(await refusal(helper.kernel.netlink(netns, 0, linkDump(9), 9))).toBe("EBADF");
 });
 
 test("a user namespace has its maps, and a network namespace may belong to it", async () => {
   const map = "0 1879048192 65536\n";
-  const userns = await kernel.newUserNamespace(map, map);
-  const netns = await kernel.newNetns(userns);
-  expect(linkCount(await kernel.netlink(netns, 0, linkDump(7), 7))).toBe(1);
+  const userns = await helper.kernel.newUserNamespace(map, map);
+  const netns = await helper.kernel.newNetns(userns);
+  expect(linkCount(await helper.kernel.netlink(netns, 0, linkDump(7), 7))).toBe(1);
   // Its owner's root may do in it what the host's root may do at home.
-  const inside = ["nsenter", `--user=/proc/${kernel.pid}/fd/${userns}`];
-  const network = `--net=/proc/${kernel.pid}/fd/${netns}`;
+  const inside = ["nsenter", `--user=/proc/${helper.kernel.pid}/fd/${userns}`];
+  const network = `--net=/proc/${helper.kernel.pid}/fd/${netns}`;
   const script = "cat /proc/self/uid_map; ip link set lo up && ip -o link show lo";
   const done = Bun.spawnSync([...inside, network, "sh", "-c", script]);
   expect(done.stdout.toString(), done.stderr.toString()).toMatch(/^\s+0 1879048192\s+65536\n.*,UP/);
-  expect(await refusal(kernel.newUserNamespace("0 5 1\n0 6 1\n", map))).toBe("EINVAL");
-  for (const handle of [userns, netns]) await kernel.close(handle);
+  expect(await refusal(helper.kernel.newUserNamespace("0 5 1\n0 6 1\n", map))).toBe("EINVAL");
+  for (const handle of [userns, netns]) await helper.kernel.close(handle);
 });
 
 test("whether a file system can show owners through a user namespace", async () => {
   const map = "0 1879048192 65536\n";
-  const userns = await kernel.newUserNamespace(map, map);
-  expect(await refusal(kernel.probeOwners("/proc", userns, false))).toBe("EINVAL");
-  expect(await refusal(kernel.probeOwners(`${dir}/missing`, userns, false))).toBe("ENOENT");
-  await kernel.probeOwners(dir, userns, false);
-  await kernel.close(userns);
+  const userns = await helper.kernel.newUserNamespace(map, map);
+  expect(await refusal(helper.kernel.probeOwners("/proc", userns, false))).toBe("EINVAL");
+  expect(await refusal(helper.kernel.probeOwners(`${dir}/missing`, userns, false))).toBe("ENOENT");
+  await helper.kernel.probeOwners(dir, userns, false);
+  await helper.kernel.close(userns);
 });
 
 test("a claimed port is refused to a second claim until its handle is closed", async () => {
-  const netns = await kernel.newNetns();
+  const netns = await helper.kernel.newNetns();
   const request = { netns, protocol: "tcp", address: "0.0.0.0", port: 0, listen: true } as const;
-  const first = await kernel.socket(request);
+  const first = await helper.kernel.socket(request);
   expect(first.port).toBeGreaterThan(0);
-  expect(await refusal(kernel.socket({ ...request, port: first.port }))).toBe("EADDRINUSE");
-  await kernel.close(first.handle);
-  const again = await kernel.socket({ ...request, port: first.port });
+  expect(await refusal(helper.kernel.socket({ ...request, port: first.port }))).toBe("EADDRINUSE");
+  await helper.kernel.close(first.handle);
+  const again = await helper.kernel.socket({ ...request, port: first.port });
   expect(again.port).toBe(first.port);
-  await kernel.close(again.handle);
-  await kernel.close(netns);
+  await helper.kernel.close(again.handle);
+  await helper.kernel.close(netns);
 });
 
 test("device nodes and attributes are made without following links", async () => {
-  await kernel.mknod(`${dir}/null`, 0o020666, 1, 3);
+  await helper.kernel.mknod(`${dir}/null`, 0o020666, 1, 3);
   const info = lstatSync(`${dir}/null`);
   expect(info.isCharacterDevice()).toBe(true);
   expect(info.rdev).toBe(0x103);
   expect(info.mode & 0o777).toBe(0o666);
   writeFileSync(`${dir}/file`, "");
   symlinkSync("file", `${dir}/link`);
-  await kernel.setXattr(`${dir}/file`, "user.a", new Uint8Array([1, 2]));
-  expect([...(await kernel.xattrs(`${dir}/file`))]).toEqual([["user.a", new Uint8Array([1, 2])]]);
-  expect((await kernel.xattrs(`${dir}/link`)).size).toBe(0);
-  expect(await refusal(kernel.mknod(`${dir}/link`, 0o020666, 1, 3))).toBe("EEXIST");
+  await helper.kernel.setXattr(`${dir}/file`, "user.a", new Uint8Array([1, 2]));
+  expect([...(await helper.kernel.xattrs(`${dir}/file`))]).toEqual([
+    ["user.a", new Uint8Array([1, 2])],
+  ]);
+  expect((await helper.kernel.xattrs(`${dir}/link`)).size).toBe(0);
+  expect(await refusal(helper.kernel.mknod(`${dir}/link`, 0o020666, 1, 3))).toBe("EEXIST");
 });
 
 test("a read in a root never leaves it, blocks on no fifo, and has a bound", async () => {
@@ -124,26 +105,26 @@ test("a read in a root never leaves it, blocks on no fifo, and has a bound", asy
   symlinkSync("../../../../../inside", `${dir}/up`);
   symlinkSync("/etc/passwd", `${dir}/out`);
   Bun.spawnSync(["mkfifo", `${dir}/fifo`]);
-  const text = new TextDecoder().decode(await kernel.readInRoot(dir, "up", 100));
+  const text = new TextDecoder().decode(await helper.kernel.readInRoot(dir, "up", 100));
   expect(text).toBe("inside");
-  expect(await refusal(kernel.readInRoot(dir, "out", 100))).toBe("ENOENT");
-  expect(await refusal(kernel.readInRoot(dir, "fifo", 100))).toBe("EINVAL");
-  expect(await refusal(kernel.readInRoot(dir, "inside", 3))).toBe("EFBIG");
+  expect(await refusal(helper.kernel.readInRoot(dir, "out", 100))).toBe("ENOENT");
+  expect(await refusal(helper.kernel.readInRoot(dir, "fifo", 100))).toBe("EINVAL");
+  expect(await refusal(helper.kernel.readInRoot(dir, "inside", 3))).toBe("EFBIG");
 });
 
 test("a seccomp filter is compiled; names that no kernel has are skipped", async () => {
   const rule = { action: 0x7fff0000, args: [], names: ["read", "write", "no_such_call"] };
-  const filter = await kernel.compileSeccomp(0x00050001, ["x86_64"], [rule]);
+  const filter = await helper.kernel.compileSeccomp(0x00050001, ["x86_64"], [rule]);
   expect(filter.length).toBeGreaterThan(0);
   expect(filter.length % 8).toBe(0);
 });
 
 test("a mount is tried without leaving a trace", async () => {
-  await kernel.probeMount("tmpfs", ["mode=0700"], dir);
+  await helper.kernel.probeMount("tmpfs", ["mode=0700"], dir);
   expect(await Bun.file("/proc/self/mountinfo").text()).not.toContain(dir);
-  expect(await refusal(kernel.probeMount("no-such-fs", [], ""))).toBe("ENODEV");
+  expect(await refusal(helper.kernel.probeMount("no-such-fs", [], ""))).toBe("ENODEV");
 });
 
 test("a shim that cannot be found in its run directory's parent is refused with the path", async () => {
-  expect(await refusal(kernel.spawnShim(`${dir}/missing`, []))).toBe("ENOENT");
+  expect(await refusal(helper.kernel.spawnShim(`${dir}/missing`, []))).toBe("ENOENT");
 });

@@ -3,9 +3,9 @@
  * so that the machine's interfaces and rules are never touched. A neighbour namespace stands for another machine.
  */
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { helperOfFile } from "../../tests/kits/helper.ts";
 import { openDatabase } from "../base/database.ts";
-import { type Handle, type Kernel, startKernel } from "../kernel/index.ts";
+import type { Handle } from "../kernel/index.ts";
 import { type Attached, attach } from "./attach.ts";
 import type { DefaultNetworkOptions } from "./default-bridge.ts";
 import { encodeRequests } from "./netlink.ts";
@@ -20,9 +20,10 @@ import { defaultPools } from "./subnets.ts";
 const iptables = process.env.BERTH_TEST_FIREWALL === "iptables";
 const HOST = "198.51.100.1";
 const NEIGHBOUR = "198.51.100.2";
-const dir = mkdtempSync("/tmp/berth-network-");
+// Before the helper's end.
+afterAll(() => networks.close(true));
+const helper = helperOfFile();
 const servers: Bun.Subprocess[] = [];
-let kernel: Kernel;
 let networks: Networks;
 let neighbour: Handle;
 
@@ -32,7 +33,7 @@ const options = {
   defaultNetwork: { bip: "172.30.0.1/24" } as DefaultNetworkOptions,
   ...{ mtu: 1500, warm: 2, ahead: true, pools: defaultPools, seed: "test" },
 } as const;
-const store = new NetworkStore(openDatabase(`${dir}/networks.db`, "NORMAL"));
+const store = new NetworkStore(openDatabase(`${helper.directory}/networks.db`, "NORMAL"));
 
 /** A container on a network, the default bridge unless another is named. */
 interface Endpoint extends Attached {
@@ -51,7 +52,7 @@ async function join(
 }
 
 function run(netns: Handle, ...words: string[]): string {
-  const enter = netns === 0 ? [] : ["nsenter", `--net=/proc/${kernel.pid}/fd/${netns}`];
+  const enter = netns === 0 ? [] : ["nsenter", `--net=/proc/${helper.kernel.pid}/fd/${netns}`];
   const child = Bun.spawnSync([...enter, ...words], { stdin: "ignore" });
   return child.stdout.toString() + child.stderr.toString();
 }
@@ -61,7 +62,7 @@ async function serve(netns: Handle, port: number): Promise<void> {
   const program = `Bun.listen({ hostname: "0.0.0.0", port: ${port}, socket: {
     open(socket) { socket.end("from " + socket.remoteAddress + ":\\n"); }, data() {} } });
     console.log("listening");`;
-  const path = `--net=/proc/${kernel.pid}/fd/${netns}`;
+  const path = `--net=/proc/${helper.kernel.pid}/fd/${netns}`;
   const words = ["nsenter", path, process.execPath, "-e", program];
   const server = Bun.spawn(words, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
   servers.push(server);
@@ -115,7 +116,7 @@ const wish = (hostAddress: string, port = 0): PortWish => ({
 
 async function letGo(endpoint: Endpoint): Promise<void> {
   await networks.release(endpoint.endpoint);
-  for (const handle of [endpoint.netns, ...endpoint.claims]) await kernel.close(handle);
+  for (const handle of [endpoint.netns, ...endpoint.claims]) await helper.kernel.close(handle);
 }
 
 function hostPort(endpoint: Endpoint): number {
@@ -123,22 +124,15 @@ function hostPort(endpoint: Endpoint): number {
 }
 
 beforeAll(async () => {
-  const built = Bun.spawnSync(["sh", "native/helper/build.sh", `${dir}/helper`]);
-  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  kernel = await startKernel({
-    helperPath: `${dir}/helper`,
-    shimPath: "/bin/true",
-    socketPath: `${dir}/helper.sock`,
-  });
   run(0, "ip", "link", "set", "lo", "up");
-  neighbour = await kernel.newNetns();
+  neighbour = await helper.kernel.newNetns();
   const peer = { name: "eth0", index: 2, mac: "02:00:00:00:00:02", netns: neighbour };
   const pair = newVeth({ name: "outside", bridgeIndex: 0, mtu: 1500, peer });
-  await kernel.netlink(0, 0, encodeRequests([pair], 1), 1);
+  await helper.kernel.netlink(0, 0, encodeRequests([pair], 1), 1);
   run(0, "ip", "address", "add", `${HOST}/24`, "dev", "outside");
   const inside = [newAddress(2, NEIGHBOUR, 24), setUp(2)];
-  await kernel.netlink(neighbour, 0, encodeRequests(inside, 1), 2);
-  networks = await Networks.open(kernel, options, store, []);
+  await helper.kernel.netlink(neighbour, 0, encodeRequests(inside, 1), 2);
+  networks = await Networks.open(helper.kernel, options, store, []);
 });
 
 /** A server holds its namespace, and with it an interface on the bridge. */
@@ -147,12 +141,6 @@ afterEach(async () => {
     server.kill();
     await server.exited;
   }
-});
-
-afterAll(async () => {
-  await networks.close(true);
-  await kernel.stop();
-  rmSync(dir, { recursive: true });
 });
 
 test("a container reaches the host, its neighbours on the bridge, and as the host the world", async () => {
@@ -188,7 +176,7 @@ test("a port published on 127.0.0.1 is the host's alone (GHSA-x4rx-4gw3-53p4)", 
   expect(askInVain(neighbour, HOST, port)).toBe("");
   expect(askInVain(other.netns, "172.30.0.1", port)).toBe("");
   // A neighbour that routes 127.0.0.1 here.
-  await kernel.sysctl(neighbour, "net/ipv4/conf/eth0/route_localnet", "1");
+  await helper.kernel.sysctl(neighbour, "net/ipv4/conf/eth0/route_localnet", "1");
   run(neighbour, "ip", "route", "add", "127.0.0.1", "via", HOST, "src", NEIGHBOUR);
   expect(run(neighbour, "ip", "route", "get", "127.0.0.1")).toContain(HOST);
   expect(askInVain(neighbour, "127.0.0.1", port)).toBe("");
@@ -275,14 +263,14 @@ test("a bridge opened anew keeps what runs: its address is taken, its port still
   await serve(endpoint.netns, 80);
   await networks.close(false);
   // What another daemon has left dies a little later.
-  const left = await kernel.newNetns();
+  const left = await helper.kernel.newNetns();
   const index = Number(/^(\d+): berth0/m.exec(run(0, "ip", "-o", "link"))?.[1]);
   const peer = { name: "eth0", index: 2, mac: "02:42:ac:1e:00:63", netns: left };
   const pair = newVeth({ name: "vethleft", bridgeIndex: index, mtu: 1500, peer });
-  await kernel.netlink(0, 0, encodeRequests([pair], 1), 1);
-  setTimeout(() => kernel.close(left), 150);
+  await helper.kernel.netlink(0, 0, encodeRequests([pair], 1), 1);
+  setTimeout(() => helper.kernel.close(left), 150);
   await networks.close(false);
-  networks = await Networks.open(kernel, options, store, [endpoint.endpoint]);
+  networks = await Networks.open(helper.kernel, options, store, [endpoint.endpoint]);
   expect(run(0, "ip", "-o", "link")).not.toContain("vethleft");
   const other = await join("next");
   expect(other.endpoint.address).not.toBe(endpoint.endpoint.address);
@@ -305,7 +293,7 @@ async function flow(port: number): Promise<{ ask(): Promise<string>; end(): void
       }
       console.log(heard[0] ?? "nobody");
     }`;
-  const path = `--net=/proc/${kernel.pid}/fd/${neighbour}`;
+  const path = `--net=/proc/${helper.kernel.pid}/fd/${neighbour}`;
   const client = Bun.spawn(["nsenter", path, process.execPath, "-e", program], {
     stdin: "pipe",
     stdout: "pipe",
@@ -328,7 +316,7 @@ async function name(netns: Handle, port: number, text: string): Promise<void> {
   const program = `await Bun.udpSocket({ hostname: "0.0.0.0", port: ${port}, socket: {
     data(socket, _, port, address) { socket.send("${text}", port, address); } } });
     console.log("ready");`;
-  const enter = netns === 0 ? [] : ["nsenter", `--net=/proc/${kernel.pid}/fd/${netns}`];
+  const enter = netns === 0 ? [] : ["nsenter", `--net=/proc/${helper.kernel.pid}/fd/${netns}`];
   const server = Bun.spawn([...enter, process.execPath, "-e", program], {
     stdin: "ignore",
     stdout: "pipe",
@@ -364,7 +352,12 @@ test("datagrams of a sender that never pauses follow a port that is published, m
 });
 
 const openAnother = (bip: string | undefined) =>
-  Networks.open(kernel, { ...options, bridge: "berth1", defaultNetwork: { bip } }, store, []);
+  Networks.open(
+    helper.kernel,
+    { ...options, bridge: "berth1", defaultNetwork: { bip } },
+    store,
+    [],
+  );
 
 /** Waits until a client gets through again. */
 async function answers(netns: Handle, address: string, port: number): Promise<boolean> {
@@ -388,7 +381,7 @@ function hasAll(port: number): boolean {
 /** Opens the networks anew, with a table that others can change or cannot. */
 async function reopen(firewallLock: boolean): Promise<void> {
   await networks.close(false);
-  networks = await Networks.open(kernel, { ...options, firewallLock }, store, []);
+  networks = await Networks.open(helper.kernel, { ...options, firewallLock }, store, []);
 }
 
 /** What others do who mean the host's own rules, or berth's. */
@@ -524,7 +517,7 @@ test("of a network that was being made, or removed, when the daemon died, nothin
   store.setReady(half.id, false);
   const whole = await networks.create({ Name: "whole" });
   await networks.close(false);
-  networks = await Networks.open(kernel, options, store, []);
+  networks = await Networks.open(helper.kernel, options, store, []);
   expect(networks.all().map(({ name }) => name)).toEqual(["whole"]);
   const links = run(0, "ip", "-br", "link");
   expect(links).not.toContain(half.bridge);

@@ -1,7 +1,6 @@
 /** berth's table as nft reads it. firewall.test.ts runs this file in a network namespace of its own. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { type Kernel, startKernel } from "../kernel/index.ts";
+import { beforeAll, expect, test } from "bun:test";
+import { helperOfFile } from "../../tests/kits/helper.ts";
 import { NETLINK_NETFILTER, NetlinkChannel } from "./channel.ts";
 import {
   additions,
@@ -13,24 +12,10 @@ import {
 } from "./firewall.ts";
 import type { NetlinkRequest } from "./netlink.ts";
 
-const dir = mkdtempSync("/tmp/berth-firewall-");
-let kernel: Kernel;
+const helper = helperOfFile();
 let channel: NetlinkChannel;
-
-beforeAll(async () => {
-  const built = Bun.spawnSync(["sh", "native/helper/build.sh", `${dir}/helper`]);
-  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  kernel = await startKernel({
-    helperPath: `${dir}/helper`,
-    shimPath: "/bin/true",
-    socketPath: `${dir}/helper.sock`,
-  });
-  channel = new NetlinkChannel(kernel);
-});
-
-afterAll(async () => {
-  await kernel.stop();
-  rmSync(dir, { recursive: true });
+beforeAll(() => {
+  channel = new NetlinkChannel(helper.kernel);
 });
 
 const send = (requests: readonly NetlinkRequest[]) => channel.send(0, requests, NETLINK_NETFILTER);

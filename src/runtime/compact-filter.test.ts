@@ -1,7 +1,6 @@
 /** The short filter says what libseccomp's says, for every number and for arguments around everything that is compared. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
-import { type Kernel, startKernel } from "../kernel/index.ts";
+import { expect, test } from "bun:test";
+import { helperOfFile } from "../../tests/kits/helper.ts";
 import { compactFilter } from "./compact-filter.ts";
 import {
   defaultSeccompProfile,
@@ -10,25 +9,7 @@ import {
   seccompRules,
 } from "./seccomp.ts";
 
-const dir = mkdtempSync("/tmp/berth-filter-");
-/** A compiler with sanitizers on a busy machine. */
-const BUILD_MS = 600_000;
-let kernel: Kernel;
-
-beforeAll(async () => {
-  const built = Bun.spawnSync(["sh", "native/helper/build.sh", `${dir}/helper`]);
-  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  kernel = await startKernel({
-    helperPath: `${dir}/helper`,
-    shimPath: "/bin/true",
-    socketPath: `${dir}/helper.sock`,
-  });
-}, BUILD_MS);
-
-afterAll(async () => {
-  await kernel.stop();
-  rmSync(dir, { recursive: true });
-});
+const helper = helperOfFile();
 
 /** Names of system calls. */
 const names = [
@@ -45,7 +26,7 @@ async function compile(profile: unknown, capabilities: readonly string[] = []) {
       ? defaultSeccompProfile
       : parseSeccompProfile(JSON.stringify(profile));
   const filter = seccompRules(resolveSeccomp(parsed, new Set(capabilities), host));
-  return kernel.compileSeccomp(filter.defaultAction, filter.architectures, filter.rules);
+  return helper.kernel.compileSeccomp(filter.defaultAction, filter.architectures, filter.rules);
 }
 
 interface Call {

@@ -1,32 +1,16 @@
 /** The device filter's program, and what the kernel makes of it, in a version-2 cgroup. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
-import { type Kernel, startKernel } from "../kernel/index.ts";
+import { expect, test } from "bun:test";
+import { mkdirSync, readFileSync, rmdirSync } from "node:fs";
+import { helperOfFile } from "../../tests/kits/helper.ts";
 import type { OciDeviceRule } from "../spec/oci-runtime.ts";
 import { deviceFilter } from "./device-filter.ts";
 
-const directory = mkdtempSync("/tmp/berth-devices-");
+const helper = helperOfFile();
 const mount = readFileSync("/proc/self/mountinfo", "utf8")
   .split("\n")
   .find((line) => line.includes(" - cgroup2 "))
   ?.split(" ")[4];
-let kernel: Kernel;
 let counter = 0;
-
-beforeAll(async () => {
-  const built = Bun.spawnSync(["sh", "native/helper/build.sh", `${directory}/helper`]);
-  if (built.exitCode !== 0) throw new Error(built.stderr.toString());
-  kernel = await startKernel({
-    helperPath: `${directory}/helper`,
-    shimPath: "/bin/true",
-    socketPath: `${directory}/helper.sock`,
-  });
-});
-
-afterAll(async () => {
-  await kernel.stop();
-  rmSync(directory, { recursive: true });
-});
 
 /** Which of some shell commands work in a cgroup with these rules. */
 async function outcome(rules: readonly OciDeviceRule[], commands: readonly string[]) {
@@ -34,9 +18,9 @@ async function outcome(rules: readonly OciDeviceRule[], commands: readonly strin
   mkdirSync(cgroup);
   try {
     const program = deviceFilter(rules);
-    if (program !== undefined) await kernel.filterDevices(cgroup, program);
+    if (program !== undefined) await helper.kernel.filterDevices(cgroup, program);
     return commands.map((command) => {
-      const script = `echo 0 > ${cgroup}/cgroup.procs && cd ${directory} && ${command}`;
+      const script = `echo 0 > ${cgroup}/cgroup.procs && cd ${helper.directory} && ${command}`;
       return Bun.spawnSync(["sh", "-c", script], { stderr: "ignore" }).exitCode === 0;
     });
   } finally {
