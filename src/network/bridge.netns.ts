@@ -76,7 +76,7 @@ function listen(netns: Handle, port: number) {
     data(_, data) { console.log(data.toString()); } } }); console.log("listening");`;
   const words = [
     "nsenter",
-    `--net=/proc/${kernel.pid}/fd/${netns}`,
+    `--net=/proc/${helper.kernel.pid}/fd/${netns}`,
     process.execPath,
     "-e",
     program,
