@@ -8,7 +8,7 @@ import { join } from "node:path";
 const SUITE = "bookworm";
 const MIRROR = process.env.BERTH_DEBIAN_MIRROR ?? "http://deb.debian.org/debian";
 /** What berth's package depends on: the tests install it without a network. */
-const PACKAGES = ["nftables", "ca-certificates"];
+const PACKAGES = ["ca-certificates"];
 const PATIENCE_MS = 15 * 60_000;
 
 const wanted = ["debootstrap", "--variant=minbase", `--include=${PACKAGES.join(",")}`, SUITE];

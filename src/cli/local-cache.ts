@@ -2,6 +2,7 @@
  * Caches of builds in directories of this host, which may be another than the daemon's: an OCI image layout each, read and written
  * as the daemon asks for it (spec/cache-exchange.ts).
  */
+
 import {
   closeSync,
   createReadStream,
@@ -15,6 +16,7 @@ import {
   rmSync,
 } from "node:fs";
 import { syncDirectory, writeFileAtomic } from "../base/atomic-file.ts";
+import { digestOf } from "../base/digest.ts";
 import { messageOf } from "../base/errors.ts";
 import { FileSink } from "../base/file-sink.ts";
 import type { ApiClient } from "../client/index.ts";
@@ -37,10 +39,6 @@ interface Manifest {
 }
 
 type Offered = Extract<CacheEvent, { kind: "cache-offered" }>;
-
-function digestOf(bytes: Uint8Array | string): string {
-  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
-}
 
 /** Where a blob lies. What is no digest is no path. */
 function blobPath(directory: string, digest: string): string {

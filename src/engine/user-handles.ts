@@ -10,7 +10,7 @@ import type { ResolvedUser } from "../spec/users.ts";
 import type { ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
 import { ownersThrough } from "./user-ids.ts";
-import { type MadeUserNamespace, makeUserNamespace, mappedUid } from "./user-namespaces.ts";
+import { letGo, type MadeUserNamespace, makeUserNamespace, mappedUid } from "./user-namespaces.ts";
 
 /** So many numbers behind the handles are left for what the shim itself opens. */
 const SHIM_OWN = 64;
@@ -51,11 +51,8 @@ export class UserHandles {
   }
 
   /** Lets go of all. */
-  async close(): Promise<void> {
-    const { kernel, networks } = this.deps;
-    const ready = this.owner?.ready;
-    if (ready !== undefined) await networks.namespaces.discard(ready);
-    await Promise.all(this.all.map((handle) => kernel.close(handle).catch(() => {})));
+  close(): Promise<void> {
+    return letGo(this.deps, this.all, this.owner?.ready);
   }
 
   /** Makes what a configuration asks for besides. */

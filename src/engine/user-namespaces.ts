@@ -209,17 +209,18 @@ export async function makeUserNamespace(
   }
   record.usernsReason = `the file system of ${unmapped[0]} cannot map owners`;
   record.userNamespace = undefined;
-  await closeMade(deps, made);
+  await letGo(deps, [made.handle, made.owners], made.network);
   return undefined;
 }
 
-/** Lets go of what a start has got. */
-export async function closeMade(
+/** Lets go of what a start has got: handles, and a network namespace that was made ready with them. */
+export async function letGo(
   { kernel, networks }: EngineDeps,
-  { handle, owners, network }: MadeUserNamespace,
+  handles: readonly Handle[],
+  network: MadeUserNamespace["network"],
 ): Promise<void> {
   if (network !== undefined) await networks.namespaces.discard(network);
-  await Promise.all([handle, owners].map((one) => kernel.close(one).catch(() => {})));
+  await Promise.all(handles.map((one) => kernel.close(one).catch(() => {})));
 }
 
 async function makeOrOpen(

@@ -1,9 +1,11 @@
 /**
  * Images made here, layer by layer: of containers' changes and of builds.
  */
+
 import { rmSync } from "node:fs";
 import { ArrivingFile } from "../base/arriving-file.ts";
 import type { ByteStream } from "../base/compression.ts";
+import { digestOf } from "../base/digest.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
 import type { Holds } from "./holds.ts";
@@ -94,7 +96,7 @@ export class Composer {
   compose(document: Omit<ImageDocument, "rootfs">, layers: LayerStack): Composed {
     const whole = { ...document, rootfs: { type: "layers", diff_ids: layers.diffIds } };
     const bytes = new TextEncoder().encode(JSON.stringify(whole));
-    const id = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+    const id = digestOf(bytes);
     return { id, bytes, document: whole, layers };
   }
 

@@ -2,8 +2,10 @@
  * Images on their way out of a build: packed as somebody wants them, as an archive or to a registry, whether the store has
  * a record of them or not. Several platforms' images make one index.
  */
+
 import { linkSync, rmSync } from "node:fs";
 import { type ByteStream, decompress } from "../base/compression.ts";
+import { digestOf } from "../base/digest.ts";
 import type { Repository } from "../registry/index.ts";
 import type { Packing } from "../spec/build-output.ts";
 import { familiarName, parseReference, type Reference } from "../spec/reference.ts";
@@ -88,7 +90,7 @@ function platformOf({ document }: Composed): NonNullable<Descriptor["platform"]>
 
 function documentOf(value: unknown): { digest: string; bytes: Uint8Array } {
   const bytes = new TextEncoder().encode(JSON.stringify(value));
-  return { digest: `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`, bytes };
+  return { digest: digestOf(bytes), bytes };
 }
 
 /** The index of several platforms' images. */

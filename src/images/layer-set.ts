@@ -2,6 +2,7 @@
  * Layers in a registry with a document of another kind than an image's beside them: read and sent. An image is read as one, too.
  */
 
+import { digestOf } from "../base/digest.ts";
 import type { Repository } from "../registry/index.ts";
 import type { Platform } from "../spec/platform.ts";
 import { familiarReference, parseReference, type Reference } from "../spec/reference.ts";
@@ -13,13 +14,7 @@ import type { Downloads } from "./downloads.ts";
 import type { DroppedBlobs } from "./dropped.ts";
 import type { Holds } from "./holds.ts";
 import type { Layers } from "./layers.ts";
-import {
-  type Descriptor,
-  digestOf,
-  type ImageDocument,
-  parseDescriptor,
-  parseObject,
-} from "./model.ts";
+import { type Descriptor, type ImageDocument, parseDescriptor, parseObject } from "./model.ts";
 import type { Admission, LayerOrigin, TransferOptions } from "./options.ts";
 import type { Report } from "./progress.ts";
 import { configOf, resolveRemote } from "./pull.ts";

@@ -1,7 +1,9 @@
 /**
  * The manifest of an image as it is kept here: the one that it came with, or one made of what is there.
  */
+
 import { closeSync, openSync, readSync } from "node:fs";
+import { digestOf } from "../base/digest.ts";
 import type { ImageManifestSummary } from "../spec/engine-api.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
@@ -55,7 +57,7 @@ export function manifestOf({ content, data }: Kept, image: ImageRecord): KeptMan
   }
   const manifest = { schemaVersion: 2, mediaType: OCI_MANIFEST, config, layers };
   const bytes = new TextEncoder().encode(JSON.stringify(manifest));
-  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  const digest = digestOf(bytes);
   const descriptor = { mediaType: OCI_MANIFEST, digest, size: bytes.length };
   return { descriptor, bytes, config, layers, made: true };
 }

@@ -1,6 +1,7 @@
 /**
  * Image configurations and manifests as berth reads them: taken from hostile bytes, bounded and checked.
  */
+import { digestOf } from "../base/digest.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
 import { isSha256 } from "../spec/reference.ts";
@@ -71,11 +72,6 @@ export const MADE_MANIFEST = "berth.manifest-made-for-archive";
 /** No manifest or configuration is larger. */
 export const DOCUMENT_MAX = 8 << 20;
 const LAYERS_MAX = 1000;
-
-/** The digest of a document. */
-export function digestOf(bytes: Uint8Array): string {
-  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
-}
 
 /** Parses JSON that must be an object. */
 export function parseObject(bytes: Uint8Array, what: string): Record<string, unknown> {
@@ -196,11 +192,7 @@ export function chainIds(diffIds: readonly string[]): string[] {
   const chain: string[] = [];
   for (const diffId of diffIds) {
     const below = chain.at(-1);
-    chain.push(
-      below === undefined
-        ? diffId
-        : `sha256:${new Bun.CryptoHasher("sha256").update(`${below} ${diffId}`).digest("hex")}`,
-    );
+    chain.push(below === undefined ? diffId : digestOf(`${below} ${diffId}`));
   }
   return chain;
 }

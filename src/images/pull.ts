@@ -2,6 +2,7 @@
  * From a reference to an image's documents: index, manifest and configuration, each checked against the digest that
  * names it, and for the platform that is wanted.
  */
+import { digestOf } from "../base/digest.ts";
 import { Fault, fault } from "../base/errors.ts";
 import type { BlobDescriptor, Manifest, Repository } from "../registry/index.ts";
 import type { Question } from "../signatures/index.ts";
@@ -155,7 +156,7 @@ export async function configOf(
   const pieces: Uint8Array[] = [];
   for await (const piece of source.blob(descriptor, 0, signal)) pieces.push(piece);
   const bytes = Buffer.concat(pieces);
-  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  const digest = digestOf(bytes);
   if (digest !== descriptor.digest)
     throw fault(
       "failed",

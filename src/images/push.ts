@@ -2,9 +2,11 @@
  * Sending an image to a registry: its layers as they came, those that are kept uncompressed compressed, and a manifest:
  * the one that it came with if all of that is here.
  */
+
 import { createReadStream, readFileSync, rmSync } from "node:fs";
 import { createGzip } from "node:zlib";
 import type { ByteStream } from "../base/compression.ts";
+import { digestOf } from "../base/digest.ts";
 import type { Manifest, Repository } from "../registry/index.ts";
 import type { Reference } from "../spec/reference.ts";
 import type { ContentStore } from "./content.ts";
@@ -173,7 +175,7 @@ export function newManifest(
     })),
   };
   const bytes = new TextEncoder().encode(JSON.stringify(manifest, null, 3));
-  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  const digest = digestOf(bytes);
   return { digest, mediaType, bytes, config: manifest.config, layers: manifest.layers };
 }
 

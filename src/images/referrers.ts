@@ -2,6 +2,7 @@
  * What refers to an image in its registry, signatures and attestations above all: found there, kept beside the image, sent on
  * with it. Who has signed them is not looked at here; they are kept as they came, so that others can.
  */
+import { digestOf } from "../base/digest.ts";
 import { messageOf } from "../base/errors.ts";
 import type { Manifest, Repository } from "../registry/index.ts";
 import { isSha256 } from "../spec/reference.ts";
@@ -12,7 +13,7 @@ import { isIndexType, readIndex } from "./image-index.ts";
 import type { Indexes } from "./indexes.ts";
 import { OCI_INDEX } from "./layout.ts";
 import type { Attestation } from "./manifest.ts";
-import { type Descriptor, digestOf, parseObject } from "./model.ts";
+import { type Descriptor, parseObject } from "./model.ts";
 import type { TransferOptions } from "./options.ts";
 import type { Report } from "./progress.ts";
 import { documentOf, type ImageSource, type RemoteImage } from "./pull.ts";

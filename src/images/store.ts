@@ -1,9 +1,11 @@
 /**
  * The images of one data root: bringing them in, finding, naming and removing them.
  */
+
 import { linkSync } from "node:fs";
 import { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, decompress, rejoin } from "../base/compression.ts";
+import { digestOf } from "../base/digest.ts";
 import { Fault, fault } from "../base/errors.ts";
 import type { Repository } from "../registry/index.ts";
 import type { DistributionInspect, ImageConfig, ImageManifestSummary } from "../spec/engine-api.ts";
@@ -32,7 +34,7 @@ import { LayerSets } from "./layer-set.ts";
 import { Layers, wantedLayer } from "./layers.ts";
 import { ImageLookup } from "./lookup.ts";
 import { type Attestation, attestationsIn, manifestSummaries } from "./manifest.ts";
-import { chainIds, digestOf, type ImageRecord, sizeOf } from "./model.ts";
+import { chainIds, type ImageRecord, sizeOf } from "./model.ts";
 import { wholeDigest, wholeTag } from "./names.ts";
 import type {
   CommitOptions,

@@ -4,5 +4,5 @@
 export { anonymous, type Credentials } from "./authorization.ts";
 export type { RegistrySettings } from "./endpoints.ts";
 export { type LoggedIn, type LoginRequest, login } from "./login.ts";
-export { type BlobDescriptor, digestOf, type Manifest, Repository } from "./repository.ts";
+export { type BlobDescriptor, type Manifest, Repository } from "./repository.ts";
 export { searchRegistry } from "./search.ts";

@@ -1,7 +1,9 @@
 /**
  * One repository of a registry over the distribution protocol (OCI distribution-spec 1.1): manifests and blobs, in and out.
  */
+
 import type { ByteStream } from "../base/compression.ts";
+import { digestOf } from "../base/digest.ts";
 import { Fault, fault, messageOf } from "../base/errors.ts";
 import { familiarName, isSha256, isTag, type Reference } from "../spec/reference.ts";
 import { readAhead } from "./ahead.ts";
@@ -68,11 +70,6 @@ const ACCEPT = [
   "application/vnd.docker.distribution.manifest.list.v2+json",
   "application/vnd.docker.distribution.manifest.v2+json",
 ].join(", ");
-
-/** The digest of a document, "sha256:…". */
-export function digestOf(bytes: Uint8Array): string {
-  return `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
-}
 
 function lying(what: string): Error {
   return fault("failed", "registry-content", what);

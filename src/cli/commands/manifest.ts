@@ -2,8 +2,9 @@
  * `berth manifest create`, `annotate`, `push` and `rm`: images of several platforms under one name, made in a registry. The
  * lists are gathered where docker's command line gathers them, so that either can go on with the other's.
  */
+
+import { digestOf } from "../../base/digest.ts";
 import { Fault, messageOf } from "../../base/errors.ts";
-import { digestOf } from "../../registry/index.ts";
 import { familiarName, parseReference, type Reference } from "../../spec/reference.ts";
 import { type Command, forEachName } from "../command.ts";
 import { flag, type Parsed } from "../flags.ts";

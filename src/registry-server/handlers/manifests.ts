@@ -1,6 +1,7 @@
 /**
  * Manifests: read by tag and digest, stored, deleted.
  */
+import { digestOf } from "../../base/digest.ts";
 import { accepts } from "../accept.ts";
 import { RegistryError } from "../errors.ts";
 import type { Exchange } from "../exchange.ts";
@@ -57,7 +58,7 @@ export async function getManifest(service: Service, exchange: Exchange, target: 
 export async function putManifest({ store }: Service, exchange: Exchange, target: ManifestTarget) {
   const { name, tag } = target;
   const bytes = await exchange.document(MANIFEST_MAX);
-  const digest = `sha256:${new Bun.CryptoHasher("sha256").update(bytes).digest("hex")}`;
+  const digest = digestOf(bytes);
   if (target.digest !== undefined && target.digest !== digest)
     throw new RegistryError("DIGEST_INVALID", {
       detail: { expected: target.digest, found: digest },
