@@ -1,7 +1,4 @@
-/**
- * The images of one data root: bringing them in, finding, naming and removing them.
- */
-
+/** The images of one data root: bringing them in, finding, naming and removing them. */
 import { linkSync } from "node:fs";
 import { ArrivingFile } from "../base/arriving-file.ts";
 import { type ByteStream, decompress, rejoin } from "../base/compression.ts";
