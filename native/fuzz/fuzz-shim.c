@@ -15,6 +15,7 @@ static struct bytes plan_bytes;
 
 static void live(void) {
   struct shim_plan plan;
+  ports_begin();
   size_t length = bytes_left(&plan_bytes);
   if (read_shim_plan(&plan, plan_bytes.at, length) < 0) return;
   supervise(&plan, plan_bytes.at, length, "/run");

@@ -21,6 +21,7 @@ int world_chown(const char *path, uid_t uid, gid_t gid) { return (void)uid, (voi
 int world_rmdir(const char *path) { return world_text(path), plainly(); }
 int world_usleep(unsigned microseconds) { return world.now += (uint64_t)microseconds * 1000, 0; }
 time_t world_time(time_t *to) { return (void)to, (time_t)(world.now / 1000000000u); }
+int world_flock(int fd, int operation) { return (void)operation, world_get(fd) == NULL ? -1 : plainly(); }
 /* Whoever waits, waits for ever. */
 int world_pause(void) { world_end(); }
 sighandler_t world_signal(int number, sighandler_t handler) { return (void)number, (void)handler, SIG_DFL; }

@@ -46,6 +46,7 @@ uint16_t take_u16(struct bytes *from) {
 }
 
 struct bytes take_bytes(struct bytes *from, size_t length) {
+  if (from->at == NULL) return *from;
   struct bytes taken = {from->at, from->at + (length < bytes_left(from) ? length : bytes_left(from))};
   from->at = taken.end;
   return taken;
