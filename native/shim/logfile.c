@@ -76,9 +76,17 @@ static void move_up(uint32_t number) {
   }
 }
 
+static bool is_there(uint32_t number) {
+  char path[PATH_SIZE];
+  return access(name_of(path, number, ""), F_OK) == 0 || (file.compressed && access(name_of(path, number, ".gz"), F_OK) == 0);
+}
+
+/* What lies above a number that no file has stays where it is: there may be names for a thousand million files. */
 static void rotate(void) {
   logfile_close();
-  for (uint32_t number = file.max_files - 1; number > 0; number--) move_up(number - 1);
+  uint32_t free = 1;
+  while (free < file.max_files - 1 && is_there(free)) free++;
+  for (uint32_t number = file.max_files == 1 ? 0 : free; number > 0; number--) move_up(number - 1);
   if (file.max_files == 1) unlink(file.path);
   open_file();
   if (file.compressed) log_files_changed();
@@ -87,7 +95,7 @@ static void rotate(void) {
 void logfile_swap(uint64_t inode, const char *from) {
   char path[PATH_SIZE], to[PATH_SIZE];
   struct stat info;
-  for (uint32_t number = 1; number < file.max_files; number++) {
+  for (uint32_t number = 1; number < file.max_files && is_there(number); number++) {
     if (lstat(name_of(path, number, ""), &info) < 0 || info.st_ino != inode) continue;
     if (rename(from, name_of(to, number, ".gz")) == 0) unlink(path);
     break;

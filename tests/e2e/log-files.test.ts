@@ -108,6 +108,17 @@ test("rotated files are compressed, and read like any others, also by who follow
   await daemon.berth("rm", "zip");
 });
 
+test("as many files as anybody may name cost a rotation nothing", async () => {
+  const flags = options({ "max-size": "20k", "max-file": "999999999" });
+  await daemon.docker("run", "--name", "endless", ...flags, "busybox", "sh", "-c", count(3000));
+  const path = await daemon.inspect("endless", "{{.LogPath}}");
+  expect(filesOf(path).length).toBeGreaterThan(8);
+  const out = (await daemon.docker("logs", "endless")).out.trimEnd().split("\n");
+  expect(out).toEqual(lines(0, 3000));
+  await daemon.berth("rm", "endless");
+  expect(existsSync(path)).toBe(false);
+});
+
 test("max-file counts compressed files, over several runs", async () => {
   const flags = options(small);
   await daemon.docker("run", "--name", "many", ...flags, "busybox", "sh", "-c", count(3000));
