@@ -36,15 +36,20 @@ export function imageUsers(
   except: ReadonlySet<string> = new Set(),
 ): ImageUsers {
   const all = registry.all().filter(({ id }) => !except.has(id));
+  let chains: ReadonlySet<string> | undefined;
   return {
     of: (id) =>
       all
         .filter(({ record }) => imagesOf(record).includes(id))
         .map((container) => ({ id: container.id, running: container.running })),
-    chains: new Set([
-      ...all.flatMap(({ record }) => chainsOf(record)),
-      ...images.upkeep.cachedLayers(),
-    ]),
+    // For whoever removes: the cache of builds is read for it, which a list does without.
+    get chains() {
+      chains ??= new Set([
+        ...all.flatMap(({ record }) => chainsOf(record)),
+        ...images.upkeep.cachedLayers(),
+      ]);
+      return chains;
+    },
   };
 }
 
