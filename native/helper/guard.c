@@ -530,10 +530,11 @@ int run_guard(int argc, char **argv) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int i = 0; i < 3; i++) dup2(null, i);
   serve_all(listener);
-  unlink(argv[2]);
   send_netlink(NETLINK_ROUTE, policy.removal);
   struct wire_list cgroups = policy.cgroups;
   for (uint32_t i = 0; i < policy.cgroups.count; i++) remove_group(wire_next_str(&cgroups));
+  /* The last of all: the next guard begins when it is gone, and what that makes has the same names. */
+  unlink(argv[2]);
   return 0;
 }
 

@@ -63,7 +63,7 @@ test("the daemon, its helper and its shims are the user's processes, in a user n
     expect(fieldOf(pid, "Gid").split("\t")).toEqual(Array(4).fill(String(GROUP)));
     expect(fieldOf(pid, "Groups")).toBe("");
     // What capabilities a process has counts in its user namespace alone.
-    expect(readlinkSync(`/proc/${pid}/ns/user`)).not.toBe(readlinkSync("/proc/1/ns/user"));
+    expect(readlinkSync(`/proc/${pid}/ns/user`)).not.toBe(readlinkSync("/proc/self/ns/user"));
     const root = /^\s*0\s+(\d+)\s+1$/m.exec(readFileSync(`/proc/${pid}/uid_map`, "utf8"))?.[1];
     expect(root).toBe(String(USER));
   }

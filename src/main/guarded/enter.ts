@@ -163,7 +163,7 @@ async function startGuard(helper: string, socket: string, record: Uint8Array): P
 }
 
 /** How long a guard may take to end that nobody needs any more. */
-const ENDING_MS = 1500;
+const ENDING_MS = 3000;
 
 /** A guard that runs knows one policy, and takes no other. Gives whether it may go on: one with another is about to end. */
 async function checkPolicy(directory: string, digest: string): Promise<boolean> {
