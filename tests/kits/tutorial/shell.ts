@@ -104,15 +104,15 @@ export class ChapterShell {
   }
 }
 
-/** The lines with the control keys that end a visit: a terminal does not show them. */
+/** The lines with the control keys that end a visit: a terminal does not show them, only what is said of them. */
 function withKeys(lines: readonly string[], typed: readonly string[]): string[] {
   const keys = typed.at(-1);
-  const at = lines.findLastIndex((line) => containerPrompt.exec(line)?.[2] === "");
-  return lines.map((line, index) =>
-    keys !== undefined && controlKeys.test(keys) && index === at
-      ? `${line}${keys}`
-      : line.trimEnd(),
-  );
+  const at = lines.findLastIndex((line) => containerPrompt.test(line));
+  return lines.flatMap((line, index) => {
+    if (keys === undefined || !controlKeys.test(keys) || index !== at) return line.trimEnd();
+    const [, prompt = "", said = ""] = containerPrompt.exec(line) ?? [];
+    return said === "" ? `${prompt}${keys}` : [`${prompt}${keys}`, said];
+  });
 }
 
 /** A word for a shell. */
