@@ -2,7 +2,7 @@
  * One request on a connection of its own, its answer read whole: how a short command asks its daemon. Few functions, where
  * `Connection` and `ApiResponse` are a dozen, since each that a start goes through for the first time costs it some 50 µs.
  */
-import { ChunkedDecoder } from "./chunked.ts";
+import { Framing } from "./framing.ts";
 import { parseHead } from "./head.ts";
 
 /** An answer (RFC 9112) with all of its body. */
@@ -19,44 +19,34 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
 class Arriving {
   #pieces: Uint8Array[] = [];
   #status = 0;
-  #left = Number.POSITIVE_INFINITY;
-  #decoder: ChunkedDecoder | undefined;
+  #framing: Framing | undefined;
 
   /** Takes the next bytes; true when the answer is complete. Throws an Error for what is no answer. */
   take(bytes: Uint8Array): boolean {
-    if (this.#status !== 0) return this.#takeBody(bytes);
+    if (this.#framing !== undefined) return this.#takeBody(this.#framing, bytes);
     this.#pieces.push(bytes);
     const head = new TextDecoder("latin1").decode(joined(this.#pieces));
     const end = head.indexOf("\r\n\r\n");
     if (end < 0) return false;
-    const { status, headers } = parseHead(head.slice(0, end));
+    const parsed = parseHead(head.slice(0, end));
     const body = joined(this.#pieces).subarray(end + 4);
     this.#pieces = [];
-    this.#status = status;
-    const length = headers.get("content-length");
-    if (headers.get("transfer-encoding")?.toLowerCase() === "chunked")
-      this.#decoder = new ChunkedDecoder();
-    else if (status === 204 || status === 304) this.#left = 0;
-    else if (length !== undefined) this.#left = Number(length);
-    return this.#takeBody(body);
+    this.#status = parsed.status;
+    this.#framing = new Framing(parsed);
+    return this.#takeBody(this.#framing, body);
   }
 
-  #takeBody(bytes: Uint8Array): boolean {
-    if (this.#decoder !== undefined) {
-      this.#pieces.push(...this.#decoder.push(bytes));
-      return this.#decoder.done;
-    }
-    this.#pieces.push(bytes);
-    this.#left -= bytes.length;
-    return this.#left <= 0;
+  #takeBody(framing: Framing, bytes: Uint8Array): boolean {
+    this.#pieces.push(...framing.take(bytes));
+    return framing.whole;
   }
 
   /** The answer, which is complete, or which the connection's end has completed. Throws an Error when a part of it is missing. */
   whole(): WholeAnswer {
-    if (this.#status === 0 && this.#pieces.length === 0)
+    const framing = this.#framing;
+    if (framing === undefined && this.#pieces.length === 0)
       throw new Error("unexpected EOF: the daemon closed the connection without an answer");
-    const endless = this.#left === Number.POSITIVE_INFINITY && this.#decoder === undefined;
-    if (this.#status === 0 || !(endless || this.#left <= 0 || this.#decoder?.done))
+    if (framing === undefined || !(framing.endless || framing.whole))
       throw new Error("unexpected EOF");
     return { status: this.#status, text: new TextDecoder().decode(joined(this.#pieces)) };
   }

@@ -1,8 +1,8 @@
 /**
  * An HTTP/1.1 response (RFC 9112): its head, and its body by length, chunks or end of connection.
  */
-import { ChunkedDecoder } from "./chunked.ts";
 import type { Connection } from "./connection.ts";
+import { Framing } from "./framing.ts";
 import { parseHead, type ResponseHead } from "./head.ts";
 
 /** Reads a head; undefined when the connection ended before its first byte. */
@@ -25,47 +25,31 @@ export async function readHead(connection: Connection): Promise<ResponseHead | u
 
 /** A body's bytes, one piece after the other. */
 class Body {
-  readonly #decoder: ChunkedDecoder | undefined;
-  #decoded: Uint8Array[] = [];
-  #left: number;
+  readonly #framing: Framing;
+  #pieces: Uint8Array[] = [];
 
   constructor(
     readonly connection: Connection,
     head: ResponseHead,
   ) {
-    const length = head.headers.get("content-length");
-    const chunked = head.headers.get("transfer-encoding")?.toLowerCase() === "chunked";
-    const none = head.bodiless || head.status === 204 || head.status === 304;
-    this.#decoder = chunked && !none ? new ChunkedDecoder() : undefined;
-    this.#left = none
-      ? 0
-      : chunked || length === undefined
-        ? Number.POSITIVE_INFINITY
-        : Number(length);
+    this.#framing = new Framing(head);
   }
 
   /** True when all of it has been read; never of one that only the connection's end ends. */
   get whole(): boolean {
-    return this.#left <= 0 || this.#decoder?.done === true;
+    return this.#framing.whole;
   }
 
   /** The next piece; undefined after the last. */
   async next(): Promise<Uint8Array | undefined> {
     for (;;) {
-      const decoded = this.#decoded.shift();
-      if (decoded !== undefined) return decoded;
+      const piece = this.#pieces.shift();
+      if (piece !== undefined) return piece;
       if (this.whole) return undefined;
       const bytes = await this.connection.read();
-      if (bytes === undefined) {
-        if (this.#decoder || this.#left !== Number.POSITIVE_INFINITY)
-          throw new Error("unexpected EOF");
-        return undefined;
-      }
-      if (this.#decoder) this.#decoded = this.#decoder.push(bytes);
-      else {
-        this.#left -= bytes.length;
-        return bytes;
-      }
+      if (bytes !== undefined) this.#pieces = this.#framing.take(bytes);
+      else if (this.#framing.endless) return undefined;
+      else throw new Error("unexpected EOF");
     }
   }
 }

@@ -31,15 +31,17 @@ function labelsOf(parsed: Parsed): Record<string, string> {
   return pairs(given);
 }
 
+const availability = flag(
+  "availability",
+  "",
+  "string",
+  'Cluster Volume availability ("active", "pause", "drain")',
+  '"active"',
+);
+
 /** What only a swarm's volumes have; the daemon, which is in none, says so. */
 const clusterFlags = [
-  flag(
-    "availability",
-    "",
-    "string",
-    'Cluster Volume availability ("active", "pause", "drain")',
-    '"active"',
-  ),
+  availability,
   flag("group", "", "string", "Cluster Volume group (cluster volumes)"),
   flag("limit-bytes", "", "bytes", "Minimum size of the Cluster Volume in bytes"),
   flag("required-bytes", "", "bytes", "Maximum size of the Cluster Volume in bytes"),
@@ -203,15 +205,7 @@ const update: Command = {
   usage: "[OPTIONS] [VOLUME]",
   short: "Update a volume (cluster volumes only)",
   args: [1, 1],
-  flags: [
-    flag(
-      "availability",
-      "",
-      "string",
-      'Cluster Volume availability ("active", "pause", "drain")',
-      '"active"',
-    ),
-  ],
+  flags: [availability],
   async run({ client }, parsed) {
     const name = encodeURIComponent(parsed.args[0] ?? "");
     const volume = await client.json<Volume>("GET", `/volumes/${name}`);

@@ -22,6 +22,7 @@ import { resolveUser } from "../../spec/users.ts";
 import { encodeRecords } from "../../spec/wire-codec.ts";
 import { guardFrames } from "../../spec/wire-guard.ts";
 import { unpackPrograms } from "../assets.ts";
+import { isKept } from "../kept.ts";
 import { groupId } from "../listen.ts";
 import { lockRoot } from "../lock.ts";
 import type { DaemonOptions } from "../options.ts";
@@ -140,12 +141,6 @@ function recordOf(
     cgroups,
     log: policy.log ?? `${directory}/refusals.log`,
   });
-}
-
-async function isKept(helper: string, socket: string): Promise<boolean> {
-  if (!existsSync(socket)) return false;
-  const asked = Bun.spawn([helper, "join", socket], { stdio: ["ignore", "ignore", "ignore"] });
-  return (await asked.exited) === 0;
 }
 
 async function startGuard(helper: string, socket: string, record: Uint8Array): Promise<void> {

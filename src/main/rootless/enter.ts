@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { fault, messageOf } from "../../base/errors.ts";
 import { parseSubordinateIds } from "../../spec/subordinate-ids.ts";
 import { unpackPrograms } from "../assets.ts";
+import { isKept } from "../kept.ts";
 import { lockRoot } from "../lock.ts";
 import { type OwnMaps, type OwnUser, ownMaps } from "./ids.ts";
 import { chooseOutside, type Outside, outsideResolver, outsides, startOutside } from "./outside.ts";
@@ -181,14 +182,6 @@ function ownIds(): OwnMaps {
     gids: parseSubordinateIds(text("/etc/subgid")),
   };
   return ownMaps(whoami(), files);
-}
-
-async function isKept(helper: string, socket: string): Promise<boolean> {
-  if (!existsSync(socket)) return false;
-  return (
-    (await Bun.spawn([helper, "join", socket], { stdio: ["ignore", "ignore", "ignore"] })
-      .exited) === 0
-  );
 }
 
 function makeRoots({ dataRoot, execRoot }: EntryOptions): void {
