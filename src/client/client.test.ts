@@ -165,3 +165,23 @@ test("a body whose source fails ends the request with that failure, on a new con
     expect(why).toBe("the file is gone");
   }
 });
+
+test("what changes nothing is asked again when a daemon that is being killed took the connection; nothing else is", async () => {
+  let answers = 0;
+  const dying = serve(() => (++answers % 2 === 1 ? undefined : plain(200, "{}")));
+  await dying.client.json("GET", "/first");
+  await (await dying.client.request("GET", "/later")).text();
+  expect(dying.seen.map((request) => request.split(" ")[1])).toEqual([
+    "/v1.51/first",
+    "/v1.51/first",
+    "/v1.51/later",
+    "/v1.51/later",
+  ]);
+
+  const gone = serve(() => undefined);
+  await expect(gone.client.json("GET", "/never")).rejects.toThrow("without an answer");
+  expect(gone.seen.length).toBe(3);
+  const changing = serve(() => undefined);
+  await expect(changing.client.json("POST", "/change")).rejects.toThrow("without an answer");
+  expect(changing.seen.length).toBe(1);
+});

@@ -6,7 +6,7 @@
  */
 import type { Connection } from "./connection.ts";
 import type { Exchanges } from "./exchanges.ts";
-import { ApiError } from "./head.ts";
+import { ApiError, ATTEMPTS, BETWEEN_ATTEMPTS_MS, NoAnswer } from "./head.ts";
 import type { Host } from "./host.ts";
 import { askOnce } from "./once.ts";
 import type { ApiResponse } from "./response.ts";
@@ -92,10 +92,16 @@ export class ApiClient {
       return undefined;
     const used = this.#version;
     const request = this.#requestOf(method, path, options, "Connection: close\r\n");
-    const { status, text } = await askOnce(target, request).catch(async (error) => {
-      if ("code" in error && (await this.onUnreachable(error))) return askOnce(target, request);
-      throw error;
-    });
+    const attempt = async (left: number): ReturnType<typeof askOnce> =>
+      askOnce(target, request).catch(async (error) => {
+        if (error instanceof NoAnswer && method === "GET" && left > 1) {
+          await Bun.sleep(BETWEEN_ATTEMPTS_MS);
+          return attempt(left - 1);
+        }
+        if ("code" in error && (await this.onUnreachable(error))) return askOnce(target, request);
+        throw error;
+      });
+    const { status, text } = await attempt(ATTEMPTS);
     if (status < 400) {
       this.#agreed = true;
       return text;

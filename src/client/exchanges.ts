@@ -4,6 +4,7 @@
 import { gathered } from "../base/gather.ts";
 import type { OnUnreachable } from "./client.ts";
 import { Connection } from "./connection.ts";
+import { ATTEMPTS, BETWEEN_ATTEMPTS_MS, NoAnswer } from "./head.ts";
 import type { Host } from "./host.ts";
 import { ApiResponse, readHead } from "./response.ts";
 
@@ -30,7 +31,8 @@ export class Exchanges {
     body: AsyncIterable<Uint8Array> | undefined,
     bodiless: boolean,
   ): Promise<ApiResponse> {
-    for (;;) {
+    const repeatable = /^(GET|HEAD) /.test(request) && !("ssh" in this.host.target);
+    for (let attempt = 1; ; ) {
       const kept = this.#idle.pop();
       if (kept?.ended) continue;
       const connection = kept ?? (await this.open());
@@ -53,10 +55,12 @@ export class Exchanges {
         return new ApiResponse(connection, answer, (c) => this.#idle.push(c));
       }
       connection.close();
-      if (!kept) {
+      if (kept) continue;
+      if (!repeatable || ++attempt > ATTEMPTS) {
         await sending;
-        throw new Error("unexpected EOF: the daemon closed the connection without an answer");
+        throw new NoAnswer();
       }
+      await Bun.sleep(BETWEEN_ATTEMPTS_MS);
     }
   }
 

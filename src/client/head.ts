@@ -13,6 +13,19 @@ export class ApiError extends Error {
   }
 }
 
+/** The connection ended before any of an answer came, as one does whose daemon is just being killed. */
+export class NoAnswer extends Error {
+  constructor() {
+    super("unexpected EOF: the daemon closed the connection without an answer");
+    this.name = "NoAnswer";
+  }
+}
+
+/** How often a request that changes nothing is made when it gets no answer: by then a killed daemon's socket is refused. */
+export const ATTEMPTS = 3;
+/** What a process takes to let go of its sockets once it has been killed. */
+export const BETWEEN_ATTEMPTS_MS = 20;
+
 /** What precedes a body. Header names are in lower case. */
 export interface ResponseHead {
   readonly status: number;

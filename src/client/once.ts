@@ -3,7 +3,7 @@
  * `Connection` and `ApiResponse` are a dozen, since each that a start goes through for the first time costs it some 50 µs.
  */
 import { Framing } from "./framing.ts";
-import { parseHead } from "./head.ts";
+import { NoAnswer, parseHead } from "./head.ts";
 
 /** An answer (RFC 9112) with all of its body. */
 export interface WholeAnswer {
@@ -41,11 +41,13 @@ class Arriving {
     return framing.whole;
   }
 
-  /** The answer, which is complete, or which the connection's end has completed. Throws an Error when a part of it is missing. */
+  /**
+   * The answer, which is complete, or which the connection's end has completed. Throws NoAnswer when nothing came, an Error when
+   * a part is missing.
+   */
   whole(): WholeAnswer {
     const framing = this.#framing;
-    if (framing === undefined && this.#pieces.length === 0)
-      throw new Error("unexpected EOF: the daemon closed the connection without an answer");
+    if (framing === undefined && this.#pieces.length === 0) throw new NoAnswer();
     if (framing === undefined || !(framing.endless || framing.whole))
       throw new Error("unexpected EOF");
     return { status: this.#status, text: new TextDecoder().decode(joined(this.#pieces)) };
@@ -54,7 +56,7 @@ class Arriving {
 
 /**
  * Sends a request, whose head says `Connection: close`, and reads the answer. Rejects with the system's error (code ENOENT,
- * ECONNREFUSED, …) when nobody is there.
+ * ECONNREFUSED, …) when nobody is there, and with NoAnswer when the connection ends before an answer begins.
  */
 export function askOnce(
   target: { readonly unix: string } | { readonly hostname: string; readonly port: number },
