@@ -1,13 +1,14 @@
 /** Manifest lists: docker's command line and berth's, line by line on the same registries, and on one another's lists. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { DistributionClient, digestOf, types } from "../kits/distribution.ts";
 import { OwnRegistry } from "../kits/own-registry.ts";
 import { TestRegistry } from "../kits/registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const executable = join(import.meta.dir, "../../dist/berth");
-const scratch = mkdtempSync("/tmp/berth-manifest-");
+const scratch = scratchDirectory("berth-manifest-");
 const dockers = {
   manifest: "application/vnd.docker.distribution.manifest.v2+json",
   config: "application/vnd.docker.container.image.v1+json",

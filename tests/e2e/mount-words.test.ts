@@ -1,11 +1,12 @@
 /** Mounts as Docker has them where it is easily told wrong: when sources are made, what is refused and how, what is shown. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
 import { checkAll, damagedJson } from "../kits/fuzz.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
-const work = mkdtempSync("/tmp/bm-");
+const work = scratchDirectory("bm-");
 
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 

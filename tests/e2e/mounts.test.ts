@@ -1,11 +1,12 @@
 /** Mounts with all their options, and that none of them leads out of where it may lead. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Mount } from "../../src/spec/engine-api.ts";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
-const scratch = mkdtempSync("/tmp/bt-mounts-");
+const scratch = scratchDirectory("bt-mounts-");
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 function command(...argv: string[]): void {

@@ -4,12 +4,13 @@ import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:f
 import { dirname, join } from "node:path";
 import { debianRoot } from "../../tools/debian-root.ts";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const root = join(import.meta.dir, "../..");
 const node = join(root, ".tools/node");
 const npm = Bun.which("npm");
 const before = takeCensus();
-const scratch = mkdtempSync("/tmp/berth-debian-");
+const scratch = scratchDirectory("berth-debian-");
 // `./test` makes it, and says so when it cannot.
 const inDebian = test.skipIf(!existsSync(debianRoot) || Bun.which("unshare") === null);
 

@@ -5,16 +5,16 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const root = join(import.meta.dir, "../..");
-const scratch = mkdtempSync("/tmp/berth-packages-");
+const scratch = scratchDirectory("berth-packages-");
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 async function run(argv: readonly string[], cwd = scratch) {

@@ -5,7 +5,6 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   chmodSync,
   mkdirSync,
-  mkdtempSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -14,9 +13,10 @@ import {
 } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { GROUP, GuardedDaemon, USER } from "../kits/guarded.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
-const shared = mkdtempSync("/tmp/bt-shared-");
+const shared = scratchDirectory("bt-shared-");
 chmodSync(shared, 0o755);
 mkdirSync(`${shared}/free`);
 mkdirSync(`${shared}/fixed`);
@@ -94,7 +94,7 @@ test("a container has ids of the host that are neither root's nor the daemon's, 
 });
 
 test("images are built, committed, saved and loaded, with owners and whiteouts", async () => {
-  const context = mkdtempSync("/tmp/bt-context-");
+  const context = scratchDirectory("bt-context-");
   writeFileSync(
     `${context}/Dockerfile`,
     "FROM busybox\nRUN mkdir /d && echo a >/d/a && echo b >/d/b && chown 12:34 /d/a\nRUN rm /d/b && rm -r /home && mkdir /home\nCMD stat -c '%u:%g %n' /d/* /home/*",

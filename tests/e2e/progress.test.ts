@@ -1,13 +1,14 @@
 /** What goes on, on a terminal as bars and without one as lines. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { tarOf } from "../clients/tars.ts";
 import { daemonOfFile, TerminalSession } from "../kits/daemon.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const registry = new FakeRegistry();
-const scratch = mkdtempSync("/tmp/bt-progress-");
+const scratch = scratchDirectory("bt-progress-");
 beforeAll(async () => {
   await registry.start();
 });

@@ -1,12 +1,13 @@
 /** What refers to an image in a registry, signatures and attestations: kept when that is wanted, shown, and sent on with it. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tarOf } from "../clients/tars.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
 import { DistributionClient, digestOf, listing } from "../kits/distribution.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
 import { OwnRegistry } from "../kits/own-registry.ts";
 import { TestRegistry } from "../kits/registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 import {
   BUNDLE,
   envelopeBundle,
@@ -24,7 +25,7 @@ const source = new FakeRegistry();
 const plain = new TestRegistry();
 const listed = new OwnRegistry();
 const owner = newSigner("p256");
-const directory = mkdtempSync("/tmp/referrers-");
+const directory = scratchDirectory("referrers-");
 const SPDX = "https://spdx.dev/Document";
 
 beforeAll(async () => {

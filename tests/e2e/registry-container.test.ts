@@ -1,8 +1,9 @@
 /** A private registry as the books have it: in a container, its port published, its data on the host. */
 import { expect, test } from "bun:test";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const PROGRAM = "/usr/bin/docker-registry";
@@ -56,7 +57,7 @@ async function serve(scheme: string, ...flags: string[]): Promise<string> {
 test.skipIf(!existsSync(PROGRAM))(
   "a registry in a container: pushed to, pulled from, its data kept on the host; then with users and TLS",
   async () => {
-    const directory = mkdtempSync("/tmp/rc-");
+    const directory = scratchDirectory("rc-");
     const data = ["-v", `${directory}/data:/var/lib/registry`];
     mkdirSync(`${directory}/data`);
     const config = { env: { DOCKER_CONFIG: `${directory}/docker` } };

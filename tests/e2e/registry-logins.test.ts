@@ -1,21 +1,14 @@
 /** Logins: of berth's and the stock command line, which share what they keep; tokens, helpers, refusals. */
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tarOf } from "../clients/tars.ts";
 import { type Done, daemonOfFile } from "../kits/daemon.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const PASSWORD = "opensesame";
 const GOOD = `Basic ${btoa(`ann:${PASSWORD}`)}`;
-const home = mkdtempSync("/tmp/bh-");
+const home = scratchDirectory("bh-");
 const env = { HOME: home, PATH: `${home}/bin:${process.env.PATH}` };
 /** Wants a password with each request, or a token for one. */
 const basic = new FakeRegistry();

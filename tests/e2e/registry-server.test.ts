@@ -2,7 +2,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   existsSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -20,8 +19,9 @@ import {
   types,
 } from "../kits/distribution.ts";
 import { freePort, OwnRegistry } from "../kits/own-registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
-const home = mkdtempSync("/tmp/bs-");
+const home = scratchDirectory("bs-");
 const certificate = `${home}/certs/ca.crt`;
 const registries: OwnRegistry[] = [];
 
@@ -399,7 +399,7 @@ test("what ends in the middle is not told of as a success", async () => {
 });
 
 test("a full disk refuses what does not fit, and what is there is served", async () => {
-  const small = mkdtempSync("/tmp/bf-");
+  const small = scratchDirectory("bf-");
   await ok(["mount", "-t", "tmpfs", "-o", "size=12m", "small", small]);
   const registry = make(() => ["--root", `${small}/root`]);
   try {

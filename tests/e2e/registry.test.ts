@@ -1,17 +1,18 @@
 /** Images to a registry and back: Debian's docker-registry is the other side. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { daemonOfFile } from "../kits/daemon.ts";
 import { TestRegistry } from "../kits/registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const registry = new TestRegistry();
 // ann:secret
 const guarded = new TestRegistry(
   `ann:${await Bun.password.hash("secret", { algorithm: "bcrypt", cost: 4 })}\n`,
 );
-const home = mkdtempSync("/tmp/bh-");
+const home = scratchDirectory("bh-");
 const env = { HOME: home };
 
 beforeAll(() => Promise.all([registry.start(), guarded.start()]));

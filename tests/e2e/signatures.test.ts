@@ -1,11 +1,12 @@
 /** A daemon with a signature policy: what comes in and what does not, whichever way it is asked for. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { tarOf } from "../clients/tars.ts";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 import { DistributionClient, digestOf, makeImage, types } from "../kits/distribution.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
 import { OwnRegistry } from "../kits/own-registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 import {
   BUNDLE,
   envelopeBundle,
@@ -20,7 +21,7 @@ import {
 
 const registry = new FakeRegistry();
 const owner = newSigner("p256");
-const directory = mkdtempSync("/tmp/signatures-");
+const directory = scratchDirectory("signatures-");
 const policyFile = `${directory}/policy.json`;
 writeFileSync(`${directory}/owner.pub`, owner.pem);
 const scope = (more: object) => [

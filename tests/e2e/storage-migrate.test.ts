@@ -1,9 +1,10 @@
 /** A data root and its storage driver: remembered, refused, and moved from one to another, whoever is killed meanwhile. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
 import { fileSystemMissing, TestFileSystem } from "../kits/file-system.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
 /** What a test that fails would leave. */
@@ -173,7 +174,7 @@ const routes = [
 /** A data root that every driver works on, where that can be made. */
 function place(): { path: string; remove(): void } {
   if (btrfs === undefined) return new TestFileSystem("btrfs");
-  const path = mkdtempSync("/tmp/migrate-");
+  const path = scratchDirectory("migrate-");
   return { path, remove: () => rmSync(path, { recursive: true }) };
 }
 
@@ -215,7 +216,7 @@ test.each(routes)("from %s to %s everything comes along", async (from, to) => {
 });
 
 test("a migration that is killed anywhere leaves the old or the new driver's data whole", async () => {
-  const directory = mkdtempSync("/tmp/killed-");
+  const directory = scratchDirectory("killed-");
   const dataRoot = `${directory}/data`;
   places.add({ remove: () => rmSync(directory, { recursive: true, force: true }) });
   let daemon = await begin("--data-root", dataRoot, "-s", "overlay2");

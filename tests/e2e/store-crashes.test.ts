@@ -3,10 +3,11 @@
  * file is some record's, and from which everything can be taken away again.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
 import { TestRegistry } from "../kits/registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const seed = Number(process.env.BERTH_TEST_SEED ?? Math.floor(Math.random() * 1e9));
 const ROUNDS = Number(process.env.BERTH_TEST_ROUNDS ?? 1);
@@ -23,7 +24,7 @@ function random(): number {
 
 const before = takeCensus();
 const registry = new TestRegistry();
-const work = mkdtempSync("/tmp/bw-");
+const work = scratchDirectory("bw-");
 let remote = "";
 
 beforeAll(async () => {

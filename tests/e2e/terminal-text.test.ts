@@ -6,10 +6,11 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile, TerminalSession } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const executable = join(import.meta.dir, "../../dist/berth");
-const scratch = mkdtempSync("/tmp/bt-shown-");
+const scratch = scratchDirectory("bt-shown-");
 
 /** What another terminal would obey: a title, a cleared screen, an answer typed by itself, a reversed line. */
 const EVIL = "x\x1b]0;owned\x07\x1b[2J\x1b[6n\x9b2J\rname\nline\u202e";

@@ -7,10 +7,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { daemonOfFile, TerminalSession } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const executable = join(import.meta.dir, "../../dist/berth");
-const scratch = mkdtempSync("/tmp/bt-terminal-");
+const scratch = scratchDirectory("bt-terminal-");
 afterAll(() => rmSync(scratch, { recursive: true }));
 const here = `unix://${daemon.socket}`;
 

@@ -1,12 +1,13 @@
 /** `berth top` in a terminal that somebody else has written: tmux, which draws what it is told and says what stands there. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const executable = join(import.meta.dir, "../../dist/berth");
-const scratch = mkdtempSync("/tmp/bt-tmux-");
+const scratch = scratchDirectory("bt-tmux-");
 const inTmux = test.skipIf(Bun.which("tmux") === null);
 
 function tmux(...args: string[]): string {

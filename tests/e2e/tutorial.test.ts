@@ -3,9 +3,10 @@
  * files are replaced by what came.
  */
 import { afterEach, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 import { aligned, shortened } from "../kits/tutorial/compare.ts";
 import { type Step, stepsOf, withAnswers } from "../kits/tutorial/document.ts";
 import { type Played, playChapter } from "../kits/tutorial/play.ts";
@@ -22,7 +23,7 @@ afterEach(() => {
 
 async function played(path: string): Promise<Played> {
   const before = takeCensus();
-  const directory = mkdtempSync("/tmp/bu-");
+  const directory = scratchDirectory("bu-");
   directories.push(directory);
   const outcome = await playChapter(path, directory);
   expect([...outcome.leftover, ...(await settledLeftover(before))]).toEqual([]);
@@ -58,7 +59,7 @@ test.each(chapters)(
 test(
   "an answer that does not come is noticed, and rewritten",
   async () => {
-    const directory = mkdtempSync("/tmp/bu-");
+    const directory = scratchDirectory("bu-");
     directories.push(directory);
     const path = join(directory, "chapter.md");
     const block = (...lines: string[]) => ["```console", ...lines, "```", ""].join("\n");

@@ -1,7 +1,8 @@
 /** Environment, mounts, command and the like of an existing container: as new at its next start, the rest as it was. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 
@@ -91,7 +92,7 @@ test("what is taken back before the next start waits no longer; a restart by pol
 });
 
 test("mounts come, go and take others' places; volumes are held while a run or the next start needs them", async () => {
-  const directory = mkdtempSync("/tmp/bu-");
+  const directory = scratchDirectory("bu-");
   writeFileSync(`${directory}/host`, "from the host");
   await run(
     "run",

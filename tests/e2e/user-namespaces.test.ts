@@ -1,10 +1,11 @@
 /** User namespaces of containers: whose ids they have, what is seen from both sides, and what stays the host's. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
-const scratch = mkdtempSync("/tmp/bt-users-");
+const scratch = scratchDirectory("bt-users-");
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 // Lists of ids of its own, in a mount namespace of the daemon's.

@@ -1,10 +1,11 @@
 /** What volumes hold, exported, imported, snapshotted and cloned: whole, of one moment, or not at all. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
-const scratch = mkdtempSync("/tmp/bt-volume-copies-");
+const scratch = scratchDirectory("bt-volume-copies-");
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 async function ok(...args: string[]): Promise<string> {

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -12,10 +11,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 import { VolumePluginFake } from "../kits/volume-plugin.ts";
 
 const daemon = daemonOfFile();
-const scratch = mkdtempSync("/tmp/bt-volumes-");
+const scratch = scratchDirectory("bt-volumes-");
 const PLUGINS = "/run/docker/plugins";
 const SPECS = "/etc/docker/plugins";
 /** No other plugin's. */

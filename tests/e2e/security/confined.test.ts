@@ -1,12 +1,13 @@
 /** Programs of the host's that work on what anybody may send: what they can reach when they are taken over. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { daemonOfFile } from "../../kits/daemon.ts";
+import { scratchDirectory } from "../../kits/scratch.ts";
 
 const helper = join(import.meta.dir, "../../../dist/parts/berth-helper");
-const scratch = mkdtempSync("/tmp/bt-confined-");
+const scratch = scratchDirectory("bt-confined-");
 /** What stands for a decompressor that an archive has taken over: it says what it can do, and fails. */
 const taken = `#!/bin/sh
 exec 1>&2

@@ -1,15 +1,16 @@
 /** What has credentials in its memory leaves none of it behind when it dies. */
 import { expect, test } from "bun:test";
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { TestDaemon } from "../../kits/daemon.ts";
+import { scratchDirectory } from "../../kits/scratch.ts";
 
 const executable = join(import.meta.dir, "../../../dist/berth");
 /** A process that may dump its core into a directory. */
 const dumping = (directory: string) => [
   ...["sh", "-c", `ulimit -c unlimited; cd ${directory}; exec "$@"`, "sh"],
 ];
-const scratch = () => mkdtempSync("/tmp/bt-core-");
+const scratch = () => scratchDirectory("bt-core-");
 const cores = (directory: string) =>
   readdirSync(directory).filter((name) => name.startsWith("core"));
 

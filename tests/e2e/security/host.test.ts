@@ -1,17 +1,10 @@
 /** Attacks on the host and on neighbours from inside of a container that is as it is by default. */
 import { expect, test } from "bun:test";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { compiled, descriptorThief } from "../../kits/attacker.ts";
 import { daemonOfFile, TestDaemon } from "../../kits/daemon.ts";
+import { scratchDirectory } from "../../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 
@@ -334,7 +327,7 @@ test("addresses of sources are no options and no commands, for git and over HTTP
 });
 
 test("a name of a branch is no option of git's, where a repository of the host's may be fetched", async () => {
-  const directory = mkdtempSync("/tmp/bt-allowed-");
+  const directory = scratchDirectory("bt-allowed-");
   const mark = `${directory}/injected`;
   const repo = `${directory}/repo.git`;
   mkdirSync(repo);
@@ -362,7 +355,7 @@ test("a name of a branch is no option of git's, where a repository of the host's
 });
 
 test("a repository cannot run programs of the host's or reach out by its links, submodules, hooks and attributes (CVE-2026-33748)", async () => {
-  const work = mkdtempSync("/tmp/bt-git-");
+  const work = scratchDirectory("bt-git-");
   const mark = `${work}/pwned`;
   const repo = `${work}/repo.git`;
   const git = (...args: string[]) =>

@@ -3,16 +3,9 @@
  * namespace, and what is shown is what the daemon, AppArmor's parser and the shim do with the real kernel's files.
  */
 import { expect, test } from "bun:test";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { TestDaemon } from "../../kits/daemon.ts";
+import { scratchDirectory } from "../../kits/scratch.ts";
 
 const parser = Bun.which("apparmor_parser", { PATH: "/usr/sbin:/sbin" });
 const hasModule = ["/sys/kernel/security/apparmor", "/sys/fs/selinux/enforce"].some(existsSync);
@@ -93,7 +86,7 @@ function labelOf(path: string): string {
 test.skipIf(hasModule)(
   "SELinux: labels and levels, the engine's files and sources of mounts relabelled, and no link followed (skipped where SELinux is)",
   async () => {
-    const scratch = mkdtempSync("/tmp/bt-labels-");
+    const scratch = scratchDirectory("bt-labels-");
     const flags = ["--selinux-enabled", "--default-userns=host"];
     await among(selinux, flags, async (daemon) => {
       const { out: info } = await daemon.docker("info", "-f", "{{.SecurityOptions}}");

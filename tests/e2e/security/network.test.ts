@@ -1,7 +1,8 @@
 /** Attacks over the network: from a container on the host and its neighbours, and from outside on what is published. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../../kits/daemon.ts";
+import { scratchDirectory } from "../../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 
@@ -59,7 +60,7 @@ int main(void) {
 let attack = "";
 
 beforeAll(() => {
-  attack = mkdtempSync("/tmp/bt-forger-");
+  attack = scratchDirectory("bt-forger-");
   chmodSync(attack, 0o755);
   writeFileSync(`${attack}/forger.c`, FORGER);
   const built = Bun.spawnSync([

@@ -1,9 +1,10 @@
 /** Security options: seen in the process that they are for. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../../kits/daemon.ts";
+import { scratchDirectory } from "../../kits/scratch.ts";
 
-const scratch = mkdtempSync("/tmp/bt-options-");
+const scratch = scratchDirectory("bt-options-");
 const daemon = daemonOfFile(["--no-new-privileges"]);
 afterAll(() => rmSync(scratch, { recursive: true }));
 

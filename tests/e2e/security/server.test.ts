@@ -1,8 +1,9 @@
 /** The API's server: who is let in, who is asked before, what is noted, and requests that are meant to be read in two ways. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { daemonOfFile, TestDaemon } from "../../kits/daemon.ts";
+import { scratchDirectory } from "../../kits/scratch.ts";
 import { attacks, smuggled } from "../../kits/smuggling.ts";
 
 /** What the plugin was asked. */
@@ -15,7 +16,7 @@ interface Asked {
   readonly ResponseBody?: string;
 }
 
-const scratch = mkdtempSync("/tmp/bt-server-");
+const scratch = scratchDirectory("bt-server-");
 const places = "/run/docker/plugins";
 const name = `bt-authz-${process.pid}`;
 const asked: { kind: string; question: Asked }[] = [];

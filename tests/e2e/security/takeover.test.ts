@@ -8,7 +8,6 @@ import {
   chownSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -24,9 +23,10 @@ import { type PlanOp, planOps } from "../../../src/spec/wire.ts";
 import { encodeRecords } from "../../../src/spec/wire-codec.ts";
 import { settledLeftover, takeCensus } from "../../kits/census.ts";
 import { GROUP, GuardedDaemon, USER } from "../../kits/guarded.ts";
+import { scratchDirectory } from "../../kits/scratch.ts";
 
 const before = takeCensus();
-const shared = mkdtempSync("/tmp/bt-shared-");
+const shared = scratchDirectory("bt-shared-");
 const [free, fixed, raced] = [`${shared}/binds`, `${shared}/fixed`, `${shared}/raced`];
 const program = `${shared}/takeover`;
 const daemon = new GuardedDaemon({

@@ -1,13 +1,14 @@
 /** The API over TLS: who a certificate says that a client is, to plugins and in the audit log; and clients that take their time. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { freePort, makeCertificates } from "../../kits/certificates.ts";
 import { daemonOfFile } from "../../kits/daemon.ts";
+import { scratchDirectory } from "../../kits/scratch.ts";
 import { attacks, smuggled } from "../../kits/smuggling.ts";
 
-const home = mkdtempSync("/tmp/bt-tls-");
+const home = scratchDirectory("bt-tls-");
 const name = `bt-tls-${process.pid}`;
 const places = "/run/docker/plugins";
 mkdirSync(places, { recursive: true });
