@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { exceptionsIn, strayExceptions } from "../tests/kits/rootless-exceptions.ts";
 import { checkCatalogue, longFunctions, undocumented } from "./tidy.ts";
 
 test("a function over the bar is named with its length", () => {
@@ -20,5 +21,17 @@ test("the catalogue of errors is compared both ways", () => {
   expect(checkCatalogue(code, "| `one` | x |\n| `three` | y |")).toEqual([
     "docs/errors.md lacks two",
     "docs/errors.md has three, which no code gives",
+  ]);
+});
+
+test("a listed exception must be of a test that is there", () => {
+  const list = exceptionsIn(
+    "# L\n\n- `no`: x\n\n## a\n\n- `one`: x\n- `in 1.24 | 2`: x\n- `on`: x\n- `onn`: x\n\n## b\n\n- `*`: y\n",
+  );
+  expect(list[1]).toEqual({ file: "a", name: "in 1.24 | 2", why: "x" });
+  const text = 'test("one", f); test(`in ${version} | 2`, f);';
+  expect(strayExceptions(list, (file) => (file === "a" ? text : undefined))).toEqual([
+    "tests/rootless-exceptions.md: a has no test onn",
+    "tests/rootless-exceptions.md: there is no b",
   ]);
 });

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
+import { readExceptions, strayExceptions } from "../tests/kits/rootless-exceptions.ts";
 
 const FILE_LINES = 600;
 const FUNCTION_LINES = { ts: 70, c: 100 };
@@ -115,5 +116,9 @@ export function checkTidy(root: string): string[] {
       existsSync(catalogue) ? readFileSync(catalogue, "utf8") : "",
     ),
   );
+  const suite = typescript.filter((source) => source.path.startsWith("tests/e2e/"));
+  const read = (file: string) =>
+    suite.find((source) => source.path.endsWith(`/${file}.test.ts`))?.text;
+  problems.push(...strayExceptions(readExceptions(root), read));
   return problems;
 }
