@@ -3,6 +3,8 @@
  * it. Without any of that no request passes here.
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { isIP } from "node:net";
+import { hostname } from "node:os";
 import { type Duplex, Readable } from "node:stream";
 import { fault } from "../base/errors.ts";
 import { readBody } from "./request.ts";
@@ -56,10 +58,10 @@ export interface Gate {
 /** As Docker has it: plugins see bodies of up to a megabyte. What is larger is refused, and not passed on unseen (CVE-2024-41110). */
 const SHOWN_MAX = 1 << 20;
 const isDocument = /^\s*application\/json\s*(;|$)/i;
-/** A password stands in it, which is nobody's but the registry's; it does nothing else. */
 /** Docker keeps the first two from plugins, too: they are credentials of registries. The third has a build's secrets. */
 const isSecret = /^(x-registry-(auth|config)|x-berth-secrets|authorization|proxy-authorization)$/;
-const isLogin = /^(\/v\d+\.\d+)?\/auth\/?(\?|$)/;
+/** A password stands in it, which is nobody's but the registry's; it does nothing else. */
+const isLogin = /^(\/v\d+\.\d+)?\/auth(\?|$)/;
 
 function headersOf(request: IncomingMessage): Record<string, string> {
   const shown: Record<string, string> = {};
@@ -145,4 +147,40 @@ export function checkHead(
   // What comes behind it may be its body, or not.
   response.shouldKeepAlive = false;
   throw fault("invalid", "ambiguous-head", "the request's head can be read in two ways");
+}
+
+/** What stands for itself in an address, written as something else. */
+const NEEDLESS_CODE = /%(3\d|[46][1-9a-f]|[57][0-9a]|2[de]|5f)/i;
+
+/**
+ * Throws a Fault "invalid" for a request's target that has another spelling: an address in front, a fragment behind, letters as
+ * codes. Plugins decide by what stands in it, so that each place has one.
+ */
+export function checkTarget(url: string): void {
+  const [path = ""] = url.split("?", 1);
+  if (path.startsWith("/") && !url.includes("#") && !NEEDLESS_CODE.test(path)) return;
+  throw fault("invalid", "bad-path", "the request's path is not well-formed");
+}
+
+/** Whether nobody but this host and its network can have given a name its address: it is one, or has no dots. */
+function isOwnName(name: string): boolean {
+  return isIP(name.replace(/^\[|\]$/g, "")) !== 0 || !name.includes(".") || name === hostname();
+}
+
+/**
+ * Throws a Fault "forbidden" for what a page in somebody's browser asks over TCP: browsers send such requests to any address on behalf
+ * of any page, and only keep the answer from it; a page whose name has come to lead here is not even kept from that. Proxies
+ * of a web interface send what browsers have asked them, and say so in a line that pages cannot send elsewhere.
+ */
+export function checkOrigin({ headers, socket }: IncomingMessage): void {
+  const { origin, host = "" } = headers;
+  if (origin === undefined || !socket.remoteAddress) return;
+  const name = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : ".";
+  const isOwn = URL.canParse(origin) && new URL(origin).host === host;
+  if (isOwnName(name) && (isOwn || headers["x-forwarded-for"] !== undefined)) return;
+  throw fault(
+    "forbidden",
+    "cross-origin",
+    `a page of ${origin.slice(0, 200)} has asked for this, and not a program: pages of other servers may not use this API`,
+  );
 }

@@ -7,7 +7,7 @@ import type { Duplex } from "node:stream";
 import { createServer as createTlsServer } from "node:tls";
 import findMyWay from "find-my-way";
 import { errnoOf, fault } from "../base/errors.ts";
-import { checkHead, type Gate, Passage } from "./gate.ts";
+import { checkHead, checkOrigin, checkTarget, type Gate, Passage } from "./gate.ts";
 import { HeadPatience } from "./head-patience.ts";
 import { hijackResponse, hijackSocket } from "./hijack.ts";
 import type { ApiPorts } from "./ports.ts";
@@ -73,6 +73,8 @@ export const routes: readonly Route[] = [
   ...ownRegistryRoutes,
 ];
 
+/** The status that is noted for a client that has not waited for an answer: others' servers, too, note that. */
+const CLIENT_GONE = 499;
 const NEWEST_MINOR = Number(API_VERSION.slice(2));
 
 function checkVersion(path: string): { path: string; minor: number } {
@@ -206,7 +208,7 @@ function tlsServer({ cert, key, clients }: ServerTls, arrived: (socket: Socket) 
 
 /** The API over some ports. */
 export class ApiServer {
-  private readonly router = findMyWay({ ignoreTrailingSlash: true, maxParamLength: 4096 });
+  private readonly router = findMyWay({ maxParamLength: 4096 });
   readonly http: Server;
   /** What listens for it. */
   readonly listener: NetServer;
@@ -294,13 +296,14 @@ export class ApiServer {
     const passage = this.gate && new Passage(this.gate, request, upgrade?.socket ?? request.socket);
     try {
       this.checkHead(request, response);
+      checkOrigin(request);
       const admitted = passage === undefined ? request : await passage.admit();
       const reply = await this.route(admitted, response, upgrade);
       if (reply !== undefined) await passage?.release(reply);
       passage?.note(reply?.status ?? (upgrade?.taken ? 101 : response.statusCode));
       if (reply !== undefined) send(upgrade?.answerWith(response) ?? response, reply);
     } catch (error) {
-      if (clientHasGone(error, request)) return;
+      if (clientHasGone(error, request)) return passage?.note(CLIENT_GONE);
       const { status, message } = statusOf(error, `${request.method} ${request.url}`);
       passage?.note(status);
       if (upgrade?.taken) upgrade.socket.destroy();
@@ -334,6 +337,7 @@ export class ApiServer {
     upgrade: Upgrade | undefined,
   ): Promise<Reply | undefined> {
     const url = request.url ?? "/";
+    checkTarget(url);
     const mark = url.indexOf("?");
     const { path, minor } = checkVersion(mark < 0 ? url : url.slice(0, mark));
     let found: ReturnType<typeof this.router.find>;

@@ -54,6 +54,14 @@ const entries = () =>
     .split("\n")
     .map((line) => JSON.parse(line) as Record<string, unknown> & { who: Record<string, unknown> });
 
+/** Waits for something that comes to be so. */
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await holds()); tries++) {
+    if (tries === 400) throw new Error("it does not come to be so");
+    await Bun.sleep(25);
+  }
+}
+
 /** What a server answers to bytes on a connection of its own, until it closes or nothing more comes. */
 function raw(bytes: string, path = daemon.socket): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
@@ -289,6 +297,67 @@ test("requests that can be read in two ways are refused, and what is behind them
   expect((await daemon.api("GET", "/_ping")).status).toBe(200);
 });
 
+test("a path has one spelling: plugins do not see another than the one that is routed", async () => {
+  asked.length = 0;
+  // A plugin of the usual kind, which looks for what it forbids in the address.
+  rule = (_kind, { RequestUri }) => ({ Allow: !/^(\/v[^/]+)?\/info(\?|$)/.test(RequestUri) });
+  try {
+    for (const target of [
+      ...["/info", "/v1.44/info?x=1", "/info/", "/v1.44/info/?x=1", "/info#x", "/v1.44/info#"],
+      ...[
+        "/in%66o",
+        "/in%66o?",
+        "/%49nfo",
+        "http://x/info",
+        "HTTP://x/info",
+        "http://x/v1.44/info",
+      ],
+      ...["//info", "/./info", "/x/../info", "/info;x=1", "/info%2f", "/info%3fx", "info", "*"],
+    ]) {
+      const answer = await raw(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+      expect([target, answer.slice(0, 10)]).toEqual([
+        target,
+        expect.stringMatching(/^HTTP\/1.1 4/),
+      ]);
+      expect([target, answer.includes("DockerRootDir")]).toEqual([target, false]);
+    }
+  } finally {
+    rule = () => ({ Allow: true });
+  }
+});
+
+test("who goes before the end of a request is noted all the same: what has come was carried out", async () => {
+  await daemon.berth("create", "--name", "early", "busybox", "true");
+  const tar = Buffer.alloc(1024);
+  tar.write("planted");
+  tar.write("0000644\u00000000000\u00000000000\u000000000000005\u000000000000000\u0000", 100);
+  tar.write("        0", 148);
+  tar.write("ustar\u000000", 257);
+  const sum = tar.subarray(0, 512).reduce((all, byte) => all + byte, 0);
+  tar.write(`${sum.toString(8).padStart(6, "0")}\u0000 `, 148);
+  tar.write("hello", 512);
+  const socket = connect(daemon.socket);
+  socket.write(
+    "PUT /containers/early/archive?path=/ HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n\r\n",
+  );
+  socket.write(`${tar.length.toString(16)}\r\n`);
+  socket.write(tar);
+  // It is there before the archive has ended.
+  await until(async () => (await daemon.berth("cp", "early:/planted", "-")).status === 0);
+  socket.destroy();
+  const noted = () =>
+    entries().filter(({ method, object }) => method === "PUT" && object === "early");
+  await until(() => noted().length > 0);
+  expect(noted()).toEqual([
+    expect.objectContaining({
+      path: "/containers/early/archive",
+      query: { path: "/" },
+      status: 499,
+    }),
+  ]);
+  await daemon.berth("rm", "early");
+});
+
 test("no name becomes a path that leads out", async () => {
   const ways = [
     "../../../../../../tmp/bt-traversal",
@@ -346,6 +415,37 @@ test("no name becomes a path that leads out", async () => {
   expect((await daemon.api("GET", "/containers/json?all=1")).text.trim()).toBe("[]");
 });
 
+/** A browser on this host lets any page send such requests to any address, with the page's origin; the answer alone it keeps from it. */
+async function noPageMayAsk(open: TestDaemon, port: number): Promise<void> {
+  const ask = (host: string, more: Record<string, string>) =>
+    fetch(`http://127.0.0.1:${port}/volumes/prune`, {
+      method: "POST",
+      headers: { Host: host, ...more },
+    }).then(({ status }) => status);
+  const here = `127.0.0.1:${port}`;
+  for (const [host, origin] of [
+    [here, "http://evil.example"],
+    [here, "null"],
+    [here, "http://127.0.0.1:1"],
+    // A name of the page's that has come to lead here.
+    [`evil.example:${port}`, `http://evil.example:${port}`],
+  ] as const)
+    expect([host, origin, await ask(host, { Origin: origin })]).toEqual([host, origin, 403]);
+  // Programs send no origin, or their server's; one that passes on what a browser has asked it says so.
+  expect(await ask(here, {})).toBe(200);
+  expect(await ask(`docker.example:${port}`, {})).toBe(200);
+  expect(await ask(here, { Origin: `http://${here}` })).toBe(200);
+  const passed = { Origin: "https://board.example", "X-Forwarded-For": "192.0.2.1" };
+  expect(await ask(here, passed)).toBe(200);
+  expect(await ask(`evil.example:${port}`, passed)).toBe(403);
+  const unix = await fetch("http://x/volumes/prune", {
+    method: "POST",
+    unix: open.socket,
+    headers: { Origin: "https://board.example" },
+  });
+  expect(unix.status).toBe(200);
+}
+
 test("a socket is root's and a group's; TCP without certificates is refused unless somebody says so, and warned of", async () => {
   const group = Bun.spawnSync([
     "sh",
@@ -370,6 +470,7 @@ test("a socket is root's and a group's; TCP without certificates is refused unle
     expect(statSync(grouped.socket).gid).toBe(12345);
     expect(grouped.log).toContain("is root on this host");
     expect((await fetch(`http://127.0.0.1:${port}/_ping`)).status).toBe(200);
+    await noPageMayAsk(grouped, port);
   } finally {
     await grouped.destroy();
   }
