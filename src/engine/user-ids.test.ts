@@ -38,13 +38,30 @@ test("the pool is berth's own ranges, or those that nobody has", () => {
 
 test("a range is given to one alone, and when there is none left that is said", () => {
   const pool = [
-    [100, 200],
-    [300, 400],
+    [100_000, 200_000],
+    [300_000, 400_000],
   ] as const;
-  expect(freeIds(pool, new Set(), () => 0.6)).toEqual(rangeIds([300, 400]));
-  expect(freeIds(pool, new Set([300]), () => 0.6)).toEqual(rangeIds([100, 200]));
-  expect(() => freeIds(pool, new Set([100, 300]))).toThrow("all 2 ranges of ids");
-  expect(() => freeIds([], new Set())).toThrow("all 0 ranges of ids");
+  const [first, second] = pool.map(rangeIds);
+  if (first === undefined || second === undefined) throw new Error("the pool has two");
+  expect(freeIds(pool, [], () => 0.6)).toEqual(second);
+  expect(freeIds(pool, [second], () => 0.6)).toEqual(first);
+  expect(() => freeIds(pool, [first, second])).toThrow("all 2 ranges of ids");
+  expect(() => freeIds([], [])).toThrow("all 0 ranges of ids");
+});
+
+test("what lies across somebody's ids is not given, wherever those begin, by users or by groups", () => {
+  const pool = [
+    [100_000, 200_000],
+    [300_000, 400_000],
+  ] as const;
+  // /etc/subuid has changed since that container started.
+  const shifted = rangeIds([300_000 + RANGE - 1, 900_000]);
+  expect(freeIds(pool, [shifted], () => 0.6)).toEqual(rangeIds([100_000, 200_000]));
+  // A remap of the pool's own ids has all of them.
+  const all = (hostID: number) => [{ containerID: 0, hostID, size: 300_000 }];
+  expect(() => freeIds(pool, [{ uidMap: all(90_000), gidMap: all(900_000) }])).toThrow("all 2");
+  const groups = { uidMap: all(900_000), gidMap: [...all(1_000_000), ...all(200_001)] };
+  expect(() => freeIds(pool, [groups])).toThrow("all 2");
 });
 
 test("a remap has a user's ranges one after the other", () => {

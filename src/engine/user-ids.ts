@@ -57,16 +57,27 @@ export function rangeIds([uid, gid]: readonly [number, number]): UserIds {
   return { uidMap: map(uid), gidMap: map(gid) };
 }
 
+/** Whether one of the maps has an id of a range. */
+function reaches(map: readonly OciIdMapping[], range: IdRange): boolean {
+  return map.some(({ hostID, size }) => rangesOverlap({ start: hostID, count: size }, range));
+}
+
 /** A range of the pool that nobody has. Which one is left to chance, so that daemons that do not know of each other hardly meet. */
 export function freeIds(
   pool: readonly (readonly [number, number])[],
-  taken: ReadonlySet<number>,
+  taken: readonly UserIds[],
   random = Math.random,
 ): UserIds {
   const first = Math.floor(random() * pool.length);
   for (let at = 0; at < pool.length; at++) {
     const slot = pool[(first + at) % pool.length];
-    if (slot !== undefined && !taken.has(slot[0])) return rangeIds(slot);
+    if (slot === undefined) continue;
+    const [users, groups] = slot.map((start) => ({ start, count: RANGE }));
+    // Those that have been given out before the pool was another lie across its ranges.
+    const isTaken = ({ uidMap, gidMap }: UserIds) =>
+      (users !== undefined && reaches(uidMap, users)) ||
+      (groups !== undefined && reaches(gidMap, groups));
+    if (!taken.some(isTaken)) return rangeIds(slot);
   }
   throw fault(
     "failed",

@@ -65,8 +65,8 @@ interface Records {
 export class UserNamespaceStock {
   /** By mode and kind. */
   private readonly stocks = new Map<string, Stock<ReadyUserNamespace>>();
-  /** The first ids of what is ready, or about to be. */
-  private readonly reserved = new Set<number>();
+  /** The ids of what is ready, or about to be. */
+  private readonly reserved = new Set<UserIds>();
   private readonly records: Records[] = [];
 
   constructor(
@@ -88,10 +88,9 @@ export class UserNamespaceStock {
   ids(mode: string): UserIds {
     if (mode !== "auto") return idsOfRemap(mode);
     const taken = this.records.flatMap((records) =>
-      records.all().map(({ record }) => record.userNamespace),
+      records.all().flatMap(({ record }) => record.userNamespace ?? []),
     );
-    const first = taken.flatMap((ids) => (ids === undefined ? [] : firstOf(ids)));
-    return freeIds(poolOf(subordinateFiles()), new Set([...first, ...this.reserved]));
+    return freeIds(poolOf(subordinateFiles()), [...taken, ...this.reserved]);
   }
 
   /** Begins to hold some of a kind ready. */
@@ -104,7 +103,7 @@ export class UserNamespaceStock {
   take(mode: string, kind: NamespaceKind): ReadyUserNamespace | undefined {
     if (mode !== this.options.mode && mode !== "auto") return undefined;
     const ready = this.stockOf(mode, kind).take();
-    if (ready !== undefined) this.reserved.delete(firstOf(ready.ids));
+    if (ready !== undefined) this.reserved.delete(ready.ids);
     return ready;
   }
 
@@ -129,11 +128,11 @@ export class UserNamespaceStock {
 
   private async make(mode: string, kind: NamespaceKind): Promise<ReadyUserNamespace> {
     const ids = this.ids(mode);
-    this.reserved.add(firstOf(ids));
+    this.reserved.add(ids);
     try {
       return await this.makeOf(ids, kind);
     } catch (error) {
-      this.reserved.delete(firstOf(ids));
+      this.reserved.delete(ids);
       throw error;
     }
   }
@@ -153,7 +152,7 @@ export class UserNamespaceStock {
   }
 
   private async discard({ ids, handle, owners, network }: ReadyUserNamespace): Promise<void> {
-    this.reserved.delete(firstOf(ids));
+    this.reserved.delete(ids);
     await this.networks.namespaces.discard(network);
     await this.close([handle, owners]);
   }
@@ -163,5 +162,3 @@ export class UserNamespaceStock {
     await Promise.all([...this.stocks.values()].map((stock) => stock.close()));
   }
 }
-
-const firstOf = ({ uidMap }: UserIds): number => uidMap[0]?.hostID ?? -1;
