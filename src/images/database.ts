@@ -71,8 +71,13 @@ export class ImageDatabase {
     return this.db.transaction(work)();
   }
 
-  /** Adds an image or keeps the one that is there. */
+  /** Adds an image or keeps the one that is there; layers that it has uncompressed are then known compressed as well. */
   add(image: NewImage): void {
+    for (const [at, had] of this.blobsOf(image.id).entries()) {
+      const other = image.blobs[at];
+      if (other !== undefined && other !== had && image.document.rootfs.diff_ids.includes(had))
+        this.db.run("INSERT OR IGNORE INTO compressed VALUES (?, ?)", [had, other]);
+    }
     this.db.run("INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?, ?)", [
       image.id,
       JSON.stringify(image.document),
@@ -252,13 +257,19 @@ export class ImageDatabase {
     this.db.run("INSERT OR REPLACE INTO compressed VALUES (?, ?)", [digest, gzip]);
   }
 
-  /** Another repository of a registry that is known to have a blob. */
-  sourceOf(digest: string, domain: string, except: string): string | undefined {
-    return this.db
-      .query<{ path: string }, [string, string, string]>(
-        "SELECT path FROM blob_sources WHERE digest = ? AND domain = ? AND path <> ? LIMIT 1",
-      )
-      .get(digest, domain, except)?.path;
+  /** The blobs that a layer's archive is known as: plain, compressed here, or as images came with it. */
+  formsOf(diffId: string): string[] {
+    const rows = this.db
+      .query<Row, [string]>("SELECT * FROM images WHERE instr(document, ?) > 0")
+      .all(diffId);
+    const named = rows.flatMap((row) => {
+      const { diff_ids } = this.contentOf(row).document.rootfs;
+      const blobs = (JSON.parse(row.blobs) as string[]).filter(
+        (digest) => digest !== row.id && digest !== row.manifest,
+      );
+      return blobs.filter((_, at) => diff_ids[at] === diffId);
+    });
+    return [...new Set([...named, diffId, this.compressedOf(diffId) ?? diffId])];
   }
 
   /** The repositories that are known to have a blob. */

@@ -27,6 +27,7 @@ import {
   eachOf,
   type Kind,
   kindOf,
+  knownForms,
   type ManifestLayer,
   newManifest,
   sendBlob,
@@ -106,10 +107,14 @@ function indexOf(images: readonly Packed[]): { root: Descriptor; bytes: Uint8Arr
 export class Exporter {
   constructor(private readonly parts: Parts) {}
 
-  /** Packs images and does something with them, while which all of their blobs are here. */
+  /**
+   * Packs images and does something with them, while which all of their blobs are here. `names`: where they go, so that layers
+   * go as they are there already.
+   */
   async during<T>(
     images: readonly Composed[],
     packing: Packing,
+    names: readonly string[],
     work: (parcel: Parcel) => Promise<T>,
   ): Promise<T> {
     const { content, data, holds, dropped } = this.parts;
@@ -119,7 +124,11 @@ export class Exporter {
       dropped.during(blobs, async () => {
         const packed = new Map<string, PackedLayer>();
         try {
-          for (const digest of blobs) packed.set(digest, await this.layer(digest, packing));
+          for (const digest of blobs)
+            packed.set(
+              digest,
+              this.knownLayer(digest, packing, names) ?? (await this.layer(digest, packing)),
+            );
           const made = [...packed.values()].map(({ digest }) => digest);
           return await holds.during(made, () => work(this.parcel(images, packing, packed)));
         } finally {
@@ -132,6 +141,22 @@ export class Exporter {
         }
       }),
     );
+  }
+
+  /** A layer that the registries have, if nothing is said of how it should be compressed. */
+  private knownLayer(
+    digest: string,
+    { compression, level, force }: Packing,
+    names: readonly string[],
+  ): PackedLayer | undefined {
+    if (compression !== "gzip" || level !== undefined || force) return undefined;
+    const [first, ...rest] = names.map((name) =>
+      knownForms(this.parts, digest, parseReference(name)),
+    );
+    const known = first?.find((form) =>
+      rest.every((others) => others.some((other) => other.digest === form.digest)),
+    );
+    return known && { ...blobFile(this.parts.content, known.digest), kind: known.kind, own: false };
   }
 
   private async layer(digest: string, packing: Packing): Promise<PackedLayer> {

@@ -22,9 +22,11 @@ import {
   blobFile,
   eachOf,
   layerFor,
+  type ManifestLayer,
   OCI_MANIFEST,
   type PushTarget,
   sendBlob,
+  sendLayer,
   UPLOADS_MAX,
 } from "./push.ts";
 import { hostPlatform } from "./views.ts";
@@ -76,14 +78,9 @@ export type SetLayer = { readonly digest: string } | { readonly there: Descripto
 
 const LAYER = "application/vnd.oci.image.layer.v1.tar";
 
-/** A layer that is here, as it is sent: compressed. */
-export async function sentForm(
-  target: Pick<PushTarget, "content" | "data">,
-  blob: string,
-): Promise<Descriptor> {
-  const { digest, size, kind } = await layerFor(target, blob);
-  return { mediaType: `${LAYER}+${kind}`, digest, size };
-}
+const descriptorOf = ({ digest, size, kind }: ManifestLayer): Descriptor => ({
+  ...{ mediaType: kind === "plain" ? LAYER : `${LAYER}+${kind}`, digest, size },
+});
 
 /** A manifest of such a set. */
 export function manifestOfSet(config: Descriptor, layers: readonly Descriptor[]) {
@@ -106,13 +103,13 @@ async function pushLayerSet(
   report: Report,
 ): Promise<void> {
   const { content, repository, reference, signal } = target;
-  const descriptors = await Promise.all(
-    layers.map((one) => ("there" in one ? one.there : sentForm(target, one.digest))),
-  );
-  const there = new Set(layers.flatMap((one) => ("there" in one ? one.there.digest : [])));
-  const sent = descriptors.map(({ digest }) => digest).filter((digest) => !there.has(digest));
-  await eachOf(new Set(sent), UPLOADS_MAX, (digest) =>
-    sendBlob(target, blobFile(content, digest), report),
+  const own = layers.flatMap((one) => ("there" in one ? [] : one.digest));
+  const sent = new Map<string, Descriptor>();
+  await eachOf(new Set(own), UPLOADS_MAX, async (digest) => {
+    sent.set(digest, descriptorOf(await sendLayer(target, digest, report)));
+  });
+  const descriptors = layers.flatMap((one) =>
+    "there" in one ? one.there : (sent.get(one.digest) ?? []),
   );
   await sendBlob(target, blobFile(content, document.digest), () => {});
   const { digest } = document;
@@ -214,7 +211,9 @@ export class LayerSets {
   ): Promise<T> {
     const { content, holds } = this.parts;
     return this.during(blobs, async () => {
-      const layers = await Promise.all(blobs.map((digest) => sentForm(this.parts, digest)));
+      const layers = (await Promise.all(blobs.map((digest) => layerFor(this.parts, digest)))).map(
+        descriptorOf,
+      );
       const digests = layers.map(({ digest }) => digest);
       const digest = digestOf(document.bytes);
       const config = { mediaType: document.kind, digest, size: document.bytes.length };

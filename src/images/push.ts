@@ -3,11 +3,19 @@
  * the one that it came with if all of that is here.
  */
 
-import { createReadStream, readFileSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  createReadStream,
+  fstatSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+} from "node:fs";
 import { createGzip } from "node:zlib";
 import type { ByteStream } from "../base/compression.ts";
 import { digestOf } from "../base/digest.ts";
-import type { Manifest, Repository } from "../registry/index.ts";
+import type { BlobUpload, Manifest, Repository } from "../registry/index.ts";
 import type { Reference } from "../spec/reference.ts";
 import type { ContentStore } from "./content.ts";
 import type { ImageDatabase } from "./database.ts";
@@ -26,6 +34,13 @@ export interface PushTarget {
 
 /** How a layer is compressed. */
 export type Kind = "gzip" | "zstd" | "plain";
+
+/** What a manifest says of an image's layers. */
+export interface ManifestLayer {
+  readonly digest: string;
+  readonly size: number;
+  readonly kind: Kind;
+}
 
 /** A compressed layer. */
 export interface Layer {
@@ -54,7 +69,8 @@ export async function compressed(
   digest: string,
 ): Promise<string> {
   const known = data.compressedOf(digest);
-  if (known !== undefined && content.has(known)) return known;
+  if (known !== undefined && content.has(known) && layerHere(content, known).kind === "gzip")
+    return known;
   const gzip = createReadStream(content.path(digest), { highWaterMark: 1 << 18 }).pipe(
     createGzip({ chunkSize: 1 << 18 }),
   );
@@ -74,34 +90,118 @@ export async function layerFor(
   digest: string,
 ): Promise<Layer> {
   const { content } = target;
-  const head = new Uint8Array(await Bun.file(content.path(digest)).slice(0, 4).arrayBuffer());
-  const kind = kindOf(head);
-  if (kind !== "plain") return { digest, size: content.size(digest), kind };
+  const { size, kind } = layerHere(content, digest);
+  if (kind !== "plain") return { digest, size, kind };
   const gzip = await compressed(target, digest);
   return { digest: gzip, size: content.size(gzip), kind: "gzip" };
 }
 
+/** Where blobs are sent. */
+type Destination = Omit<PushTarget, "content">;
+
+/** So many other repositories are asked for a blob. */
+const MOUNTS_MAX = 3;
+
+/** What it takes to have a blob in a repository: an upload, or nothing any more. */
+async function begin(
+  { data, repository, reference, signal }: Destination,
+  digest: string,
+  report: Report,
+): Promise<BlobUpload | undefined> {
+  const id = shortDigest(digest);
+  if (await repository.hasBlob(digest, signal)) {
+    report({ status: "Layer already exists", id, progressDetail: {} });
+    return undefined;
+  }
+  const others = data
+    .sources(digest)
+    .filter(({ domain, path }) => domain === reference.domain && path !== reference.path)
+    .slice(0, MOUNTS_MAX);
+  for (const { path } of others) {
+    const upload = await repository.beginUpload(digest, path, signal);
+    if (upload === undefined) {
+      report({ status: `Mounted from ${path}`, id, progressDetail: {} });
+      return undefined;
+    }
+    if (path === others.at(-1)?.path) return upload;
+    await upload.cancel(signal);
+  }
+  return repository.beginUpload(digest, undefined, signal);
+}
+
 /** Sends a blob that the registry does not have yet. */
 export async function sendBlob(
-  { data, repository, reference, signal }: Omit<PushTarget, "content">,
+  target: Destination,
   { digest, size, path }: BlobFile,
   report: Report,
 ): Promise<void> {
+  const { data, reference, signal } = target;
   const id = shortDigest(digest);
   report({ status: "Preparing", id, progressDetail: {} });
-  if (await repository.hasBlob(digest, signal))
-    report({ status: "Layer already exists", id, progressDetail: {} });
-  else {
-    const from = data.sourceOf(digest, reference.domain, reference.path);
-    const upload = await repository.beginUpload(digest, from, signal);
-    if (upload === undefined) report({ status: `Mounted from ${from}`, id, progressDetail: {} });
-    else {
-      const count = meter(report, "Pushing", id, size);
-      await upload.send(path, { digest, count, signal });
-      report({ status: "Pushed", id, progressDetail: {} });
-    }
+  const upload = await begin(target, digest, report);
+  if (upload !== undefined) {
+    const count = meter(report, "Pushing", id, size);
+    await upload.send(path, { digest, count, signal });
+    report({ status: "Pushed", id, progressDetail: {} });
   }
   data.addSource(digest, reference.domain, reference.path);
+}
+
+/** A blob of the store, as a manifest names it. */
+function layerHere(content: ContentStore, digest: string): ManifestLayer {
+  const fd = openSync(content.path(digest), "r");
+  try {
+    const head = new Uint8Array(4);
+    readSync(fd, head);
+    return { digest, size: fstatSync(fd).size, kind: kindOf(head) };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * The forms of a layer that a registry is known to have, those in the repository itself first: plain, as its image came, or
+ * compressed, here or by another program.
+ */
+export function knownForms(
+  { content, data }: Pick<PushTarget, "content" | "data">,
+  diffId: string,
+  { domain, path }: Pick<Reference, "domain" | "path">,
+): ManifestLayer[] {
+  const forms = data.formsOf(diffId).filter((digest) => content.has(digest));
+  const known = forms.map((digest) => {
+    const sources = data.sources(digest).filter((one) => one.domain === domain);
+    return { digest, there: sources.length > 0, here: sources.some((one) => one.path === path) };
+  });
+  return known
+    .filter(({ there }) => there)
+    .sort((a, b) => Number(b.here) - Number(a.here))
+    .map(({ digest }) => layerHere(content, digest));
+}
+
+/**
+ * Sends a layer: one that is kept uncompressed as the registry has it already, if it does, and compressed otherwise. Gives the
+ * form that it has there.
+ */
+export async function sendLayer(
+  target: PushTarget,
+  digest: string,
+  report: Report,
+): Promise<ManifestLayer> {
+  const { content, data, reference, signal } = target;
+  const isPlain = layerHere(content, digest).kind === "plain";
+  // An archive that is not compressed has its layer's diff id as its digest.
+  for (const form of isPlain ? knownForms(target, digest, reference) : []) {
+    const upload = await begin(target, form.digest, report);
+    if (upload === undefined) {
+      data.addSource(form.digest, reference.domain, reference.path);
+      return form;
+    }
+    await upload.cancel(signal);
+  }
+  const layer = await layerFor(target, digest);
+  await sendBlob(target, blobFile(content, layer.digest), report);
+  return layer;
 }
 
 /** Where a blob of the store is. */
@@ -134,13 +234,6 @@ export function originalManifest(
   if (!layers.every(({ digest }) => content.has(digest))) return undefined;
   const mediaType = typeof manifest.mediaType === "string" ? manifest.mediaType : OCI_MANIFEST;
   return { digest: image.manifest, mediaType, bytes };
-}
-
-/** What a manifest says of an image's layers. */
-export interface ManifestLayer {
-  readonly digest: string;
-  readonly size: number;
-  readonly kind: Kind;
 }
 
 const PLAIN: Readonly<Record<"oci" | "docker", string>> = {
@@ -188,13 +281,13 @@ export async function pushImage(
   const { data, repository, reference } = target;
   const original = originalManifest(target, image);
   const own = data.layerBlobs(image);
-  const layers =
-    original === undefined ? await Promise.all(own.map((digest) => layerFor(target, digest))) : [];
-  const blobs = original === undefined ? layers.map(({ digest }) => digest) : own;
   const { content } = target;
-  await eachOf(new Set(blobs), UPLOADS_MAX, (digest) =>
-    sendBlob(target, blobFile(content, digest), report),
-  );
+  const sent = new Map<string, ManifestLayer>();
+  await eachOf(new Set(own), UPLOADS_MAX, async (digest) => {
+    if (original === undefined) sent.set(digest, await sendLayer(target, digest, report));
+    else await sendBlob(target, blobFile(content, digest), report);
+  });
+  const layers = own.flatMap((digest) => sent.get(digest) ?? []);
   await sendBlob(target, blobFile(content, image.id), () => {});
   const manifest = original ?? newManifest(blobFile(content, image.id), layers);
   const tag = reference.digest ?? reference.tag ?? "latest";

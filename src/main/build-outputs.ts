@@ -207,10 +207,19 @@ export class BuildOutputs {
   /** Packs images, and notes what a name then leads to. */
   private packed(
     images: readonly Composed[],
-    { packing, names }: { readonly packing: Packing; readonly names: readonly string[] },
+    {
+      packing,
+      names,
+      push = false,
+    }: {
+      readonly packing: Packing;
+      readonly names: readonly string[];
+      readonly push?: boolean;
+    },
     work: (parcel: Parcel) => Promise<void>,
   ): Promise<void> {
-    return this.deps.images.exporter.during(images, packing, async (parcel) => {
+    const destinations = push ? names : [];
+    return this.deps.images.exporter.during(images, packing, destinations, async (parcel) => {
       await work(parcel);
       const [only, other] = parcel.images;
       const config = other === undefined ? only?.image.id : undefined;

@@ -6,3 +6,4 @@ export type { RegistrySettings } from "./endpoints.ts";
 export { type LoggedIn, type LoginRequest, login } from "./login.ts";
 export { type BlobDescriptor, type Manifest, Repository } from "./repository.ts";
 export { searchRegistry } from "./search.ts";
+export type { BlobUpload } from "./upload.ts";

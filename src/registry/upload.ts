@@ -66,6 +66,11 @@ export class BlobUpload {
     }
   }
 
+  /** Gives it up before anything is sent. Registries that do not know how to forget uploads throw them away in time. */
+  async cancel(signal?: AbortSignal): Promise<void> {
+    dropBody(await this.session.request({ method: "DELETE", target: this.url, signal }));
+  }
+
   private async piece(
     fd: number,
     from: number,
