@@ -23,6 +23,7 @@ import {
   parseDocument,
   parseObject,
 } from "./model.ts";
+import { reaching } from "./referrer-rows.ts";
 import {
   cosignSubject,
   type Referrer,
@@ -299,13 +300,13 @@ function referrersIn(members: Members, listed: readonly Descriptor[]): Map<strin
   return new Map(found.map((one) => [one.digest, one]));
 }
 
-/** Those of an image, or of the index that it stands for; undefined: there are none. */
+/** Those that lead to an image, or to the index that it stands for; undefined: there are none. */
 function referrersOf(
   members: Members,
   all: ReadonlyMap<string, Referrer>,
   subjects: readonly string[],
 ): ArchivedReferrers | undefined {
-  const found = [...all.values()].filter(({ subject }) => subjects.includes(subject));
+  const found = reaching([...all.values()], subjects);
   if (found.length === 0) return undefined;
   const named = found.flatMap(({ digest, bytes, blobs }) => [
     { digest, size: bytes.length },

@@ -17,8 +17,8 @@ import { type Descriptor, parseObject } from "./model.ts";
 import type { TransferOptions } from "./options.ts";
 import type { Report } from "./progress.ts";
 import { documentOf, type ImageSource, type RemoteImage } from "./pull.ts";
-import { blobFile, OCI_MANIFEST, type PushTarget, sendBlob } from "./push.ts";
-import type { KeptReferrer } from "./referrer-rows.ts";
+import { blobFile, eachOf, OCI_MANIFEST, type PushTarget, sendBlob } from "./push.ts";
+import { type KeptReferrer, reaching } from "./referrer-rows.ts";
 import { statementsIn } from "./statements.ts";
 
 /** A manifest that refers to another. */
@@ -33,15 +33,19 @@ export interface Referrer {
   readonly blobs: readonly Descriptor[];
 }
 
-/** Everything that refers to some manifests. */
+/** Everything that leads to some manifests. */
 export interface Referring {
   readonly subjects: readonly string[];
   readonly found: readonly Referrer[];
 }
 
-/** So many of one subject are kept, with so many bytes of blobs together. */
+/** So many of one subject are kept; so many bytes of documents and blobs of all that leads to an image. */
 const REFERRERS_MAX = 64;
 const BYTES_MAX = 64 << 20;
+/** So many steps from the image, and so many manifests of which it is asked what refers to them, a few at the same time. */
+const DEPTH_MAX = 4;
+const SUBJECTS_MAX = 64;
+const AT_ONCE = 4;
 /** cosign's tags for a digest. */
 const ENDINGS = ["sig", "att"];
 const COSIGN_TAG = /^sha256-([0-9a-f]{64})\.(sig|att)$/;
@@ -75,41 +79,99 @@ export function readReferrer(
   return { subject, tag, digest, bytes, blobs: parts.flatMap(({ names }) => names) };
 }
 
+type ReferrerSource = ImageSource & Pick<Repository, "referrers">;
+type Told = Pick<TransferOptions, "report" | "signal">;
+
+/** What leads to one manifest in a registry, which may be a hostile one: so far, so many and so much of it. */
+class ReferrerSearch {
+  private bytes = 0;
+  private asked = 0;
+
+  constructor(
+    private readonly source: ReferrerSource,
+    private readonly told: Told,
+  ) {}
+
+  /** What is nearer comes first. */
+  async leadingTo(root: string): Promise<Referrer[]> {
+    const found: Referrer[] = [];
+    const seen = new Set([root]);
+    let level = [root];
+    for (let depth = 0; depth < DEPTH_MAX && level.length > 0; depth++) {
+      const next: Referrer[][] = [];
+      await eachOf(level.entries(), AT_ONCE, async ([at, subject]) => {
+        next[at] = await this.of(subject);
+      });
+      found.push(...next.flat());
+      const fresh = next.flat().flatMap(({ digest }) => (seen.has(digest) ? [] : digest));
+      this.asked += level.length;
+      level = [...new Set(fresh)].slice(0, Math.max(SUBJECTS_MAX - this.asked, 0));
+      for (const digest of level) seen.add(digest);
+      const left = new Set(fresh).size - level.length;
+      if (left > 0) this.tell(`What refers to ${left} referrers is left out: there are too many`);
+    }
+    if (level.length > 0)
+      this.tell(
+        `What refers to ${level.length} referrers is left out: it is too far from the image`,
+      );
+    return found;
+  }
+
+  private tell(status: string): void {
+    this.told.report({ status });
+  }
+
+  /** What refers to one manifest. */
+  private async of(subject: string): Promise<Referrer[]> {
+    const found: Referrer[] = [];
+    const take = async (reference: string, tag: string) => {
+      const one = await this.take(reference, subject, tag);
+      if (one !== undefined) found.push(one);
+    };
+    for (const ending of ENDINGS) await take(tagFor(subject, ending), tagFor(subject, ending));
+    const listed = await this.source.referrers(subject, this.told.signal);
+    for (const { digest } of listed.slice(0, REFERRERS_MAX)) await take(digest, "");
+    const left = listed.length - REFERRERS_MAX;
+    if (left > 0) this.tell(`${left} referrers are left out: there are too many`);
+    return found;
+  }
+
+  private async take(
+    reference: string,
+    subject: string,
+    tag: string,
+  ): Promise<Referrer | undefined> {
+    const manifest = await documentOf(this.source, reference, this.told.signal);
+    if (manifest === undefined) return undefined;
+    try {
+      const referrer = readReferrer(manifest, subject, tag);
+      const size = referrer.blobs.reduce((sum, blob) => sum + blob.size, manifest.bytes.length);
+      if (this.bytes + size > BYTES_MAX)
+        throw new Error(`it would be more than ${BYTES_MAX} bytes with it`);
+      this.bytes += size;
+      return referrer;
+    } catch (error) {
+      this.tell(`Referrer ${manifest.digest} is left out: ${messageOf(error)}`);
+      return undefined;
+    }
+  }
+}
+
 /**
- * What a registry has that refers to an image, or to the index that it was chosen from, where that is wanted: asked for, or the
- * image had to be signed, so that whoever gets it from here can check that again. What is left out is told of. Rejects when the
- * registry cannot be asked.
+ * What a registry has that refers to an image, or to the index that it was chosen from, and what refers to that, where that is
+ * wanted: asked for, or the image had to be signed, so that whoever gets it from here can check that again. What is left out is
+ * told of. Rejects when the registry cannot be asked.
  */
 export async function remoteReferrers(
-  source: ImageSource & Pick<Repository, "referrers">,
+  source: ReferrerSource,
   image: Pick<RemoteImage, "digest" | "manifestBytes" | "signed">,
-  { report, signal, referrers }: Pick<TransferOptions, "report" | "signal" | "referrers">,
+  { report, signal, referrers }: Told & Pick<TransferOptions, "referrers">,
 ): Promise<Referring | undefined> {
   if (!referrers && !image.signed) return undefined;
   const subjects = [...new Set([image.digest, digestOf(image.manifestBytes)])];
   const found: Referrer[] = [];
-  for (const subject of subjects) {
-    let bytes = 0;
-    const take = async (reference: string, tag: string) => {
-      const manifest = await documentOf(source, reference, signal);
-      if (manifest === undefined) return;
-      const leave = (why: string) =>
-        report({ status: `Referrer ${manifest.digest} is left out: ${why}` });
-      try {
-        const referrer = readReferrer(manifest, subject, tag);
-        bytes += referrer.blobs.reduce((sum, { size }) => sum + size, 0);
-        if (bytes > BYTES_MAX) leave(`it would be more than ${BYTES_MAX} bytes with it`);
-        else found.push(referrer);
-      } catch (error) {
-        leave(messageOf(error));
-      }
-    };
-    for (const ending of ENDINGS) await take(tagFor(subject, ending), tagFor(subject, ending));
-    const listed = await source.referrers(subject, signal);
-    for (const { digest } of listed.slice(0, REFERRERS_MAX)) await take(digest, "");
-    const left = listed.length - REFERRERS_MAX;
-    if (left > 0) report({ status: `${left} referrers are left out: there are too many` });
-  }
+  for (const subject of subjects)
+    found.push(...(await new ReferrerSearch(source, { report, signal }).leadingTo(subject)));
   return { subjects, found };
 }
 
@@ -137,15 +199,12 @@ export class Referrers {
 
   /** Records what refers to an image; manifests and blobs must be here. */
   keep(image: string, referring: Referring | undefined): void {
-    const { subjects, found } = referring ?? { subjects: [], found: [] };
-    for (const subject of subjects) {
-      const own = found.filter((one) => one.subject === subject);
-      const rows = own.map(({ digest, tag, blobs }) => ({
-        ...{ image, subject, digest, tag },
-        blobs: blobs.map((blob) => blob.digest),
-      }));
-      this.parts.data.referrers.put(image, subject, rows);
-    }
+    if (referring === undefined) return;
+    const rows = referring.found.map(({ subject, digest, tag, blobs }) => ({
+      ...{ image, subject, digest, tag },
+      blobs: blobs.map((blob) => blob.digest),
+    }));
+    this.parts.data.referrers.put(image, referring.subjects, rows);
   }
 
   /** Those of an image that are here. */
@@ -167,20 +226,22 @@ export class Referrers {
     }));
   }
 
-  /** What they state of an image. */
+  /** What they state of an image. Of each other they may state something, too, which is not of the image. */
   attestations(image: string): Attestation[] {
     const { content } = this.parts;
-    return this.of(image).flatMap((referrer) =>
-      statementsIn(referrer, (digest) => content.read(digest)),
-    );
+    const all = this.of(image);
+    const own = new Set(all.map(({ digest }) => digest));
+    return all
+      .filter(({ subject }) => !own.has(subject))
+      .flatMap((referrer) => statementsIn(referrer, (digest) => content.read(digest)));
   }
 
-  /** Sends those of an image that refer to what a registry has been sent, a manifest alone or an index with its parts. */
+  /** Sends those of an image that lead to what a registry has been sent, a manifest alone or an index with its parts. */
   async push(target: PushTarget, image: string, digest: string, report: Report): Promise<void> {
     const parts =
       this.parts.indexes.read(digest)?.parts.map(({ descriptor }) => descriptor.digest) ?? [];
     const sent = new Set([digest, ...parts]);
-    const own = this.of(image).filter(({ subject }) => sent.has(subject));
+    const own = reaching(this.of(image), sent);
     const digests = own.flatMap(({ digest, blobs }) => [digest, ...blobs.map((one) => one.digest)]);
     await this.parts.holds.during(digests, async () => {
       for (const referrer of own) {

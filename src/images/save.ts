@@ -13,6 +13,7 @@ import { blobName, layoutArchive } from "./layout.ts";
 import { type Kept, type KeptManifest, manifestOf } from "./manifest.ts";
 import { type Descriptor, type ImageRecord, MADE_MANIFEST } from "./model.ts";
 import { wholeTag } from "./names.ts";
+import { reaching } from "./referrer-rows.ts";
 import { type Referrer, typesOf } from "./referrers.ts";
 import { checkPlatform } from "./views.ts";
 
@@ -128,7 +129,7 @@ function pick(
       image: one.image,
       names: new Set([...one.tags].map((tag) => parseReference(tag))),
       ...{ manifest, indexes, indexOf },
-      referrers: source.referrers(one.image.id).filter(({ subject }) => subjects.has(subject)),
+      referrers: reaching(source.referrers(one.image.id), subjects),
     };
   });
 }

@@ -223,3 +223,99 @@ test("the registry's own list has what was sent, with its type", async () => {
   expect(manifests.map(({ artifactType }) => artifactType)).toEqual([BUNDLE, BUNDLE]);
   await ok("rmi", name, `${source.address}/app:typed`);
 });
+
+/** An image with an SBOM, which is signed in both ways, and a signature of one of these signatures. */
+function signedSbom(tag: string) {
+  const image = source.image(tarOf({ "file.txt": tag }), tag);
+  const bytesOf = (digest = "") => source.manifests.get(digest)?.bytes ?? new Uint8Array();
+  const sbom = putAsReferrers(source, image, [
+    envelopeBundle(owner, statementOf(image.digest, SPDX)),
+  ])[0] ?? { digest: "" };
+  const [signature = { digest: "" }] = putAsReferrers(source, sbom, [
+    messageBundle(owner, bytesOf(sbom.digest)),
+    envelopeBundle(owner, statementOf(sbom.digest, "https://example.com/of-the-sbom")),
+  ]);
+  putUnderTag(source, sbom.digest, [signed(owner, payloadOf(sbom.digest, "example.com/app"))]);
+  putAsReferrers(source, signature, [messageBundle(owner, bytesOf(signature.digest))]);
+  return { image: image.digest, sbom: sbom.digest, signature: signature.digest };
+}
+
+test("what refers to a referrer is kept, shown, sent on, saved and goes with it", async () => {
+  const before = blobs();
+  const name = `${source.address}/app:deep`;
+  const { image, sbom, signature } = signedSbom("deep");
+  await ok("pull", "--referrers", name);
+  const { Referrers: kept = [], Attestations } = await shown(name);
+  expect(kept).toMatchObject([
+    { Digest: sbom, Subject: image },
+    { Subject: sbom, Tag: `${sbom.replace(":", "-")}.sig` },
+    { Digest: signature, Subject: sbom },
+    { Subject: sbom },
+    { Subject: signature },
+  ]);
+  // What is stated of the SBOM is not stated of the image.
+  expect(Attestations).toMatchObject([{ PredicateType: SPDX, Subject: image }]);
+  const archive = `${directory}/deep.tar`;
+  await ok("save", "-o", archive, name);
+  await ok("rmi", name);
+  expect(blobs()).toEqual(before);
+  await ok("load", "-i", archive);
+  const byDigest = (all: typeof kept) => all.map((one) => JSON.stringify(one)).sort();
+  expect(byDigest((await shown(name)).Referrers ?? [])).toEqual(byDigest(kept));
+  for (const { address } of [plain, listed]) {
+    const other = `${address}/deep:1`;
+    await ok("tag", name, other);
+    await ok("push", other);
+    for (const subject of [sbom, signature])
+      expect((await verified(`${address}/deep@${subject}`)).status).toBe(0);
+    await ok("rmi", other);
+    await ok("pull", "--referrers", other);
+    expect(byDigest((await shown(other)).Referrers ?? [])).toEqual(byDigest(kept));
+  }
+  // Of what has gone there nothing stays here, however far it was.
+  source.manifests.delete(image.replace(":", "-"));
+  await ok("pull", "--referrers", name);
+  expect((await shown(name)).Referrers).toBeUndefined();
+  await ok("rmi", name, `${plain.address}/deep:1`, `${listed.address}/deep:1`);
+  expect(blobs()).toEqual(before);
+});
+
+test("a registry that leads far, wide or in circles is followed so far only, and that is told", async () => {
+  const before = blobs();
+  const far = source.image(tarOf({ "file.txt": "far" }), "far");
+  let at: { digest: string } = far;
+  for (let step = 0; step < 8; step++)
+    [at = far] = putAsReferrers(source, at, [messageBundle(owner, `${step}`)]);
+  const name = (tag: string) => `${source.address}/app:${tag}`;
+  expect(await ok("pull", "--referrers", name("far"))).toContain(
+    "What refers to 1 referrers is left out: it is too far from the image",
+  );
+  expect((await shown(name("far"))).Referrers).toHaveLength(4);
+
+  const wide = source.image(tarOf({ "file.txt": "wide" }), "wide");
+  const first = putAsReferrers(
+    source,
+    wide,
+    Array.from({ length: 64 }, (_, one) => messageBundle(owner, `first ${one}`)),
+  );
+  for (const one of first) putAsReferrers(source, one, [messageBundle(owner, one.digest)]);
+  source.asked.length = 0;
+  expect(await ok("pull", "--referrers", name("wide"))).toContain(
+    "What refers to 1 referrers is left out: there are too many",
+  );
+  // Of the image itself, and of 63 others, each once.
+  const lists = source.asked.filter(({ path }) => path.includes("/referrers/"));
+  expect(lists.length).toBe(64);
+  expect((await shown(name("wide"))).Referrers).toHaveLength(64 + 63);
+
+  const round = source.image(tarOf({ "file.txt": "round" }), "round");
+  putUnderTag(source, round.digest, [signed(owner, payloadOf(round.digest, "example.com/app"))]);
+  const tag = `${round.digest.replace(":", "-")}.sig`;
+  const signature = source.manifests.get(tag) ?? { mediaType: "", bytes: new Uint8Array() };
+  // The signature is its own signature.
+  source.manifests.set(`${digestOf(signature.bytes).replace(":", "-")}.sig`, signature);
+  await ok("pull", "--referrers", name("round"));
+  expect((await shown(name("round"))).Referrers).toHaveLength(2);
+  await ok("rmi", name("far"), name("wide"), name("round"));
+  expect(blobs()).toEqual(before);
+});

@@ -94,13 +94,13 @@ export function putUnderTag(
   registry.document(manifestOf(registry, entries, {}), MANIFEST, tag);
 }
 
-/** Puts documents beside an image as referrers, by the tag that stands in for the registry's list. */
+/** Puts documents beside an image as referrers, by the tag that stands in for the registry's list. Gives their manifests. */
 export function putAsReferrers(
   registry: FakeRegistry,
   subject: Pick<Blob, "digest">,
   documents: readonly string[],
   artifactType = BUNDLE,
-): void {
+): Blob[] {
   const manifests = documents.map((bytes) => {
     const more = { artifactType, subject };
     const manifest = manifestOf(registry, [{ bytes, mediaType: artifactType }], more);
@@ -108,6 +108,7 @@ export function putAsReferrers(
   });
   const index = { schemaVersion: 2, mediaType: INDEX, manifests };
   registry.document(index, INDEX, subject.digest.replace(":", "-"));
+  return manifests;
 }
 
 const material = { publicKey: { hint: "a key" } };
