@@ -1,18 +1,39 @@
 /**
- * Runs test files in one `bun test` and tells what came of it. Tests here race with a real kernel on machines that are busy with
- * other things; so a file with a failure is run once more, alone. What fails again has failed. What passes then is
- * unsteady: it does not fail the run, but it is named with its reason at the end, for somebody to find the cause.
+ * Runs test files by `bun test` and tells what came of them. Several run beside one another, each in a host of its own, where
+ * there can be such hosts. Tests here race with a real kernel on machines that are busy with other things; so a file with a
+ * failure is run once more, alone and on the host itself. What fails again has failed. What passes then is unsteady: it does not
+ * fail the run, but it is named with its reason at the end, for somebody to find the cause.
  */
+import { OwnHost } from "./own-host.ts";
 
 /** So much of what a failed test said is said again. */
 const REASON_LINES = 40;
 const REASON_WIDTH = 300;
 
-/** What came of a suite. */
+/** Files that are run by one process. */
+export interface Job {
+  /** Whose results they are. */
+  readonly suite: string;
+  readonly files: readonly string[];
+  /** What is set besides the environment of this process. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** They are not begun before this. */
+  readonly after?: Promise<unknown>;
+}
+
+/** How jobs are run. */
+export interface Running {
+  readonly cwd: string;
+  /** What comes before the names of a suite's files. */
+  readonly argv: (suite: string) => readonly string[];
+  /** So many jobs run at once, each in a host of its own; 1: one after the other, on the host itself. */
+  readonly beside: number;
+}
+
+/** What came of jobs. */
 export interface Outcome {
   readonly passed: number;
-  readonly failed: number;
-  /** A text for each test that failed, with its reason. */
+  /** A text for each test that failed, with its suite and its reason. */
   readonly failures: readonly string[];
   /** The same of those that failed once and passed alone. */
   readonly unsteady: readonly string[];
@@ -30,47 +51,77 @@ interface Failure {
   readonly reason: string;
 }
 
-/** Runs `files` with their output shown. `argv` is what comes before their names. */
-export async function runSuite(
-  argv: readonly string[],
-  files: readonly string[],
-  options: { readonly cwd: string; readonly env: Readonly<Record<string, string | undefined>> },
-): Promise<Outcome> {
-  const run = await runOnce(argv, files, options);
-  const failed = failuresIn(run.text);
-  let passed = count(run.text, "pass");
+/** Runs jobs in their order, with their output shown. */
+export async function runJobs(jobs: readonly Job[], running: Running): Promise<Outcome> {
+  const waiting = [...jobs];
+  const done: { job: Job; run: Run }[] = [];
+  const lane = async () => {
+    for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
+      await job.after;
+      done.push({ job, run: await runOnce(job, running, running.beside > 1) });
+    }
+  };
+  await Promise.all(Array.from({ length: running.beside }, lane));
+  let passed = 0;
   const failures: string[] = [];
   const unsteady: string[] = [];
-  for (const file of new Set(failed.map((one) => one.file))) {
-    const reasons = failed.filter((one) => one.file === file).map((one) => one.reason);
-    console.log(`----  once more, alone: ${file}`);
-    const again = file === "" ? undefined : await runOnce(argv, [file], options);
-    if (again?.status !== 0) failures.push(...reasons);
-    else {
-      passed += reasons.length;
-      unsteady.push(...reasons);
+  for (const { job, run } of done) {
+    const failed = failuresIn(run.text);
+    passed += count(run.text, "pass");
+    // A crash or an error outside of a test fails the run even if each test passed.
+    if (run.status !== 0 && failed.length === 0)
+      failures.push(`${titleOf(job)}: every test passed, but the run ended with ${run.status}`);
+    for (const file of new Set(failed.map((one) => one.file))) {
+      const reasons = failed.flatMap((one) =>
+        one.file === file ? [`${job.suite}: ${one.reason}`] : [],
+      );
+      console.log(`----  once more, alone: ${file}`);
+      const again = file === "" ? undefined : await runOnce({ ...job, files: [file] }, running);
+      if (again?.status !== 0) failures.push(...reasons);
+      else {
+        passed += reasons.length;
+        unsteady.push(...reasons);
+      }
     }
   }
-  // A crash or an error outside of a test fails the run even if each test passed.
-  if (run.status !== 0 && failed.length === 0)
-    failures.push(`every test passed, but the run ended with status ${run.status}`);
-  return { passed, failed: failures.length, failures, unsteady };
+  return { passed, failures, unsteady };
 }
 
-async function runOnce(
-  argv: readonly string[],
-  files: readonly string[],
-  options: Parameters<typeof runSuite>[2],
-): Promise<Run> {
-  const child = Bun.spawn([...argv, ...files], { ...options, stdout: "inherit", stderr: "pipe" });
+const titleOf = ({ suite, files }: Job) =>
+  files.length === 1 ? `${suite}: ${files[0]}` : `${suite}: ${files.length} files`;
+
+async function runOnce(job: Job, running: Running, apart = false): Promise<Run> {
+  const host = apart ? OwnHost.make() : undefined;
+  const words = [...running.argv(job.suite), ...job.files];
+  const child = Bun.spawn(host?.running(words) ?? words, {
+    cwd: running.cwd,
+    env: { ...process.env, ...job.env },
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const held: Uint8Array[] = [];
+  const show = (chunk: Uint8Array) => (apart ? held.push(chunk) : process.stderr.write(chunk));
   let text = "";
   const decoder = new TextDecoder();
-  for await (const chunk of child.stderr) {
-    const part = decoder.decode(chunk, { stream: true });
-    text += part;
-    process.stderr.write(part);
-  }
-  return { text, status: await child.exited };
+  const [status] = await Promise.all([
+    child.exited,
+    eachChunk(child.stdout, show),
+    eachChunk(child.stderr, (chunk) => {
+      text += decoder.decode(chunk, { stream: true });
+      show(chunk);
+    }),
+  ]);
+  host?.remove();
+  // What ran beside others is shown in one piece.
+  if (apart) process.stderr.write(Buffer.concat([Buffer.from(`----  ${titleOf(job)}\n`), ...held]));
+  return { text, status };
+}
+
+async function eachChunk(
+  stream: ReadableStream<Uint8Array>,
+  take: (chunk: Uint8Array) => unknown,
+): Promise<void> {
+  for await (const chunk of stream) take(chunk);
 }
 
 /** A number of the summary. */

@@ -32,10 +32,17 @@ const ok = async (daemon: TestDaemon, ...args: string[]) => {
   return done.out;
 };
 
-/** Blobs that are no documents. */
+/** Blobs that are no documents. The daemon may drop one between the look at the directory and that at the file. */
 function layerBlobs(daemon: TestDaemon): string[] {
   const directory = `${daemon.directory}/data/content/blobs/sha256`;
-  return readdirSync(directory).filter((hex) => readFileSync(`${directory}/${hex}`)[0] !== 0x7b);
+  return readdirSync(directory).filter((hex) => {
+    try {
+      return readFileSync(`${directory}/${hex}`)[0] !== 0x7b;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+      throw error;
+    }
+  });
 }
 
 async function untilDropped(daemon: TestDaemon): Promise<void> {
