@@ -1,7 +1,8 @@
 /*
  * berth-helper keep SOCKET [PID]: makes a user namespace with a mount and a network namespace of its own (or enters those
  * of a process), and keeps them for a daemon that has no rights outside. It stays outside itself: whoever asks gets the
- * namespaces, or a socket that is made where published ports are to be reached. It ends with the last connection.
+ * namespaces, or a socket that is made where published ports are to be reached. It ends with the last connection. The program
+ * that leads out of the network namespace is started again when it ends, by the command that it is told.
  *
  * berth-helper join SOCKET [PROGRAM ARGUMENT…]: becomes the program, in the user and the mount namespace that are kept;
  * without one, says whether somebody keeps them.
@@ -19,12 +20,20 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
 
 #include "helper.h"
 
 #define MAX_CLIENTS 4096
 /* Whoever has had them made comes within so long, in milliseconds. */
 #define FIRST_CLIENT_MS 60000
+/* What leads out is started again at once, and then after so long, in milliseconds, which doubles up to the last. */
+#define FIRST_WAIT_MS 250
+#define LAST_WAIT_MS 32000
+/* Who has lived so long has not failed when it was started. */
+#define LIVED_MS 10000
+#define MAX_WORDS 64
 
 static int said(const char *what) {
   fprintf(stderr, "%d %s\n", errno, what);
@@ -68,19 +77,26 @@ static int enter_namespaces(pid_t pid) {
   return 0;
 }
 
+static int process_fd(pid_t pid) {
+  return pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+}
+
 /*
  * In a child: makes or enters the namespaces, and stays there as long as the keeper lives. It is by its number that others
  * find them: what leads out of the network namespace looks for that from inside the user namespace. That program is ended
- * here, since the keeper may be killed: its pid comes over `orders`, and then nothing but the end of the keeper.
+ * here, since the keeper may be killed: its pid comes over `orders`, again when it has been started again.
  */
 _Noreturn static void dwell(int said_to, int orders, pid_t other) {
   int error = other > 0 ? enter_namespaces(other) : unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET) < 0 ? errno : 0;
+  int program = -1;
   pid_t outside;
-  char byte;
+  ssize_t n;
   prctl(PR_SET_NAME, "berth-dweller");
-  if (write(said_to, &error, sizeof error) < 0 || read(orders, &outside, sizeof outside) != (ssize_t)sizeof outside) _exit(1);
-  int program = outside > 0 ? (int)syscall(SYS_pidfd_open, outside, 0) : -1;
-  while (read(orders, &byte, 1) < 0 && errno == EINTR) {
+  if (write(said_to, &error, sizeof error) < 0) _exit(1);
+  while ((n = read(orders, &outside, sizeof outside)) == (ssize_t)sizeof outside || (n < 0 && errno == EINTR)) {
+    if (n < 0) continue;
+    if (program >= 0) close(program);
+    program = process_fd(outside);
   }
   if (program >= 0) syscall(SYS_pidfd_send_signal, program, SIGKILL, NULL, 0);
   _exit(0);
@@ -143,17 +159,73 @@ static bool answer_client(int client) {
   return keeper_answer(client, fd < 0 ? -fd : 0, &fd, fd < 0 ? 0 : 1) == 0;
 }
 
+/* What leads out of the network namespace; `words` is empty where nothing does. */
+static struct {
+  char *words[MAX_WORDS + 1];
+  pid_t pid;
+  /* Of the process; -1 while there is none. */
+  int fd;
+  /* To whom its pid is told. */
+  int orders;
+  int64_t started, start_at, wait;
+} outside = {.fd = -1};
+
+static int64_t now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* It has ended, or could not be started: it is to be started again, the later the sooner it has ended. */
+static void outside_ended(void) {
+  if (outside.fd >= 0) close(outside.fd);
+  outside.fd = -1;
+  /* The first is nobody's child here. */
+  waitpid(outside.pid, NULL, WNOHANG);
+  int64_t now = now_ms();
+  if (now - outside.started >= LIVED_MS) outside.wait = 0;
+  outside.start_at = now + outside.wait;
+  outside.wait = outside.wait == 0 ? FIRST_WAIT_MS : outside.wait * 2 > LAST_WAIT_MS ? LAST_WAIT_MS : outside.wait * 2;
+}
+
+static void start_outside(void) {
+  outside.started = now_ms();
+  outside.pid = fork();
+  if (outside.pid == 0) {
+    signal(SIGPIPE, SIG_DFL);
+    /* Until the dweller knows of it. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    execv(outside.words[0], outside.words);
+    _exit(127);
+  }
+  outside.fd = process_fd(outside.pid);
+  if (outside.fd < 0 || write(outside.orders, &outside.pid, sizeof outside.pid) < 0) outside_ended();
+}
+
+/* In milliseconds, how long nothing of it need be done; -1: for ever. */
+static int outside_patience(void) {
+  if (outside.words[0] == NULL || outside.fd >= 0) return -1;
+  int64_t left = outside.start_at - now_ms();
+  return left < 0 ? 0 : (int)left;
+}
+
 /* Serves until nobody is connected any more, or nobody has ever come. */
 static int serve_clients(int listener) {
-  static struct pollfd fds[MAX_CLIENTS + 1];
-  nfds_t count = 1;
+  static struct pollfd fds[MAX_CLIENTS + 2];
+  /* The first two are no clients'. */
+  nfds_t count = 2;
   bool served = false;
-  fds[0] = (struct pollfd){listener, POLLIN, 0};
-  while (!served || count > 1) {
-    int ready = poll(fds, count, served ? -1 : FIRST_CLIENT_MS);
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return 1;
-    for (nfds_t i = count - 1; i > 0; i--) {
+  int64_t first_by = now_ms() + FIRST_CLIENT_MS;
+  while (!served || count > 2) {
+    if (outside_patience() == 0) start_outside();
+    fds[0] = (struct pollfd){listener, POLLIN, 0};
+    fds[1] = (struct pollfd){outside.fd, POLLIN, 0};
+    int ready = poll(fds, count, served ? outside_patience() : FIRST_CLIENT_MS);
+    if (ready < 0 && errno != EINTR) return 1;
+    if (!served && now_ms() >= first_by) return 1;
+    if (ready <= 0) continue;
+    if (fds[1].revents != 0) outside_ended();
+    for (nfds_t i = count - 1; i > 1; i--) {
       if (fds[i].revents == 0 || answer_client(fds[i].fd)) continue;
       close(fds[i].fd);
       fds[i] = fds[--count];
@@ -162,41 +234,45 @@ static int serve_clients(int listener) {
     int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (client < 0) continue;
     served = true;
-    if (count > MAX_CLIENTS) close(client);
+    if (count > MAX_CLIENTS + 1) close(client);
     else fds[count++] = (struct pollfd){client, POLLIN, 0};
   }
   return 0;
 }
 
-/* A number and a newline on stdin. */
-static bool read_number(pid_t *number) {
-  char text[16];
-  size_t have = 0;
-  while (have < sizeof text - 1 && read(STDIN_FILENO, text + have, 1) == 1) {
-    if (text[have++] != '\n') continue;
-    text[have] = '\0';
-    *number = (pid_t)atoi(text);
-    return true;
+/* A number, the words of a command, and an empty one, each with a null byte behind it, on stdin: what has begun to lead out. */
+static bool read_outside(void) {
+  static char text[8192];
+  size_t have = 0, from = 0;
+  int count = -1;
+  while (have < sizeof text && count < MAX_WORDS && read(STDIN_FILENO, text + have, 1) == 1) {
+    if (text[have++] != '\0') continue;
+    if (have - from == 1) return count >= 0;
+    if (count < 0) outside.pid = (pid_t)atoi(text);
+    else outside.words[count] = text + from;
+    count++;
+    from = have;
   }
   return false;
 }
 
 static int keep(int argc, char **argv) {
-  pid_t outside;
   prctl(PR_SET_NAME, "berth-keeper");
   /* The daemon's terminal is none of its business. */
   if (setsid() < 0 || chdir("/") < 0) return said("leave the session");
   signal(SIGPIPE, SIG_IGN);
-  int orders = begin_namespaces(argc == 4 ? (pid_t)atoi(argv[3]) : 0);
-  if (orders < 0) return 1;
+  outside.orders = begin_namespaces(argc == 4 ? (pid_t)atoi(argv[3]) : 0);
+  if (outside.orders < 0) return 1;
   int listener = listen_at(argv[2]);
   if (listener < 0) return said("listen");
   if (write(STDOUT_FILENO, "kept\n", 5) != 5) return 1;
   /* What leads out of the network namespace has begun. */
-  if (!read_number(&outside) || write(orders, &outside, sizeof outside) < 0) return 1;
+  if (!read_outside() || write(outside.orders, &outside.pid, sizeof outside.pid) < 0) return 1;
   /* Nobody is to wait for its end: whoever has started it becomes another program. */
   pid_t again = fork();
   if (again != 0) return again < 0 ? said("go into the background") : 0;
+  outside.started = now_ms();
+  outside.fd = process_fd(outside.pid);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int i = 0; i < 3; i++) dup2(null, i);
   int status = serve_clients(listener);

@@ -1,10 +1,10 @@
 /** An ordinary user's daemon: what of root's holds for it, what its user is outside, and that nothing stays. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chownSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
 import { echoDatagrams } from "../kits/datagrams.ts";
-import { rootlessMissing, SUBORDINATE, USER, type userWorld } from "../kits/rootless.ts";
+import { leadingOut, ownProcesses, rootlessMissing, SUBORDINATE, USER } from "../kits/rootless.ts";
 
 const missing = rootlessMissing();
 if (missing !== undefined) console.error(`rootless.test.ts is skipped: ${missing}`);
@@ -33,21 +33,6 @@ async function refused(url: string): Promise<boolean> {
     () => false,
     () => true,
   );
-}
-
-/** The processes with this name that belong to the user. */
-function ownProcesses(name: string): number[] {
-  return readdirSync("/proc")
-    .filter((pid) => /^\d+$/.test(pid))
-    .filter((pid) => {
-      try {
-        const isUsers = statSync(`/proc/${pid}`).uid === USER.id;
-        return isUsers && readFileSync(`/proc/${pid}/comm`, "utf8").trim() === name;
-      } catch {
-        return false;
-      }
-    })
-    .map(Number);
 }
 
 describe.skipIf(missing !== undefined)("rootless", () => {
@@ -358,10 +343,56 @@ describe.skipIf(missing !== undefined)("rootless", () => {
     await daemon.berth("rm", "-f", "survivor");
   });
 
+  test("what leads out may be killed, also while no daemon runs: it is started again, and the way out and ports are there", async () => {
+    await started("cut", "-p", "127.0.0.1::80", ...serving("reached"));
+    const port = (await daemon.berth("port", "cut", "80")).out.trim();
+    const pids = () => leadingOut("passt", daemon.directory);
+    /** Another one than before leads out, and it does. */
+    const killed = async () => {
+      const before = pids();
+      expect(before.length).toBeGreaterThan(0);
+      for (const pid of before) process.kill(pid, "SIGKILL");
+      const deadline = Date.now() + 15_000;
+      // It has children while it sets up its device.
+      const others = () => pids().filter((pid) => !before.includes(pid));
+      let found = others();
+      while (found.length === 0 && Date.now() < deadline) {
+        await Bun.sleep(20);
+        found = others();
+      }
+      expect(found.length).toBeGreaterThan(0);
+    };
+    /** Asks until there is an answer: the program has to set up its device. */
+    const fromHost = async (ask: (script: string) => Promise<string>) => {
+      const deadline = Date.now() + 15_000;
+      for (;;) {
+        const said = await ask(`timeout 3 wget -q -O - http://${beyond}:${server.port}/`);
+        if (said === "from the host" || Date.now() > deadline) return said;
+        await Bun.sleep(50);
+      }
+    };
+    await killed();
+    expect(await fromHost((script) => exec("cut", script))).toBe("from the host");
+    expect(await fromHost((script) => run(...shell(script)))).toBe("from the host");
+    expect(await fetched(`http://${port}/`)).toBe("reached");
+    await daemon.kill();
+    // Twice: the second time not at once.
+    await killed();
+    await killed();
+    expect(await fetched(`http://${port}/`)).toBe("reached");
+    await daemon.start();
+    expect(await fromHost((script) => exec("cut", script))).toBe("from the host");
+    expect((await daemon.berth("update", "-p", "127.0.0.1::83", "cut")).status).toBe(0);
+    await daemon.berth("exec", "-d", "cut", "httpd", "-f", "-p", "83", "-h", "/w");
+    const later = (await daemon.berth("port", "cut", "83")).out.trim();
+    expect(await fetched(`http://${later}/`)).toBe("reached");
+    await daemon.berth("rm", "-f", "cut");
+  });
+
   test("who keeps the namespaces may be killed: the next daemon finds them by the containers in them", async () => {
     await started("found", "-p", "127.0.0.1::80", ...serving("found"));
     const port = (await daemon.berth("port", "found", "80")).out.trim();
-    const [keeper = 0, ...others] = ownProcesses("berth-keeper");
+    const [keeper = 0, ...others] = ownProcesses("berth-keeper", daemon.directory);
     expect([keeper > 0, others]).toEqual([true, []]);
     process.kill(keeper, "SIGKILL");
     expect(await daemon.ended()).toBe(1);
@@ -383,14 +414,20 @@ describe.skipIf(missing !== undefined)("rootless", () => {
     const pid = Number(await daemon.inspect("last", "{{.State.Pid}}"));
     await daemon.kill();
     // One that the test before has killed may be on its way out.
-    const keepers = () => ownProcesses("berth-keeper").length;
+    const keepers = () => ownProcesses("berth-keeper", daemon.directory).length;
     for (const end = Date.now() + 15_000; keepers() !== 1 && Date.now() < end; )
       await Bun.sleep(20);
     expect(keepers()).toBe(1);
+    const [dweller] = ownProcesses("berth-dweller", daemon.directory);
+    expect(ownProcesses("passt", `/proc/${dweller}/ns/net`).length).toBe(1);
     process.kill(pid, "SIGKILL");
     const deadline = Date.now() + 15_000;
-    const left = () =>
-      ["berth-keeper", "berth-dweller", "pasta", "berth-shim"].flatMap(ownProcesses);
+    const left = () => [
+      ...["berth-keeper", "berth-dweller", "berth-shim"].flatMap((name) =>
+        ownProcesses(name, daemon.directory),
+      ),
+      ...ownProcesses("passt", `/proc/${dweller}/ns/net`),
+    ];
     while (left().length > 0 && Date.now() < deadline) await Bun.sleep(20);
     expect(left()).toEqual([]);
     await daemon.start();
@@ -452,86 +489,4 @@ describe.skipIf(missing !== undefined)("a control group that has been delegated"
     }
     expect(await settledLeftover(before)).toEqual([]);
   });
-});
-
-describe.skipIf(missing !== undefined)("what is missing is said", () => {
-  /** What a daemon says that does not start. */
-  async function saying(wishes: Parameters<typeof userWorld>[2], ...flags: string[]) {
-    const daemon = new TestDaemon(flags, [], wishes);
-    try {
-      await daemon.start();
-    } catch {
-      return daemon.log;
-    } finally {
-      await daemon.destroy();
-    }
-    throw new Error("it has started");
-  }
-
-  test("ids of the user", async () => {
-    const said = await saying({ ids: false });
-    expect(said).toContain(`/etc/subuid and /etc/subgid give the user ${USER.name} no ids`);
-    expect(said).toContain("usermod --add-subuids");
-  });
-
-  test("newuidmap, and its right to give ids", async () => {
-    const path = Bun.which("newuidmap") ?? "";
-    expect(await saying({ without: [path] })).toMatch(/newuidmap.*(setuid root|not installed)/);
-  });
-
-  test("user namespaces", async () => {
-    const prepare =
-      "mount -t tmpfs none /proc/sys/user; echo 0 > /proc/sys/user/max_user_namespaces";
-    expect(await saying({ prepare })).toContain("sysctl -w user.max_user_namespaces");
-  });
-
-  test("a way out, and a device for it", async () => {
-    const said = await saying({ prepare: "PATH=/nonexistent:$PATH" }, "--rootless-network=slirp");
-    expect(said).toContain("it must be pasta, slirp4netns, none");
-    expect(await saying({ prepare: "chmod 600 /dev/net/tun" })).toContain("chmod 666 /dev/net/tun");
-  });
-});
-
-describe.skipIf(missing !== undefined)("a host whose name server is its own", () => {
-  test("is asked by way of what leads out", async () => {
-    const prepare =
-      "echo nameserver 127.0.0.53 > /dev/shm/bt-resolv; mount --bind /dev/shm/bt-resolv /etc/resolv.conf; rm /dev/shm/bt-resolv";
-    const daemon = new TestDaemon([], [], { prepare });
-    try {
-      await daemon.start();
-      const { out, err } = await daemon.berth(
-        "run",
-        "--rm",
-        "--network",
-        "host",
-        ...shell("cat /etc/resolv.conf"),
-      );
-      expect(out, err).toContain("nameserver 169.254.1.1\n");
-      expect(out).not.toContain("127.0.0.53");
-    } finally {
-      await daemon.destroy();
-    }
-  });
-});
-
-describe.skipIf(missing !== undefined || Bun.which("slirp4netns") === null)("slirp4netns", () => {
-  test("leads out in pasta's place, and goes with the daemon", async () => {
-    const before = takeCensus();
-    const daemon = new TestDaemon(["--rootless-network=slirp4netns"], [], {});
-    try {
-      await daemon.start();
-      expect(ownProcesses("slirp4netns").length).toBe(1);
-      const { out } = await daemon.berth("run", "--rm", ...shell("ping -c 1 -w 5 10.0.2.2"));
-      expect(out).toContain("1 packets received");
-    } finally {
-      await daemon.destroy();
-    }
-    expect(await settledLeftover(before)).toEqual([]);
-  });
-});
-
-test("root is told that the flag is not for it", async () => {
-  const daemon = new TestDaemon(["--rootless"], [], undefined);
-  await expect(daemon.start()).rejects.toThrow("--rootless is for users other than root");
-  await daemon.destroy();
 });

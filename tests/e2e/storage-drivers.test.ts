@@ -1,15 +1,14 @@
 /** Every storage driver on the file systems that it is for: the suite, and containers of a daemon. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
 import { type FileSystemKind, fileSystemMissing, TestFileSystem } from "../kits/file-system.ts";
-import { scratchDirectory } from "../kits/scratch.ts";
 import { archive, type SuitePlace, storageSuite } from "../kits/storage-suite.ts";
 
 /** A directory on the file system of /tmp. */
 function here(): SuitePlace {
-  const path = scratchDirectory("bs-");
+  const path = mkdtempSync("/tmp/bs-");
   return { path, remove: () => rmSync(path, { recursive: true }) };
 }
 

@@ -2,7 +2,16 @@
  * An ordinary user of a test's own, in a mount namespace: lists of users and ids, directories, and devices that everybody may
  * open. Nothing of the host's /etc is changed.
  */
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 
 /** The user, root of its containers. */
@@ -82,4 +91,29 @@ export function userWorld(
     within: ["unshare", "--mount", "sh", "-ec", script, "sh"],
     env: { HOME: home, XDG_RUNTIME_DIR: runtime },
   };
+}
+
+/** The user's processes with this name, by which another of its name is not meant: `mark` is in its command line. */
+export function ownProcesses(name: string, mark = ""): number[] {
+  return readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid))
+    .filter((pid) => {
+      try {
+        const isUsers = statSync(`/proc/${pid}`).uid === USER.id;
+        // What leads out is passt.avx2 where the processor has that.
+        const own = readFileSync(`/proc/${pid}/comm`, "utf8").trim().split(".")[0];
+        return (
+          isUsers && own === name && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(mark)
+        );
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+/** What leads out for a daemon: it is told of the namespaces of the process that dwells there. */
+export function leadingOut(name: string, directory: string): number[] {
+  const [dweller = 0] = ownProcesses("berth-dweller", directory);
+  return ownProcesses(name, `/proc/${dweller}/ns/net`);
 }

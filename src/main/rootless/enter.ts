@@ -158,16 +158,17 @@ async function startKeeper(
   });
   try {
     const line = lineReader(child.stdout);
-    const goOn = (word = "") => {
-      child.stdin.write(`${word}\n`);
+    const tell = (text: string) => {
+      child.stdin.write(text);
       child.stdin.flush();
     };
     const inside = await line();
     if (inside === undefined) throw refusedNamespaces(await child.stderr.text());
     if (maps !== undefined) await mapIds(inside, maps);
-    goOn();
+    tell("\n");
     if ((await line()) !== "kept") throw refusedNamespaces(await child.stderr.text());
-    goOn(String(await startOutside(outside, Number(inside), execRoot)));
+    const { pid, again } = await startOutside(outside, Number(inside), execRoot);
+    tell([pid, ...again, ""].map((word) => `${word}\0`).join(""));
     writeFileSync(outsideFile(execRoot), outside);
     if ((await child.exited) !== 0) throw refusedNamespaces(await child.stderr.text());
   } catch (error) {

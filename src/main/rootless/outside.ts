@@ -40,12 +40,18 @@ export function chooseOutside(asked: string | undefined, which = Bun.which): Out
 /** Addresses for a host that has none of its own yet: what leads out asks the host for each connection anew. */
 const UNCONNECTED = "-4 -i lo -a 10.0.2.100 -n 24 -g 10.0.2.2 -M 9a:55:9a:55:9a:55".split(" ");
 
-/** The command line for the namespaces that a process is in. `connected`: the host has a way out of its own. */
+/** How it is run: `pidFile` for pasta's start, which goes into the background; without one it stays in front, for a supervisor. */
+export interface OutsideRun {
+  readonly pidFile?: string | undefined;
+  /** The host has a way out of its own. */
+  readonly connected?: boolean | undefined;
+}
+
+/** The command line for the namespaces that a process is in. */
 export function outsideCommand(
-  outside: Outside,
+  outside: Exclude<Outside, "none">,
   inside: number,
-  pidFile: string,
-  connected = true,
+  { pidFile, connected = true }: OutsideRun = {},
 ): readonly string[] {
   const namespace = (kind: string) => `/proc/${inside}/ns/${kind}`;
   const resolver = outsideResolver[outside] ?? "";
@@ -64,14 +70,13 @@ export function outsideCommand(
     return [
       "pasta",
       "--quiet",
-      "--pid",
-      pidFile,
+      ...(pidFile === undefined ? ["--foreground"] : ["--pid", pidFile]),
       ...forward,
       ...(connected ? [] : UNCONNECTED),
       ...target,
     ];
   }
-  const own = ["--configure", "--mtu=65520", "--disable-host-loopback", "--ready-fd=3"];
+  const own = ["--configure", "--mtu=65520", "--disable-host-loopback"];
   const target = [`--userns-path=${namespace("user")}`, "--netns-type=path", namespace("net")];
   return ["slirp4netns", ...own, ...target, "tap0"];
 }
@@ -85,34 +90,57 @@ function failed(program: string, said: string): Error {
   );
 }
 
+/** What leads out, and how it is started again. */
+export interface RunningOutside {
+  /** 0: nothing does. */
+  readonly pid: number;
+  /** Empty: there is nothing to start. The program stays in front, and is named by its path. */
+  readonly again: readonly string[];
+}
+
+/** By its path: whoever runs it may have another PATH. */
+function withPath([program = "", ...words]: readonly string[]): readonly string[] {
+  return [Bun.which(program) ?? program, ...words];
+}
+
 async function tryPasta(command: readonly string[]): Promise<string | undefined> {
   const child = Bun.spawn([...command], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
   return (await child.exited) === 0 ? undefined : child.stderr.text();
 }
 
 /** pasta goes into the background when all is set up. */
-async function startPasta(inside: number, pidFile: string): Promise<number> {
-  const said = await tryPasta(outsideCommand("pasta", inside, pidFile));
+async function startPasta(inside: number, pidFile: string): Promise<RunningOutside> {
+  const start = (connected: boolean) =>
+    tryPasta(outsideCommand("pasta", inside, { pidFile, connected }));
+  const said = await start(true);
   const offline = said !== undefined && /routable interface|not usable/.test(said);
-  const again = offline ? await tryPasta(outsideCommand("pasta", inside, pidFile, false)) : said;
+  const again = offline ? await start(false) : said;
   if (again !== undefined) throw failed("pasta", again);
-  return Number(readFileSync(pidFile, "utf8"));
+  return {
+    pid: Number(readFileSync(pidFile, "utf8")),
+    again: withPath(outsideCommand("pasta", inside, { connected: !offline })),
+  };
 }
 
 /** slirp4netns says by a byte that all is set up. */
-async function startSlirp(inside: number, logFile: string): Promise<number> {
+async function startSlirp(inside: number, logFile: string): Promise<RunningOutside> {
   // A pipe would end with this process, and the program by it.
   writeFileSync(logFile, "", { mode: 0o600 });
-  const child = Bun.spawn([...outsideCommand("slirp4netns", inside, "")], {
-    stdio: ["ignore", "ignore", Bun.file(logFile), "pipe"],
-    detached: true,
-  });
+  const command = outsideCommand("slirp4netns", inside);
+  // By a shell that goes at once: this process becomes the daemon, which waits for no child that it does not know.
+  const child = Bun.spawn(
+    ["sh", "-c", '"$@" > /dev/null & echo $!', "sh", ...command, "--ready-fd=3"],
+    {
+      stdio: ["ignore", "pipe", Bun.file(logFile), "pipe"],
+      detached: true,
+    },
+  );
   const ready = child.stdio[3];
   if (typeof ready !== "number") throw new Error("no descriptor to be told by");
-  const said = Bun.file(ready).stream().getReader().read();
-  const up = await Promise.race([said.then(({ done }) => !done), child.exited.then(() => false)]);
-  if (!up) throw failed("slirp4netns", readFileSync(logFile, "utf8"));
-  return child.pid;
+  const { done } = await Bun.file(ready).stream().getReader().read();
+  if (done) throw failed("slirp4netns", readFileSync(logFile, "utf8"));
+  const { value } = await child.stdout.getReader().read();
+  return { pid: Number(new TextDecoder().decode(value)), again: withPath(command) };
 }
 
 function checkTun(): void {
@@ -128,15 +156,14 @@ function checkTun(): void {
 }
 
 /**
- * Starts the program for the namespaces that a process is in; gives its pid, 0 for none. Rejects with a Fault "failed" in the
- * program's words.
+ * Starts the program for the namespaces that a process is in. Rejects with a Fault "failed" in the program's words.
  */
 export async function startOutside(
   outside: Outside,
   inside: number,
   execRoot: string,
-): Promise<number> {
-  if (outside === "none") return 0;
+): Promise<RunningOutside> {
+  if (outside === "none") return { pid: 0, again: [] };
   checkTun();
   return outside === "pasta"
     ? startPasta(inside, `${execRoot}/outside.pid`)

@@ -41,9 +41,17 @@ test("pasta comes before slirp4netns, and what is asked for before both", () => 
 });
 
 test("neither program forwards ports of its own, nor reaches the host's loopback", () => {
-  const pasta = outsideCommand("pasta", 7, "/p").join(" ");
+  const pasta = outsideCommand("pasta", 7, { pidFile: "/p" }).join(" ");
   expect(pasta).toContain("-t none -u none -T none -U none");
   expect(pasta).toContain("--no-map-gw");
   expect(pasta).toEndWith("--userns /proc/7/ns/user --netns /proc/7/ns/net");
-  expect(outsideCommand("slirp4netns", 7, "")).toContain("--disable-host-loopback");
+  expect(outsideCommand("slirp4netns", 7)).toContain("--disable-host-loopback");
+});
+
+test("whoever supervises pasta has it in front of it, on the same terms", () => {
+  const [first, again] = [
+    outsideCommand("pasta", 7, { pidFile: "/p" }),
+    outsideCommand("pasta", 7),
+  ];
+  expect(first.join(" ").replace("--pid /p", "--foreground")).toBe(again.join(" "));
 });
