@@ -5,8 +5,8 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { getEnvironmentData, setEnvironmentData } from "node:worker_threads";
 import type { ByteStream } from "./compression.ts";
+import { confined } from "./confinement.ts";
 import { fault } from "./errors.ts";
 
 /** A compression that is left to the host. */
@@ -20,20 +20,6 @@ const flags: Readonly<Record<HostCompression, readonly string[]>> = {
   xz: ["-d", "-c", `--memlimit-decompress=${XZ_MEMORY}`],
 };
 const COMPLAINT_MAX = 500;
-
-/** What such a program needs to be executed; nothing else of the host's files is there for it. */
-const NEEDED = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"];
-const CONFINER = "berth.confiner";
-
-/** From now on, in threads that begin later too, programs are run by `helper` (berth-helper's path), which confines them. */
-export function confineDecompression(helper: string): void {
-  setEnvironmentData(CONFINER, helper);
-}
-
-function confined(command: readonly [string, ...string[]]): readonly [string, ...string[]] {
-  const helper = getEnvironmentData(CONFINER);
-  return typeof helper === "string" ? [helper, "confine", ...NEEDED, "--", ...command] : command;
-}
 
 function programFor(name: HostCompression): string {
   const found = Bun.which(name, { PATH: PLACES });

@@ -4,6 +4,9 @@
  * behind ssh only with an agent that the client has lent: neither the daemon's files nor its keys are a client's to use.
  */
 import { mkdirSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, isAbsolute } from "node:path";
+import { confinedFetch } from "../base/confinement.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { failedToFetch, isHttp, shown } from "./remote.ts";
 
@@ -92,11 +95,20 @@ function reasonIn(text: string): string {
 /** git in one directory, with what it may reach. */
 class Git {
   constructor(
+    /** It may change what is in here, and nothing else of the host's. */
+    private readonly parent: string,
     private readonly directory: string,
     private readonly settings: string,
     private readonly agentSocket: string | undefined,
     private readonly signal: AbortSignal,
   ) {}
+
+  /** What it reads beside its programs: the hosts that ssh knows, and a repository on this host. */
+  private readable(more: readonly string[]): string[] {
+    const programs = (process.env.PATH ?? "").split(delimiter).filter((path) => isAbsolute(path));
+    const hosts = ["/etc/ssh/ssh_known_hosts", `${homedir()}/.ssh/known_hosts`];
+    return [...programs, ...hosts, ...more];
+  }
 
   private env(protocols: string): Record<string, string> {
     const agent = this.agentSocket ?? "none";
@@ -112,18 +124,28 @@ class Git {
       GIT_SSH_COMMAND: ssh,
       // A file, since git hands no other settings on to its submodules.
       GIT_CONFIG_GLOBAL: this.settings,
+      TMPDIR: this.parent,
       LC_ALL: "C",
       ...(this.agentSocket === undefined ? {} : { SSH_AUTH_SOCK: this.agentSocket }),
     };
   }
 
-  /** Runs git; gives its output. Rejects with the line that says why. */
-  async run(args: readonly string[], more = ""): Promise<string> {
+  /** Runs git; gives its output. `directories`: those on this host that it may fetch from. Rejects with the line that says why. */
+  async run(args: readonly string[], directories: readonly string[] = []): Promise<string> {
     const { signal } = this;
+    const git = Bun.which("git");
+    if (git === null)
+      throw fault(
+        "unsupported",
+        "build-git",
+        "git is not on this host: install it, or send the files as a context",
+      );
+    const readable = this.readable(directories.map(realDirectory));
+    const command = [git, "-c", "core.symlinks=true", ...args] as const;
     try {
-      const child = Bun.spawn(["git", "-c", "core.symlinks=true", ...args], {
+      const child = Bun.spawn([...confinedFetch(command, { readable, writable: this.parent })], {
         cwd: this.directory,
-        env: this.env(`https:http:git:ssh${more}`),
+        env: this.env(`https:http:git:ssh${directories.length === 0 ? "" : ":file"}`),
         stdin: "ignore",
         stdout: "pipe",
         stderr: "pipe",
@@ -140,13 +162,7 @@ class Git {
       throw new Error(shown(reasonIn(err) || `git ended with ${status}`));
     } catch (error) {
       signal.throwIfAborted();
-      const said = messageOf(error);
-      if (!said.includes("ENOENT") && !said.includes("not found in $PATH")) throw error;
-      throw fault(
-        "unsupported",
-        "build-git",
-        "git is not on this host: install it, or send the files as a context",
-      );
+      throw error;
     }
   }
 }
@@ -185,10 +201,10 @@ export async function fetchRepository(
   writeFileSync(settings, SETTINGS, { mode: 0o600 });
   const endAgent = needsAgent ? await access.agent?.(socket) : undefined;
   try {
-    const git = new Git(directory, settings, endAgent && socket, signal);
+    const git = new Git(parent, directory, settings, endAgent && socket, signal);
     await git.run(["init", "--quiet", "--template="]);
     const fetch = ["fetch", "--quiet", "--depth=1", "--", url, ref || "HEAD"];
-    await git.run(fetch, isFile ? ":file" : "");
+    await git.run(fetch, isFile ? access.directories : []);
     await git.run(["checkout", "--quiet", "--detach", "FETCH_HEAD"]);
     // What a repository names is never on this host.
     await git.run(["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"]);

@@ -5,10 +5,10 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import type { Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { ApiServer } from "../api/index.ts";
+import { confineHostPrograms } from "../base/confinement.ts";
 import { leaveNoCoreDump } from "../base/core-dumps.ts";
 import { openDatabase } from "../base/database.ts";
 import { fault, messageOf } from "../base/errors.ts";
-import { confineDecompression } from "../base/host-decompress.ts";
 import { log, setLogLevel } from "../base/log.ts";
 import { Trash } from "../base/trash.ts";
 import { inUserNamespace } from "../base/user-namespace.ts";
@@ -468,7 +468,7 @@ async function run(options: DaemonOptions, argv: readonly string[]): Promise<num
     ),
   );
   const programs = unpackPrograms(`${options.dataRoot}/bin`);
-  confineDecompression(programs.helper);
+  confineHostPrograms(programs.helper);
   const names = instanceNames(options);
   const kernel = await startKernel({
     helperPath: programs.helper,

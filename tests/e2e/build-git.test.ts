@@ -3,15 +3,7 @@
  * agent that a client lends. A program in the place of ssh, before it in the daemon's PATH, shows what it was given.
  */
 import { afterAll, beforeAll, test as every, expect } from "bun:test";
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
 
@@ -19,6 +11,19 @@ const directory = mkdtempSync("/tmp/git-");
 const allowed = join(directory, "allowed");
 const bin = join(directory, "bin");
 const socket = join(directory, "agent");
+/** What the program in the place of ssh was given: it reaches a port, and writes no file. */
+const ssh = { args: "", keys: "" };
+const shown = Bun.listen({
+  hostname: "127.0.0.1",
+  port: 0,
+  socket: {
+    data(_, bytes) {
+      const text = bytes.toString();
+      if (text.startsWith("keys ")) ssh.keys += text;
+      else ssh.args += text;
+    },
+  },
+});
 const daemon = daemonOfFile(
   ["--allow-git-directory", allowed],
   ["env", `PATH=${bin}:${process.env.PATH}`],
@@ -46,12 +51,11 @@ function repository(path: string, text: string): string {
 
 beforeAll(async () => {
   mkdirSync(bin);
-  const shown = join(directory, "ssh");
   writeFileSync(
     join(bin, "ssh"),
-    `#!/bin/sh
-printf '%s\\n' "$@" > ${shown}.args
-ssh-add -l > ${shown}.keys 2>&1
+    `#!/bin/bash
+printf '%s\\n' "$@" > /dev/tcp/127.0.0.1/${shown.port}
+echo "keys $(ssh-add -l 2>&1)" > /dev/tcp/127.0.0.1/${shown.port}
 for last in "$@"; do :; done
 exec sh -c "$last"
 `,
@@ -59,6 +63,8 @@ exec sh -c "$last"
   );
   if (Bun.which("git") !== null) {
     repository(join(allowed, "app"), "allowed\n");
+    // Beside a program of PATH, where it is read by what is that server here.
+    repository(join(bin, "app"), "allowed\n");
     repository(join(directory, "other"), "another's\n");
     symlinkSync(join(directory, "other"), join(allowed, "link"));
   }
@@ -70,6 +76,7 @@ exec sh -c "$last"
   Bun.spawnSync(["ssh-add", "-q", key], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
 });
 afterAll(async () => {
+  shown.stop(true);
   agent?.kill();
   await agent?.exited;
   rmSync(directory, { recursive: true });
@@ -129,7 +136,7 @@ test("one elsewhere is refused, also by a link, with dots, and as a submodule", 
 testWithAgent(
   "behind ssh a build has the agent that it was lent, and no key of the host's",
   async () => {
-    const url = `git@example.test:${allowed}/app`;
+    const url = `git@example.test:${bin}/app`;
     const without = await daemon.berth("build", url);
     expect([without.status, without.err]).toEqual([
       1,
@@ -137,10 +144,10 @@ testWithAgent(
     ]);
     const lent = { env: { SSH_AUTH_SOCK: socket, TMPDIR: directory } };
     const context = mkdtempSync(join(directory, "context-"));
-    const dockerfile = `FROM busybox\nADD ssh://git@example.test${allowed}/app#main /repo\nRUN cp /repo/f /f\n`;
+    const dockerfile = `FROM busybox\nADD ssh://git@example.test${bin}/app#main /repo\nRUN cp /repo/f /f\n`;
     writeFileSync(join(context, "Dockerfile"), dockerfile);
     for (const where of [url, context]) {
-      rmSync(join(directory, "ssh.keys"), { force: true });
+      ssh.keys = "";
       const done = await daemon.berthWith(
         lent,
         "build",
@@ -152,8 +159,8 @@ testWithAgent(
       );
       expect([done.status, done.err]).toEqual([0, expect.any(String)]);
       expect(await content()).toBe("allowed\n");
-      expect(readFileSync(join(directory, "ssh.keys"), "utf8")).toContain("lent (ED25519)");
-      const args = readFileSync(join(directory, "ssh.args"), "utf8").split("\n");
+      expect(ssh.keys).toContain("lent (ED25519)");
+      const args = ssh.args.split("\n");
       expect(args).toContain("-oIdentityFile=none");
       expect(args).toContain("none");
     }

@@ -29,8 +29,33 @@ const landlock = Number(
     ...["python3", "-c", "import ctypes; print(ctypes.CDLL(None).syscall(444, 0, 0, 1))"],
   ]).stdout.toString(),
 );
+/** The same for git, which fetches: the first line that begins so is what a build says. */
+const takenGit = `#!/bin/sh
+said=""
+can() { said="$said $1;"; }
+[ "$(id -u)" = 0 ] && can "is root"
+(: < /etc/shadow) 2> /dev/null && can "reads passwords"
+(: < ${scratch}/xz) 2> /dev/null && can "reads a file"
+(echo x > ${scratch}/open/written) 2> /dev/null && can "writes"
+(echo x > /usr/bt-written) 2> /dev/null && can "writes programs"
+kill -0 ${process.pid} 2> /dev/null && can "reaches the engine's processes"
+mknod node c 1 3 2> /dev/null && can "makes devices"
+(: < /etc/resolv.conf) 2> /dev/null && can "looks names up"
+(echo x > own && read x < own) 2> /dev/null && can "writes its own"
+exec 1>&2
+while read name value; do case "$name" in CapEff:|NoNewPrivs:) can "$name $value";; esac; done < /proc/self/status
+echo "fatal:$said"
+exit 1
+`;
+writeFileSync(`${scratch}/git`, takenGit, { mode: 0o755 });
+const git = Bun.which("git", { PATH: "/usr/bin:/bin" });
 const places = ["/usr/bin/xz", "/bin/xz"].filter(existsSync);
-const bind = `mount --bind ${scratch}/xz "$(readlink -f /usr/bin/xz)"`;
+const bind = ["xz", "git"]
+  .map(
+    (name) =>
+      `[ ! -e /usr/bin/${name} ] || mount --bind ${scratch}/${name} "$(readlink -f /usr/bin/${name})"`,
+  )
+  .join("\n");
 const daemon = daemonOfFile([], ["unshare", "--mount", "sh", "-ec", `${bind}\nexec "$@"`, "sh"]);
 afterAll(() => rmSync(scratch, { recursive: true }));
 
@@ -48,6 +73,20 @@ test.skipIf(places.length === 0)(
       expect(err).toContain("executes");
       expect(err).not.toMatch(landlock > 0 ? /reads|writes|reaches/ : /writes|reaches/);
     }
+    expect(existsSync(`${scratch}/open/written`)).toBe(false);
+  },
+);
+
+test.skipIf(git === null || landlock < 1)(
+  "a git that a repository has taken over changes nothing but its own, and reads no file of the host's (skipped without git or Landlock)",
+  async () => {
+    const { status, err } = await daemon.berth("build", "git://127.0.0.1:9/x.git");
+    expect(status).toBe(1);
+    expect(err).toContain("fatal: is root;");
+    expect(err).toContain("looks names up; writes its own;");
+    expect(err).not.toMatch(/reads|writes;|writes programs|makes devices/);
+    // From version 6 on nothing is signalled either.
+    if (landlock >= 6) expect(err).not.toContain("reaches the engine");
     expect(existsSync(`${scratch}/open/written`)).toBe(false);
   },
 );
