@@ -503,9 +503,14 @@ static int wait_for_others(const char *socket) {
   return result < 0 ? -errno : 0;
 }
 
-/* Whoever has been the last is still in it for a moment. */
-static void remove_group(const char *path) {
-  for (int i = 0; i < 100 && rmdir(path) < 0 && errno == EBUSY; i++) usleep(10000);
+/* Whoever has been the last is still in them for a moment. What others are below is left to the next start. */
+static void remove_groups(void) {
+  struct wire_list cgroups = policy.cgroups;
+  int patience = 100;
+  for (uint32_t i = 0; i < policy.cgroups.count; i++) {
+    const char *path = wire_next_str(&cgroups);
+    while (rmdir(path) < 0 && errno == EBUSY && patience-- > 0) usleep(10000);
+  }
 }
 
 int run_guard(int argc, char **argv) {
@@ -531,9 +536,8 @@ int run_guard(int argc, char **argv) {
   for (int i = 0; i < 3; i++) dup2(null, i);
   serve_all(listener);
   send_netlink(NETLINK_ROUTE, policy.removal);
-  struct wire_list cgroups = policy.cgroups;
-  for (uint32_t i = 0; i < policy.cgroups.count; i++) remove_group(wire_next_str(&cgroups));
-  /* The last of all: the next guard begins when it is gone, and what that makes has the same names. */
+  remove_groups();
+  /* The last of all: who asks meanwhile waits until it is gone, and what the next guard makes has the same names. */
   unlink(argv[2]);
   return 0;
 }

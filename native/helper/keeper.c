@@ -329,6 +329,9 @@ static int become(char **argv) {
   int result = join_kept(argv[2], &connection, kept);
   if (result < 0) {
     errno = -result;
+    /* A guard that was there may have ended since: root's program makes another one. */
+    bool gone = errno == ENOENT || errno == ECONNREFUSED || errno == ECONNRESET;
+    if (gone && argv[3] != NULL && geteuid() == 0) execv(argv[3], argv + 3);
     return said("the keeper of the namespaces");
   }
   if (argv[3] == NULL) return 0;

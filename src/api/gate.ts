@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import { hostname } from "node:os";
 import { type Duplex, Readable } from "node:stream";
-import { fault } from "../base/errors.ts";
+import { Fault, fault } from "../base/errors.ts";
 import { readBody } from "./request.ts";
 import type { Reply } from "./route.ts";
 
@@ -53,6 +53,8 @@ export interface Gate {
   readonly peerOf: (socket: Duplex) => Peer;
   readonly authorization?: Authorization | undefined;
   readonly audit?: ((entry: AuditEntry) => void) | undefined;
+  /** Is told of what the policy of a daemon's guard does not allow. */
+  readonly refused?: ((peer: Peer, refusal: Fault) => void) | undefined;
 }
 
 /** As Docker has it: plugins see bodies of up to a megabyte. What is larger is refused, and not passed on unseen (CVE-2024-41110). */
@@ -113,6 +115,11 @@ export class Passage {
     // What a registry answers to a login may be a token.
     const shown = isLogin.test(question.uri) ? { ...reply, json: undefined } : reply;
     await this.gate.authorization?.response(question, shown);
+  }
+
+  /** Tells of what has gone wrong, where somebody wants to know that. */
+  failed(error: unknown): void {
+    if (error instanceof Fault && error.code === "guarded") this.gate.refused?.(this.peer, error);
   }
 
   /** Notes what has come of it. */

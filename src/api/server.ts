@@ -305,6 +305,7 @@ export class ApiServer {
     } catch (error) {
       if (clientHasGone(error, request)) return passage?.note(CLIENT_GONE);
       const { status, message } = statusOf(error, `${request.method} ${request.url}`);
+      passage?.failed(error);
       passage?.note(status);
       if (upgrade?.taken) upgrade.socket.destroy();
       else if (response.headersSent) response.destroy();

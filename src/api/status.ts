@@ -3,6 +3,7 @@
  */
 import { errnoOf, Fault, type FaultKind, fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { inUserNamespace } from "../base/user-namespace.ts";
 
 const statuses: Readonly<Record<FaultKind, number>> = {
   invalid: 400,
@@ -25,7 +26,9 @@ function systemRefusal(error: unknown): Fault | undefined {
   const code = errnoOf(error) ?? "";
   // Of an image or a container: those of the host lead somewhere.
   if (code === "ELOOP") return fault("invalid", "link-loop", messageOf(error), error);
-  if (!refusals.test(code)) return undefined;
+  // A daemon that is not root on the host may not do everything there.
+  const isClosed = /^(EACCES|EPERM)$/.test(code) && inUserNamespace();
+  if (!isClosed && !refusals.test(code)) return undefined;
   const full = code === "SQLITE_FULL" ? "no space left on device: " : "";
   return fault("failed", "host-refused", `the host refuses: ${full}${messageOf(error)}`, error);
 }

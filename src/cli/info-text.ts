@@ -34,13 +34,22 @@ function driverLines(info: SystemInfo): string[] {
   ];
 }
 
+/** What is shown of an option below its name. */
+const optionWords: Readonly<Record<string, string>> = {
+  profile: "Profile",
+  user: "User",
+  policy: "Policy",
+};
+
 /** "name=seccomp,profile=builtin": the name, and its profile below it. */
 function securityLines(options: Texts): string[] {
   const items = (options ?? []).flatMap((option) => {
     const pairs = option.split(",").map((pair) => pair.split("="));
     const name = pairs.find(([key]) => key === "name")?.[1] ?? option;
-    const profiles = pairs.filter(([key]) => key === "profile");
-    return [name, ...profiles.map(([, profile]) => ` Profile: ${profile}`)];
+    const more = pairs.flatMap(([key = "", value]) =>
+      optionWords[key] === undefined ? [] : [` ${optionWords[key]}: ${value}`],
+    );
+    return [name, ...more];
   });
   return listed("Security Options", items);
 }

@@ -2,7 +2,7 @@
  * Copying into a container. A running one is reached through its init process, so that files land where it sees them; a
  * stopped one through a mount of its layers that no namespace has, which nothing survives.
  */
-import { closeSync, existsSync, readFileSync, realpathSync } from "node:fs";
+import { closeSync, readFileSync, realpathSync } from "node:fs";
 import { type ByteStream, decompress } from "../base/compression.ts";
 import { errnoOf, fault, messageOf } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";
@@ -21,6 +21,7 @@ import type { MountRecord } from "./container-record.ts";
 import { noSuchPath } from "./copying.ts";
 import type { EngineDeps } from "./deps.ts";
 import { userInImage, userInRunning } from "./host.ts";
+import { isMissing } from "./mount-wishes.ts";
 import { isFirstProcess } from "./own-processes.ts";
 import { layerOf } from "./places.ts";
 import { noSuchContainer } from "./registry.ts";
@@ -129,7 +130,7 @@ function mountsOf(
   const sourceOf = ({ type, source, subpath, chain }: MountRecord) => {
     if (running || source === "") return undefined;
     if (type === "image") return deps.driver.layerDirectories(chain ?? [])[0];
-    if (!existsSync(source))
+    if (isMissing(source))
       throw fault("invalid", "mount", `bind source path does not exist: ${source}`);
     const real = realpathSync(source);
     if (subpath === undefined) return real;
@@ -155,11 +156,17 @@ function checkWritable({ record }: Container, path: string): void {
     throw fault("forbidden", "read-only-root", "container rootfs is marked read-only");
 }
 
-function resolveDirectory(tree: TargetTree, { path, asked }: CopyInRequest): string {
+function resolveDirectory(
+  tree: TargetTree,
+  container: Container,
+  { path, asked }: CopyInRequest,
+): string {
   try {
     return tree.resolve([], namesOf(path), false);
   } catch (error) {
     const code = errnoOf(error);
+    // What may not be written need not be looked at.
+    if (code === "EACCES") checkWritable(container, namesOf(path).join("/"));
     if (code === "ENOENT") throw noSuchPath(path, asked);
     if (code === "ENOTDIR")
       throw fault("invalid", "not-a-directory", "extraction point is not a directory");
@@ -211,7 +218,7 @@ export async function copyIn(
       const onHost = (owner: Owner) => (running ? ownerOnHost(record, owner) : owner);
       const maker = onHost({ uid: 0, gid: 0 });
       tree = new TargetTree(root, mountsOf(deps, container, running, open), maker);
-      const base = resolveDirectory(tree, request);
+      const base = resolveDirectory(tree, container, request);
       checkWritable(container, base);
       const { User = "" } = record.config;
       const user = () =>

@@ -13,6 +13,7 @@ import { type Platform, platformFits, platformText } from "../spec/platform.ts";
 import { signalNumber } from "../spec/signals.ts";
 import type { Container } from "./container.ts";
 import type { EngineDeps } from "./deps.ts";
+import { checkGuardPorts } from "./guard-limits.ts";
 import { checkHealthConfig } from "./health.ts";
 import { devicesOf, readProfile, resourceHostOf } from "./host.ts";
 import { rlimitsOf } from "./oci.ts";
@@ -230,7 +231,8 @@ export function checkHostConfig(
 ): void {
   checkLimits(deps, hostConfig);
   checkSecurity(deps, hostConfig);
-  portWishes(config, hostConfig);
+  const wishes = portWishes(config, hostConfig);
+  if (deps.settings.guard !== undefined) checkGuardPorts(deps.settings.guard, wishes);
   checkNetwork(given, hostConfig);
   checkNames(hostConfig);
   checkNamespaces(deps, hostConfig);

@@ -13,6 +13,7 @@ export type { EngineDeps, EngineSettings } from "./deps.ts";
 export type { Engine, ListQuery, OpenLog } from "./engine.ts";
 export { type EngineEvent, Events } from "./events.ts";
 export type { ExecConfig, ExecState } from "./exec.ts";
+export { choosablePorts } from "./guard-limits.ts";
 export { compiledFilter } from "./launch.ts";
 export { subordinateFiles } from "./listed-ids.ts";
 export { engineMetrics } from "./metrics.ts";

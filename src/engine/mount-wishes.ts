@@ -2,9 +2,9 @@
  * Mounts as a request words them (binds, --mount, --tmpfs, the image's volumes, --volumes-from), checked as Docker checks
  * them. Nothing is made yet.
  */
-import { existsSync, statfsSync } from "node:fs";
+import { statfsSync, statSync } from "node:fs";
 import { normalize } from "node:path/posix";
-import { fault } from "../base/errors.ts";
+import { errnoOf, fault } from "../base/errors.ts";
 import type { ContainerConfig, HostConfig, Mount } from "../spec/engine-api.ts";
 import type { BindOptions } from "../spec/extensions.ts";
 import type { MountRecord } from "./container-record.ts";
@@ -150,6 +150,15 @@ function checkSubpath(subpath: string, failing: (reason: string) => string): str
   return plainPath(clean);
 }
 
+/** Whether a source is not there. One that the daemon's user cannot look at may be: a guard can, and the kernel says. */
+export function isMissing(source: string): boolean {
+  try {
+    return statSync(source, { throwIfNoEntry: false }) === undefined;
+  } catch (error) {
+    return errnoOf(error) !== "EACCES";
+  }
+}
+
 type Common = Omit<WantedMount, "type" | "source" | "propagation">;
 type Failing = (reason: string) => string;
 
@@ -163,7 +172,7 @@ function bindMount(mount: Mount, common: Common, failing: Failing): WantedMount 
   if (!Source.startsWith("/"))
     throw bad(failing(`invalid mount path: '${Source}' mount path must be absolute`));
   const makeSource = options.CreateMountpoint === true;
-  if (!makeSource && !existsSync(Source))
+  if (!makeSource && isMissing(Source))
     throw bad(failing(`bind source path does not exist: ${Source}`));
   if (options.ReadOnlyNonRecursive && options.ReadOnlyForceRecursive)
     throw bad("mount options conflict: ReadOnlyNonRecursive && ReadOnlyForceRecursive");

@@ -3,7 +3,6 @@
  */
 import {
   closeSync,
-  existsSync,
   fchmodSync,
   fchownSync,
   futimesSync,
@@ -19,7 +18,7 @@ import { Extractor, fileTime, openRoot, TargetTree } from "../tree/index.ts";
 import { isOwnDirectory, type VolumeDrivers } from "../volumes/index.ts";
 import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
-import type { WantedMount } from "./mount-wishes.ts";
+import { isMissing, type WantedMount } from "./mount-wishes.ts";
 import { mountsOf } from "./pending.ts";
 
 /** Makes what the mounts need on the host and gives their records; notes the container as user of its volumes. */
@@ -56,7 +55,7 @@ export async function makeMounts(
 /** Makes what is missing on the host of what is bound, where it may be made. Throws Faults in Docker's words. */
 export function prepareSources(mounts: readonly MountRecord[]): void {
   for (const { type, source, makeSource } of mounts) {
-    if (type !== "bind" || existsSync(source)) continue;
+    if (type !== "bind" || !isMissing(source)) continue;
     if (makeSource !== true)
       throw fault(
         "invalid",

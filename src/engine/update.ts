@@ -15,6 +15,7 @@ import type { ContainerRecord } from "./container-record.ts";
 import { checkConfig, checkHostConfig, checkNetwork, PORTS_DISCARDED } from "./create-checks.ts";
 import type { EngineDeps } from "./deps.ts";
 import { releaseOtherVolumes } from "./ending.ts";
+import { checkGuardBinds, checkGuardPorts } from "./guard-limits.ts";
 import { resourceHostOf } from "./host.ts";
 import { changedWishes, type LabelWishes, wishesOf } from "./label-wishes.ts";
 import { limitsIn, liveResources, startLimitsIn, withLimits } from "./limits.ts";
@@ -31,6 +32,7 @@ import { checkResources } from "./oci-resources.ts";
 import { type Configuration, changeOfRunning, configuredOf, pendingFields } from "./pending.ts";
 import { cgroupPath } from "./places.ts";
 import { withPorts } from "./port-changes.ts";
+import { portWishes } from "./ports.ts";
 import { checkRestartPolicy } from "./restarts.ts";
 
 /** What a user wants changed: limits and the restart policy, and what Docker cannot change. */
@@ -112,6 +114,11 @@ function configurationAfter(
     checkConfig(next.config);
   if (Object.keys(startLimitsIn(limits)).length > 0)
     checkHostConfig(deps, {}, next.config, next.hostConfig);
+  const { guard } = deps.settings;
+  if (guard !== undefined) {
+    checkGuardPorts(guard, portWishes(next.config, next.hostConfig));
+    checkGuardBinds(guard, next.wanted);
+  }
   return { ...next, ...changedWishes(record, Labels, LabelsRemove) };
 }
 

@@ -18,6 +18,7 @@ import {
   ContainerDatabase,
   ContainerRegistry,
   chainsOf,
+  choosablePorts,
   compiledFilter,
   type Engine,
   type EngineDeps,
@@ -129,6 +130,7 @@ async function openNetworks(
   store: NetworkStore,
   live: ReturnType<typeof liveEndpoints>,
   missing: string | undefined,
+  { guard }: EngineSettings,
 ): Promise<Pick<EngineDeps, "networks" | "userStock">> {
   const { defaultNetwork, forward, firewallBackend, firewallLock, firewallPolicy, mtu } = options;
   const { warmNetworks: warm, addressPools: pools } = options;
@@ -149,6 +151,7 @@ async function openNetworks(
     ahead: mode === "host",
     bridgeNamed: options.bridge !== undefined,
     seed: daemonId(options.dataRoot),
+    freePorts: guard && choosablePorts(guard),
   };
   await adoptTable(kernel, runDirectoryOf(options));
   const networks = await Networks.open(kernel, own, store, live);
@@ -222,7 +225,7 @@ async function construct(
   const records = database.all();
   const live = liveEndpoints(records, (id) => `${settings.runDirectory}/${id.slice(0, 32)}`);
   const rows = new NetworkStore(db);
-  const network = await openNetworks(options, kernel, names.bridge, rows, live, missing);
+  const network = await openNetworks(options, kernel, names.bridge, rows, live, missing, settings);
   const resolver = new Resolver();
   const { deps, engine } = assembleEngine({
     settings,

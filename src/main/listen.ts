@@ -2,8 +2,8 @@
  * The sockets that the API is served on: their owners, who may be at the other end, and what stands before the routes.
  */
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
-import type { ApiServer, Gate } from "../api/index.ts";
-import { fault } from "../base/errors.ts";
+import type { ApiServer, Gate, Peer } from "../api/index.ts";
+import { type Fault, fault } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 import { hasOwner, inUserNamespace } from "../base/user-namespace.ts";
 import { groupNumber } from "../spec/users.ts";
@@ -51,29 +51,50 @@ export class Gates {
   private constructor(
     private readonly authorization: PluginAuthorization | undefined,
     private readonly log: AuditLog | undefined,
+    /** Whether there is a guard, whose refusals are told of. */
+    private readonly guarded: boolean,
   ) {}
 
-  static async open({ authorizationPlugins, auditLog }: DaemonOptions): Promise<Gates> {
+  static async open({ authorizationPlugins, auditLog, user }: DaemonOptions): Promise<Gates> {
     const wanted = authorizationPlugins.length > 0;
     const authorization = wanted ? new PluginAuthorization(authorizationPlugins) : undefined;
     await authorization?.validate();
-    return new Gates(authorization, auditLog === undefined ? undefined : new AuditLog(auditLog));
+    const notes = auditLog === undefined ? undefined : new AuditLog(auditLog);
+    return new Gates(authorization, notes, user !== undefined);
   }
 
   /** The gate of one address, and what is to be told of its connections. */
   at(host: string): { gate: Gate; peers: UnixPeers | undefined } | undefined {
-    const { authorization, log: notes } = this;
-    if (authorization === undefined && notes === undefined) return undefined;
+    const { authorization, log: notes, guarded } = this;
+    if (authorization === undefined && notes === undefined && !guarded) return undefined;
     const unix = unixPath(host);
     const peers = unix === undefined ? undefined : new UnixPeers(unix);
     const audit = notes && ((entry: Parameters<AuditLog["note"]>[0]) => notes.note(entry));
     const peerOf: Gate["peerOf"] = peers === undefined ? tcpPeer : (socket) => peers.of(socket);
-    return { gate: { peerOf, authorization, audit }, peers };
+    const refused = guarded ? tellRefusal : undefined;
+    return { gate: { peerOf, authorization, audit, refused }, peers };
   }
 
   close(): void {
     this.log?.close();
   }
+}
+
+/** The name of a program, which says more than a user's number: of most users the daemon's user namespace has none. */
+function programOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    // It has gone.
+    return "";
+  }
+}
+
+function tellRefusal(peer: Peer, refusal: Fault): void {
+  const { user, pid, uid, address } = peer;
+  const program = pid === undefined ? undefined : programOf(pid);
+  const who = { certificate: user || undefined, address, pid, uid, program: program || undefined };
+  log.warn("refused", { what: refusal.message, ...who });
 }
 
 function unixPath(host: string): string | undefined {

@@ -98,7 +98,7 @@ function forwards(): boolean {
 
 /** As `docker info` shows it. */
 function securityOf(
-  { userNamespaces, noNewPrivileges, rootless }: DaemonOptions,
+  { userNamespaces, noNewPrivileges, rootless, user }: DaemonOptions,
   { settings, modules }: EngineDeps,
 ) {
   const users = userNamespaces !== "host" && settings.userNamespaces.missing === undefined;
@@ -107,6 +107,7 @@ function securityOf(
     [true, "name=seccomp,profile=builtin"],
     [modules.selinux.enabled, "name=selinux"],
     [rootless, "name=rootless"],
+    [user !== undefined, `name=guarded,user=${user},policy=${settings.guard?.file}`],
     [users, "name=userns"],
     [true, "name=cgroupns"],
     [noNewPrivileges, "name=no-new-privileges"],

@@ -131,6 +131,17 @@ export function subnetAt(family: Family, value: bigint, prefix: number): Subnet 
   return { family, base: value - (value % size), prefix };
 }
 
+/** Whether an address is in a subnet, which is given by any address in it; never for one of the other family. */
+export function isWithinSubnet(
+  address: string,
+  subnet: { readonly address: string; readonly prefix: number },
+): boolean {
+  const [one, other] = [parseAddress(address), parseAddress(subnet.address)];
+  if (one === undefined || other === undefined || one.family !== other.family) return false;
+  const rest = BigInt(bitsOf(one.family) - subnet.prefix);
+  return one.value >> rest === other.value >> rest;
+}
+
 /** "172.17.0.1/16" as its address and its subnet; undefined for what is none. */
 export function parsePrefixed(
   text: string,

@@ -2,7 +2,14 @@
  * network: bridges, addresses, published ports, name resolution. Takes plain values and gives endpoints; knows neither
  * images nor containers.
  */
-export { formatAddress, formatSubnet, isMac, parseAddress, parseIpv4 } from "./addresses.ts";
+export {
+  formatAddress,
+  formatSubnet,
+  isMac,
+  isWithinSubnet,
+  parseAddress,
+  parseIpv4,
+} from "./addresses.ts";
 export { type Attached, attach, namespaceKind, segmentFor } from "./attach.ts";
 export type { NetworkInput } from "./creation.ts";
 export type { DefaultNetworkOptions } from "./default-bridge.ts";

@@ -59,6 +59,8 @@ export interface NetworksOptions {
   readonly seed: string;
   /** Where users' networks get their subnets. */
   readonly pools: readonly SubnetPool[];
+  /** Of which ports of the host one is published where none is named; undefined: the kernel chooses. */
+  readonly freePorts?: readonly [number, number] | undefined;
 }
 
 /** How many bridges are looked after at a time. */
@@ -89,7 +91,7 @@ export class Networks {
       ports: this.publisher.all(),
       opened: this.publisher.opened(),
     }));
-    this.publisher = new Publisher(channel, this.firewall);
+    this.publisher = new Publisher(channel, this.firewall, options.freePorts);
     this.namespaces = new Namespaces(channel, defaultBridge, options.warm);
   }
 

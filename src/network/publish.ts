@@ -52,6 +52,7 @@ const reasons: Readonly<Record<string, string>> = {
   EADDRINUSE: "address already in use",
   EADDRNOTAVAIL: "cannot assign requested address",
   EACCES: "permission denied",
+  EPERM: "operation not permitted",
 };
 
 /** The first port that everybody may bind. */
@@ -95,7 +96,7 @@ async function claimAt(
   }
 }
 
-/** The same port at each of the addresses; of IPv6 none where the host has none. */
+/** The same port at each of the addresses; of IPv6 none where the host has none, or a guard's policy (EPERM). */
 async function claimAll(
   wish: PortWish,
   addresses: readonly string[],
@@ -107,7 +108,7 @@ async function claimAll(
     const [first] = ports;
     const got = await claimAt(wish, address, first?.hostPort ?? port, claimer);
     if (typeof got !== "string") ports.push(first === undefined ? got : { ...got, paired: true });
-    else if (first === undefined || !/^EAFNOSUPPORT|^EADDRNOTAVAIL/.test(got)) {
+    else if (first === undefined || !/^EAFNOSUPPORT|^EADDRNOTAVAIL|^EPERM/.test(got)) {
       for (const _ of ports) await claimer.letGo();
       return { refused: address, code: got };
     }
@@ -196,6 +197,8 @@ export class Publisher {
   constructor(
     private readonly channel: NetlinkChannel,
     private readonly firewall: Firewall,
+    /** Of which ports one is chosen where none is named; undefined: the kernel chooses. */
+    private readonly freePorts?: readonly [number, number],
   ) {}
 
   /** Every published port, with the address of its container. */
@@ -242,7 +245,10 @@ export class Publisher {
   ): Promise<PublishedPort[]> {
     try {
       const ports: PublishedPort[] = [];
-      for (const wish of wishes) ports.push(...(await claimWish(wish, owner, families, claimer)));
+      for (const wish of wishes) {
+        const hostPorts = wish.hostPorts[0] === 0 ? (this.freePorts ?? [0, 0]) : wish.hostPorts;
+        ports.push(...(await claimWish({ ...wish, hostPorts }, owner, families, claimer)));
+      }
       return ports;
     } catch (error) {
       throw endpointFault(name, owner.endpointId, error);

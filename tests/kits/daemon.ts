@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { settledLeftover, takeCensus } from "./census.ts";
+import { everyoneGuarded, guardedFlags, reachable, roomFor } from "./guard-policy.ts";
 import { type UserWishes, type UserWorld, userWorld } from "./rootless.ts";
 
 const executable = join(import.meta.dir, "../../dist/berth");
@@ -113,10 +114,11 @@ const everyoneRootless = process.env.BERTH_TEST_ROOTLESS === "1";
 
 /** One daemon with its data. */
 export class TestDaemon {
-  readonly directory = mkdtempSync("/tmp/bt-");
+  readonly directory = mkdtempSync(roomFor("bt-"));
   readonly socket = `${this.directory}/s`;
   private child: Bun.Subprocess | undefined;
   private readonly world: UserWorld | undefined;
+  private readonly guarded: boolean;
 
   /**
    * `within`: a command that runs the daemon in the end, in its own process; it gets the daemon's command line. `user`: it is
@@ -128,6 +130,8 @@ export class TestDaemon {
     user: UserWishes | undefined = everyoneRootless ? {} : undefined,
   ) {
     this.world = user && userWorld(this.directory, executable, user);
+    // Whoever names a user, or is one's own, says how it is to be.
+    this.guarded = everyoneGuarded && user === undefined && !flags.includes("--user");
   }
 
   /** Runs berth's command line as the daemon's user, who has named no daemon. */
@@ -148,6 +152,7 @@ export class TestDaemon {
       "--exec-root",
       `${this.directory}/exec`,
       ...(this.world === undefined ? firewallFlags(this.flags) : ["--rootless"]),
+      ...(this.guarded ? guardedFlags(this.directory, [...this.flags, ...more]) : []),
       ...this.flags,
       ...more,
     ];
@@ -169,7 +174,7 @@ export class TestDaemon {
 
   /** What is started. */
   protected get program(): string {
-    return executable;
+    return this.guarded ? reachable(executable, this.directory) : executable;
   }
 
   private async answers(): Promise<boolean> {

@@ -1,31 +1,14 @@
 /**
  * A daemon that root starts and that runs as an ordinary user, with a policy of the test's own.
  */
-import {
-  chmodSync,
-  copyFileSync,
-  existsSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
-import { dirname, join } from "node:path";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { TestDaemon } from "./daemon.ts";
+import { GROUP, reachable, USER } from "./guard-policy.ts";
 
 const executable = join(import.meta.dir, "../../dist/berth");
 
-/** Nobody on any host. */
-export const USER = 61234;
-/** Likewise. */
-export const GROUP = 61235;
-
-/** Whether everybody comes along the way to a file. */
-function isReachable(path: string): boolean {
-  for (let at = dirname(path); at !== "/"; at = dirname(at))
-    if ((statSync(at).mode & 1) === 0) return false;
-  return true;
-}
+export { GROUP, USER };
 
 /** One daemon of that kind, with its guard. */
 export class GuardedDaemon extends TestDaemon {
@@ -44,11 +27,7 @@ export class GuardedDaemon extends TestDaemon {
 
   /** The executable may be where only root comes: a copy of it is not. */
   protected override get program(): string {
-    if (isReachable(executable)) return executable;
-    const copy = `${this.directory}/berth`;
-    if (!existsSync(copy)) copyFileSync(executable, copy);
-    chmodSync(copy, 0o755);
-    return copy;
+    return reachable(executable, this.directory);
   }
 
   /** The guard's program. */

@@ -219,9 +219,9 @@ export async function enterGuarded(
   const settings: GuardedSettings = {
     socket,
     user: options.user,
-    binds: policy.binds,
-    devices: policy.devices,
-    privileged: policy.privileged,
+    file: guardPolicy ?? DEFAULT_GUARD_POLICY,
+    ...{ binds: policy.binds, ports: policy.ports, addresses: policy.addresses },
+    ...{ devices: policy.devices, privileged: policy.privileged },
   };
   const paths = socketPaths(hosts);
   // In the user's own directories root makes nothing: what is on the way there may be a link by now.

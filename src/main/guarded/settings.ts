@@ -15,6 +15,10 @@ const settings = z.object({
   socket: z.string(),
   /** Who the daemon is on the host, as --user has it. */
   user: z.string(),
+  /** The policy's file, which messages name. */
+  file: z.string(),
+  ports: z.array(z.tuple([z.number(), z.number()]).readonly()).readonly(),
+  addresses: z.array(z.object({ address: z.string(), prefix: z.number() })).readonly(),
   binds: z.array(z.object({ path: z.string(), readOnly: z.boolean() })).readonly(),
   devices: z.array(z.string()).readonly(),
   privileged: z.boolean(),
