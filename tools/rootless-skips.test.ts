@@ -1,11 +1,13 @@
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readExceptions } from "../tests/kits/rootless-exceptions.ts";
+import { modes, readExceptions } from "../tests/kits/rootless-exceptions.ts";
 
 const root = join(import.meta.dir, "..");
 const dir = mkdtempSync("/tmp/berth-skips-");
 afterAll(() => rmSync(dir, { recursive: true }));
+
+const none = Object.fromEntries(modes.map(({ variable }) => [variable, ""]));
 
 /** How a file with a failing test of this name, and one that passes, is run where `env` is set. */
 async function outcomeOf(file: string, name: string, env: Record<string, string>): Promise<string> {
@@ -25,15 +27,19 @@ test.each([1, 2])("other %d", () => {});`,
   return await child.stderr.text();
 }
 
-test("without root what is listed is skipped with its reason, or, if asked for, expected to fail", async () => {
-  const [listed] = readExceptions(root).filter((one) => one.name !== "*");
-  if (listed === undefined) throw new Error("the list is empty");
-  const { file, name, why } = listed;
-  const skipped = await outcomeOf(file, name, { BERTH_TEST_ROOTLESS: "1" });
-  expect(skipped).toContain(`(skip) ${name} [not without root: ${why}]`);
-  expect(skipped).toMatch(/ 2 pass\n 1 skip\n 0 fail/);
-  const asked = { BERTH_TEST_ROOTLESS: "1", BERTH_TEST_ROOTLESS_LISTED: "1" };
-  expect(await outcomeOf(file, name, asked)).toMatch(/ 3 pass\n 0 fail/);
-  expect(await outcomeOf(file, "not listed", { BERTH_TEST_ROOTLESS: "1" })).toMatch(/ 1 fail\n/);
-  expect(await outcomeOf(file, name, { BERTH_TEST_ROOTLESS: "" })).toMatch(/ 1 fail\n/);
-});
+test.each(modes)(
+  "$variable: what is listed is skipped with its reason, or, if asked for, expected to fail",
+  async (mode) => {
+    const [listed] = readExceptions(root, mode).filter((one) => one.name !== "*");
+    if (listed === undefined) throw new Error("the list is empty");
+    const { file, name, why } = listed;
+    const on = { ...none, [mode.variable]: "1" };
+    const skipped = await outcomeOf(file, name, on);
+    expect(skipped).toContain(`(skip) ${name} [not without root: ${why}]`);
+    expect(skipped).toMatch(/ 2 pass\n 1 skip\n 0 fail/);
+    const asked = { ...on, [`${mode.variable}_LISTED`]: "1" };
+    expect(await outcomeOf(file, name, asked)).toMatch(/ 3 pass\n 0 fail/);
+    expect(await outcomeOf(file, "not listed", on)).toMatch(/ 1 fail\n/);
+    expect(await outcomeOf(file, name, none)).toMatch(/ 1 fail\n/);
+  },
+);

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
-import { readExceptions, strayExceptions } from "../tests/kits/rootless-exceptions.ts";
+import { modes, readExceptions, strayExceptions } from "../tests/kits/rootless-exceptions.ts";
 
 const FILE_LINES = 600;
 const FUNCTION_LINES = { ts: 70, c: 100 };
@@ -119,6 +119,7 @@ export function checkTidy(root: string): string[] {
   const suite = typescript.filter((source) => source.path.startsWith("tests/e2e/"));
   const read = (file: string) =>
     suite.find((source) => source.path.endsWith(`/${file}.test.ts`))?.text;
-  problems.push(...strayExceptions(readExceptions(root), read));
+  for (const mode of modes)
+    problems.push(...strayExceptions(mode, readExceptions(root, mode), read));
   return problems;
 }

@@ -1,14 +1,7 @@
 /**
  * A container's mounts: what they need on the host is made, and the image's content copied into new volumes.
  */
-import {
-  closeSync,
-  fchmodSync,
-  fchownSync,
-  futimesSync,
-  mkdirSync,
-  readdirSync,
-} from "node:fs";
+import { closeSync, fchmodSync, fchownSync, futimesSync, mkdirSync, readdirSync } from "node:fs";
 import { errnoText } from "../base/errno-text.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { TarReader } from "../base/tar.ts";

@@ -464,6 +464,10 @@ function userNamespacesOf(
     throw bad(
       "--rootless and --userns-remap exclude each other: the ids of root's remap are not yours",
     );
+  if (settings.text("user") !== undefined)
+    throw bad(
+      "--user and --userns-remap exclude each other: the ids of the remap are not the daemon's",
+    );
   if (!/^[^:]+(:[^:]+)?$/.test(remap))
     throw bad(`invalid value "${remap}" for --userns-remap: it must be USER[:GROUP] or default`);
   const userNamespaces = `remap:${remap}`;

@@ -40,7 +40,9 @@ export function guardedFlags(directory: string, flags: readonly string[]): reado
   chmodSync(directory, 0o755);
   // Where a test has the daemon's roots in /tmp nothing else there can be bound.
   const free = flags.some((flag) => /^--(data|exec)-root/.test(flag)) ? [] : ["/tmp"];
+  const devices = ["/dev/fuse", "/dev/null", "/dev/kmsg"];
   const binds = [...free, join(import.meta.dir, "../..")];
-  writeFileSync(policy, JSON.stringify({ binds, privileged: true, devices: ["/dev/fuse"] }));
+  writeFileSync(policy, JSON.stringify({ binds, privileged: true, devices }));
+  chmodSync(policy, 0o600);
   return ["--user", `${USER}:${GROUP}`, "--guard-policy", policy];
 }

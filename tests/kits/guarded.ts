@@ -19,6 +19,7 @@ export class GuardedDaemon extends TestDaemon {
     super(["--user", `${USER}:${GROUP}`, ...flags]);
     chmodSync(this.directory, 0o755);
     writeFileSync(this.policy, JSON.stringify(policy));
+    chmodSync(this.policy, 0o600);
   }
 
   override start(...more: string[]): Promise<this> {

@@ -1,11 +1,21 @@
 /**
- * The list of tests that cannot hold without root, as tests/rootless-exceptions.md has it.
+ * The lists of tests that cannot hold without root: on an ordinary user's daemon (tests/rootless-exceptions.md), and on one that
+ * root starts and that has a guard (tests/guarded-exceptions.md).
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** Where the list is, below the repository's directory. */
-export const LIST = "tests/rootless-exceptions.md";
+/** A way to run the suite: the variable that asks for it, and where its list is, below the repository's directory. */
+export interface Mode {
+  readonly variable: string;
+  readonly list: string;
+}
+
+/** The ways that have a list. */
+export const modes: readonly Mode[] = [
+  { variable: "BERTH_TEST_ROOTLESS", list: "tests/rootless-exceptions.md" },
+  { variable: "BERTH_TEST_GUARDED", list: "tests/guarded-exceptions.md" },
+];
 
 /** One test that cannot hold, or, with the name `*`, a whole file. */
 export interface Exception {
@@ -26,9 +36,9 @@ export function exceptionsIn(text: string): Exception[] {
   });
 }
 
-/** The repository's list. */
-export function readExceptions(root: string): Exception[] {
-  return exceptionsIn(readFileSync(join(root, LIST), "utf8"));
+/** One of the repository's lists. */
+export function readExceptions(root: string, { list }: Mode): Exception[] {
+  return exceptionsIn(readFileSync(join(root, list), "utf8"));
 }
 
 /** Whether a text has a string that is the name, or a template that can become it. */
@@ -46,12 +56,13 @@ function names(text: string, name: string): boolean {
 
 /** Items of which no test could be meant, each with what is missing; `read` gives a test file's text, undefined: there is none. */
 export function strayExceptions(
+  { list }: Pick<Mode, "list">,
   exceptions: readonly Exception[],
   read: (file: string) => string | undefined,
 ): string[] {
   return exceptions.flatMap(({ file, name }) => {
     const text = read(file);
-    if (text === undefined) return [`${LIST}: there is no ${file}`];
-    return name === "*" || names(text, name) ? [] : [`${LIST}: ${file} has no test ${name}`];
+    if (text === undefined) return [`${list}: there is no ${file}`];
+    return name === "*" || names(text, name) ? [] : [`${list}: ${file} has no test ${name}`];
   });
 }

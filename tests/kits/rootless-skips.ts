@@ -1,15 +1,16 @@
 /**
- * Loaded before every run of tests. Where it is on an ordinary user's daemon (BERTH_TEST_ROOTLESS=1), what
- * tests/rootless-exceptions.md lists is skipped, with its reason beside its name. BERTH_TEST_ROOTLESS_LISTED=1 runs it all the
- * same, and fails where it holds: so one sees that the list has grown too long.
+ * Loaded before every run of tests. Where it is on daemons that are not root's (BERTH_TEST_ROOTLESS=1, BERTH_TEST_GUARDED=1),
+ * what the mode's list has is skipped, with its reason beside its name. With BERTH_TEST_ROOTLESS_LISTED=1 (or
+ * BERTH_TEST_GUARDED_LISTED=1) it is run all the same, and fails where it holds: so one sees that the list has grown too long.
  */
 import * as real from "bun:test";
 import { basename, join } from "node:path";
-import { type Exception, readExceptions } from "./rootless-exceptions.ts";
+import { type Exception, modes, readExceptions } from "./rootless-exceptions.ts";
 
 type Declare = (...args: unknown[]) => unknown;
 
-const runListed = process.env.BERTH_TEST_ROOTLESS_LISTED === "1";
+const mode = modes.find(({ variable }) => process.env[variable] === "1");
+const runListed = process.env[`${mode?.variable}_LISTED`] === "1";
 
 /** `test` or `describe`, and what `.each(…)` and `.skipIf(…)` of it give, but not for what is listed. */
 function guarded(
@@ -65,5 +66,4 @@ function leaveOut(exceptions: readonly Exception[]): void {
   }));
 }
 
-if (process.env.BERTH_TEST_ROOTLESS === "1")
-  leaveOut(readExceptions(join(import.meta.dir, "../..")));
+if (mode !== undefined) leaveOut(readExceptions(join(import.meta.dir, "../.."), mode));
