@@ -76,10 +76,10 @@ test.each([
   [three, "attested"],
 ])("attestations are found, and are no signatures: %#", async (vectors, image) => {
   const { question } = scene(vectors, image);
-  const key = parseKey("k", vectors.keys.ecdsa ?? "");
+  const key = { kind: "keys", keys: [parseKey("k", vectors.keys.ecdsa ?? "")] } as const;
   const found = await attestationsOf(question, [key]);
   expect(found.map(({ predicateType }) => predicateType).toSorted()).toEqual([SLSA, SPDX]);
-  const stranger = parseKey("k", vectors.keys.other ?? "");
+  const stranger = { kind: "keys", keys: [parseKey("k", vectors.keys.other ?? "")] } as const;
   expect(await attestationsOf(question, [stranger])).toEqual([]);
   const judged = judge(policyOf(vectors, "ecdsa", anyName), question);
   if (image === "full") expect((await judged).verified).toHaveLength(1);

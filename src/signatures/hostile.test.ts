@@ -18,7 +18,7 @@ const digest = `sha256:${"ab".repeat(32)}`;
 const subject = { digest, bytes: Buffer.from("{}") };
 const pair = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
 const pem = pair.publicKey.export({ type: "spki", format: "pem" }).toString();
-const keys = [parseKey("key", pem)];
+const trust = { kind: "keys", keys: [parseKey("key", pem)] } as const;
 const payload = {
   critical: {
     identity: { "docker-reference": "example.com/a/b" },
@@ -50,7 +50,7 @@ test("a payload is refused, or says what was signed", async () => {
     const bytes = Buffer.from(JSON.stringify(value) ?? "");
     const signature = sign("sha256", bytes, pair.privateKey).toString("base64");
     const annotations = { "dev.cosignproject.cosign/signature": signature };
-    const read = readOrRefuse(() => readSimpleSigning(bytes, annotations, subject, keys));
+    const read = readOrRefuse(() => readSimpleSigning(bytes, annotations, subject, trust));
     if (read === undefined) return;
     good++;
     expect((value as typeof payload).critical.image["docker-manifest-digest"]).toBe(digest);
@@ -79,7 +79,7 @@ test("a bundle that is changed, or is none, never counts", async () => {
   };
   await checkAll(damagedJson([bundle]), (value) => {
     const bytes = Buffer.from(JSON.stringify(value) ?? "");
-    expect(readOrRefuse(() => readBundle(bytes, subject, keys))).toBeUndefined();
+    expect(readOrRefuse(() => readBundle(bytes, subject, trust))).toBeUndefined();
   });
 });
 

@@ -9,10 +9,11 @@ export {
   type Judgement,
   judge,
   judgeByKey,
-  keysFor,
   type Question,
+  trustedFor,
   type Verified,
 } from "./judge.ts";
+export type { Trust } from "./keyless.ts";
 export { parseKey, type TrustedKey } from "./keys.ts";
 export { readStatement } from "./payloads.ts";
 export {

@@ -351,7 +351,7 @@ test("attestations are listed when a trusted key has made them, under a tag or a
   putUnderTag(registry, digest, envelopes.map(envelope), "att");
   putAsReferrers(registry, subject, [envelopeBundle(owner, slsa)]);
   const key = parseKey("k", owner.pem);
-  const found = await attestationsOf(question, [key]);
+  const found = await attestationsOf(question, [{ kind: "keys", keys: [key] }]);
   expect(found.map(({ predicateType }) => predicateType)).toEqual([
     "https://spdx.dev/Document",
     "https://slsa.dev/provenance/v1",

@@ -5,6 +5,7 @@ import { fault, messageOf } from "../base/errors.ts";
 import { familiarReference, type Reference } from "../spec/reference.ts";
 import { type Candidate, candidatesOf, type SignatureSource } from "./found.ts";
 import { checkIdentity } from "./identity.ts";
+import type { Trust } from "./keyless.ts";
 import type { TrustedKey } from "./keys.ts";
 import {
   BUNDLE,
@@ -52,13 +53,13 @@ const REASONS_MAX = 4;
 async function readCandidate(
   candidate: Candidate,
   subject: Subject,
-  keys: readonly TrustedKey[],
+  trust: Trust,
 ): Promise<Signed> {
   const bytes = await candidate.read();
   if (candidate.mediaType === SIMPLE_SIGNING)
-    return readSimpleSigning(bytes, candidate.annotations, subject, keys);
-  if (candidate.mediaType === BUNDLE) return readBundle(bytes, subject, keys);
-  return readEnvelope(parseStrictly(bytes), subject, keys);
+    return readSimpleSigning(bytes, candidate.annotations, subject, trust);
+  if (candidate.mediaType === BUNDLE) return readBundle(bytes, subject, trust);
+  return readEnvelope(parseStrictly(bytes), subject, trust);
 }
 
 function refusal({ reference }: Question, rule: string, reasons: readonly string[]): Error {
@@ -76,7 +77,7 @@ function refusal({ reference }: Question, rule: string, reasons: readonly string
 /** The first signature that fulfils a condition. Rejects with a Fault "forbidden" when none does. */
 async function signatureFor(
   question: Question,
-  { keys, identity }: SigstoreSigned,
+  { trust, identity }: SigstoreSigned,
   rule: string,
 ): Promise<Verified> {
   const { subject, source, reference, signal } = question;
@@ -84,7 +85,7 @@ async function signatureFor(
   for await (const one of candidatesOf(source, subject.digest, ["sig"], signal)) {
     try {
       if ("problem" in one) throw new Error(one.problem);
-      const signed = await readCandidate(one, subject, keys);
+      const signed = await readCandidate(one, subject, trust);
       // Whoever attests something, which may be that an image is bad, has not let it pass by that.
       if (signed.predicateType !== undefined)
         throw new Error(`it attests ${signed.predicateType}, and is no signature`);
@@ -129,33 +130,36 @@ export async function judge(policy: Policy, question: Question): Promise<Judgeme
 /** Looks for a signature by one key: for this repository, or for the digest alone. Rejects with a Fault "forbidden". */
 export async function judgeByKey(key: TrustedKey, question: Question): Promise<Judgement> {
   const identity = { type: "repositoryIfNamed" } as const;
-  const requirement = { type: "sigstoreSigned", keys: [key], identity } as const;
+  const trust = { kind: "keys", keys: [key] } as const;
+  const requirement = { type: "sigstoreSigned", trust, identity } as const;
   const verified = await signatureFor(question, requirement, `the key ${key.name}`);
   return { scope: "", verified: [verified] };
 }
 
-/** What others have attested of an image that some keys trust; what is not by them is left out. */
+/** What those who are trusted have attested of an image; what is not by them is left out. */
 export async function attestationsOf(
   { subject, source, signal }: Question,
-  keys: readonly TrustedKey[],
+  trusted: readonly Trust[],
 ): Promise<Attested[]> {
   const found: Attested[] = [];
   for await (const one of candidatesOf(source, subject.digest, ["att"], signal)) {
     if ("problem" in one) continue;
-    try {
-      const { predicateType, key } = await readCandidate(one, subject, keys);
-      if (predicateType !== undefined) found.push({ predicateType, digest: one.digest, key });
-    } catch {
-      // By somebody else, or of another image: it says nothing here.
-      signal.throwIfAborted();
-    }
+    for (const trust of trusted)
+      try {
+        const { predicateType, key } = await readCandidate(one, subject, trust);
+        if (predicateType !== undefined) found.push({ predicateType, digest: one.digest, key });
+        break;
+      } catch {
+        // By somebody else, or of another image: it says nothing here.
+        signal.throwIfAborted();
+      }
   }
   return found;
 }
 
-/** The keys that a policy names for an image. */
-export function keysFor(policy: Policy, reference: Reference): TrustedKey[] {
+/** Whom a policy trusts for an image. */
+export function trustedFor(policy: Policy, reference: Reference): Trust[] {
   return ruleFor(policy, reference).requirements.flatMap((one) =>
-    one.type === "sigstoreSigned" ? one.keys : [],
+    one.type === "sigstoreSigned" ? one.trust : [],
   );
 }

@@ -37,6 +37,11 @@ export function parseKey(name: string, pem: string): TrustedKey {
   } catch (error) {
     throw bad(name, messageOf(error));
   }
+  return trustedKey(name, key);
+}
+
+/** A key that may be trusted: of a kind that is not too weak. Throws a Fault "invalid". */
+export function trustedKey(name: string, key: KeyObject): TrustedKey {
   const { namedCurve, modulusLength = 0 } = key.asymmetricKeyDetails ?? {};
   const type = key.asymmetricKeyType;
   const isGood =
@@ -59,7 +64,7 @@ const rawKey = (key: KeyObject) => key.export({ type: "spki", format: "der" }).s
  * Whether a signature is of these bytes and by this key, as cosign signs: SHA-256, RSA by PKCS #1 v1.5; Ed25519 as it is, or of a
  * hash (Ed25519ph), as newer ones do. The two are made for being told apart: none is ever the other.
  */
-function isSignedBy({ key }: TrustedKey, bytes: Uint8Array, signature: Uint8Array): boolean {
+export function isSignedBy({ key }: TrustedKey, bytes: Uint8Array, signature: Uint8Array): boolean {
   try {
     if (key.asymmetricKeyType === "ed25519")
       return (

@@ -3,7 +3,15 @@
  * sigstore bundles, DSSE envelopes with in-toto statements. Throws Errors that say why one does not count.
  */
 import { createHash } from "node:crypto";
-import { signerOf, type TrustedKey } from "./keys.ts";
+import {
+  proofInAnnotations,
+  proofInBundle,
+  type Signatures,
+  signerBy,
+  type Trust,
+} from "./keyless.ts";
+import type { TrustedKey } from "./keys.ts";
+import { base64 } from "./log-entry.ts";
 import { isObject, type Json, onlyFields, parseStrictly } from "./strict-json.ts";
 
 /** The media type of a sigstore bundle. */
@@ -33,31 +41,22 @@ export interface Subject {
   readonly bytes: Uint8Array;
 }
 
-function base64(value: unknown, what: string): Buffer {
-  if (typeof value !== "string" || !/^[A-Za-z0-9+/]+={0,2}$/.test(value))
-    throw new Error(`${what} is not base64`);
-  return Buffer.from(value, "base64");
-}
-
 function objectIn(value: Json, name: string): Json {
   const found = value[name];
   if (!isObject(found)) throw new Error(`it has no ${name}`);
   return found;
 }
 
-const KEYLESS =
-  "it is keyless (by a certificate), which cannot be checked without the network of sigstore: sign with a key, as in cosign sign --key cosign.key";
-
 /** A simple signing payload whose signature is in an annotation. */
 export function readSimpleSigning(
   payload: Uint8Array,
   annotations: Readonly<Record<string, string>>,
   { digest }: Subject,
-  keys: readonly TrustedKey[],
+  trust: Trust,
 ): Signed {
-  if (annotations["dev.sigstore.cosign/certificate"]) throw new Error(KEYLESS);
   const signature = base64(annotations["dev.cosignproject.cosign/signature"], "its signature");
-  const key = signerOf(keys, payload, [signature]);
+  const proof = proofInAnnotations(annotations);
+  const key = signerBy(trust, { bytes: payload, signatures: [signature], proof });
   const document = parseStrictly(payload);
   onlyFields(document, ["critical", "optional"], "the payload");
   const critical = objectIn(document, "critical");
@@ -103,11 +102,12 @@ export function readStatement(
   return { identity: name, predicateType };
 }
 
-/** A DSSE envelope with a statement. */
+/** A DSSE envelope with a statement. `proof`: of its being keyless. */
 export function readEnvelope(
   envelope: Json,
   { digest }: Subject,
-  keys: readonly TrustedKey[],
+  trust: Trust,
+  proof?: Signatures["proof"],
 ): Signed {
   const { payloadType, signatures } = envelope;
   if (payloadType !== IN_TOTO)
@@ -116,8 +116,9 @@ export function readEnvelope(
   const list: unknown[] = Array.isArray(signatures) ? signatures : [];
   if (list.length > SIGNATURES_MAX)
     throw new Error(`it has more than ${SIGNATURES_MAX} signatures`);
-  const given = list.map((one) => base64(isObject(one) ? one.sig : undefined, "its signature"));
-  const key = signerOf(keys, authenticated(payloadType, payload), given);
+  const signed = list.map((one) => base64(isObject(one) ? one.sig : undefined, "its signature"));
+  const bytes = authenticated(payloadType, payload);
+  const key = signerBy(trust, { bytes, payload, signatures: signed, proof });
   const { identity, predicateType } = readStatement(payload, digest);
   return {
     key,
@@ -126,28 +127,25 @@ export function readEnvelope(
   };
 }
 
-/** A bundle whose signature is by a key. */
-export function readBundle(
-  bytes: Uint8Array,
-  subject: Subject,
-  keys: readonly TrustedKey[],
-): Signed {
+/** A bundle. */
+export function readBundle(bytes: Uint8Array, subject: Subject, trust: Trust): Signed {
   const bundle = parseStrictly(bytes);
   if (bundle.mediaType !== BUNDLE)
     throw new Error(
       `it is a bundle of the type ${JSON.stringify(bundle.mediaType)}, not ${BUNDLE}`,
     );
   const material = objectIn(bundle, "verificationMaterial");
-  if (material.certificate !== undefined || material.x509CertificateChain !== undefined)
-    throw new Error(KEYLESS);
-  if (!isObject(material.publicKey)) throw new Error("it does not say that it is by a public key");
+  const proof = proofInBundle(material);
+  if (proof === undefined && !isObject(material.publicKey))
+    throw new Error("it does not say that it is by a public key");
   const { messageSignature: message, dsseEnvelope: envelope } = bundle;
   if ((message === undefined) === (envelope === undefined))
     throw new Error("it must have either messageSignature or dsseEnvelope");
-  if (isObject(envelope)) return readEnvelope(envelope, subject, keys);
+  if (isObject(envelope)) return readEnvelope(envelope, subject, trust, proof);
   if (!isObject(message)) throw new Error("it has no signature");
   // The digest in it is a hint by the format's own words; what counts is that the manifest's bytes are signed.
-  const key = signerOf(keys, subject.bytes, [base64(message.signature, "its signature")]);
+  const signatures = [base64(message.signature, "its signature")];
+  const key = signerBy(trust, { bytes: subject.bytes, signatures, proof });
   const { algorithm, digest } = objectIn(message, "messageDigest");
   const own = createHash("sha256").update(subject.bytes).digest("base64");
   if (algorithm !== "SHA2_256" || digest !== own)

@@ -81,8 +81,8 @@ test.each([
   ["no keys", by({ keyPaths: [] }), "a list of some"],
   ["a relative path", by({ keyPath: "x.pub" }), "absolute path"],
   ["a missing file", by({ keyPath: `${directory}/none` }), "cannot be read"],
-  ["keyless", by({ keyPath: good, fulcio: {} }), "not supported"],
-  ["a log", by({ keyPath: good, rekorPublicKeyPath: good }), "not supported"],
+  ["certificates of one's own", by({ pki: {} }), "not supported"],
+  ["a log with a key", by({ keyPath: good, rekorPublicKeyPath: good }), "with fulcio alone"],
   [
     "an unknown identity",
     by({ keyPath: good, signedIdentity: { type: "matchAny" } }),
@@ -116,7 +116,7 @@ test("keys come from a file, several, or the policy itself", () => {
   const other = file("other.pub", newSigner("ed25519").pem);
   const counts = [{ keyPath: good }, { keyPaths: [good, other] }, { keyData }].map((keys) => {
     const [one] = read(by(keys)).default;
-    return one?.type === "sigstoreSigned" && one.keys.length;
+    return one?.type === "sigstoreSigned" && one.trust.kind === "keys" && one.trust.keys.length;
   });
   expect(counts).toEqual([1, 2, 1]);
 });

@@ -5,7 +5,9 @@
 import { readFileSync } from "node:fs";
 import { fault, messageOf } from "../base/errors.ts";
 import type { Reference } from "../spec/reference.ts";
+import { isAuthority, readCertificates } from "./certificates.ts";
 import { parseIdentity, type SignedIdentity } from "./identity.ts";
+import type { Trust } from "./keyless.ts";
 import { parseKey, type TrustedKey } from "./keys.ts";
 import { isObject, type Json, onlyFields, parseStrictly } from "./strict-json.ts";
 
@@ -15,8 +17,8 @@ export type Requirement =
   | { readonly type: "reject" }
   | {
       readonly type: "sigstoreSigned";
-      /** One of them must have signed. */
-      readonly keys: readonly TrustedKey[];
+      /** Who must have signed. */
+      readonly trust: Trust;
       readonly identity: SignedIdentity;
     };
 
@@ -56,11 +58,11 @@ const SCOPE =
   /^(\*(\.[a-z0-9-]+)+|[a-z0-9.-]+(:\d+)?|\[[0-9a-f:]+\](:\d+)?)(\/[a-z0-9._-]+)*(:[\w.-]+|@sha256:[0-9a-f]{64})?$/i;
 
 function readText(path: string): string {
-  if (!path.startsWith("/")) throw new Error(`keyPath ${path} must be an absolute path`);
+  if (!path.startsWith("/")) throw new Error(`${path} must be an absolute path`);
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new Error(`the key ${path} cannot be read: ${messageOf(error)}`);
+    throw new Error(`${path} cannot be read: ${messageOf(error)}`);
   }
 }
 
@@ -74,32 +76,84 @@ function textsOf(value: Json, single: string, several: string): string[] {
 }
 
 const KEYS = ["keyPath", "keyPaths", "keyData", "keyDatas"] as const;
+const LOGS = [
+  "rekorPublicKeyPath",
+  "rekorPublicKeyPaths",
+  "rekorPublicKeyData",
+  "rekorPublicKeyDatas",
+] as const;
+type KeyFields = readonly [path: string, paths: string, data: string, datas: string];
 
-function keysOf(value: Json): TrustedKey[] {
-  if (KEYS.filter((name) => value[name] !== undefined).length !== 1)
-    throw new Error(`sigstoreSigned needs exactly one of ${KEYS.join(", ")}`);
-  const files = textsOf(value, "keyPath", "keyPaths").map((path) => parseKey(path, readText(path)));
-  const given = textsOf(value, "keyData", "keyDatas").map((text) =>
-    parseKey("keyData", Buffer.from(text, "base64").toString("utf8")),
+/** Keys that a field names or contains; `what` needs them. */
+function keysOf(value: Json, fields: KeyFields, what: string): TrustedKey[] {
+  if (fields.filter((name) => value[name] !== undefined).length !== 1)
+    throw new Error(`${what} needs exactly one of ${fields.join(", ")}`);
+  const [path, paths, data, datas] = fields;
+  const files = textsOf(value, path, paths).map((one) => parseKey(one, readText(one)));
+  const given = textsOf(value, data, datas).map((text) =>
+    parseKey(data, Buffer.from(text, "base64").toString("utf8")),
   );
   return [...files, ...given];
 }
 
+/** The one of some fields that is there. */
+function oneText(value: Json, fields: readonly string[]): { field: string; text: string } {
+  const [field, ...more] = fields.filter((name) => value[name] !== undefined);
+  if (field === undefined || more.length > 0)
+    throw new Error(`fulcio needs exactly one of ${fields.join(", ")}`);
+  const text = value[field];
+  if (typeof text !== "string" || text === "") throw new Error(`fulcio.${field} must be a text`);
+  return { field, text };
+}
+
+function keylessBy(fulcio: unknown, value: Json): Trust {
+  if (!isObject(fulcio)) throw new Error("fulcio must be an object");
+  const subjects = ["subjectEmail", "subjectURI", "subjectURIPrefix"];
+  onlyFields(fulcio, ["caPath", "caData", "oidcIssuer", ...subjects], "fulcio");
+  if (KEYS.some((name) => value[name] !== undefined))
+    throw new Error("sigstoreSigned needs either fulcio or a key, not both");
+  const authority = oneText(fulcio, ["caPath", "caData"]);
+  const isFile = authority.field === "caPath";
+  const pem = isFile
+    ? readText(authority.text)
+    : Buffer.from(authority.text, "base64").toString("latin1");
+  const subject = oneText(fulcio, subjects);
+  return {
+    kind: "keyless",
+    authorities: authoritiesIn(pem, isFile ? authority.text : "caData"),
+    logs: keysOf(value, LOGS, "sigstoreSigned with fulcio"),
+    issuer: oneText(fulcio, ["oidcIssuer"]).text,
+    subject: { kind: subject.field === "subjectEmail" ? "email" : "URI", name: subject.text },
+    isPrefix: subject.field === "subjectURIPrefix",
+  };
+}
+
+function authoritiesIn(pem: string, name: string) {
+  try {
+    const found = readCertificates(pem);
+    if (!found.every(isAuthority)) throw new Error("not all are those of authorities");
+    return found;
+  } catch (error) {
+    throw new Error(`${name} cannot be used as certificates of authorities: ${messageOf(error)}`);
+  }
+}
+
 function signedBySigstore(value: Json): Requirement {
-  for (const name of ["fulcio", "pki"])
-    if (value[name] !== undefined)
-      throw new Error(
-        `sigstoreSigned with ${name} (keyless, by certificates) is not supported: sign with a key, and name it by keyPath`,
-      );
-  for (const name of Object.keys(value))
-    if (name.startsWith("rekorPublicKey"))
-      throw new Error(
-        `${name} is not supported: berth does not check transparency logs; without it the key alone decides`,
-      );
-  onlyFields(value, ["type", ...KEYS, "signedIdentity"], "sigstoreSigned");
+  if (value.pki !== undefined)
+    throw new Error(
+      "sigstoreSigned with pki (certificates of one's own) is not supported: name a key by keyPath, or an authority and a log by fulcio and rekorPublicKeyPath",
+    );
+  if (value.fulcio === undefined && LOGS.some((name) => value[name] !== undefined))
+    throw new Error(
+      "a transparency log (rekorPublicKey…) is looked at with fulcio alone; without it the key alone decides",
+    );
+  onlyFields(value, ["type", "fulcio", ...KEYS, ...LOGS, "signedIdentity"], "sigstoreSigned");
   return {
     type: "sigstoreSigned",
-    keys: keysOf(value),
+    trust:
+      value.fulcio === undefined
+        ? { kind: "keys", keys: keysOf(value, KEYS, "sigstoreSigned") }
+        : keylessBy(value.fulcio, value),
     identity: parseIdentity(value.signedIdentity),
   };
 }

@@ -5,6 +5,7 @@ import { tarOf } from "../clients/tars.ts";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 import { DistributionClient, digestOf, makeImage, types } from "../kits/distribution.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
+import { ISSUER, keylessPayload, TestAuthority, TestLog } from "../kits/keyless.ts";
 import { OwnRegistry } from "../kits/own-registry.ts";
 import { scratchDirectory } from "../kits/scratch.ts";
 import {
@@ -227,6 +228,42 @@ test("a registry with a list of referrers: a bundle is found there", async () =>
     expect(status).toBe(0);
   } finally {
     await own.destroy();
+  }
+});
+
+test("a keyless signature by the policy's authority and log lets an image in, another does not", async () => {
+  const home = scratchDirectory("keyless-");
+  const authority = new TestAuthority(home);
+  const log = new TestLog();
+  const alice = authority.issue({ names: "email:alice@example.com" });
+  const bob = authority.issue({ names: "email:bob@example.com" });
+  writeFileSync(`${home}/rekor.pub`, log.pem);
+  const fulcio = {
+    ...{ caPath: `${home}/root.pem`, oidcIssuer: ISSUER },
+    subjectEmail: "alice@example.com",
+  };
+  const rule = { type: "sigstoreSigned", fulcio, rekorPublicKeyPath: `${home}/rekor.pub` };
+  const signedIdentity = { type: "matchRepository" };
+  const policy = `${home}/policy.json`;
+  writeFileSync(policy, JSON.stringify({ default: [{ ...rule, signedIdentity }] }));
+  const other = await new TestDaemon(["--signature-policy", policy]).start();
+  try {
+    const { digest } = published("keyless");
+    const image = name("keyless:keyless");
+    const sign = (signer: typeof alice) => {
+      const payload = payloadOf(digest, name("keyless"));
+      const entry = keylessPayload(signer, log, payload, authority.pem("between"));
+      putUnderTag(registry, digest, [entry]);
+    };
+    sign(bob);
+    expect((await other.berth("pull", image)).err).toContain("not the one that the policy names");
+    sign(alice);
+    expect((await other.berth("pull", image)).status).toBe(0);
+    const { out } = await other.berth("image", "verify", "--policy", policy, image);
+    expect(out).toContain(`Key:       alice@example.com (by ${ISSUER}) (sha256:`);
+  } finally {
+    await other.destroy();
+    rmSync(home, { recursive: true });
   }
 });
 

@@ -10,12 +10,13 @@ import {
   type Judgement,
   judge,
   judgeByKey,
-  keysFor,
   type Policy,
   parseKey,
   type Question,
   readPolicy,
+  type Trust,
   type TrustedKey,
+  trustedFor,
 } from "../../signatures/index.ts";
 import { familiarReference, parseReference } from "../../spec/reference.ts";
 import type { Command } from "../command.ts";
@@ -53,8 +54,11 @@ function measureOf(parsed: Parsed): Measure {
 /** What an answer consists of, for --format json and as text. */
 async function answerOf(measure: Measure, question: Question, { scope, verified }: Judgement) {
   const { reference, subject } = question;
-  const keys = "key" in measure ? [measure.key] : keysFor(measure.policy, reference);
-  const attested = keys.length === 0 ? [] : await attestationsOf(question, keys);
+  const trusted: Trust[] =
+    "key" in measure
+      ? [{ kind: "keys", keys: [measure.key] }]
+      : trustedFor(measure.policy, reference);
+  const attested = trusted.length === 0 ? [] : await attestationsOf(question, trusted);
   return {
     Image: familiarReference(reference),
     Digest: subject.digest,
