@@ -85,6 +85,8 @@ function preparation(mounts: readonly Mount[]): string {
   return `set -e
 mount --make-rprivate /
 mount -t proc proc /proc
+# Gone, not only covered: a list of mounts names those, too.
+while umount --recursive --lazy /sys 2>/dev/null; do :; done
 mount -t sysfs sysfs /sys
 ${again.join("\n")}
 resolver=$(readlink -f /etc/resolv.conf || true)
