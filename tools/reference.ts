@@ -36,6 +36,7 @@ function section({ path, spellings, short, command, examples }: Entry): string {
     `## berth ${path}\n\n${plain(short)}.\n`.replace("..\n", ".\n"),
     `\n    ${usage}\n`,
     others.length === 0 ? "" : `\nAlso: ${others.join(", ")}\n`,
+    command.more === undefined ? "" : `\n${command.more.replace(/^(?=.)/gm, "    ")}`,
     flagTable(shownFlags(command)),
     lines.length === 0 ? "" : `\n\`\`\`sh\n${lines.join("\n")}\n\`\`\`\n`,
   ].join("");

@@ -57,6 +57,8 @@ export interface Command {
   /** The usage line after the command's name. */
   readonly usage: string;
   readonly short: string;
+  /** What the help says below that, in lines. */
+  readonly more?: string;
   readonly flags: readonly Flag[];
   /** The number of positional arguments allowed. */
   readonly args: readonly [least: number, most: number];

@@ -1,7 +1,8 @@
 /**
  * The values that a flag may take, with the words of Docker (and Go) for a wrong one.
  */
-import { parseBytes } from "../base/sizes.ts";
+import { parseRational } from "../base/go-numbers.ts";
+import { readSize } from "../base/sizes.ts";
 
 /** What a flag's value is, mostly by the word that the usage text shows. */
 export type FlagType =
@@ -51,11 +52,23 @@ export function parseDuration(text: string): number | undefined {
   return text === "" ? undefined : Math.round(sign * total);
 }
 
+/** Thousand millionths of a number such as `0.5` or `1/2`; what is wrong with it, in docker's words, when it is none. */
+export function readNanos(value: string): number | string {
+  const found = parseRational(value);
+  if (found === undefined) return `failed to parse ${value} as a rational number`;
+  const nanos = found.numerator * 1_000_000_000n;
+  return nanos % found.denominator === 0n
+    ? Number(nanos / found.denominator)
+    : "value is too precise";
+}
+
 /** The word that the usage text shows for a type. */
 export function shownType(type: FlagType): string {
   if (type === "env") return "list";
   return type === "swap-bytes" ? "bytes" : type;
 }
+
+const mistakeIn = (read: number | string) => (typeof read === "string" ? read : undefined);
 
 /** What is wrong with a value, in Go's words; undefined when nothing is. */
 export function checkValue(type: FlagType, value: string): string | undefined {
@@ -74,15 +87,11 @@ export function checkValue(type: FlagType, value: string): string | undefined {
       return `strconv.ParseUint: parsing ${quoted}: value out of range`;
     case "bytes":
     case "swap-bytes":
-      if ((type === "swap-bytes" && value === "-1") || parseBytes(value) !== undefined)
-        return undefined;
-      return `invalid size: '${value}'`;
+      return type === "swap-bytes" && value === "-1" ? undefined : readSize(value).mistake;
     case "duration":
       return parseDuration(value) === undefined ? `time: invalid duration ${quoted}` : undefined;
     case "decimal":
-      if (!/^[+-]?(\d+\.?\d*|\.\d+)$/.test(value))
-        return `failed to parse ${value} as a rational number`;
-      return /\.\d{10,}/.test(value) ? "value is too precise" : undefined;
+      return mistakeIn(readNanos(value));
     case "stringToString": {
       const odd = value.split(",").find((part) => !part.includes("="));
       return odd === undefined ? undefined : `${odd} must be formatted as key=value`;

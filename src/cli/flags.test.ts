@@ -2,12 +2,12 @@
  * Command lines as Docker reads them.
  */
 import { expect, test } from "bun:test";
-import { parseBytes } from "../base/sizes.ts";
+import { parseBytes, readSize } from "../base/sizes.ts";
 import { parseMount, parseVolumes } from "./container-options/mounts.ts";
 import { parsePorts } from "./container-options/ports.ts";
 import { parseRestart } from "./container-options/request.ts";
 import { parseDevice, parseUlimit } from "./container-options/resources.ts";
-import { parseDuration } from "./flag-values.ts";
+import { parseDuration, readNanos } from "./flag-values.ts";
 import { flag, parseFlags } from "./flags.ts";
 
 const flags = [
@@ -47,6 +47,55 @@ test.each([
   ],
 ])("%p is refused in pflag's words", (argv, message) => {
   expect(() => parseFlags(argv, flags, true)).toThrow(message);
+});
+
+// As docker 28.2 says of each.
+test.each([
+  ["0x10", 'strconv.ParseFloat: parsing "0x10": invalid syntax'],
+  [" 5m", 'strconv.ParseFloat: parsing " 5": invalid syntax'],
+  ["5  mb", 'strconv.ParseFloat: parsing "5 ": invalid syntax'],
+  ["1e400", 'strconv.ParseFloat: parsing "1e400": value out of range'],
+  ["5.5.5m", 'strconv.ParseFloat: parsing "5.5.5": invalid syntax'],
+  ["-5x", "invalid size: '-5x'"],
+  ["-5m", "invalid size: '-5m'"],
+  ["", "invalid size: ''"],
+  ["inf", "invalid size: 'inf'"],
+  ["5X", "invalid suffix: 'x'"],
+  ["5ki", "invalid suffix: 'ki'"],
+  ["5kibx", "invalid suffix: 'kibx'"],
+  ["5e", "invalid suffix: 'e'"],
+])("a size %p is refused in docker's words", (size, mistake) => {
+  expect(readSize(size)).toEqual({ mistake });
+});
+
+test("sizes that docker takes", () => {
+  const sizes = [
+    "1e3",
+    "1e3m",
+    "5.m",
+    "1_0k",
+    "+5m",
+    "-0",
+    "5 mb",
+    "5 ",
+    "1e-1",
+    ".5k",
+    "5B",
+    "1PiB",
+  ];
+  expect(sizes.map(parseBytes)).toEqual([
+    ...[1000, 1000 << 20, 5 << 20, 10240, 5 << 20, 0, 5 << 20, 5, 0, 512, 5, 2 ** 50],
+  ]);
+});
+
+test("a number of processors may be a fraction", () => {
+  expect(["1/2", "5e-1", "1.5000000000", "-1", "1/1000000000"].map(readNanos)).toEqual([
+    ...[5e8, 5e8, 1.5e9, -1e9, 1],
+  ]);
+  expect(["1/3", "1e-10", "1/0", ""].map(readNanos)).toEqual([
+    ...["value is too precise", "value is too precise"],
+    ...["failed to parse 1/0 as a rational number", "failed to parse  as a rational number"],
+  ]);
 });
 
 test("sizes and durations", () => {

@@ -4,7 +4,7 @@
  * types, swallow unknown flags or word their errors differently, and scripts compare these texts.
  */
 import { messageOf } from "../base/errors.ts";
-import { checkValue, type FlagType } from "./flag-values.ts";
+import { checkValue, type FlagType, readNanos } from "./flag-values.ts";
 
 /** One flag of a command. */
 export interface Flag {
@@ -83,6 +83,11 @@ export class Parsed {
   number(name: string, otherwise = 0): number {
     const value = this.#values.get(name)?.at(-1);
     return value === undefined ? otherwise : Number(value);
+  }
+
+  /** A decimal flag's value, in thousand millionths. */
+  nanos(name: string): number {
+    return Number(readNanos(this.text(name, "0")));
   }
 }
 

@@ -22,10 +22,10 @@ export interface TargetFlags {
   readonly tlskey: string;
 }
 
-/** Reads those flags. */
+/** Reads those flags. An empty --host is the default socket, whatever the environment and the context in use say. */
 export function targetFlags(globals: Parsed): TargetFlags {
   return {
-    host: globals.text("host"),
+    host: globals.has("host") ? globals.text("host").trim() || defaultHost : "",
     context: globals.text("context"),
     tls: globals.on("tls"),
     tlsverify: globals.on("tlsverify"),

@@ -29,6 +29,7 @@ export function commandUsage(
 
 function usageAndOptions(name: string, command: Command, aliases: readonly string[]): string {
   let text = `Usage:  ${name}${command.usage === "" ? "" : ` ${command.usage}`}\n\n${command.short}\n`;
+  if (command.more !== undefined) text += `\n${command.more}`;
   if (aliases.length > 1) text += `\nAliases:\n  ${aliases.join(", ")}\n`;
   const shown = command.flags.filter((flag) => !flag.hidden);
   if (shown.length === 0) return text;

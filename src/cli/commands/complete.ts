@@ -9,7 +9,7 @@ import { completionOf, flagWords, type NameKind, splitLine, takesNext } from "..
 import { parseFlags } from "../flags.ts";
 import { loadCommand } from "../load.ts";
 import { print } from "../output.ts";
-import { groups, routes } from "../routes.ts";
+import { groups, isGroup, routes } from "../routes.ts";
 import { targetFlags, targetOf } from "../target.ts";
 
 /** A daemon that does not answer by then has no names. */
@@ -129,12 +129,12 @@ async function candidates(given: readonly string[]): Promise<Candidates> {
   const [first = ""] = said;
   if (said.length === 1 || (first === "help" && said.length === 2))
     return { list: commandWords(""), prefix };
-  const isGroup = Object.hasOwn(groups, first);
-  if (isGroup && said.length === 2) return { list: commandWords(first), prefix };
-  const words = said.slice(0, isGroup ? 2 : 1);
+  if (isGroup(first) && said.length === 2) return { list: commandWords(first), prefix };
+  const length = isGroup(first) ? 2 : 1;
+  const words = said.slice(0, length);
   const command = await loadCommand(words);
   if (command === undefined) return { list: [], prefix };
-  return completed(completionOf(words.join(" "), command, said.slice(isGroup ? 2 : 1)), before);
+  return completed(completionOf(words.join(" "), command, said.slice(length)), before);
 }
 
 async function completed(

@@ -59,15 +59,25 @@ async function wishOf(context: Context, parsed: Parsed): Promise<Wish> {
   return { endpoint: { ...settings }, tls };
 }
 
-const endpointHelp = "set the docker endpoint (host=, ca=, cert=, key=, skip-tls-verify=, from=)";
+const endpointKeys = `Docker endpoint config:
+
+NAME                DESCRIPTION
+from                Copy named context's Docker endpoint configuration
+host                Docker endpoint on which to connect
+ca                  Trust certs signed only by this CA
+cert                Path to TLS certificate file
+key                 Path to TLS key file
+skip-tls-verify     Skip TLS certificate validation
+`;
 const editFlags = [
   flag("description", "", "string", "Description of the context"),
-  flag("docker", "", "stringToString", endpointHelp, "[]"),
+  flag("docker", "", "stringToString", "set the docker endpoint", "[]"),
 ];
 
 const create: Command = {
   usage: "[OPTIONS] CONTEXT",
   short: "Create a context",
+  more: endpointKeys,
   args: [1, 1],
   local: true,
   flags: [...editFlags, flag("from", "", "string", "create context from a named context")],
@@ -106,6 +116,7 @@ const create: Command = {
 const update: Command = {
   usage: "[OPTIONS] CONTEXT",
   short: "Update a context",
+  more: endpointKeys,
   args: [1, 1],
   local: true,
   flags: editFlags,

@@ -161,7 +161,7 @@ export const command: Command = {
       CpuRealtimePeriod: count(parsed, "cpu-rt-period"),
       CpuRealtimeRuntime: count(parsed, "cpu-rt-runtime"),
       CpuShares: count(parsed, "cpu-shares"),
-      NanoCpus: parsed.has("cpus") ? Math.round(Number(parsed.text("cpus")) * 1e9) : undefined,
+      NanoCpus: parsed.has("cpus") ? parsed.nanos("cpus") : undefined,
       CpusetCpus: parsed.text("cpuset-cpus") || undefined,
       CpusetMems: parsed.text("cpuset-mems") || undefined,
       Memory: bytes(parsed, "memory"),

@@ -97,6 +97,8 @@ function weights(parsed: Parsed): ThrottleDevice[] {
 }
 
 function parseGpus(spec: string): DeviceRequest {
+  // What Go's reader of comma-separated values says of nothing.
+  if (spec === "") throw new Error("EOF");
   const request: DeviceRequest = { Driver: "", Count: 0, Capabilities: [], Options: {} };
   const capabilities = ["gpu"];
   for (const field of splitCsv(spec)) {
@@ -130,7 +132,7 @@ export function parseResources(parsed: Parsed): Resources {
     MemoryReservation: bytes(parsed, "memory-reservation"),
     MemorySwap: bytes(parsed, "memory-swap"),
     MemorySwappiness: swappiness,
-    NanoCpus: Math.round(parsed.number("cpus") * 1e9),
+    NanoCpus: parsed.nanos("cpus"),
     CgroupParent: parsed.text("cgroup-parent"),
     BlkioWeight: parsed.number("blkio-weight"),
     BlkioWeightDevice: weights(parsed).map((one) => ({

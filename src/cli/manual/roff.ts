@@ -49,6 +49,7 @@ function commandPage(entry: Entry, version: string): string {
     head(pageName(path), version, short),
     `.SH SYNOPSIS\n${synopsis.join("")}`,
     `.SH DESCRIPTION\n${roffText(short)}.\n`.replace("..\n", ".\n"),
+    command.more === undefined ? "" : `.PP\n.nf\n${roffText(command.more)}.fi\n`,
     flags.length === 0 ? "" : `.SH OPTIONS\n${options(flags)}`,
     shown.length === 0 ? "" : `.SH EXAMPLES\n${shown.join("")}`,
     `.SH SEE ALSO\n.BR berth (1)${related === "" ? "" : `;\n${related}`}\n`,
