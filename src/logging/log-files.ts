@@ -44,6 +44,8 @@ export class LogFile {
   private readonly compressed: boolean;
   private readonly splitter = new LineSplitter();
   private at = 0;
+  /** What comes behind this is left out. */
+  private end = Number.POSITIVE_INFINITY;
   private skip = 0;
   /** Of a compressed file, which grows no more: nothing is left to be read. */
   private done = false;
@@ -75,7 +77,7 @@ export class LogFile {
   /** Leaves out all but the last `count` lines; gives how many there are of these. */
   async keepLast(count: number): Promise<number> {
     if (!this.compressed) {
-      const { at, lines } = seekTail(this.fd, count);
+      const { at, lines } = seekTail(this.fd, count, Math.min(this.end, fstatSync(this.fd).size));
       this.at = at;
       return lines;
     }
@@ -84,6 +86,11 @@ export class LogFile {
       for (let i = chunk.indexOf(10); i >= 0; i = chunk.indexOf(10, i + 1)) lines++;
     this.skip = Math.max(0, lines - count);
     return Math.min(lines, count);
+  }
+
+  /** Leaves out everything that is not there yet. */
+  endHere(): void {
+    this.end = fstatSync(this.fd).size;
   }
 
   /** Leaves out everything that is there now. */
@@ -126,7 +133,8 @@ export class LogFile {
   private *chunks(): Generator<Uint8Array> {
     const buffer = new Uint8Array(CHUNK);
     for (;;) {
-      const length = readSync(this.fd, buffer, 0, CHUNK, this.at);
+      const wanted = Math.min(CHUNK, this.end - this.at);
+      const length = wanted > 0 ? readSync(this.fd, buffer, 0, wanted, this.at) : 0;
       if (length === 0) return;
       this.at += length;
       yield buffer.subarray(0, length);
@@ -134,9 +142,9 @@ export class LogFile {
   }
 }
 
-/** Where the last `count` lines of a file begin, and how many of them the file has. */
-function seekTail(fd: number, count: number): { at: number; lines: number } {
-  let end = fstatSync(fd).size;
+/** Where the last `count` lines of a file's first `size` bytes begin, and how many of them there are. */
+function seekTail(fd: number, count: number, size: number): { at: number; lines: number } {
+  let end = size;
   const buffer = new Uint8Array(CHUNK);
   let lines = 0;
   let last = true;
@@ -156,7 +164,7 @@ function seekTail(fd: number, count: number): { at: number; lines: number } {
     last = false;
     end = from;
   }
-  return { at: 0, lines: fstatSync(fd).size > 0 ? lines + 1 : 0 };
+  return { at: 0, lines: size > 0 ? lines + 1 : 0 };
 }
 
 /** Files that rotation has left. */

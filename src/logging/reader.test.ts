@@ -76,6 +76,31 @@ test("compressed and plain files are read as one log: whole, from the end, and b
   expect(stdout.toString()).toBe(records(100, 200));
 });
 
+test("a log that grows while it is read ends where it ended at the beginning, unless it is followed", async () => {
+  const path = newPath();
+  writeFileSync(path, records(0, 3));
+  const read = async (tail: number) => {
+    const seen: string[] = [];
+    const reading = readLogs(path, { ...everything, tail }, ended, new AbortController().signal);
+    const grow = () => {
+      appendFileSync(path, record(9));
+      return reading.next();
+    };
+    const first = reading.next();
+    let next = grow();
+    for (let { value } = await first; value !== undefined && seen.length < 20; ) {
+      seen.push(value.text.trimEnd());
+      ({ value } = await next);
+      next = grow();
+    }
+    return seen;
+  };
+  expect(await read(-1)).toEqual(["n0", "n1", "n2"]);
+  writeFileSync(path, records(0, 3));
+  expect(await read(1)).toEqual(["n2"]);
+  expect(await read(0)).toEqual([]);
+});
+
 test("files that dockerd compressed, both forms of one file, and numbers that are missing", async () => {
   const path = newPath();
   writeFileSync(`${path}.4.gz`, gzipSync(records(0, 10)));

@@ -116,6 +116,7 @@ class Reading {
     let wanted = tail;
     const kept: LogFile[] = [];
     for (const file of openLogFiles(this.path).reverse()) {
+      if (!this.query.follow) file.endHere();
       const old = file.lastTime !== undefined && comparable(file.lastTime) < this.since;
       if (tail >= 0 && wanted > 0) wanted -= await file.keepLast(wanted);
       else if (tail >= 0 && kept.length === 0) file.keepNothing();

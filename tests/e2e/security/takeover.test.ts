@@ -208,10 +208,17 @@ async function carriedOut(name: string, ops: readonly PlanOp[], script: string):
   const child = Bun.spawn([...listen, ...asDaemon(), shim, directory], {
     stdio: ["ignore", "ignore", "ignore"],
   });
-  while (!existsSync(socket)) await Bun.sleep(5);
   const ended = Promise.withResolvers<void>();
-  const control = await connectShim(socket, { event() {}, closed: () => ended.resolve() });
+  const connect = () => connectShim(socket, { event() {}, closed: () => ended.resolve() });
+  // Its name is there a moment before anybody listens.
+  const connected = async (tries = 0): Promise<Awaited<ReturnType<typeof connect>>> =>
+    connect().catch(async (error) => {
+      if (tries === 2000 || child.exitCode !== null) throw error;
+      await Bun.sleep(5);
+      return connected(tries + 1);
+    });
   try {
+    const control = await connected();
     await control.start();
     await ended.promise;
   } catch (error) {
