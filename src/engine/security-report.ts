@@ -4,6 +4,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { deviceNumbers } from "../base/device-number.ts";
 import { fault } from "../base/errors.ts";
+import { inUserNamespace } from "../base/user-namespace.ts";
 import { capabilityList } from "../runtime/index.ts";
 import type { IdRange, SecurityReport } from "../spec/extensions.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -108,7 +109,7 @@ function textOf(path: string): string {
   }
 }
 
-/** Namespaces, and whether the engine itself is in the same ones. */
+/** Namespaces, and whether the host is in the same ones: the engine is, but for a user namespace of its own. */
 function namespacesOf(pid: number): SecurityReport["Namespaces"] {
   const link = (of: number | "self", kind: string) => {
     try {
@@ -119,7 +120,8 @@ function namespacesOf(pid: number): SecurityReport["Namespaces"] {
   };
   return namespaceKinds.flatMap((Type) => {
     const Id = link(pid, Type);
-    return Id === "" ? [] : [{ Type, Id, SharedWithHost: Id === link("self", Type) }];
+    const isOwn = Type === "user" && inUserNamespace();
+    return Id === "" ? [] : [{ Type, Id, SharedWithHost: !isOwn && Id === link("self", Type) }];
   });
 }
 

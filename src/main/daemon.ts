@@ -34,7 +34,7 @@ import {
 } from "../engine/index.ts";
 import { ImageStore, type OpenRepository } from "../images/index.ts";
 import { type HostMounts, hostMounts, type Kernel, startKernel } from "../kernel/index.ts";
-import { NetworkStore, Networks, Resolver } from "../network/index.ts";
+import { NetworkStore, Networks, outerRoutes, Resolver } from "../network/index.ts";
 import { Repository } from "../registry/index.ts";
 import { Registry, RegistryDatabase } from "../registry-server/index.ts";
 import {
@@ -149,6 +149,8 @@ async function openNetworks(
       pools,
     },
     ahead: mode === "host",
+    // This process is in the host's network then, and the bridges are not.
+    outerRoutes: options.rootless ? outerRoutes : undefined,
     bridgeNamed: options.bridge !== undefined,
     seed: daemonId(options.dataRoot),
     freePorts: guard && choosablePorts(guard),
@@ -448,7 +450,7 @@ async function ownNamespaces(
       "--rootless is for users other than root: run it as one of these, or leave it out",
     );
   if (options.rootless)
-    await enterOwnNamespaces({ ...options, network: options.rootlessNetwork }, argv);
+    await enterOwnNamespaces({ ...options, network: options.rootlessNetwork }, ["daemon", ...argv]);
   if (isRoot) return undefined;
   throw fault(
     "forbidden",

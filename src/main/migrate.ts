@@ -5,7 +5,16 @@
  * Nothing of the old driver is touched before all of the new one's is on the disk; then one note is replaced, which is the
  * moment of the change; then the old driver's files are deleted. Whoever comes next finds one of the two, whole.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { basename } from "node:path";
 import { openDatabase } from "../base/database.ts";
 import { fault } from "../base/errors.ts";
 import { ContainerDatabase, type ContainerRecord, wholeChainsOf } from "../engine/index.ts";
@@ -27,7 +36,8 @@ import {
 } from "../storage/index.ts";
 import { unpackPrograms } from "./assets.ts";
 import { lockRoot } from "./lock.ts";
-import { parseDaemonOptions } from "./options.ts";
+import { type DaemonOptions, parseDaemonOptions } from "./options.ts";
+import { enterOwnNamespaces, KEEPER } from "./rootless/enter.ts";
 
 type Tell = (line: string) => void;
 
@@ -38,17 +48,36 @@ export interface MigrateOptions {
   readonly configFile?: string;
 }
 
-function runs({ id, state: { pid } }: ContainerRecord): boolean {
+/** A file of a process that may have gone. */
+function processFile(pid: number | string, name: string): string {
   try {
-    return pid > 0 && readFileSync(`/proc/${pid}/cgroup`, "utf8").includes(id);
+    return readFileSync(`/proc/${pid}/${name}`, "utf8");
   } catch {
-    return false;
+    return "";
   }
+}
+
+/** The run directories of all shims, by their last part. */
+function shims(): Set<string> {
+  const lines = readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid))
+    .map((pid) => processFile(pid, "cmdline").split("\0"));
+  const directories = lines.flatMap(([name, path]) =>
+    name === "berth-shim" && path ? [path] : [],
+  );
+  return new Set(directories.map((path) => basename(path)));
 }
 
 /** Containers outlive their daemon: one that runs would go on writing where nobody looks any more. */
 function checkNobodyRuns(records: readonly ContainerRecord[]): void {
-  const running = records.filter(runs).map(({ name }) => name);
+  const supervised = shims();
+  // A rootless daemon's may have no control group that names them.
+  const running = records
+    .filter(
+      ({ id, state: { pid } }) =>
+        supervised.has(id.slice(0, 32)) || (pid > 0 && processFile(pid, "cgroup").includes(id)),
+    )
+    .map(({ name }) => name);
   if (running.length > 0)
     throw fault(
       "conflict",
@@ -126,17 +155,48 @@ async function move(dataRoot: string, to: DriverName, kernel: Kernel, tell: Tell
   db.close();
 }
 
+/**
+ * The options of the daemon whose data it is. A user's own data has the owners of a user namespace: it is moved inside of
+ * one, so this does not return then, but goes on there from the beginning.
+ */
+async function optionsOf({
+  to,
+  dataRoot,
+  configFile,
+}: MigrateOptions): Promise<DaemonOptions | undefined> {
+  const places = [
+    ...(dataRoot === undefined ? [] : ["--data-root", dataRoot]),
+    ...(configFile === undefined ? [] : ["--config-file", configFile]),
+  ];
+  const isRoot = process.getuid?.() === 0;
+  const isInside = isRoot && process.env[KEEPER] !== undefined;
+  if (isRoot && !isInside) return parseDaemonOptions(places);
+  const options = parseDaemonOptions(["--rootless", ...places]);
+  if (isInside || options === undefined || !existsSync(options.dataRoot)) return options;
+  const own = { dataRoot: options.dataRoot, execRoot: `${options.execRoot}/migration` };
+  await enterOwnNamespaces({ ...own, network: "none" }, [
+    "system",
+    "migrate",
+    "--to",
+    to,
+    ...places,
+  ]);
+  return options;
+}
+
 /** Moves a data root. Throws Faults; whatever happens, the data root has the old driver's data or the new one's. */
 export async function migrate(asked: MigrateOptions, tell: Tell): Promise<void> {
   const to = driverNamed(asked.to);
-  if (process.getuid?.() !== 0) throw fault("forbidden", "not-root", "a migration needs root");
-  const options = parseDaemonOptions([
-    ...(asked.dataRoot === undefined ? [] : ["--data-root", asked.dataRoot]),
-    ...(asked.configFile === undefined ? [] : ["--config-file", asked.configFile]),
-  ]);
-  const { dataRoot = "" } = options ?? {};
+  const { dataRoot = "" } = (await optionsOf(asked)) ?? {};
   if (!existsSync(dataRoot))
     throw fault("not-found", "no-data-root", `there is no data root at ${dataRoot}`);
+  const owner = statSync(dataRoot).uid;
+  if (owner !== 0)
+    throw fault(
+      "forbidden",
+      "migrate-owner",
+      `${dataRoot} is the data of the user ${owner}, as whom to run this`,
+    );
   const lock = lockRoot(
     dataRoot,
     (path) => `a berth daemon uses ${path}: stop it first (its containers too)`,

@@ -14,6 +14,7 @@ import {
 } from "./addresses.ts";
 import type { BridgePlan } from "./bridge.ts";
 import type { NetlinkChannel } from "./channel.ts";
+import type { OuterRoute } from "./outer-routes.ts";
 import {
   addressesOf,
   dumpAddresses,
@@ -56,6 +57,8 @@ export interface DefaultNetworkContext {
   readonly defaultNetwork: DefaultNetworkOptions;
   /** Subnets of users' networks. */
   readonly users: readonly Subnet[];
+  /** As in NetworksOptions. */
+  readonly outerRoutes?: (() => readonly OuterRoute[]) | undefined;
   /** A container that runs on it. */
   readonly first: EndpointRecord | undefined;
 }
@@ -80,7 +83,8 @@ export async function defaultPlan(
   const existing = await findLink(channel, bridge);
   const foreign = existing !== undefined && bridgeNamed && existing.alias !== alias;
   const routes = (await routesTo(channel)).filter(({ index }) => index !== existing?.index);
-  const taken: Subnet[] = [...routes.map(({ subnet }) => subnet), ...context.users];
+  const outer = context.outerRoutes?.() ?? [];
+  const taken: Subnet[] = [...[...routes, ...outer].map(({ subnet }) => subnet), ...context.users];
   // What is there already is gone on with, whatever routes there are.
   const walls = existing === undefined ? taken : [];
   const present = async (family: 4 | 6) =>

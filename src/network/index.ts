@@ -37,6 +37,7 @@ export {
   readyCount,
 } from "./namespaces.ts";
 export { Networks, type NetworksOptions } from "./networks.ts";
+export { type OuterRoute, outerRoutes } from "./outer-routes.ts";
 export { type PortClaimer, type PortWish, relaysOf } from "./publish.ts";
 export type { NetworkRecord } from "./record.ts";
 export { hostResolvers, Resolver, reachableResolvers, serverFailure } from "./resolver.ts";

@@ -27,6 +27,7 @@ import {
   removeOther,
 } from "./firewall-choice.ts";
 import { type NamespaceKind, Namespaces } from "./namespaces.ts";
+import type { OuterRoute } from "./outer-routes.ts";
 import { isParentDriver } from "./parent-options.ts";
 import { segmentOf, usesOfParents } from "./plans.ts";
 import { Publisher } from "./publish.ts";
@@ -61,6 +62,8 @@ export interface NetworksOptions {
   readonly pools: readonly SubnetPool[];
   /** Of which ports of the host one is published where none is named; undefined: the kernel chooses. */
   readonly freePorts?: readonly [number, number] | undefined;
+  /** Routes of a network beyond the one that bridges are in, which containers' networks are not to hide. */
+  readonly outerRoutes?: (() => readonly OuterRoute[]) | undefined;
 }
 
 /** How many bridges are looked after at a time. */
@@ -353,9 +356,12 @@ export class Networks {
           return { subnet, by: `network ${name}`, network: true };
         }),
       ),
-      ...routes.map(({ subnet, index }) => ({
+      ...[
+        ...routes.map(({ subnet, index }) => ({ subnet, by: nameOf(index) })),
+        ...(this.options.outerRoutes?.() ?? []),
+      ].map(({ subnet, by }) => ({
         subnet,
-        by: `the host's route to ${formatSubnet(subnet)} by ${nameOf(index)}`,
+        by: `the host's route to ${formatSubnet(subnet)} by ${by}`,
         network: false,
       })),
     ];

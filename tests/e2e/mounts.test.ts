@@ -171,9 +171,10 @@ test("--volumes-from takes parts over, and a missing source is made only when as
 test("a read-only bind is read-only all the way down, unless asked otherwise", async () => {
   const top = `${scratch}/tree`;
   mkdirSync(`${top}/below`, { recursive: true });
-  command("mount", "-t", "tmpfs", "tmpfs", `${top}/below`);
+  const there = (...words: string[]) => command(...daemon.inMounts, ...words);
+  there("mount", "-t", "tmpfs", "tmpfs", `${top}/below`);
   try {
-    writeFileSync(`${top}/below/mark`, "");
+    there("touch", `${top}/below/mark`);
     const bind = (BindOptions: Mount["BindOptions"]): Mount => ({
       Type: "bind",
       Source: top,
@@ -200,7 +201,7 @@ test("a read-only bind is read-only all the way down, unless asked otherwise", a
     );
     expect(out).toBe("ro\nro\nmark\nx\n");
   } finally {
-    command("umount", `${top}/below`);
+    there("umount", `${top}/below`);
   }
 });
 
@@ -250,8 +251,9 @@ test("mounts of a container that shares them with the host are the host's, and t
 
 test("a bind is shared only where the host's mount is", async () => {
   mkdirSync(`${scratch}/private`);
-  command("mount", "-t", "tmpfs", "tmpfs", `${scratch}/private`);
-  command("mount", "--make-private", `${scratch}/private`);
+  const there = (...words: string[]) => command(...daemon.inMounts, ...words);
+  there("mount", "-t", "tmpfs", "tmpfs", `${scratch}/private`);
+  there("mount", "--make-private", `${scratch}/private`);
   try {
     const { err } = await daemon.berth(
       "run",
@@ -265,7 +267,7 @@ test("a bind is shared only where the host's mount is", async () => {
       `path ${scratch}/private is mounted on ${scratch}/private but it is not a shared mount`,
     );
   } finally {
-    command("umount", `${scratch}/private`);
+    there("umount", `${scratch}/private`);
   }
 });
 

@@ -310,16 +310,17 @@ test("a network that is in use stays, and what makes no sense changes nothing", 
 });
 
 test("a bridge that was there before is used, and stays when its network goes", async () => {
-  host("ip", "link", "add", "foreign0", "type", "bridge");
-  host("ip", "address", "add", "10.212.0.5/24", "dev", "foreign0");
+  const there = (...words: string[]) => host(...daemon.inNetwork, ...words);
+  there("ip", "link", "add", "foreign0", "type", "bridge");
+  there("ip", "address", "add", "10.212.0.5/24", "dev", "foreign0");
   await done("network", "create", "-o", "com.docker.network.bridge.name=foreign0", "theirs");
   await sleeper("guest", "--network", "theirs");
   expect(await address("guest", "theirs")).toMatch(/^10\.212\.0\./);
   expect(await reaches("guest", "10.212.0.5")).toBe(true);
   await done("rm", "-f", "guest");
   await done("network", "rm", "theirs");
-  expect(host("ip", "-o", "address", "show", "foreign0")).toContain("10.212.0.5/24");
-  host("ip", "link", "delete", "foreign0");
+  expect(there("ip", "-o", "address", "show", "foreign0")).toContain("10.212.0.5/24");
+  there("ip", "link", "delete", "foreign0");
 });
 
 test("a network touches no route of the host", async () => {

@@ -9,6 +9,7 @@ import Docker from "dockerode";
 import { textOf, until } from "../clients/scenarios.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
 import { GoClient, RFC3339_NANO } from "../kits/go-client.ts";
+import { giveToDaemon } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const client = new GoClient(daemon);
@@ -66,7 +67,10 @@ async function ended(id: string): Promise<number> {
 const purge = (id: string) => client.call("DELETE", `/containers/${id}?force=1&v=1`, 204);
 
 beforeAll(async () => {
-  for (const [source] of directories) mkdirSync(source);
+  for (const [source] of directories) {
+    mkdirSync(source);
+    giveToDaemon(source);
+  }
   await daemon.berth("create", "--name", "base", "busybox");
   expect((await daemon.berth("commit", "base", "task:1")).status).toBe(0);
   const pause = ["-c", 'CMD ["sleep", "100000"]'];

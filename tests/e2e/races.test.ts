@@ -5,6 +5,7 @@ import { existsSync, readFileSync, rmSync } from "node:fs";
 import { shimFrames } from "../../src/spec/wire.ts";
 import { encodeRecords } from "../../src/spec/wire-codec.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { giveToDaemon } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 
@@ -393,6 +394,7 @@ describe("a daemon that was killed between two lines", () => {
         },
       },
     });
+    giveToDaemon(socket);
     await daemon.start();
     server.stop(true);
     expect(await state("moment")).toMatchObject({ Status: "exited", ExitCode: 9, Pid: 0 });

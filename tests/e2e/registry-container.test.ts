@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
-import { scratchDirectory } from "../kits/scratch.ts";
+import { giveToDaemon, scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const PROGRAM = "/usr/bin/docker-registry";
@@ -84,6 +84,7 @@ test.skipIf(!existsSync(PROGRAM))(
           ["-keyout", `${directory}/key.pem`, "-out", `${directory}/cert.pem`],
         ),
       );
+      giveToDaemon(`${directory}/key.pem`);
       writeFileSync(
         `${directory}/config.yml`,
         `version: 0.1

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
-import { scratchDirectory } from "../kits/scratch.ts";
+import { giveToDaemon, scratchDirectory } from "../kits/scratch.ts";
 import { VolumePluginFake } from "../kits/volume-plugin.ts";
 
 const daemon = daemonOfFile();
@@ -53,7 +53,8 @@ const busybox = (volume: string, script: string, ...more: string[]) =>
 /** How often something is mounted for a volume. */
 function mounts(volume: string): number {
   const path = `${daemon.directory}/data/volumes/${volume}/_data`;
-  const lines = readFileSync("/proc/self/mountinfo", "utf8").split("\n");
+  // The daemon's own are the host's where it is root's.
+  const lines = readFileSync(`/proc/${daemon.pid}/mountinfo`, "utf8").split("\n");
   return lines.filter((line) => line.split(" ")[4] === path).length;
 }
 
@@ -183,6 +184,7 @@ test("a volume that an image fills is whole or empty, whenever the daemon is kil
   // As a daemon leaves it that dies between the two steps of the end.
   renameSync(`${volume}/_data`, `${volume}/_filled`);
   mkdirSync(`${volume}/_data`);
+  giveToDaemon(`${volume}/_data`);
   renameSync(`${volume}/_filled/17`, `${volume}/_data/17`);
   writeFileSync(`${volume}/_data/16`, "somebody's own");
   await daemon.kill();

@@ -3,10 +3,16 @@
  */
 import { afterAll, beforeAll, expect } from "bun:test";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { settledLeftover, takeCensus } from "./census.ts";
 import { everyoneGuarded, guardedFlags, reachable, roomFor } from "./guard-policy.ts";
-import { type UserWishes, type UserWorld, userWorld } from "./rootless.ts";
+import {
+  ownProcesses,
+  removeGroup,
+  type UserWishes,
+  type UserWorld,
+  userWorld,
+} from "./rootless.ts";
 
 const executable = join(import.meta.dir, "../../dist/berth");
 
@@ -119,19 +125,36 @@ export class TestDaemon {
   private child: Bun.Subprocess | undefined;
   private readonly world: UserWorld | undefined;
   private readonly guarded: boolean;
+  private readonly group: string | undefined;
 
   /**
    * `within`: a command that runs the daemon in the end, in its own process; it gets the daemon's command line. `user`: it is
-   * an ordinary user's.
+   * root's or an ordinary user's, who has a control group unless wishes say something else.
    */
   constructor(
     private readonly flags: readonly string[] = [],
     public within: readonly string[] = [],
-    user: UserWishes | undefined = everyoneRootless ? {} : undefined,
+    user?: UserWishes | "root",
   ) {
-    this.world = user && userWorld(this.directory, executable, user);
+    const usual = everyoneRootless ? { group: basename(this.directory) } : undefined;
+    const wishes = user === "root" ? undefined : (user ?? usual);
+    this.group = wishes?.group;
     // Whoever names a user, or is one's own, says how it is to be.
-    this.guarded = everyoneGuarded && user === undefined && !flags.includes("--user");
+    this.guarded =
+      everyoneGuarded && wishes === undefined && user === undefined && !flags.includes("--user");
+    this.world = wishes && userWorld(this.directory, executable, wishes);
+  }
+
+  /** What goes before a command that is to be run in the network that has the daemon's bridges: the host's, or a user's own. */
+  get inNetwork(): readonly string[] {
+    if (this.world === undefined) return [];
+    const [dweller = 0] = ownProcesses("berth-dweller", this.directory);
+    return ["nsenter", `--net=/proc/${dweller}/ns/net`];
+  }
+
+  /** What goes before a command that is to see and change the daemon's mounts: the host's, or a user's own. */
+  get inMounts(): readonly string[] {
+    return this.world === undefined ? [] : ["nsenter", `--mount=/proc/${this.pid}/ns/mnt`];
   }
 
   /** Runs berth's command line as the daemon's user, who has named no daemon. */
@@ -281,6 +304,7 @@ export class TestDaemon {
     // What stays is the daemon's fault, and its log says why.
     if (list.status !== 0 || removal.status !== 0)
       console.error(list.err, removal.err, this.log.slice(-4000));
+    if (this.group !== undefined) await removeGroup(this.group);
     rmSync(this.directory, { recursive: true, force: true });
   }
 }

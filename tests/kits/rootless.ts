@@ -39,6 +39,8 @@ export interface UserWorld {
 
 /** What the user's lines in the lists are to be; `ids`: ranges of /etc/subuid and /etc/subgid. */
 export interface UserWishes {
+  /** A control group that is delegated to the user, as systemd does it: a name below that of the test's. */
+  readonly group?: string;
   readonly ids?: boolean;
   /** Paths of programs that are not there for the user. */
   readonly without?: readonly string[];
@@ -50,6 +52,22 @@ function linesFor(name: (typeof LISTS)[number], ids: boolean, home: string): str
   if (name === "passwd") return `${USER.name}:x:${USER.id}:${USER.id}::${home}:/bin/sh\n`;
   if (name === "group") return `${USER.name}:x:${USER.id}:\n`;
   return ids ? `${USER.name}:${SUBORDINATE.first}:${SUBORDINATE.count}\n` : "";
+}
+
+/** As on a host with version 2 alone, where systemd has given the user a group of its own. */
+const delegate = (group: string) => `
+  while umount -lR /sys 2> /dev/null; do :; done
+  mount -t sysfs none /sys
+  mount -t cgroup2 none /sys/fs/cgroup
+  mkdir -p /sys/fs/cgroup/${group}
+  chown ${USER.id}:${USER.id} /sys/fs/cgroup/${group} /sys/fs/cgroup/${group}/cgroup.*
+  echo $$ > /sys/fs/cgroup/${group}/cgroup.procs || echo $$ > /sys/fs/cgroup/${group}/berth-engine/cgroup.procs`;
+
+/** Takes such a group away again, with all below it, once its last process has gone. */
+export async function removeGroup(group: string): Promise<void> {
+  const remove = `find /sys/fs/cgroup -depth -type d -path '*/${group}*' -exec rmdir {} +`;
+  for (const end = Date.now() + 10_000; Date.now() < end; await Bun.sleep(50))
+    if (Bun.spawnSync(["sh", "-c", remove]).success) break;
 }
 
 /** Makes a user's world below a directory, which then belongs to the user. */
@@ -83,6 +101,7 @@ export function userWorld(
     `mount --bind ${lists}/dev/tun /dev/net/tun; mount --bind ${lists}/dev/fuse /dev/fuse`,
     ...(wishes.without ?? []).map((path) => `mount --bind /dev/null ${path}`),
     `: > ${directory}/berth; mount --bind ${executable} ${directory}/berth`,
+    wishes.group === undefined ? ":" : delegate(wishes.group),
     wishes.prepare ?? ":",
     `exec setpriv --reuid ${USER.id} --regid ${USER.id} --clear-groups "$@"`,
   ].join("\n");

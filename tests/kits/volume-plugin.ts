@@ -3,6 +3,7 @@
  * and can be told to fail.
  */
 import { mkdirSync, rmSync } from "node:fs";
+import { giveToDaemon } from "./scratch.ts";
 
 type Answer = Readonly<Record<string, unknown>>;
 
@@ -34,6 +35,7 @@ export class VolumePluginFake {
         return Response.json(failure === undefined ? this.answer(method, body) : { Err: failure });
       },
     });
+    giveToDaemon(this.socket);
     return this;
   }
 

@@ -1,34 +1,9 @@
 /**
  * What berth needs of a host, one check after the other: what was found, what it means, and what to do.
  */
+import { type Check, type Finding, fail, number, ok, versionAtLeast, warn } from "./finding.ts";
 import type { HostView } from "./host.ts";
-
-/** How bad it is: `fail`, containers do not run; `warn`, something is missing or slower. */
-export type Grade = "ok" | "warn" | "fail";
-
-/** What a check has found. */
-export interface Finding {
-  readonly grade: Grade;
-  readonly found: string;
-  /** What it means, where it is not well. */
-  readonly means?: string;
-  /** What to do about it. */
-  readonly advice?: string;
-}
-
-/** One check. */
-export interface Check {
-  readonly name: string;
-  readonly run: (host: HostView) => Finding | Promise<Finding>;
-}
-
-const ok = (found: string): Finding => ({ grade: "ok", found });
-const warn = (found: string, means: string, advice: string): Finding => ({
-  ...{ grade: "warn", found, means, advice },
-});
-const fail = (found: string, means: string, advice: string): Finding => ({
-  ...{ grade: "fail", found, means, advice },
-});
+import { rootlessChecks, storageCheck as rootlessStorage } from "./rootless.ts";
 
 /** The oldest kernel with everything that the shim calls (mount_setattr, openat2, clone3, close_range). */
 const OLDEST_KERNEL = [5, 12] as const;
@@ -42,16 +17,6 @@ const unsuited: ReadonlyMap<number, string> = new Map([
   [0xff534d42, "CIFS"],
   [0x01021997, "9p"],
 ]);
-
-function number(host: HostView, path: string): number | undefined {
-  const text = host.read(path)?.trim();
-  return text === undefined || !/^\d+$/.test(text) ? undefined : Number(text);
-}
-
-function versionAtLeast(kernel: string, [major, minor]: readonly [number, number]): boolean {
-  const [own = 0, part = 0] = kernel.split(".").map((text) => Number.parseInt(text, 10));
-  return own > major || (own === major && part >= minor);
-}
 
 function kernelCheck({ kernel }: HostView): Finding {
   if (versionAtLeast(kernel, OLDEST_KERNEL)) return ok(`Linux ${kernel}`);
@@ -263,7 +228,12 @@ async function daemonCheck(host: HostView): Promise<Finding> {
   );
 }
 
-/** Every check, for a daemon with this data root. */
+const kernelChecks: readonly Check[] = [
+  { name: "Kernel limits", run: limitsCheck },
+  { name: "Daemon", run: daemonCheck },
+];
+
+/** Every check, for a root's daemon with this data root. */
 export function checksFor(dataRoot: string): readonly Check[] {
   return [
     { name: "Kernel", run: kernelCheck },
@@ -276,7 +246,23 @@ export function checksFor(dataRoot: string): readonly Check[] {
     { name: "Network", run: networkCheck },
     { name: "IP forwarding", run: forwardingCheck },
     { name: "Others here", run: neighboursCheck },
-    { name: "Kernel limits", run: limitsCheck },
-    { name: "Daemon", run: daemonCheck },
+    ...kernelChecks,
+  ];
+}
+
+/** Every check, for the daemon that the user who asks has or would have: nothing of the host's own network and firewall counts. */
+export function rootlessChecksFor(dataRoot: string): readonly Check[] {
+  return [
+    { name: "Kernel", run: kernelCheck },
+    {
+      name: "Rights",
+      run: ({ user }) => ok(`user ${user}, for a daemon of its own (berth daemon --rootless)`),
+    },
+    ...rootlessChecks,
+    { name: "Seccomp", run: seccompCheck },
+    { name: "Storage", run: (host) => rootlessStorage(host, storageCheck(host, dataRoot)) },
+    { name: "Room", run: (host) => spaceCheck(host, dataRoot) },
+    { name: "Network", run: networkCheck },
+    ...kernelChecks,
   ];
 }

@@ -1,7 +1,7 @@
 /**
  * What the checks see of a host: files, file systems, programs. Tests give hosts of their own.
  */
-import { accessSync, constants, readFileSync, statfsSync } from "node:fs";
+import { accessSync, constants, readFileSync, statfsSync, statSync } from "node:fs";
 import { release } from "node:os";
 
 /** A host, read-only. */
@@ -16,8 +16,20 @@ export interface HostView {
   /** Such as "6.18.5-amd64". */
   readonly kernel: string;
   readonly uid: number;
+  /** The user's name, or its number where it has none. */
+  readonly user: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Where a program is, and with whose rights it runs; undefined: it is not installed. */
+  program(name: string): ProgramView | undefined;
   /** What a daemon says at a socket; undefined when nobody answers. */
   daemon(): Promise<DaemonAnswer | undefined>;
+}
+
+/** A program that is installed. */
+export interface ProgramView {
+  readonly path: string;
+  readonly isRoots: boolean;
+  readonly setuid: boolean;
 }
 
 /** What a daemon says of itself. */
@@ -45,6 +57,12 @@ function isThere(path: string, mode: number): boolean {
   }
 }
 
+/** By name, which a directory service may have: the runtime itself believes what the environment says. */
+function userName(): string {
+  const { exitCode, stdout } = Bun.spawnSync(["id", "-un"], { stderr: "ignore" });
+  return exitCode === 0 ? stdout.toString().trim() : String(process.getuid?.() ?? 0);
+}
+
 /** This host. */
 export function thisHost(daemon: HostView["daemon"]): HostView {
   return {
@@ -67,6 +85,14 @@ export function thisHost(daemon: HostView["daemon"]): HostView {
     },
     kernel: release(),
     uid: process.getuid?.() ?? 0,
+    user: userName(),
+    env: process.env,
+    program(name) {
+      const path = Bun.which(name);
+      if (path === null) return undefined;
+      const { uid, mode } = statSync(path);
+      return { path, isRoots: uid === 0, setuid: (mode & 0o4000) !== 0 };
+    },
     daemon,
   };
 }

@@ -169,7 +169,7 @@ async function startKeeper(
     if ((await line()) !== "kept") throw refusedNamespaces(await child.stderr.text());
     const { pid, again } = await startOutside(outside, Number(inside), execRoot);
     tell([pid, ...again, ""].map((word) => `${word}\0`).join(""));
-    writeFileSync(outsideFile(execRoot), outside);
+    writeFileSync(outsideFile(execRoot), outside, { mode: 0o600 });
     if ((await child.exited) !== 0) throw refusedNamespaces(await child.stderr.text());
   } catch (error) {
     child.kill("SIGKILL");
@@ -198,12 +198,12 @@ function makeRoots({ dataRoot, execRoot }: EntryOptions): void {
 }
 
 /**
- * Becomes the daemon inside of its namespaces: does not return, unless something is missing. Rejects with Faults
+ * Becomes berth with these words inside of the namespaces: does not return, unless something is missing. Rejects with Faults
  * "unsupported" that say what to do.
  */
 export async function enterOwnNamespaces(
   options: EntryOptions,
-  argv: readonly string[],
+  words: readonly string[],
 ): Promise<never> {
   const { dataRoot, execRoot } = options;
   const outside = chooseOutside(options.network);
@@ -225,7 +225,7 @@ export async function enterOwnNamespaces(
   };
   for (const [name, value] of Object.entries(process.env))
     if (value !== undefined) env[name] ??= value;
-  const command = [helper, "join", socket, process.execPath, "daemon", ...argv];
+  const command = [helper, "join", socket, process.execPath, ...words];
   if (process.execve === undefined)
     throw new Error("this runtime cannot execute another program in its place");
   return process.execve(helper, command, env);
