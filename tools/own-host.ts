@@ -129,6 +129,13 @@ export class OwnHost {
     return ["sh", "-c", `set -e\n${enter.join("\n")}\nexec "$@"`, "sh", ...words, ...argv];
   }
 
+  /** What has been used there of a processor, in seconds; undefined where the kernel does not count. */
+  get processorSeconds(): number | undefined {
+    const files = this.groups.map((group) => join(group, "cpuacct.usage"));
+    const file = files.find((path) => existsSync(path));
+    return file === undefined ? undefined : Number(readFileSync(file, "utf8")) / 1e9;
+  }
+
   /** Takes the groups away, when all that ran there has ended. */
   remove(): void {
     for (const group of this.groups) removeGroup(group);

@@ -111,9 +111,13 @@ async function runOnce(job: Job, running: Running, apart = false): Promise<Run> 
       show(chunk);
     }),
   ]);
+  const used = host?.processorSeconds;
   host?.remove();
   // What ran beside others is shown in one piece.
-  if (apart) process.stderr.write(Buffer.concat([Buffer.from(`----  ${titleOf(job)}\n`), ...held]));
+  if (apart) {
+    const figure = used === undefined ? "" : ` (${used.toFixed(1)} s of a processor)`;
+    process.stderr.write(Buffer.concat([Buffer.from(`----  ${titleOf(job)}${figure}\n`), ...held]));
+  }
   return { text, status };
 }
 

@@ -5,8 +5,11 @@ import { draw, print } from "./output.ts";
 import { isTerminal, terminalSize } from "./terminal.ts";
 import { harmless } from "./terminal-text.ts";
 
-/** A row: what each field of a template says. A function is a method with arguments. */
+/** A row: what each field of a template says, by a getter where that takes time. A function is a method with arguments. */
 export type Row = Readonly<Record<string, unknown>>;
+
+/** The letters of a cell; most have only those that take one unit. */
+const lettersIn = (cell: string) => (/^[ -~]*$/.test(cell) ? cell.length : [...cell].length);
 
 /** Lines of cells split by tabs, aligned in columns of at least `least` characters. Like Docker's, every line's last cell is not padded. */
 export function align(lines: readonly string[], least = 10): string {
@@ -14,10 +17,10 @@ export function align(lines: readonly string[], least = 10): string {
   const widths: number[] = [];
   for (const row of rows)
     row.slice(0, -1).forEach((cell, at) => {
-      widths[at] = Math.max(widths[at] ?? 0, [...cell].length + 3, least);
+      widths[at] = Math.max(widths[at] ?? 0, lettersIn(cell) + 3, least);
     });
   const pad = (cell: string, at: number) =>
-    cell + " ".repeat(Math.max(0, (widths[at] ?? 0) - [...cell].length));
+    cell + " ".repeat(Math.max(0, (widths[at] ?? 0) - lettersIn(cell)));
   return rows
     .map(
       (row) => `${row.map((cell, at) => (at < row.length - 1 ? pad(cell, at) : cell)).join("")}\n`,
@@ -77,18 +80,26 @@ export function listText(rows: readonly Row[], how: ListFormat, columns?: number
   return align([heading, ...lines]);
 }
 
+function harmlessField(field: unknown): unknown {
+  if (typeof field === "string") return harmless(field);
+  if (typeof field !== "function") return field;
+  return (argument: unknown) => harmless(String(field(argument)));
+}
+
+/** Whether a field is worked out each time it is asked for. */
+export function isLate(row: Row, name: string): boolean {
+  return Object.getOwnPropertyDescriptor(row, name)?.get !== undefined;
+}
+
 /** A row that a terminal shows and does not obey. */
 function harmlessRow(row: Row): Row {
-  return Object.fromEntries(
-    Object.entries(row).map(([name, field]) => [
-      name,
-      typeof field === "string"
-        ? harmless(field)
-        : typeof field === "function"
-          ? (argument: unknown) => harmless(String(field(argument)))
-          : field,
-    ]),
-  );
+  const fields = Object.keys(row).map((name) => [
+    name,
+    isLate(row, name)
+      ? { enumerable: true, get: () => harmlessField(row[name]) }
+      : { enumerable: true, value: harmlessField(row[name]) },
+  ]);
+  return Object.defineProperties({}, Object.fromEntries(fields));
 }
 
 /** Rows as a terminal may have them: harmless, the default table as wide as the terminal. */

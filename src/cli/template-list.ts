@@ -17,14 +17,16 @@ import {
   Value,
 } from "../gotemplate/index.ts";
 import { asTemplateError, objectValue, parseTemplate } from "./objects.ts";
-import type { ListFormat, Row } from "./table.ts";
+import { isLate, type ListFormat, type Row } from "./table.ts";
 
 function interpretEscapes(text: string): string {
   return text.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
 }
 
 /** A row's field as a method of Docker's row, which gives a string. */
-function methodOf(field: unknown): Callable {
+function methodOf(row: Row, name: string): Callable {
+  if (isLate(row, name)) return { params: [], call: () => objectValue(row[name]) };
+  const field = row[name];
   if (typeof field === "function")
     return {
       params: [types.string],
@@ -36,9 +38,7 @@ function methodOf(field: unknown): Callable {
 
 /** A row as Docker has it: a pointer to a struct whose methods are its fields. As JSON, it is what Go writes for a map. */
 export function rowValue(row: Row, type: string): Value {
-  const methods = Object.fromEntries(
-    Object.entries(row).map(([name, field]) => [name, methodOf(field)]),
-  );
+  const methods = Object.fromEntries(Object.keys(row).map((name) => [name, methodOf(row, name)]));
   const json = () => {
     const members = Object.entries(row)
       .filter(([, field]) => typeof field !== "function")

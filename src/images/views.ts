@@ -71,7 +71,9 @@ export function filterImages(
     )
     .filter((image) => before?.every((time) => createdMs(image) < time) ?? true)
     .filter((image) => since?.every((time) => createdMs(image) > time) ?? true)
-    .sort((a, b) => createdMs(b) - createdMs(a));
+    .map((image) => ({ image, created: createdMs(image) }))
+    .sort((a, b) => b.created - a.created)
+    .map(({ image }) => image);
 }
 
 /** The platform of this host. */
