@@ -3,7 +3,7 @@ import { reportOf } from "./security-report.ts";
 
 const texts = {
   status:
-    "Name:\tsleep\nUid:\t101000\t101000\t101000\t101000\nGid:\t101001\t101001\t101001\t101001\nGroups:\t101001 101010 \nCapInh:\t0000000000000000\nCapPrm:\t0000000000001000\nCapEff:\t0000000000001000\nCapBnd:\t00000000a80425fb\nCapAmb:\t0000000000001000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t3\n",
+    "Name:\tsleep\nUid:\t1\t101000\t101000\t101000\nGid:\t2\t101001\t101001\t101001\nGroups:\t101001 101010 \nCapInh:\t0000000000000000\nCapPrm:\t0000000000001000\nCapEff:\t0000000000001000\nCapBnd:\t00000000a80425fb\nCapAmb:\t0000000000001000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t3\n",
   uidMap: "         0     100000      65536\n",
   gidMap: "         0          0 4294967295\n",
   mountinfo: [
@@ -16,6 +16,10 @@ const texts = {
     "7 1 0:54 / /sys ro,nosuid - sysfs sysfs rw",
     "8 7 0:55 / /sys/firmware ro,relatime - tmpfs tmpfs ro",
     "9 7 0:56 / /sys/fs/cgroup ro,nosuid - cgroup2 cgroup rw",
+    // Something was unmasked from inside, by a mount over the mask.
+    "11 2 0:5 /null /proc/keys rw - devtmpfs udev rw",
+    "12 2 0:51 /version /proc/keys rw - proc proc rw",
+    "13 9 0:57 /x /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu",
     "10 1 0:5 /null /data/proc/kcore rw - devtmpfs udev rw",
     "",
   ].join("\n"),
@@ -43,7 +47,7 @@ test("what the kernel's files say of a process is told as it is", () => {
     Label: "docker-default (enforce)",
     Cgroups: ["4:devices:/berth/x", "0::/berth/x"],
     MaskedPaths: ["/proc/kcore", "/proc/acpi", "/sys/firmware"],
-    ReadonlyPaths: ["/proc/bus"],
+    ReadonlyPaths: ["/proc/bus", "/sys", "/sys/fs/cgroup"],
     Rlimits: [
       { Name: "cpu time", Soft: "unlimited", Hard: "unlimited" },
       { Name: "open files", Soft: "1024", Hard: "4096" },

@@ -35,24 +35,40 @@ function rangesOf(text: string): IdRange[] {
     .map(([ContainerId = 0, HostId = 0, Size = 0]) => ({ ContainerId, HostId, Size }));
 }
 
-/** Where something stands over a path of the kernel's, or where it may only be read: as it is mounted, not as it was meant. */
-function coveredPaths(mountinfo: string): Pick<SecurityReport, "MaskedPaths" | "ReadonlyPaths"> {
-  const rows = mountinfo.split("\n").flatMap((line) => {
+interface MountRow {
+  readonly root: string;
+  readonly path: string;
+  readonly options: string;
+  readonly type: string;
+}
+
+/** What is mounted on the kernel's own files: at each path what was mounted last, which is all that a process meets there. */
+function kernelMounts(mountinfo: string): MountRow[] {
+  const last = new Map<string, MountRow>();
+  for (const line of mountinfo.split("\n")) {
     const [before = "", after = ""] = line.split(" - ");
     const [, , , root = "", path = "", options = ""] = before.split(" ");
-    // What control groups need there is no mask.
-    const isCovering = /^\/(proc|sys)\//.test(path) && !/^\/sys\/fs\/cgroup\b/.test(path);
-    return isCovering ? [{ root, path, options, type: after.split(" ")[0] ?? "" }] : [];
-  });
-  const ownType = (path: string) => (path.startsWith("/proc/") ? "proc" : "sysfs");
-  const isMask = ({ path, type, root, options }: (typeof rows)[number]) =>
-    type !== ownType(path) &&
-    (root.endsWith("/null") || (type === "tmpfs" && /^ro\b/.test(options)));
+    // The hierarchies below are as their top is.
+    if (!/^\/(proc|sys)(\/|$)/.test(path) || path.startsWith("/sys/fs/cgroup/")) continue;
+    last.delete(path);
+    last.set(path, { root, path, options, type: after.split(" ")[0] ?? "" });
+  }
+  return [...last.values()];
+}
+
+/** Where something stands over a path of the kernel's, or where it may only be read: as it is mounted, not as it was meant. */
+function coveredPaths(mountinfo: string): Pick<SecurityReport, "MaskedPaths" | "ReadonlyPaths"> {
+  const rows = kernelMounts(mountinfo);
+  // Control groups are where they belong, whatever version they have.
+  const isOwn = ({ path, type }: MountRow) =>
+    path === "/sys/fs/cgroup" || type === (/^\/proc\b/.test(path) ? "proc" : "sysfs");
+  const isReadonly = ({ options }: MountRow) => /^ro\b/.test(options);
+  const isMask = (row: MountRow) =>
+    !isOwn(row) && (row.root.endsWith("/null") || (row.type === "tmpfs" && isReadonly(row)));
+  const paths = (chosen: MountRow[]) => chosen.map(({ path }) => path);
   return {
-    MaskedPaths: rows.filter(isMask).map(({ path }) => path),
-    ReadonlyPaths: rows
-      .filter(({ path, type, options }) => type === ownType(path) && /^ro\b/.test(options))
-      .map(({ path }) => path),
+    MaskedPaths: paths(rows.filter(isMask)),
+    ReadonlyPaths: paths(rows.filter((row) => isOwn(row) && isReadonly(row))),
   };
 }
 
@@ -75,8 +91,9 @@ export function reportOf(
     new RegExp(`^${name}:\\s*(.*)$`, "m").exec(texts.status)?.[1] ?? "";
   const numbers = (name: string) => field(name).split(/\s+/).filter(Boolean).map(Number);
   const set = (name: string) => capabilityList(BigInt(`0x${field(name) || "0"}`));
-  const [Uid = 0] = numbers("Uid");
-  const [Gid = 0] = numbers("Gid");
+  // Behind the real ones: what a setuid program may do is by these.
+  const [, Uid = 0] = numbers("Uid");
+  const [, Gid = 0] = numbers("Gid");
   return {
     User: { Uid, Gid, Groups: numbers("Groups") },
     UidMap: rangesOf(texts.uidMap),

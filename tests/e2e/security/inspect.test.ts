@@ -36,7 +36,7 @@ test("a container as it is by default, and what it sees of itself", async () => 
   const shared = plain.Namespaces.filter((one) => one.SharedWithHost).map(({ Type }) => Type);
   expect(shared.filter((type) => type !== "user" && type !== "time")).toEqual([]);
   expect(plain.MaskedPaths).toContain("/proc/keys");
-  expect(plain.ReadonlyPaths).toContain("/proc/sys");
+  expect(plain.ReadonlyPaths).toEqual(expect.arrayContaining(["/proc/sys", "/sys"]));
   expect(plain.OpenDevices).toContain("c 1:3 /dev/null");
   expect(plain.Rlimits.find(({ Name }) => Name === "open files")?.Soft).toMatch(/^\d+$|unlimited/);
 });
@@ -67,8 +67,10 @@ test("what is asked for shows, and nothing else", async () => {
     NoNewPrivileges: true,
     Seccomp: { Mode: "disabled", Filters: 0 },
     MaskedPaths: [],
-    ReadonlyPaths: [],
   });
+  // That nothing is masked makes the file system of devices no more writable.
+  expect(bare.ReadonlyPaths.filter((path) => path.startsWith("/proc"))).toEqual([]);
+  expect(bare.ReadonlyPaths).toContain("/sys");
   const shared = bare.Namespaces.filter((one) => one.SharedWithHost).map(({ Type }) => Type);
   expect(shared).toContain("pid");
   // A user's daemon has a network of its own, and that is not the host's; nor is its user namespace.
@@ -76,6 +78,18 @@ test("what is asked for shows, and nothing else", async () => {
   expect(shared.includes("user")).toBe(daemon.inNetwork.length === 0);
   expect(shared).not.toContain("mnt");
   expect(bare.Rlimits).toContainEqual({ Name: "open files", Soft: "77", Hard: "99" });
+});
+
+test("a privileged one has all of it; a mask that something was mounted over is none", async () => {
+  const all = await report("all", "--privileged");
+  expect(all).toMatchObject({ MaskedPaths: [], ReadonlyPaths: [], Seccomp: { Mode: "disabled" } });
+  const flags = ["--userns=host", "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined"];
+  const before = await report("over", ...flags);
+  expect(before.MaskedPaths).toContain("/proc/keys");
+  const over = await daemon.berth("exec", "over", "mount", "--bind", "/proc/version", "/proc/keys");
+  expect(over.err).toBe("");
+  const { out } = await daemon.berth("inspect", "--security", "--format", "json", "over");
+  expect((JSON.parse(out) as SecurityReport).MaskedPaths).not.toContain("/proc/keys");
 });
 
 test("as text and by a template; what does not run has nothing to show; Docker's API is as it was", async () => {
