@@ -162,6 +162,7 @@ enum op_code {
   OP_MKNOD = 45,
   OP_SYMLINK = 46,
   OP_MASK = 47,
+  OP_FILE_LABEL = 71,
   OP_READONLY = 48,
   OP_ROOT_ATTRS = 49,
   OP_SYSCTL = 50,
@@ -514,13 +515,26 @@ static inline bool op_symlink_read(struct op_symlink *out, const uint8_t *body, 
   out->path = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
-/* hide a path inside the root: a file by the real null device, a directory by an empty read-only tmpfs; nothing if it is not there */
+/* hide a path inside the root: a file by the real null device, a directory by an empty read-only tmpfs with these parameters (the same for all of a plan); nothing if it is not there */
 struct op_mask {
   const char *path;
+  struct wire_list params;
 };
 static inline bool op_mask_read(struct op_mask *out, const uint8_t *body, size_t length) {
   struct wire_reader r = {body, body + length, false};
   out->path = wire_get_str(&r);
+  out->params = wire_get_strs(&r);
+  return !r.bad && r.at == r.end;
+}
+/* give a directory inside the root its label of SELinux, where its file system takes one of nobody who mounts it */
+struct op_file_label {
+  const char *path;
+  const char *value;
+};
+static inline bool op_file_label_read(struct op_file_label *out, const uint8_t *body, size_t length) {
+  struct wire_reader r = {body, body + length, false};
+  out->path = wire_get_str(&r);
+  out->value = wire_get_str(&r);
   return !r.bad && r.at == r.end;
 }
 /* bind a path inside the root on itself, read-only with its children; nothing if it is not there */

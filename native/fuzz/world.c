@@ -388,6 +388,9 @@ ssize_t world_sendfile(int to, int from, off_t *at, size_t size) { return (void)
 int world_lsetxattr(const char *path, const char *name, const void *value, size_t size, int flags) {
   return (void)flags, world_text(path), world_text(name), world_look(value, size), plainly();
 }
+int world_fsetxattr(int fd, const char *name, const void *value, size_t size, int flags) {
+  return (void)fd, (void)flags, world_text(name), world_look(value, size), plainly();
+}
 /* Names of attributes end with a NUL each. */
 ssize_t world_llistxattr(const char *path, char *names, size_t size) {
   world_text(path);

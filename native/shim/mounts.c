@@ -21,6 +21,7 @@
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 
 #include "../keeper.h"
 #include "kernel.h"
@@ -471,10 +472,9 @@ static int null_device(void) {
 }
 
 /* A mount with nothing in it. All are copies of the first, which has its place by then: what has none is not copied before Linux 6.15. */
-static int empty_directory(void) {
+static int empty_directory(struct wire_list params) {
   if (child.empty >= 0) return sys_open_tree(child.empty, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
-  struct wire_list none = {0};
-  child.empty = new_mount("tmpfs", "tmpfs", none, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  child.empty = new_mount("tmpfs", "tmpfs", params, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
   return child.empty < 0 ? child.empty : fcntl(child.empty, F_DUPFD_CLOEXEC, 0);
 }
 
@@ -486,7 +486,7 @@ int do_mask(const uint8_t *body, size_t length) {
   if (target < 0 || fstat(target, &info) < 0) return failing(target < 0 ? -target : errno, "mask", op.path);
   scoped_fd int mnt = -1;
   if (S_ISDIR(info.st_mode)) {
-    mnt = empty_directory();
+    mnt = empty_directory(op.params);
   } else {
     int device = null_device();
     if (device < 0) return device;
@@ -494,6 +494,15 @@ int do_mask(const uint8_t *body, size_t length) {
   }
   if (mnt < 0 || sys_move_mount(mnt, target) < 0) return failing(errno, "mask", op.path);
   return 0;
+}
+
+int do_file_label(const uint8_t *body, size_t length) {
+  READ(file_label);
+  scoped_fd int fd = in_root(op.path, O_RDONLY | O_DIRECTORY);
+  if (fd < 0) return fd == -ENOENT ? 0 : failing(-fd, "label", op.path);
+  /* The file system keeps none, or belongs to a user namespace in which nobody may say any. */
+  if (fsetxattr(fd, "security.selinux", op.value, strlen(op.value) + 1, 0) == 0 || errno == EOPNOTSUPP || errno == EPERM) return 0;
+  return failing(errno, "label", op.path);
 }
 
 int do_readonly(const uint8_t *body, size_t length) {

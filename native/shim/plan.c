@@ -35,6 +35,7 @@ static const operation operations[] = {
     [OP_MKNOD] = do_mknod,
     [OP_SYMLINK] = do_symlink,
     [OP_MASK] = do_mask,
+    [OP_FILE_LABEL] = do_file_label,
     [OP_READONLY] = do_readonly,
     [OP_ROOT_ATTRS] = do_root_attrs,
     [OP_SYSCTL] = do_sysctl,

@@ -83,7 +83,7 @@ int do_join_ns(const uint8_t *, size_t), do_join_cgroup(const uint8_t *, size_t)
     do_dns_socket(const uint8_t *, size_t), do_propagation(const uint8_t *, size_t), do_root_mount(const uint8_t *, size_t),
     do_root_bind(const uint8_t *, size_t), do_root_fuse(const uint8_t *, size_t), do_mount(const uint8_t *, size_t), do_bind(const uint8_t *, size_t),
     do_mkdir(const uint8_t *, size_t), do_mknod(const uint8_t *, size_t), do_symlink(const uint8_t *, size_t),
-    do_mask(const uint8_t *, size_t), do_readonly(const uint8_t *, size_t), do_root_attrs(const uint8_t *, size_t),
+    do_mask(const uint8_t *, size_t), do_file_label(const uint8_t *, size_t), do_readonly(const uint8_t *, size_t), do_root_attrs(const uint8_t *, size_t),
     do_sysctl(const uint8_t *, size_t), do_pty(const uint8_t *, size_t), do_pivot_root(const uint8_t *, size_t),
     do_oom_score_adj(const uint8_t *, size_t), do_rlimit(const uint8_t *, size_t), do_umask(const uint8_t *, size_t),
     do_bounding(const uint8_t *, size_t), do_user(const uint8_t *, size_t), do_workdir(const uint8_t *, size_t),

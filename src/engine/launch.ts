@@ -62,6 +62,13 @@ import { mountVolumes } from "./volume-mounts.ts";
 
 const FIRST_HANDLE = 10;
 
+/** A directory of the container's that stays empty. */
+function emptyDirectoryOf({ settings }: EngineDeps, { id }: ContainerRecord): string {
+  const path = `${settings.containersDirectory}/${id}/empty`;
+  mkdirSync(path, { recursive: true, mode: 0o755 });
+  return path;
+}
+
 /** A profile as the container has it: undefined when unconfined. */
 export function profileOf(hostConfig: HostConfig): SeccompProfile | undefined {
   const value = securityOption(hostConfig, "seccomp");
@@ -256,6 +263,7 @@ async function prepare(deps: EngineDeps, container: Container): Promise<Prepared
       linkEnvironment: linkEnvironment(deps, record),
       tmpfsModes: await tmpfsModes(deps, layer, record.mounts),
       imageLayers: (chain) => deps.driver.layerDirectories(chain),
+      emptyDirectory: () => emptyDirectoryOf(deps, record),
       // What is not there is told by whoever binds it.
       ownerOf: (path) => statSync(path, { throwIfNoEntry: false }) ?? { uid: 0, gid: 0 },
     });

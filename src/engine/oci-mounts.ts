@@ -73,16 +73,18 @@ function writableMount(destination: string, layers: readonly string[], writes: s
 }
 
 /** An image's file system. */
-function imageMount(mount: MountRecord, layers: readonly string[]): OciMount {
+function imageMount(mount: MountRecord, layers: readonly string[], input: SpecInput): OciMount {
   const { target: destination, writes } = mount;
   if (writes !== undefined) return writableMount(destination, layers, writes);
   const [only] = layers;
   if (only === undefined)
     return { destination, type: "tmpfs", source: "tmpfs", options: ["ro", "mode=755"] };
-  // Without a writable directory the overlay wants two layers at least.
-  if (layers.length === 1)
+  // Without a writable directory the overlay wants two layers at least; but only a mount of its own has a label of its own.
+  const labelled = Boolean(input.record.mountLabel);
+  if (layers.length === 1 && !labelled)
     return { destination, type: "bind", source: only, options: ["bind", "rprivate", "ro"] };
-  const options = ["ro", `lowerdir=${layers.map(escaped).join(":")}`];
+  const all = layers.length === 1 ? [...layers, input.emptyDirectory()] : layers;
+  const options = ["ro", `lowerdir=${all.map(escaped).join(":")}`];
   return { destination, type: "overlay", source: "overlay", options };
 }
 
@@ -107,7 +109,7 @@ function userMount(mount: MountRecord, input: SpecInput): OciMount {
   const { target: destination, readOnly } = mount;
   if (mount.type === "image")
     return {
-      ...imageMount(mount, mount.directories ?? imageLayers(mount.chain ?? [])),
+      ...imageMount(mount, mount.directories ?? imageLayers(mount.chain ?? []), input),
       ...mappedOwners(input),
     };
   if (mount.type === "tmpfs") {

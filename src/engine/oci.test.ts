@@ -10,7 +10,7 @@ import {
 import type { ContainerConfig, HostConfig } from "../spec/engine-api.ts";
 import { planOps } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
-import type { ContainerRecord } from "./container-record.ts";
+import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import { environmentOf, type SpecInput, toOciSpec } from "./oci.ts";
 import { checkResources } from "./oci-resources.ts";
 
@@ -72,6 +72,7 @@ function input(
     linkEnvironment: [],
     devices: [],
     imageLayers: (chain) => [...chain].reverse(),
+    emptyDirectory: () => "/empty",
     ownerOf: () => ({ uid: 1000, gid: 1000 }),
     ...more,
   };
@@ -209,6 +210,32 @@ test("profile and labels are told to the kernel while all rights are there, and 
       : [],
   );
   expect(told).toEqual(["/", "/dev", "/dev/pts", "/sys/fs/cgroup", "/dev/shm"]);
+  // What takes no label of whoever mounts it has it afterwards.
+  const value = context.slice("context=".length);
+  const all = ops(false);
+  const queue = all.findIndex((op) => op.name === "mount" && op.target === "/dev/mqueue");
+  expect(all[queue + 1]).toEqual({ name: "file_label", path: "/dev/mqueue", value });
+  const masks = all.filter((op) => op.name === "mask");
+  expect(masks.length).toBeGreaterThan(0);
+  for (const mask of masks) expect(mask.params).toEqual([context]);
+  // One layer of an image is mounted as two, since a bind has its source's label.
+  const image = {
+    type: "image" as const,
+    source: "sha256:x",
+    target: "/i",
+    chain: ["a"],
+    readOnly: true,
+  };
+  const mounts: MountRecord[] = [
+    { ...image, recursive: false, propagation: "", mode: "", copyUp: false },
+  ];
+  expect(toOciSpec({ ...made, record: { ...record, mounts } }).mounts).toContainEqual(
+    expect.objectContaining({
+      destination: "/i",
+      type: "overlay",
+      options: ["ro", "lowerdir=a:/empty"],
+    }),
+  );
   record.hostConfig = { SecurityOpt: ["label=nested"] };
   expect(toOciSpec({ ...made, record }).mounts).toContainEqual(
     expect.objectContaining({ destination: "/sys/fs/selinux", type: "selinuxfs" }),

@@ -60,6 +60,8 @@ export interface SpecInput {
   readonly tmpfsModes?: ReadonlyMap<string, number>;
   /** The directories of an image's layers, the uppermost first. */
   imageLayers(chain: readonly string[]): string[];
+  /** A directory with nothing in it. */
+  emptyDirectory(): string;
   /** Whom a path of the host belongs to. */
   ownerOf(path: string): { readonly uid: number; readonly gid: number };
 }

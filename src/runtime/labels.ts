@@ -17,6 +17,14 @@ export function withContext(
   return label && labelled.has(type) ? [...params, `context=${label}`] : params;
 }
 
+/** File systems that take no label of whoever mounts them: their top is given one afterwards. */
+const labelledLater: ReadonlySet<string> = new Set(["mqueue"]);
+
+/** The label that a mount's top gets once it is there. */
+export function labelAfter(type: string, path: string, label: string | undefined): PlanOp[] {
+  return label && labelledLater.has(type) ? [{ name: "file_label", path, value: label }] : [];
+}
+
 /**
  * The profile and the label, as the kernel takes them. They are for the next exec; where an init of the engine's stays
  * behind as PID 1, that executes nothing, and has its profile from here on.

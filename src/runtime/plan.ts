@@ -18,7 +18,7 @@ import { type PlanOp, wireConstants } from "../spec/wire.ts";
 import { acrossBorder, execAcrossBorder } from "./border.ts";
 import { capabilityMask } from "./capabilities.ts";
 import { overlayRights } from "./features.ts";
-import { labelOps, withContext } from "./labels.ts";
+import { labelAfter, labelOps, withContext } from "./labels.ts";
 import { rlimitNumber } from "./rlimits.ts";
 
 /** How the container's root file system is mounted. */
@@ -177,7 +177,11 @@ function planOf(spec: OciSpec, extras: PlanExtras): PlanOp[] {
         ]
       : []),
     ...spec.linux.readonlyPaths.map((path) => ({ name: "readonly" as const, path })),
-    ...spec.linux.maskedPaths.map((path) => ({ name: "mask" as const, path })),
+    ...spec.linux.maskedPaths.map((path) => ({
+      name: "mask" as const,
+      path,
+      params: [...withContext("tmpfs", [], spec.linux.mountLabel)],
+    })),
     ...Object.entries(spec.linux.sysctl).map(([key, value]) => ({
       name: "sysctl" as const,
       // A slash in a name with dots stands for a dot of a file's name.
@@ -365,7 +369,8 @@ function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] 
   const rights = type === "overlay" ? overlayRights(extras.inUserNamespace === true) : [];
   const params = withContext(fsType, [...given, ...rights], spec.linux.mountLabel);
   const plain = { type: fsType, source, params, attrs: options.set, target, subpath };
-  return [{ name: "mount", ...plain, ...asEngine }];
+  const label = labelAfter(fsType, target, spec.linux.mountLabel);
+  return [{ name: "mount", ...plain, ...asEngine }, ...label];
 }
 
 /** Whether the guard has to give a bind's source. */

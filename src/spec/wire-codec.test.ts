@@ -44,9 +44,9 @@ describe("the wire codec", () => {
   });
 
   test("refuses NUL bytes, numbers that do not fit, and records cut short", () => {
-    expect(() => encodeRecords(planOps, { name: "mask", path: "a\0b" })).toThrow("NUL");
+    expect(() => encodeRecords(planOps, { name: "mask", path: "a\0b", params: [] })).toThrow("NUL");
     expect(() => encodeRecords(planOps, { name: "umask", mask: -1 })).toThrow("32-bit");
-    const bytes = encodeRecords(planOps, { name: "mask", path: "/proc/kcore" });
+    const bytes = encodeRecords(planOps, { name: "mask", path: "/proc/kcore", params: [] });
     bytes[8] = 200;
     expect(() => [...new RecordDecoder(planOps).push(bytes)]).toThrow("cut short");
   });

@@ -196,8 +196,13 @@ export const planOps = {
   }),
   mask: kind(
     47,
-    "hide a path inside the root: a file by the real null device, a directory by an empty read-only tmpfs; nothing if it is not there",
-    { path: "str" },
+    "hide a path inside the root: a file by the real null device, a directory by an empty read-only tmpfs with these parameters (the same for all of a plan); nothing if it is not there",
+    { path: "str", params: "strs" },
+  ),
+  file_label: kind(
+    71,
+    "give a directory inside the root its label of SELinux, where its file system takes one of nobody who mounts it",
+    { path: "str", value: "str" },
   ),
   readonly: kind(
     48,
