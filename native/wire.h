@@ -162,7 +162,7 @@ enum op_code {
   OP_MKNOD = 45,
   OP_SYMLINK = 46,
   OP_MASK = 47,
-  OP_FILE_LABEL = 71,
+  OP_FILE_LABEL = 72,
   OP_READONLY = 48,
   OP_ROOT_ATTRS = 49,
   OP_SYSCTL = 50,

@@ -200,7 +200,7 @@ export const planOps = {
     { path: "str", params: "strs" },
   ),
   file_label: kind(
-    71,
+    72,
     "give a directory inside the root its label of SELinux, where its file system takes one of nobody who mounts it",
     { path: "str", value: "str" },
   ),
