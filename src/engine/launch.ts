@@ -62,11 +62,16 @@ import { mountVolumes } from "./volume-mounts.ts";
 
 const FIRST_HANDLE = 10;
 
-/** A directory of the container's that stays empty. */
-function emptyDirectoryOf({ settings }: EngineDeps, { id }: ContainerRecord): string {
-  const path = `${settings.containersDirectory}/${id}/empty`;
-  mkdirSync(path, { recursive: true, mode: 0o755 });
-  return path;
+/** What mounts of images are made of: their layers, and a directory of the container's that stays empty. */
+function imageParts({ driver, settings }: EngineDeps, { id }: ContainerRecord) {
+  return {
+    imageLayers: (chain: readonly string[]) => driver.layerDirectories(chain),
+    emptyDirectory: () => {
+      const path = `${settings.containersDirectory}/${id}/empty`;
+      mkdirSync(path, { recursive: true, mode: 0o755 });
+      return path;
+    },
+  };
 }
 
 /** A profile as the container has it: undefined when unconfined. */
@@ -262,8 +267,7 @@ async function prepare(deps: EngineDeps, container: Container): Promise<Prepared
       devices: devicesOf(hostConfig),
       linkEnvironment: linkEnvironment(deps, record),
       tmpfsModes: await tmpfsModes(deps, layer, record.mounts),
-      imageLayers: (chain) => deps.driver.layerDirectories(chain),
-      emptyDirectory: () => emptyDirectoryOf(deps, record),
+      ...imageParts(deps, record),
       // What is not there is told by whoever binds it.
       ownerOf: (path) => statSync(path, { throwIfNoEntry: false }) ?? { uid: 0, gid: 0 },
     });
