@@ -25,7 +25,7 @@ export function resourceHostOf(deps: Pick<EngineDeps, "features" | "cgroups">): 
       return readFileSync("/sys/devices/system/node/has_memory", "utf8").trim();
     },
     swapAccounting: deps.cgroups.swapAccounting,
-    groups: deps.cgroups.there,
+    has: (controller) => deps.cgroups.has(controller),
     can: (limit) => deps.cgroups.can(limit),
     deviceNumbers(path) {
       const info = statSync(path, { throwIfNoEntry: false });

@@ -7,6 +7,7 @@ const host: ResourceHost = {
   cpus: 2,
   swapAccounting: true,
   memoryNodes: "0",
+  has: () => true,
   can: () => true,
   deviceNumbers: () => ({ major: 8, minor: 0 }),
 };

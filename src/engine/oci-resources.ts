@@ -14,8 +14,8 @@ export interface ResourceHost {
   /** The host's memory nodes: "0-1". */
   readonly memoryNodes: string;
   readonly swapAccounting: boolean;
-  /** False: no control groups, so that no limit counts. */
-  readonly groups?: boolean;
+  /** Whether there are control groups that count this; limits on what nobody counts are discarded. */
+  has(controller: "cpu" | "cpuset" | "memory" | "pids"): boolean;
   /** True when the host's control groups can do it. */
   can(limit: CgroupLimit): boolean;
   /** Numbers of a block device; throws when there is none at the path. */
@@ -117,31 +117,33 @@ function unsupported(what: string, discarded: string): string {
   return `Your kernel does not support ${what} or the cgroup is not mounted. ${discarded} discarded.`;
 }
 
-/** Limits that are discarded where there are no control groups, in Docker's words. */
-function discardedLimits(config: HostConfig): string[] {
+/** Limits that are discarded where nobody counts what they limit, in Docker's words. */
+function discardedLimits(config: HostConfig, host: ResourceHost): string[] {
   const { CpuPeriod, CpuQuota, NanoCpus, CpusetCpus, CpusetMems, PidsLimit } = config;
-  const discarded: readonly [wanted: unknown, text: string][] = [
-    [config.Memory, unsupported("memory limit capabilities", "Limitation")],
-    [config.MemoryReservation, unsupported("memory soft limit capabilities", "Limitation")],
-    [config.CpuShares, unsupported("CPU shares", "Shares")],
-    [CpuPeriod || CpuQuota || NanoCpus, unsupported("CPU CFS quota", "Quota")],
-    [CpusetCpus || CpusetMems, unsupported("cpuset", "Cpuset")],
-    [(PidsLimit ?? 0) > 0, unsupported("PIDs limit capabilities", "PIDs limit")],
-    [config.BlkioWeight, unsupported("Block I/O weight", "Weight")],
+  const [memory, cpu] = [host.has("memory"), host.has("cpu")];
+  const limits: readonly [isCounted: boolean, wanted: unknown, text: string][] = [
+    [memory, config.Memory, unsupported("memory limit capabilities", "Limitation")],
+    [memory, config.MemoryReservation, unsupported("memory soft limit capabilities", "Limitation")],
+    [cpu, config.CpuShares, unsupported("CPU shares", "Shares")],
+    [cpu, CpuPeriod || CpuQuota || NanoCpus, unsupported("CPU CFS quota", "Quota")],
+    [host.has("cpuset"), CpusetCpus || CpusetMems, unsupported("cpuset", "Cpuset")],
+    [host.has("pids"), (PidsLimit ?? 0) > 0, unsupported("PIDs limit capabilities", "PIDs limit")],
   ];
-  return discarded.flatMap(([wanted, text]) => (wanted ? [text] : []));
+  return limits.flatMap(([isCounted, wanted, text]) => (!isCounted && wanted ? [text] : []));
 }
 
 /** What a user is warned of: limits that this host cannot set, and one that is dangerous alone. */
 export function resourceWarnings(config: HostConfig, host: ResourceHost): string[] {
-  if (host.groups === false) return discardedLimits(config);
-  const warnings: string[] = [];
+  const warnings = discardedLimits(config, host);
   const warn = (is: unknown, text: string) => {
     if (is) warnings.push(text);
   };
   const lacks = (limit: CgroupLimit, wanted: unknown) => wanted && !host.can(limit);
   warn(
-    (config.Memory ?? 0) > 0 && config.MemorySwap !== -1 && !host.swapAccounting,
+    host.has("memory") &&
+      (config.Memory ?? 0) > 0 &&
+      config.MemorySwap !== -1 &&
+      !host.swapAccounting,
     "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.",
   );
   warn(
@@ -183,8 +185,22 @@ function present<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], un
   };
 }
 
+/** Without the limits that are discarded. */
+function counted(config: HostConfig, host: ResourceHost): HostConfig {
+  const without = (...fields: (keyof HostConfig)[]) =>
+    Object.fromEntries(fields.map((field) => [field, undefined]));
+  return {
+    ...config,
+    ...(host.has("memory") ? {} : without("Memory", "MemorySwap", "MemoryReservation")),
+    ...(host.has("cpu") ? {} : without("CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus")),
+    ...(host.has("cpuset") ? {} : without("CpusetCpus", "CpusetMems")),
+    ...(host.has("pids") ? {} : without("PidsLimit")),
+  };
+}
+
 /** The resources of a checked configuration; device rules are added by the caller. */
-export function resourcesOf(config: HostConfig, host: ResourceHost): OciResources {
+export function resourcesOf(asked: HostConfig, host: ResourceHost): OciResources {
+  const config = counted(asked, host);
   const { Memory = 0, MemorySwap = 0, NanoCpus = 0 } = config;
   const or = (value: number | undefined | null) => (value ? value : undefined);
   // Without a word about swap, Docker grants as much of it as of memory.

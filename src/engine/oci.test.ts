@@ -12,7 +12,7 @@ import { planOps } from "../spec/wire.ts";
 import { encodeRecords } from "../spec/wire-codec.ts";
 import type { ContainerRecord, MountRecord } from "./container-record.ts";
 import { environmentOf, type SpecInput, toOciSpec } from "./oci.ts";
-import { checkResources } from "./oci-resources.ts";
+import { checkResources, resourcesOf, resourceWarnings } from "./oci-resources.ts";
 
 const features: HostFeatures = {
   overlay: true,
@@ -29,6 +29,7 @@ const host = {
   cpus: 2,
   memoryNodes: "0",
   swapAccounting: true,
+  has: () => true,
   can: () => true,
   deviceNumbers: () => ({ major: 8, minor: 0 }),
 };
@@ -293,6 +294,28 @@ test("the environment has PATH, HOSTNAME and HOME unless given; a bare name remo
     "A=1",
     "HOME=/root",
   ]);
+});
+
+test("a limit on what no controller of the host counts is discarded, with docker's warning", () => {
+  const config = { Memory: 32 << 20, NanoCpus: 1e9, PidsLimit: 5, CpusetCpus: "0" };
+  const without = (...missing: string[]) => ({
+    ...host,
+    has: (name: string) => !missing.includes(name),
+  });
+  const text = "or the cgroup is not mounted.";
+  expect(resourceWarnings(config, without("memory", "cpuset"))).toEqual([
+    `Your kernel does not support memory limit capabilities ${text} Limitation discarded.`,
+    `Your kernel does not support cpuset ${text} Cpuset discarded.`,
+  ]);
+  const left = resourcesOf(config, without("memory", "cpuset"));
+  expect(left.memory?.limit).toBeUndefined();
+  expect(left.cpu).toEqual({ period: 100_000, quota: 100_000 });
+  expect(left.pids).toEqual({ limit: 5 });
+  expect(resourcesOf(config, without("cpu", "pids"))).toMatchObject({
+    memory: { limit: 32 << 20 },
+    cpu: { cpus: "0" },
+  });
+  expect(resourcesOf(config, without("cpu", "pids")).pids).toBeUndefined();
 });
 
 test("limits that contradict each other are refused in Docker's words", () => {

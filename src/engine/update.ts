@@ -28,7 +28,7 @@ import {
   retainPorts,
 } from "./live-ports.ts";
 import { makeMounts } from "./mounts.ts";
-import { checkResources } from "./oci-resources.ts";
+import { checkResources, resourceWarnings } from "./oci-resources.ts";
 import { type Configuration, changeOfRunning, configuredOf, pendingFields } from "./pending.ts";
 import { cgroupPath } from "./places.ts";
 import { withPorts } from "./port-changes.ts";
@@ -258,7 +258,10 @@ export function updateContainer(
     await updateNow(deps, container, input);
     const RestartPending = pendingFields(container.record);
     return {
-      Warnings: warningsOf(container.record, input.changes),
+      Warnings: [
+        ...warningsOf(container.record, input.changes),
+        ...resourceWarnings(limitsIn(input.limits), resourceHostOf(deps)),
+      ],
       ...(RestartPending.length > 0 ? { Berth: { RestartPending } } : {}),
     };
   });
