@@ -475,7 +475,7 @@ export class Performer {
 
   /** Runs the command and gives what it changed; the container is there until that has been read. */
   private async execute(step: StepInput, work: RunWork, mounts: StepMounts): Promise<ByteStream> {
-    const { runner } = this.deps;
+    const { runner, threads } = this.deps;
     const { request } = this;
     const prepared = await mounts.prepare();
     try {
@@ -493,7 +493,9 @@ export class Performer {
         await outcome.close();
         throw stepFailure(work.args, outcome.status, outcome.oomKilled);
       }
-      return closing(outcome.changes(this.epoch), async () => {
+      const input = { changed: outcome.changed, latest: this.epoch };
+      const layer = threads.stream("packStep", input, { signal: request.signal });
+      return closing(layer, async () => {
         await outcome.close();
         await prepared.release();
       });

@@ -6,7 +6,7 @@ import type { HistoryEntry } from "../images/index.ts";
 import type { BlobDescriptor, Repository } from "../registry/index.ts";
 import type { ImageConfig } from "../spec/engine-api.ts";
 import type { Platform } from "../spec/platform.ts";
-import type { ContainerView } from "../storage/index.ts";
+import type { Comparison, ContainerView } from "../storage/index.ts";
 import type { Privileged } from "../tree/index.ts";
 import type { RunWork } from "./dockerfile/evaluate.ts";
 
@@ -159,12 +159,18 @@ export interface StepRun {
   readonly signal: AbortSignal;
 }
 
+/** What a RUN has changed, as plain data. */
+export interface StepChanges {
+  readonly comparison: Comparison;
+  /** Places that only its mounts needed: they are no change. */
+  readonly stubs: readonly string[];
+}
+
 /** How a RUN ended. Its files are there until it is closed. */
 export interface StepOutcome {
   readonly status: number;
   readonly oomKilled: boolean;
-  /** What it changed, as a layer's archive, with no time after `latest` (seconds since 1970). */
-  changes(latest: number | undefined): ByteStream;
+  readonly changed: StepChanges;
   close(): Promise<void>;
 }
 

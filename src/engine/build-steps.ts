@@ -5,11 +5,10 @@
  * They belong to an engine of their own, which shares the host's side (layers, networks, control groups) with the other and
  * has its own names, records in memory, and events that nobody hears.
  */
-import type { ByteStream } from "../base/compression.ts";
 import { Demultiplexer } from "../base/demux.ts";
 import type { ImageRecord } from "../images/index.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
-import { type Change, packChanges } from "../storage/index.ts";
+import type { Comparison } from "../storage/index.ts";
 import { assembleEngine } from "./assembly.ts";
 import type { Container } from "./container.ts";
 import type { MountRecord } from "./container-record.ts";
@@ -37,15 +36,19 @@ export interface BuildStep {
   readonly signal: AbortSignal;
 }
 
+/** What a command has changed, as plain data: it is packed by a thread. */
+export interface StepChanges {
+  readonly comparison: Comparison;
+  /** Places that only its mounts needed: they are no change. */
+  readonly stubs: readonly string[];
+}
+
 /** A command that has ended; its files are there until it is closed. */
 export interface EndedStep {
   readonly status: number;
   readonly oomKilled: boolean;
-  /**
-   * What it has changed, as a layer's archive, without the places that only its mounts needed, and with no time after
-   * `latest` (seconds since 1970).
-   */
-  changes(latest: number | undefined): ByteStream;
+  /** What it has changed. */
+  readonly changed: StepChanges;
   close(): Promise<void>;
 }
 
@@ -86,13 +89,8 @@ export class BuildSteps {
       await container.cleaned;
       step.signal.throwIfAborted();
       const { oomKilled } = container.record.state;
-      const own = () => without(stubs, deps.driver.changes(layerOf(container.record)));
-      const changes = (latest = Number.POSITIVE_INFINITY) =>
-        packChanges(deps.kernel, own(), false, (entry) => ({
-          ...entry,
-          mtime: Math.min(entry.mtime, latest),
-        }));
-      return { status: code, oomKilled, changes, close };
+      const comparison = deps.driver.comparison(layerOf(container.record));
+      return { status: code, oomKilled, changed: { comparison, stubs: [...stubs] }, close };
     } catch (error) {
       await close().catch(() => {});
       throw error;
@@ -162,22 +160,4 @@ async function missingTargets(deps: EngineDeps, container: Container): Promise<S
     }
   }
   return missing;
-}
-
-/** Leaves out what is only there for mounts: empty files, and directories that nothing else is in. */
-async function* without(
-  stubs: ReadonlySet<string>,
-  changes: AsyncIterable<Change>,
-): AsyncGenerator<Change> {
-  let held: Change[] = [];
-  for await (const change of changes) {
-    held = held.filter(({ path }) => change.path.startsWith(`${path}/`));
-    if (stubs.has(change.path) && change.kind === "added") {
-      if (change.place?.info.isDirectory()) held.push(change);
-      else if (change.place?.info.size !== 0) yield* [...held.splice(0), change];
-      continue;
-    }
-    yield* held.splice(0);
-    yield change;
-  }
 }

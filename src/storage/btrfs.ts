@@ -4,7 +4,6 @@
 import { lstatSync } from "node:fs";
 import { messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
-import { sameInSnapshots } from "./changes.ts";
 import { copyTree } from "./vfs.ts";
 import { WholeTreeDriver } from "./whole-tree.ts";
 
@@ -14,7 +13,7 @@ const SUBVOLUME_INODE = 256;
 /** Whole trees, by snapshots. */
 export class BtrfsDriver extends WholeTreeDriver {
   readonly name = "btrfs";
-  protected readonly same = sameInSnapshots;
+  protected readonly same = "snapshots";
   override readonly limitsSize = true;
 
   protected async copy(from: string, to: string): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * What a container has changed: its writable directory beside the layers below.
  */
-import { readSync } from "node:fs";
+import { existsSync, readSync } from "node:fs";
 import type { Privileged } from "../tree/index.ts";
 import {
   closeAll,
@@ -9,6 +9,7 @@ import {
   mergedIn,
   namesIn,
   openMerged,
+  openRoot,
   type Place,
   placeIn,
 } from "../tree/index.ts";
@@ -35,18 +36,30 @@ interface Level {
   readonly same: Sameness;
 }
 
+/** How it is told that something has not changed. */
+export type SamenessName = "attributes" | "snapshots" | "content";
+
+/** What tells changes, as plain data: a thread shares no objects. `whole`: `upper` is everything, not only the difference. */
+export interface Comparison {
+  readonly upper: string;
+  /** The uppermost first. */
+  readonly lowers: readonly string[];
+  readonly whole: boolean;
+  readonly same: SamenessName;
+}
+
 /** Whether what is there now is what was there before. */
 export type Sameness = (now: Place, before: Place) => boolean | Promise<boolean>;
 
 /** By what is said of it: whoever changes a file and gives it its old time and size is not noticed. */
-export function sameByAttributes(now: Place, before: Place): boolean {
+function sameByAttributes(now: Place, before: Place): boolean {
   const [a, b] = [now.info, before.info];
   const always = a.mode === b.mode && a.uid === b.uid && a.gid === b.gid && a.rdev === b.rdev;
   return always && a.mtimeMs === b.mtimeMs && (a.isDirectory() || a.size === b.size);
 }
 
 /** In snapshots nothing but a change gives a file another inode or time of change. */
-export function sameInSnapshots(now: Place, before: Place): boolean {
+function sameInSnapshots(now: Place, before: Place): boolean {
   return now.info.ino === before.info.ino && now.info.ctimeMs === before.info.ctimeMs;
 }
 
@@ -79,8 +92,30 @@ function sameBytes(now: Place, before: Place): boolean {
   }
 }
 
+function samenessOf(kernel: Privileged, name: SamenessName): Sameness {
+  if (name === "content") return sameByContent(kernel);
+  return name === "snapshots" ? sameInSnapshots : sameByAttributes;
+}
+
+/** The changes that a comparison tells, in order. */
+export async function* changesIn(
+  kernel: Privileged,
+  { upper, lowers, whole, same }: Comparison,
+): AsyncGenerator<Change> {
+  const open: number[] = [];
+  try {
+    for (const path of [upper, ...lowers]) if (existsSync(path)) open.push(openRoot(path));
+    const [first, ...rest] = open;
+    if (first === undefined) return;
+    const level = { upper: first, lowers: rest, path: "", whole, same: samenessOf(kernel, same) };
+    yield* changesOf(kernel, level);
+  } finally {
+    closeAll(open);
+  }
+}
+
 /** The changes of a directory and below it, in order; a directory comes before what is in it when something in it changed. */
-export async function* changesOf(kernel: Privileged, level: Level): AsyncGenerator<Change> {
+async function* changesOf(kernel: Privileged, level: Level): AsyncGenerator<Change> {
   const { upper, lowers, path, whole, same } = level;
   for (const name of namesIn(whole ? [upper, ...lowers] : [upper])) {
     const place = placeIn(upper, name);

@@ -5,7 +5,7 @@
 import type { ArrivingFile } from "../base/arriving-file.ts";
 import type { ByteStream } from "../base/compression.ts";
 import type { Privileged } from "../tree/index.ts";
-import type { Change } from "./changes.ts";
+import type { Change, Comparison } from "./changes.ts";
 import type { ContainerView, Found, ViewMount } from "./view.ts";
 
 /** What drivers ask of the kernel. */
@@ -139,6 +139,8 @@ export interface SnapshotDriver extends Movable {
   differences(chain: readonly string[], before: readonly string[]): AsyncGenerator<Change>;
   /** What a container has changed, in order. A running container may change more meanwhile. */
   changes(container: ContainerLayer): AsyncGenerator<Change>;
+  /** What tells them, for whoever looks for them elsewhere. */
+  comparison(container: ContainerLayer): Comparison;
   /** The changes as a layer's archive. */
   packChanges(container: ContainerLayer): ByteStream;
   /** The container's file system with what is mounted over it, to look paths up in. */

@@ -2,7 +2,7 @@
  * storage: layers and containers' writable directories on disk. Gives mounts as data, and knows neither images nor
  * containers beyond an id.
  */
-export type { Change } from "./changes.ts";
+export { type Change, type Comparison, changesIn } from "./changes.ts";
 export {
   checkSupported,
   chooseDriver,

@@ -2,10 +2,10 @@
  * overlay2: each layer is kept as its difference, and the kernel merges.
  */
 import { existsSync, mkdirSync, rmSync } from "node:fs";
-import { sameByAttributes } from "./changes.ts";
+import type { Comparison } from "./changes.ts";
 import type { ContainerLayer, DriverName, RootMount, Usage } from "./driver.ts";
 import type { LayerArchive } from "./layer-archive.ts";
-import { type Comparison, Store } from "./store.ts";
+import { Store } from "./store.ts";
 import { usageOf } from "./usage.ts";
 
 /** Layers as differences, merged by the kernel's overlay file system. */
@@ -70,14 +70,14 @@ export class OverlayDriver extends Store {
     );
   }
 
-  protected comparison(container: ContainerLayer): Comparison {
+  comparison(container: ContainerLayer): Comparison {
     const upper = `${this.container(container.id)}/upper`;
-    return { upper, lowers: this.lowers(container), whole: false, same: sameByAttributes };
+    return { upper, lowers: this.lowers(container), whole: false, same: "attributes" };
   }
 
   protected layerComparison(chain: readonly string[]): Comparison {
     const [upper = "", ...lowers] = this.layerDirectories(chain);
-    return { upper, lowers, whole: false, same: sameByAttributes };
+    return { upper, lowers, whole: false, same: "attributes" };
   }
 
   layerDirectories(chain: readonly string[]): string[] {

@@ -16,7 +16,7 @@ import { DiskSync } from "../base/disk-sync.ts";
 import { errnoOf, fault } from "../base/errors.ts";
 import { Trash } from "../base/trash.ts";
 import { closeAll, openRoot, packTree, walkMerged } from "../tree/index.ts";
-import { type Change, changesOf, type Sameness, sameByContent } from "./changes.ts";
+import { type Change, type Comparison, changesIn } from "./changes.ts";
 import type {
   ContainerLayer,
   DriverName,
@@ -49,14 +49,6 @@ export function damagedLayer(wanted: string, found: string): Error {
     "layer-digest",
     `layer ${wanted} has the content of ${found}: it is damaged`,
   );
-}
-
-/** What tells changes: `whole` when `upper` is everything, not only the difference. */
-export interface Comparison {
-  readonly upper: string;
-  readonly lowers: readonly string[];
-  readonly whole: boolean;
-  readonly same: Sameness;
 }
 
 /** What the drivers do alike. */
@@ -172,20 +164,7 @@ export abstract class Store implements SnapshotDriver {
   }
 
   changes(container: ContainerLayer): AsyncGenerator<Change> {
-    return this.difference(this.comparison(container));
-  }
-
-  private async *difference(comparison: Comparison): AsyncGenerator<Change> {
-    const { upper, lowers, whole, same } = comparison;
-    const open: number[] = [];
-    try {
-      for (const path of [upper, ...lowers]) if (existsSync(path)) open.push(openRoot(path));
-      const [first, ...rest] = open;
-      if (first === undefined) return;
-      yield* changesOf(this.kernel, { upper: first, lowers: rest, path: "", whole, same });
-    } finally {
-      closeAll(open);
-    }
+    return changesIn(this.kernel, this.comparison(container));
   }
 
   differences(chain: readonly string[], before: readonly string[]): AsyncGenerator<Change> {
@@ -211,8 +190,8 @@ export abstract class Store implements SnapshotDriver {
   }
 
   private packExactly(comparison: Comparison): ByteStream {
-    const same = sameByContent(this.kernel);
-    return packChanges(this.kernel, this.difference({ ...comparison, same }), true);
+    const byContent = changesIn(this.kernel, { ...comparison, same: "content" });
+    return packChanges(this.kernel, byContent, true);
   }
 
   async unpackWritten(container: ContainerLayer, tar: ByteStream): Promise<void> {
@@ -239,7 +218,7 @@ export abstract class Store implements SnapshotDriver {
     return packFound(this.kernel, found, name);
   }
 
-  protected abstract comparison(container: ContainerLayer): Comparison;
+  abstract comparison(container: ContainerLayer): Comparison;
   protected abstract layerComparison(chain: readonly string[]): Comparison;
   abstract prepare(container: ContainerLayer): Promise<RootMount>;
   places(_container: ContainerLayer): Readonly<Record<string, string>> {

@@ -2,7 +2,6 @@
  * vfs: trees are copied file by file. Slow and large, but right on every file system.
  */
 import { fault } from "../base/errors.ts";
-import { sameByAttributes } from "./changes.ts";
 import { WholeTreeDriver } from "./whole-tree.ts";
 
 /**
@@ -25,7 +24,7 @@ export async function copyTree(from: string, to: string, signal?: AbortSignal): 
 /** Whole trees, copied. */
 export class VfsDriver extends WholeTreeDriver {
   readonly name = "vfs";
-  protected readonly same = sameByAttributes;
+  protected readonly same = "attributes";
 
   protected copy(from: string, to: string): Promise<void> {
     return copyTree(from, to);

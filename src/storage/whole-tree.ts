@@ -3,10 +3,10 @@
  * with its own changes applied. They differ in how a tree is copied.
  */
 import { mkdirSync, renameSync } from "node:fs";
-import type { Sameness } from "./changes.ts";
+import type { Comparison, SamenessName } from "./changes.ts";
 import type { ContainerLayer, RootMount, Usage } from "./driver.ts";
 import type { LayerArchive } from "./layer-archive.ts";
-import { type Comparison, Store } from "./store.ts";
+import { Store } from "./store.ts";
 import { differenceOf } from "./usage.ts";
 
 /** Trees that are copied. */
@@ -20,7 +20,7 @@ export abstract class WholeTreeDriver extends Store {
   protected async limit(_path: string, _bytes: number): Promise<void> {}
 
   /** What tells that a copy has not changed. */
-  protected abstract readonly same: Sameness;
+  protected abstract readonly same: SamenessName;
 
   protected override async fill(
     path: string,
@@ -65,7 +65,7 @@ export abstract class WholeTreeDriver extends Store {
     return [this.base(chain.at(-1))];
   }
 
-  protected comparison(container: ContainerLayer): Comparison {
+  comparison(container: ContainerLayer): Comparison {
     const lower = this.base(container.chain.at(-1));
     return { upper: this.tree(container), lowers: [lower], whole: true, same: this.same };
   }

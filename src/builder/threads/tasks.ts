@@ -16,6 +16,8 @@ import {
   type UpdatedContext,
   updateFiles,
 } from "../kept-files.ts";
+import type { StepChanges } from "../ports.ts";
+import { packStepChanges } from "./step-layer.ts";
 
 /** Bytes of one message. */
 const MESSAGE = 256 << 10;
@@ -114,28 +116,40 @@ async function digestCopy(spec: CopySpec, context: TaskContext): Promise<CopyDig
   return { digest, files: JSON.stringify(files) };
 }
 
-/** Writes the layer of a COPY. */
-async function packCopy(spec: CopySpec, context: TaskContext): Promise<void> {
-  const layer = await layerOf(spec, context).layer;
-  // Headers are small, and messages are not: they are joined. A piece is good only until the next one.
+/** Sends an archive. Headers are small, and messages are not: they are joined. A piece is good only until the next one. */
+async function send(archive: ByteStream, { write, signal }: TaskContext): Promise<void> {
   let buffer = new Uint8Array(MESSAGE);
   let used = 0;
-  for await (const piece of until(context.signal, layer.archive()))
+  for await (const piece of until(signal, archive))
     for (let at = 0; at < piece.length; ) {
       const some = piece.subarray(at, at + MESSAGE - used);
       buffer.set(some, used);
       used += some.length;
       at += some.length;
       if (used < MESSAGE) continue;
-      await context.write(buffer);
+      await write(buffer);
       buffer = new Uint8Array(MESSAGE);
       used = 0;
     }
-  if (used > 0) await context.write(buffer.slice(0, used));
+  if (used > 0) await write(buffer.slice(0, used));
+}
+
+/** Writes the layer of a COPY. */
+async function packCopy(spec: CopySpec, context: TaskContext): Promise<void> {
+  const layer = await layerOf(spec, context).layer;
+  await send(layer.archive(), context);
+}
+
+/** Writes the layer of a RUN. `latest`: no time in it is later, in seconds since 1970. */
+async function packStep(
+  { changed, latest }: { readonly changed: StepChanges; readonly latest: number | undefined },
+  context: TaskContext,
+): Promise<void> {
+  await send(packStepChanges(context.kernel, changed, latest), context);
 }
 
 /** By their names. */
-export const tasks = { unpack, compareContext, updateContext, digestCopy, packCopy };
+export const tasks = { unpack, compareContext, updateContext, digestCopy, packCopy, packStep };
 
 /** What each takes and gives. */
 export type Tasks = typeof tasks;
