@@ -46,16 +46,16 @@ describe.each(["berth", "docker"] as const)("%s", (client) => {
     const check = "test -e /again && exit 5; touch /again; sleep 77 & sleep 78";
     await run(
       ...["run", "-d", "--name", "slow", "--health-cmd", check, "--health-interval", "1h"],
-      ...["--health-start-period", "1h", "--health-start-interval", "100ms"],
+      ...["--health-start-period", "1h", "--health-start-interval", "1s"],
       ...["--health-timeout", "200ms", "--health-retries", "1", "busybox", "sleep", "1000"],
     );
-    await until("slow", "{{len .State.Health.Log}}", "2");
-    expect(await inspect("slow", "{{(index .State.Health.Log 0).Output}}")).toBe(
-      "Health check exceeded timeout (200ms)",
+    // In one look, while the first is among the five that are kept. Within its start period a failure does not count.
+    const first = "{{with index .State.Health.Log 0}}{{.Output}}, {{.ExitCode}}{{end}}";
+    await until(
+      "slow",
+      `${first}, ${status} {{.State.Health.FailingStreak}} {{len .State.Health.Log}}`,
+      /^Health check exceeded timeout \(200ms\), -1, starting 0 [2-5]$/,
     );
-    // Within its start period a failure does not count.
-    expect(await inspect("slow", `${status} {{.State.Health.FailingStreak}}`)).toBe("starting 0");
-    expect(await inspect("slow", "{{(index .State.Health.Log 0).ExitCode}}")).toBe("-1");
     await run("pause", "slow");
     expect((await run("top", "slow", "-eo", "pid,args")).out).not.toMatch(/sleep 7[78]/);
     expect((await run("rm", "-f", "slow")).status).toBe(0);
@@ -148,7 +148,7 @@ test("a busy host takes no exec for ended before it began, and loses no end", as
   }
   expect(codes).toEqual(Array(480).fill(0));
   await daemon.berth("rm", "-f", ...names);
-}, 60_000);
+});
 
 test("checks go on after the daemon's own restart", async () => {
   await daemon.berth(

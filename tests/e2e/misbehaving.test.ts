@@ -13,8 +13,21 @@ async function create(name: string, Cmd: readonly string[], more: object = {}): 
   return (JSON.parse(text) as { Id: string }).Id;
 }
 
-/** A connection that has sent a request and reads nothing until it is told to. */
-function request(head: string, body = ""): Promise<Socket> {
+/**
+ * A connection that has sent a request and reads nothing until it is told to. Where more come at once than the kernel holds for a
+ * busy daemon (512), the runtime calls that a refusal.
+ */
+async function request(head: string, body = ""): Promise<Socket> {
+  for (let tries = 0; ; tries++)
+    try {
+      return await requestOnce(head, body);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED" || tries === 500) throw error;
+      await Bun.sleep(20);
+    }
+}
+
+function requestOnce(head: string, body: string): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const socket = connect(daemon.socket, () => {
     socket.pause();
