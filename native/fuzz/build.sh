@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds harnesses: native/fuzz/build.sh DIRECTORY replay|libfuzzer NAME... makes DIRECTORY/NAME, which replays files, with any
-# compiler; or which makes up inputs of its own, with clang and its libFuzzer.
+# Builds harnesses: native/fuzz/build.sh DIRECTORY replay|coverage|libfuzzer NAME... makes DIRECTORY/NAME, which replays files,
+# with any compiler; or with clang, to say which lines are reached; or which makes up inputs of its own, with clang's libFuzzer.
 set -eu
 here=$(dirname "$0")
 directory=$1
@@ -16,18 +16,28 @@ if [ "$kind" = libfuzzer ]; then
   driver=mutate
   link="-fsanitize=fuzzer,address,undefined"
 fi
+if [ "$kind" = coverage ]; then
+  cc=${CLANG:-clang}
+  flags="$flags -fprofile-instr-generate -fcoverage-mapping"
+  link="$link -fprofile-instr-generate"
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# Of the programs everything but their main; a harness may include that.
-sources() {
-  case $1 in
-    helper) ls "$here"/../helper/*.c ;;
-    *) ls "$here"/../shim/*.c ;;
-  esac | grep -v /main.c
-}
 program() {
-  [ "$1" = helper ] && echo helper || echo shim
+  case $1 in
+    helper | guard | commands) echo helper ;;
+    *) echo shim ;;
+  esac
+}
+# Of the programs everything but their main; a harness may include that, and that of the guard the guard.
+sources() {
+  ls "$here/../$(program "$1")"/*.c | grep -v /main.c
+}
+objects() {
+  for file in $(sources "$1"); do
+    [ "$1 $(basename "$file")" = "guard guard.c" ] || echo "$work/tested-$(program "$1")-$(basename "$file" .c).o"
+  done
 }
 compile() { # compile OBJECT SOURCE
   # shellcheck disable=SC2086
@@ -40,7 +50,7 @@ some() {
   done
 }
 rest() {
-  for file in world sockets privileges filter $driver; do compile "$file" "$here/$file.c"; done
+  for file in world sockets privileges filter clients $driver; do compile "$file" "$here/$file.c"; done
 }
 rest &
 some "$@"
@@ -48,7 +58,7 @@ wait
 [ ! -e "$work/failed" ] || exit 1
 
 # Functions of the C library for which there is a stand-in are called by its name from here on.
-nm --defined-only "$work"/*.o | sed -n 's/.* T world_\(.*\)/\1 world_\1/p' >"$work/stand-ins"
+nm --defined-only "$work"/*.o | sed -n 's/.* T world_\(.*\)/\1 world_\1/p' | sort -u >"$work/stand-ins"
 for object in "$work"/tested-*.o; do objcopy --redefine-syms="$work/stand-ins" "$object"; done
 # What is left must be harmless, or an input might do something to the machine.
 nm -u "$work"/tested-*.o | awk '{print $2}' | sort -u >"$work/wanted"
@@ -61,7 +71,8 @@ if [ -n "$unknown" ]; then
 fi
 for name; do
   libraries= world="$work/world.o $work/sockets.o $work/privileges.o"
-  [ "$name" != helper ] || libraries=-lseccomp world="$world $work/filter.o"
+  [ "$(program "$name")" != helper ] || libraries=-lseccomp world="$world $work/filter.o"
+  case $name in guard | commands) world="$world $work/clients.o" ;; esac
   # shellcheck disable=SC2086
-  $cc $link -o "$directory/$name" "$work/tested-fuzz-$name.o" "$work/tested-$(program "$name")"-*.o $world "$work/$driver.o" -Wl,-T,"$here/reset.ld" $libraries
+  $cc $link -o "$directory/$name" "$work/tested-fuzz-$name.o" $(objects "$name") $world "$work/$driver.o" -Wl,-T,"$here/reset.ld" $libraries
 done

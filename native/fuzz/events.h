@@ -7,7 +7,15 @@
 
 /* The events that have not come yet; the world ends when there are none. */
 extern struct bytes events_left;
-/* How long a child's report is, and which kinds of it come with a descriptor. */
+/* Takes an event out of the input; false when it is none that the kernel would tell of. `more`: the next comes with it. */
+struct epoll_event;
+bool world_event(struct epoll_event *event, bool *more);
+/* What a harness has to say to each message that is sent, if it has something to say. */
+extern void (*message_sent)(const struct msghdr *message);
+/* The same of each poll(2), before anything comes (clients.c). */
+struct pollfd;
+extern void (*before_poll)(const struct pollfd *fds, unsigned long count);
+/* How long a child's report is (0: there are none: messages are a keeper's), and which kinds of it come with a descriptor. */
 extern uint32_t report_size;
 #define REPORT_PID_KIND 3
 #define REPORT_DNS_TCP_KIND 6

@@ -2,7 +2,8 @@
  * The helper's protocol: what comes on its socket, and what the kernel answers to it.
  *
  * An input is three parts, luck, content and one byte that says how what follows is cut into pieces, and the requests. When
- * the byte is 255 they are the arguments of a command (mount, bind, unmount) instead.
+ * the byte is 255 they are the arguments of a command (mount, bind, unmount) instead; when it is 254 there is a keeper, whose
+ * answers are content.
  */
 #define main helper_main
 #include "../helper/main.c"
@@ -13,6 +14,7 @@
 const char harness_layout[] = "pp1R";
 static struct bytes requests;
 static uint8_t cut;
+static bool kept;
 static int client, before;
 static bool allowed;
 
@@ -47,6 +49,7 @@ int world_poll(struct pollfd *fds, nfds_t count, int timeout) {
   for (nfds_t i = 0; i < count; i++) fds[i].revents = 0;
   fds[0].revents = POLLIN;
   if (fds[2].fd >= 0) fds[2].revents = (short)(take_u8(&world.content) & 1);
+  if (fds[3].fd >= 0 && bytes_left(&requests) == 0) fds[3].revents = POLLHUP;
   return 1;
 }
 
@@ -64,6 +67,7 @@ static void run_server(void) {
   handle_netns_new(&first, netns_new, sizeof netns_new);
   world_at((int)first.value)->kind = CLOSED;
   world.failure = failure;
+  if (kept && serve_inside("/run/keeper") < 0) return;
   before = world_open_count();
   serve(client, signals);
 }
@@ -89,6 +93,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct bytes luck = take_part(&input), content = take_part(&input);
   world_begin(luck, content);
   cut = take_u8(&input);
+  kept = cut == 254;
+  if (kept) cut = 0;
   requests = input;
   world_run(cut == 255 ? run_command : run_server);
   return 0;

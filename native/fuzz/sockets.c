@@ -20,6 +20,7 @@
 
 struct bytes events_left;
 uint32_t report_size;
+void (*message_sent)(const struct msghdr *message);
 
 static struct descriptor *chosen(uint8_t which, int *fd) {
   int count = 0, at = 0;
@@ -42,8 +43,7 @@ static void end_processes(struct bytes what) {
   }
 }
 
-/* Takes an event out of the input; false when it is none that the kernel would tell of. */
-static bool next_event(struct epoll_event *event, bool *more) {
+bool world_event(struct epoll_event *event, bool *more) {
   int fd = -1;
   uint8_t which = take_u8(&events_left), what = take_u8(&events_left), how = take_u8(&events_left);
   struct bytes data = take_part(&events_left);
@@ -92,7 +92,7 @@ int world_epoll_wait(int epoll, struct epoll_event *events, int most, int timeou
   world.calls = 0;
   if (bytes_left(&events_left) == 0) world_end();
   int count = 0;
-  for (bool more = true; more && count < most && bytes_left(&events_left) > 0;) count += next_event(&events[count], &more);
+  for (bool more = true; more && count < most && bytes_left(&events_left) > 0;) count += world_event(&events[count], &more);
   return count;
 }
 
@@ -124,9 +124,10 @@ int world_accept4(int fd, struct sockaddr *from, socklen_t *size, int flags) {
   (void)flags;
   struct descriptor *it = world_get(fd);
   if (it == NULL) return -1;
-  if (it->clients == 0) return errno = EAGAIN, -1;
-  it->clients--;
-  return world_socket(it->family, SOCK_STREAM, it->protocol);
+  /* Who waits for a client, and does not look beforehand whether there is one, gets one. */
+  if (it->clients == 0 && it->watched) return errno = EAGAIN, -1;
+  if (it->clients > 0) it->clients--;
+  return world_socket(it->family, it->type == SOCK_SEQPACKET ? it->type : SOCK_STREAM, it->protocol);
 }
 
 int world_bind(int fd, const struct sockaddr *name, socklen_t size) {
@@ -160,6 +161,11 @@ int world_getsockopt(int fd, int level, int option, void *value, socklen_t *size
   (void)level;
   struct descriptor *it = world_get(fd);
   if (it == NULL) return -1;
+  if (option == SO_PEERCRED) {
+    const struct ucred peer = {.pid = 1234, .uid = take_u8(&world.content), .gid = 0};
+    memcpy(value, &peer, *size < sizeof peer ? *size : sizeof peer);
+    return world_fails() ? -1 : 0;
+  }
   int number = option == SO_PROTOCOL ? it->protocol : world_fails() ? errno : 0;
   memcpy(value, &number, *size < sizeof number ? *size : sizeof number);
   return 0;
@@ -191,6 +197,7 @@ ssize_t world_sendto(int fd, const void *from, size_t size, int flags, const str
 ssize_t world_sendmsg(int fd, const struct msghdr *message, int flags) {
   if (message->msg_name != NULL) world_look(message->msg_name, message->msg_namelen);
   world_look(message->msg_control, message->msg_controllen);
+  if (message_sent != NULL) message_sent(message);
   return world_send(fd, message->msg_iov->iov_base, message->msg_iov->iov_len, flags);
 }
 
@@ -313,9 +320,40 @@ static ssize_t report_of(struct descriptor *it, struct msghdr *message) {
   return (ssize_t)report_size;
 }
 
+/*
+ * A keeper's message, or a client's to it: u8 how many descriptors come with it, for each u8 of which open one it is a copy (0: of
+ * none), and bytes. Who is asked and not waited for answers with the content.
+ */
+static ssize_t kept_message(struct descriptor *it, struct msghdr *message) {
+  struct bytes data = it->watched ? it->in : take_part(&world.content);
+  it->in = (struct bytes){0};
+  size_t room = message->msg_controllen >= CMSG_LEN(0) ? (message->msg_controllen - CMSG_LEN(0)) / sizeof(int) : 0;
+  message->msg_controllen = 0;
+  if (bytes_left(&data) == 0) return it->ends || !it->watched ? 0 : (errno = EAGAIN, -1);
+  uint8_t count = take_u8(&data) & 7;
+  int fds[8];
+  for (uint8_t i = 0; i < count; i++) {
+    uint8_t which = take_u8(&data);
+    fds[i] = world_new(FILE_KIND);
+    if (fds[i] >= 0 && which > 0 && world_get(which) != NULL) world.descriptors[fds[i]].ino = world.descriptors[which].ino;
+  }
+  /* What there is no room for the kernel closes. */
+  for (; count > room; count--) world.descriptors[fds[count - 1]] = (struct descriptor){0};
+  if (count > 0) {
+    struct cmsghdr *part = message->msg_control;
+    *part = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(count * sizeof(int))};
+    memcpy(CMSG_DATA(part), fds, count * sizeof(int));
+    message->msg_controllen = CMSG_LEN(count * sizeof(int));
+  }
+  struct bytes got = take_bytes(&data, message->msg_iov->iov_len);
+  world_fill(message->msg_iov->iov_base, message->msg_iov->iov_len, got.at, bytes_left(&got));
+  return (ssize_t)bytes_left(&got);
+}
+
 ssize_t world_recvmsg(int fd, struct msghdr *message, int flags) {
   (void)flags;
   struct descriptor *it = world_get(fd);
   if (it == NULL || world_fails()) return -1;
-  return it->type == SOCK_SEQPACKET ? report_of(it, message) : port_datagram(it, message);
+  if (it->type != SOCK_SEQPACKET) return port_datagram(it, message);
+  return report_size > 0 ? report_of(it, message) : kept_message(it, message);
 }

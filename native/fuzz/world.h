@@ -37,6 +37,7 @@ struct descriptor {
   struct bytes in;
   uint32_t clients; /* who may be accepted */
   size_t base;      /* of a file: where on the disk it begins */
+  uint64_t ino;     /* which file it is; 0: the content says */
   struct sockaddr_storage name;
   socklen_t name_size;
 };
@@ -47,7 +48,7 @@ struct world {
   struct bytes luck, content;
   uint32_t skip;  /* calls before the next failure */
   int failure;    /* of which kind that is; 0: none any more */
-  uint32_t calls, random;
+  uint32_t calls, random, looks;
   uint64_t now;
   bool strict;    /* closing what is not open is a fault */
   bool child;     /* a fork has given the child */

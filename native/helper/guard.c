@@ -188,7 +188,9 @@ static const struct owners *owners_of(uint32_t uid, uint32_t gid, bool host) {
   struct owners *one = &owners[owners_count];
   int fd = mapped_namespace(uids, gids);
   if (fd < 0 || fstat(fd, &one->info) < 0) {
-    errno = fd < 0 ? -fd : errno;
+    int error = fd < 0 ? -fd : errno;
+    if (fd >= 0) close(fd);
+    errno = error;
     return NULL;
   }
   one->uid = uid;
@@ -355,7 +357,7 @@ static int send_netlink(int protocol, struct wire_bytes messages) {
       int error;
       memcpy(&head, answer + at, sizeof head);
       memcpy(&error, answer + at + sizeof head, sizeof error);
-      if (head.nlmsg_len < sizeof head) break;
+      if (head.nlmsg_len < sizeof head || head.nlmsg_len > (size_t)n - at) break;
       if (head.nlmsg_type == NLMSG_ERROR && error != 0 && result == 0) result = error;
       at += NLMSG_ALIGN(head.nlmsg_len);
     }
