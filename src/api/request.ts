@@ -53,17 +53,17 @@ export function filters(query: URLSearchParams): QueryFilters {
     throw bad();
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad();
-  const out: Record<string, string[]> = {};
-  for (const [key, list] of Object.entries(value)) {
+  const all = Object.entries(value).map(([key, list]): [string, string[]] => {
     const items: unknown = Array.isArray(list)
       ? list
       : typeof list === "object" && list !== null
         ? Object.keys(list)
         : undefined;
     if (!Array.isArray(items) || !items.every((item) => typeof item === "string")) throw bad();
-    out[key] = items;
-  }
-  return out;
+    return [key, items];
+  });
+  // Not one after the other: to set "__proto__" is not to have it.
+  return Object.fromEntries(all);
 }
 
 /** Reads a body. Rejects with a Fault "invalid" when it is larger than any request needs, or when its client stops to send. */

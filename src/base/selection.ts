@@ -1,13 +1,15 @@
 /**
  * Choosing objects by their labels and age, as filters of lists and of prunes do: pure.
  */
+
 import { fault } from "./errors.ts";
+import { own } from "./own.ts";
 
 /** Whether labels meet "key" (it is there) or "key=value" (it has this value). */
 export function labelHolds(labels: Readonly<Record<string, string>>, want: string): boolean {
   const equals = want.indexOf("=");
-  if (equals < 0) return want in labels;
-  return labels[want.slice(0, equals)] === want.slice(equals + 1);
+  if (equals < 0) return Object.hasOwn(labels, want);
+  return own(labels, want.slice(0, equals)) === want.slice(equals + 1);
 }
 
 /** A filter's value that is true or false. Throws a Fault "invalid" in Docker's words for anything else. */

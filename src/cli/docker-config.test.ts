@@ -140,6 +140,40 @@ test("helpers that fail", () => {
   expect(() => loginFor("r.io")).toThrow("not found");
 });
 
+test("whatever a helper says, it is a login, none or an error that repeats none of it", async () => {
+  helper("says", `cat ${directory}/said`);
+  write({ credsStore: "says" });
+  const corpus = [
+    { ServerURL: "r.io", Username: "ann", Secret: "opensesame" },
+    { ServerURL: "r.io", Username: "<token>", Secret: "opensesame" },
+  ];
+  const answers = fc.oneof(
+    damagedJson(corpus).map((value) => Buffer.from(JSON.stringify(value) ?? "")),
+    damaged(corpus.map((one) => JSON.stringify(one))),
+  );
+  // Each is a process.
+  const few = fc.array(answers, { minLength: 40, maxLength: 40 });
+  await fc.assert(
+    fc.asyncProperty(few, async (list) => {
+      for (const bytes of list) {
+        writeFileSync(`${directory}/said`, bytes);
+        let found: unknown;
+        try {
+          found = loginFor("r.io");
+        } catch (error) {
+          expect((error as Error).message).toContain("docker-credential-says");
+          expect((error as Error).message).not.toContain("opensesame");
+          continue;
+        }
+        const texts = { username: expect.any(String), password: expect.any(String) };
+        if (found !== undefined)
+          expect(found).toEqual({ ...texts, identityToken: expect.any(String) });
+      }
+    }),
+    { numRuns: 2, seed: 5 },
+  );
+});
+
 test("whatever is in the file, it is a login, none or an error of the file's", async () => {
   const corpus = [
     {

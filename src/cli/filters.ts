@@ -5,11 +5,11 @@
 /** `name=value` entries as JSON: name → list of values; undefined when there are none. */
 export function encodeFilters(entries: readonly string[]): string | undefined {
   if (entries.length === 0) return undefined;
-  const filters: Record<string, string[]> = {};
+  const filters = new Map<string, string[]>();
   for (const entry of entries) {
     const equals = entry.indexOf("=");
     const name = entry.slice(0, equals).trim().toLowerCase();
-    filters[name] = [...(filters[name] ?? []), entry.slice(equals + 1).trim()];
+    filters.set(name, [...(filters.get(name) ?? []), entry.slice(equals + 1).trim()]);
   }
-  return JSON.stringify(filters);
+  return JSON.stringify(Object.fromEntries(filters));
 }

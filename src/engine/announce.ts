@@ -1,6 +1,7 @@
 /**
  * What a container's start and end mean for volumes and networks, told as their events.
  */
+import { own } from "../base/own.ts";
 import { attachmentsOf } from "./attachments.ts";
 import type { AttachmentRecord, ContainerRecord } from "./container-record.ts";
 import type { EngineDeps } from "./deps.ts";
@@ -26,7 +27,7 @@ function announceNetworks(
   action: "connect" | "disconnect",
 ) {
   const name = record.hostConfig.NetworkMode ?? "";
-  const type = drivers[name];
+  const type = own(drivers, name);
   if (type !== undefined)
     deps.events.emit("network", action, networkId(name), { container: record.id, name, type });
   for (const attachment of attachmentsOf(record)) announceNetwork(deps, record, attachment, action);

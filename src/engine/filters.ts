@@ -1,7 +1,9 @@
 /**
  * Filters of the container list: pure.
  */
+
 import { fault } from "../base/errors.ts";
+import { own } from "../base/own.ts";
 import { filterBoolean, labelHolds } from "../base/selection.ts";
 import { exposedPorts } from "../spec/exposed-ports.ts";
 import { attachmentsOf } from "./attachments.ts";
@@ -118,7 +120,7 @@ export function filterContainers(
   const table = tests(find, imageOf);
   return containers.filter((container) =>
     Object.entries(filters).every(([key, values]) => {
-      const holds = (value: string) => table[key]?.(container, value) ?? false;
+      const holds = (value: string) => own(table, key)?.(container, value) ?? false;
       return key === "label" ? values.every(holds) : values.some(holds);
     }),
   );

@@ -1,8 +1,10 @@
 /**
  * Networks as the API shows them, filtered, and the removal of those that nobody uses.
  */
+
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
+import { own } from "../base/own.ts";
 import { filterBoolean, isSelected, labelHolds, type Selection } from "../base/selection.ts";
 import { formatSubnet, type NetworkInput, type NetworkRecord } from "../network/index.ts";
 import type { IPAMConfig, Network, NetworkContainer } from "../spec/engine-api.ts";
@@ -48,14 +50,14 @@ function nameHolds(name: string, value: string): boolean {
 /** The networks that pass. Throws a Fault "invalid" for a filter or a value that there is not. */
 function filtered(networks: readonly Network[], filters: NetworkFilters): Network[] {
   for (const key of Object.keys(filters))
-    if (tests[key] === undefined) throw fault("invalid", "filter", `invalid filter '${key}'`);
+    if (own(tests, key) === undefined) throw fault("invalid", "filter", `invalid filter '${key}'`);
   for (const value of filters.dangling ?? []) filterBoolean("dangling", value);
   for (const value of filters.type ?? [])
     if (value !== "builtin" && value !== "custom")
       throw fault("invalid", "filter", `invalid filter: 'type'='${value}'`);
   return networks.filter((network) =>
     Object.entries(filters).every(([key, values]) => {
-      const holds = (value: string) => tests[key]?.(network, value) ?? false;
+      const holds = (value: string) => own(tests, key)?.(network, value) ?? false;
       return key === "label" ? values.every(holds) : values.some(holds);
     }),
   );

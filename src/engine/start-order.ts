@@ -6,7 +6,9 @@
  * ("com.docker.compose.depends_on=db:service_healthy:false,cache:service_started:true"); others say it by
  * "berth.depends-on=db:healthy,migrate:completed". Labels of an image say nothing.
  */
+
 import { fault } from "../base/errors.ts";
+import { own } from "../base/own.ts";
 import type { ContainerConfig } from "../spec/engine-api.ts";
 import type {
   ContainerRecord,
@@ -34,7 +36,7 @@ const conditions: Readonly<Record<string, DependencyCondition>> = {
 function composeDependencies(text: string): DependencyRecord[] {
   return text.split(",").flatMap((item) => {
     const [service = "", word = ""] = item.trim().split(":");
-    return service === "" ? [] : [{ service, condition: conditions[word] ?? "started" }];
+    return service === "" ? [] : [{ service, condition: own(conditions, word) ?? "started" }];
   });
 }
 
@@ -45,7 +47,7 @@ function ownDependencies(text: string): DependencyRecord[] {
     .filter((item) => item.trim() !== "")
     .map((item) => {
       const [container = "", word = "started", ...more] = item.trim().split(":");
-      const condition = conditions[word];
+      const condition = own(conditions, word);
       if (container === "" || condition === undefined || more.length > 0)
         throw fault(
           "invalid",

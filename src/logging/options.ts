@@ -2,7 +2,9 @@
  * The log drivers and their options (--log-driver, --log-opt). Every driver keeps a local copy, which `logs` reads; what a
  * driver is besides says where records are forwarded to.
  */
+
 import { fault } from "../base/errors.ts";
+import { own } from "../base/own.ts";
 
 /** Where journald takes records. */
 export const JOURNAL_SOCKET = "/run/systemd/journal/socket";
@@ -211,7 +213,7 @@ function checkDriverValues(driver: string, options: LogOptions): void {
 
 /** Checks a driver and its options. Throws Faults "invalid" in Docker's words. */
 export function checkLogOptions(driver: string, options: LogOptions): void {
-  const known = drivers[driver];
+  const known = own(drivers, driver);
   if (known === undefined)
     throw fault(
       "invalid",

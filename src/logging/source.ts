@@ -25,16 +25,17 @@ export function extraAttributes(source: LogSource, options: LogOptions): Record<
     const pattern = regex ? new RegExp(regex) : undefined;
     return (name: string) => names.has(name) || pattern?.test(name) === true;
   };
-  const found: Record<string, string> = {};
+  const found = new Map<string, string>();
   const label = wanted(options.labels, options["labels-regex"]);
-  for (const [name, value] of Object.entries(source.labels)) if (label(name)) found[name] = value;
+  for (const [name, value] of Object.entries(source.labels))
+    if (label(name)) found.set(name, value);
   const variable = wanted(options.env, options["env-regex"]);
   for (const item of source.env) {
     const equals = item.indexOf("=");
     const name = item.slice(0, equals);
-    if (equals > 0 && variable(name)) found[name] = item.slice(equals + 1);
+    if (equals > 0 && variable(name)) found.set(name, item.slice(equals + 1));
   }
-  return found;
+  return Object.fromEntries(found);
 }
 
 const fields: Readonly<Record<string, (source: LogSource) => string>> = {

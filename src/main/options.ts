@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import type { ServerTls } from "../api/index.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
+import { own } from "../base/own.ts";
 import { userPlaces } from "../base/user-places.ts";
 import { checkRemap } from "../engine/index.ts";
 import type { KeepBlobs } from "../images/index.ts";
@@ -215,8 +216,8 @@ function readConfig(path: string, required: boolean): Values {
       Object.assign(values, proxiesIn(value, path));
       continue;
     }
-    const name = fileKeys[key] ?? (key as keyof typeof flags);
-    if (!(name in flags))
+    const name = own(fileKeys, key) ?? (key as keyof typeof flags);
+    if (!Object.hasOwn(flags, name))
       throw bad(
         `unable to configure the daemon with file ${path}: the following directives don't match any configuration option: ${key}`,
       );

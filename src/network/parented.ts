@@ -3,8 +3,10 @@
  * no bridge, no firewall and no published ports between. A parent that is not there is made, if its name says how ("eth0.10"),
  * or if none was asked for; what berth has made goes with the last network that is on it.
  */
+
 import { errnoText } from "../base/errno-text.ts";
 import { fault } from "../base/errors.ts";
+import { own } from "../base/own.ts";
 import { type Handle, KernelError } from "../kernel/index.ts";
 import { macOf } from "./addresses.ts";
 import type { NetlinkRequest } from "./netlink.ts";
@@ -57,8 +59,8 @@ const ipvlanModes: Readonly<Record<string, number>> = { l2: 0, l3: 1, l3s: 2 };
 const ipvlanFlags: Readonly<Record<string, number>> = { bridge: 0, private: 1, vepa: 2 };
 
 function kindOf({ driver, mode, flag }: ParentedPlan): UpperKind {
-  if (driver === "macvlan") return { kind: "macvlan", mode: macvlanModes[mode] ?? 4 };
-  return { kind: "ipvlan", mode: ipvlanModes[mode] ?? 0, flags: ipvlanFlags[flag] ?? 0 };
+  if (driver === "macvlan") return { kind: "macvlan", mode: own(macvlanModes, mode) ?? 4 };
+  return { kind: "ipvlan", mode: own(ipvlanModes, mode) ?? 0, flags: own(ipvlanFlags, flag) ?? 0 };
 }
 
 /** A macvlan or ipvlan network. */

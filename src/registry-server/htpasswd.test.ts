@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { checkAll, damagedText, valueOrFault } from "../../tests/kits/fuzz.ts";
 import { Htpasswd, parseHtpasswd } from "./htpasswd.ts";
 
 const directory = mkdtempSync("/tmp/bh-");
@@ -54,4 +55,15 @@ test("entries that are not bcrypt are refused, with their line and without their
   for (const line of ["ann:secret", "ann:{SHA}secret", "ann:$apr1$secret", ":x", "ann"])
     expect(() => parseHtpasswd(`# first\n${line}\n`)).toThrow(/^line 2 is not NAME:HASH/);
   expect(() => new Htpasswd(`${directory}/none`)).toThrow("ENOENT");
+});
+
+test("whatever is in the file, each user has a hash, or the file is refused by a line of its", async () => {
+  const text = `# users\nann:$2y$05$${"a".repeat(53)}\nbob:$2b$10$${"./Zz9".repeat(10)}abc\n`;
+  await checkAll(damagedText([text]), async (damaged) => {
+    const users = await valueOrFault(() => parseHtpasswd(damaged));
+    for (const [name, one] of users ?? []) {
+      expect(name).not.toMatch(/^$|[:\n]/);
+      expect(one).toMatch(/^\$2b\$\d\d\$.{53}$/);
+    }
+  });
 });

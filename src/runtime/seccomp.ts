@@ -4,7 +4,9 @@
  * A profile's rules may depend on the container's capabilities, the architecture and the kernel's version; resolving is
  * pure and gives the OCI form, which libseccomp then compiles.
  */
+
 import { fault, messageOf } from "../base/errors.ts";
+import { own } from "../base/own.ts";
 import type { SeccompRule } from "../kernel/index.ts";
 import type { OciSeccomp } from "../spec/oci-runtime.ts";
 import defaultProfile from "./seccomp-default.json" with { type: "json" };
@@ -193,7 +195,7 @@ function actionNumber(action: string, errno: number | undefined): number {
 
 /** seccomp(2)'s flags for a resolved filter. */
 export function seccompFlags(filter: OciSeccomp | undefined): number {
-  return (filter?.flags ?? []).reduce((all, flag) => all | (filterFlags[flag] ?? 0), 0);
+  return (filter?.flags ?? []).reduce((all, flag) => all | (own(filterFlags, flag) ?? 0), 0);
 }
 
 /** The arguments of Kernel.compileSeccomp for a resolved filter. */
@@ -210,7 +212,7 @@ export function seccompRules(filter: OciSeccomp): {
       names: call.names,
       args: (call.args ?? []).map((arg) => ({
         index: arg.index,
-        op: operators[arg.op] ?? 0,
+        op: own(operators, arg.op) ?? 0,
         value: BigInt(arg.value),
         valueTwo: BigInt(arg.valueTwo ?? 0),
       })),

@@ -1,6 +1,7 @@
 /**
  * mount(8)'s option words as the mount API's attributes and propagation flags (mount_setattr(2), mount(2)).
  */
+import { own } from "../base/own.ts";
 
 const attributes: Readonly<Record<string, { set?: bigint; clear?: bigint }>> = {
   ro: { set: 0x1n },
@@ -53,11 +54,11 @@ export function parseMountOptions(options: readonly string[]): MountOptions {
   let [recursive, recursiveAttributes] = [false, false];
   const params: string[] = [];
   for (const option of options) {
-    const attribute = attributes[option];
+    const attribute = own(attributes, option);
     if (attribute !== undefined) {
       clear |= attribute.clear ?? 0n;
       set = (set & ~(attribute.clear ?? 0n)) | (attribute.set ?? 0n);
-    } else if (propagations[option] !== undefined) propagation = propagations[option];
+    } else if (Object.hasOwn(propagations, option)) propagation = propagations[option] ?? 0n;
     else if (option === "rbind") recursive = true;
     else if (option === "rro") {
       set |= 1n;

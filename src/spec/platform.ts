@@ -1,7 +1,9 @@
 /**
  * Platforms as users write them: "linux/arm64/v8", "amd64", and the JSON objects of newer requests.
  */
+
 import { fault } from "../base/errors.ts";
+import { own } from "../base/own.ts";
 
 /** What a platform is asked for by; only the operating system and the processor are sure to be there. */
 export interface Platform {
@@ -30,7 +32,7 @@ function normal(os: string, architecture: string, variant: string | undefined): 
   const name = architecture.toLowerCase();
   return {
     os: os.toLowerCase(),
-    architecture: architectures[name] ?? name,
+    architecture: own(architectures, name) ?? name,
     ...(variant ? { variant } : {}),
   };
 }

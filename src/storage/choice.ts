@@ -1,9 +1,11 @@
 /**
  * Which driver a data root has. It is noted there, so that nobody loses sight of images and containers by another flag.
  */
+
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { writeFileAtomic } from "../base/atomic-file.ts";
 import { fault } from "../base/errors.ts";
+import { own } from "../base/own.ts";
 import type { DriverSupport } from "./create.ts";
 import { type DriverName, driverNames } from "./driver.ts";
 
@@ -29,7 +31,7 @@ const retired: Readonly<Record<string, string>> = {
 export function driverNamed(name: string): DriverName {
   const found = driverNames.find((one) => one === name);
   if (found !== undefined) return found;
-  const instead = retired[name];
+  const instead = own(retired, name);
   throw fault(
     "invalid",
     "storage-driver",

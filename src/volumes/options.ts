@@ -1,8 +1,10 @@
 /**
  * Options of the local driver: `type`, `device` and `o`, as mount(8) has them. What they mean is said here, nothing is mounted.
  */
+
 import { isIP } from "node:net";
 import { fault } from "../base/errors.ts";
+import { own } from "../base/own.ts";
 import { type MountOptions, parseMountOptions } from "../spec/mount-options.ts";
 
 /** A volume's options as a user has given them. */
@@ -90,9 +92,9 @@ const flags: Readonly<Record<string, number>> = {
 /** Why a volume could not be mounted, as Docker says it: no password is told. */
 export function mountFailure(mount: DeviceMount, target: string, why: string): string {
   const words = mount.words.split(",").filter(Boolean);
-  const number = words.reduce((sum, word) => sum | (flags[word] ?? 0), 0);
+  const number = words.reduce((sum, word) => sum | (own(flags, word) ?? 0), 0);
   const data = words.filter(
-    (word) => flags[word] === undefined && word !== "defaults" && word !== "rw",
+    (word) => own(flags, word) === undefined && word !== "defaults" && word !== "rw",
   );
   const shown = data.map((word) => word.replace(/^(pass(word)?2?)=.*$/, "$1=********"));
   return [

@@ -1,7 +1,9 @@
 /**
  * The daemon itself, volumes and events.
  */
+
 import { expositionFor, expositionTypes } from "../../base/metrics.ts";
+import { own } from "../../base/own.ts";
 import { labelHolds } from "../../base/selection.ts";
 import { after } from "../../base/timers.ts";
 import type { ApiPorts, EngineEvent, QueryFilters } from "../ports.ts";
@@ -55,7 +57,7 @@ function eventPasses(event: EngineEvent, wanted: QueryFilters): boolean {
     ...Object.fromEntries(absentKinds.map((kind) => [kind, () => false])),
   };
   return Object.entries(wanted).every(([key, values]) => {
-    const test = tests[key];
+    const test = own(tests, key);
     if (test === undefined) return false;
     return key === "label" ? values.every(test) : values.some(test);
   });

@@ -1,7 +1,9 @@
 /**
  * `RUN --mount`: what it says, with its mistakes in BuildKit's words. Pure.
  */
+
 import { fault } from "../../base/errors.ts";
+import { own } from "../../base/own.ts";
 
 /** A mount of a RUN. */
 export type RunMount =
@@ -115,10 +117,10 @@ function readValues(text: string): Map<string, string> {
   const pieces = fields(text).map((field) => {
     const at = field.indexOf("=");
     const key = (at < 0 ? field : field.slice(0, at)).toLowerCase();
-    return { key: NAMES[key] ?? key, value: at < 0 ? undefined : field.slice(at + 1), field };
+    return { key: own(NAMES, key) ?? key, value: at < 0 ? undefined : field.slice(at + 1), field };
   });
   const type = pieces.find(({ key }) => key === "type")?.value ?? "bind";
-  const known = KEYS[type];
+  const known = own(KEYS, type);
   if (known === undefined) throw bad(`unsupported mount type ${JSON.stringify(type)}`);
   for (const { key, value, field } of pieces) {
     if (key === "readonly") values.set(key, String(boolean(key, value)));
@@ -126,8 +128,8 @@ function readValues(text: string): Map<string, string> {
     else if (key === "required") values.set(key, String(boolean(key, value)));
     else if (value === undefined) throw bad(`invalid field '${field}' must be a key=value pair`);
     else values.set(key, value);
-    const own = key === "readwrite" ? "readonly" : key;
-    if (own !== "type" && !known.includes(own))
+    const word = key === "readwrite" ? "readonly" : key;
+    if (word !== "type" && !known.includes(word))
       throw bad(`unexpected key '${field.split("=")[0]}' for mount type '${type}'`);
   }
   return values.set("type", type);
