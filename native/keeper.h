@@ -107,7 +107,7 @@ static inline int keeper_ask(int fd, const struct keeper_request *request, const
   for (unsigned i = 0; i < count; i++) close(fds[i]);
   if (n < 0) return (int)n;
   if (n != (ssize_t)sizeof error) return -ECONNRESET;
-  return error != 0 ? -error : -EPROTO;
+  return error > 0 ? -error : -EPROTO;
 }
 
 /* A bound socket of the namespace in which the keeper is, or a negative errno. */

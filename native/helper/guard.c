@@ -34,6 +34,8 @@
 #define MAX_CLIENTS 4096
 #define MAX_OWNERS 8192
 #define RANGE 65536u
+/* The largest errno that the kernel has. */
+#define ERRNO_MAX 4095
 /* Whoever has had the guard made comes within so long, in milliseconds. */
 #define FIRST_CLIENT_MS 60000
 /* So many refusals are noted in a second; of the others only their number. */
@@ -290,7 +292,7 @@ static int locked_copy(int mnt, unsigned recursive) {
     _exit(write(said[1], &result, sizeof result) != (ssize_t)sizeof result);
   }
   if (pid < 0) result = -errno;
-  else if (read(said[0], &result, sizeof result) != (ssize_t)sizeof result) result = -EIO;
+  else if (read(said[0], &result, sizeof result) != (ssize_t)sizeof result || result < -ERRNO_MAX) result = -EIO;
   while (pid > 0 && waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
   }
   close(said[0]);
@@ -330,7 +332,7 @@ static int make_namespaces(void) {
   }
   int error = pid < 0 ? errno : EIO;
   ssize_t n = pid < 0 ? 0 : read(made[0], &error, sizeof error);
-  if (n != (ssize_t)sizeof error && error == 0) error = EIO;
+  if ((n != (ssize_t)sizeof error && error == 0) || error < 0) error = EIO;
   if (error == 0) error = -write_maps(pid, policy.uid_map, policy.gid_map);
   if (error == 0 && keep_namespaces(pid) < 0) error = errno;
   if (pid > 0) {
@@ -358,7 +360,7 @@ static int send_netlink(int protocol, struct wire_bytes messages) {
       memcpy(&head, answer + at, sizeof head);
       memcpy(&error, answer + at + sizeof head, sizeof error);
       if (head.nlmsg_len < sizeof head || head.nlmsg_len > (size_t)n - at) break;
-      if (head.nlmsg_type == NLMSG_ERROR && error != 0 && result == 0) result = error;
+      if (head.nlmsg_type == NLMSG_ERROR && error != 0 && result == 0) result = error < 0 && error >= -ERRNO_MAX ? error : -EPROTO;
       at += NLMSG_ALIGN(head.nlmsg_len);
     }
   }

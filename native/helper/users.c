@@ -57,7 +57,7 @@ static int from_child(int flags, const char *file, int owner, const struct helpe
   pid_t pid = (pid_t)syscall(SYS_clone, flags | CLONE_FILES | SIGCHLD, NULL, NULL, NULL, NULL);
   if (pid == 0) be_child(parent, said[1], maps == NULL ? -1 : hold[0], file, owner);
   if (pid < 0) made.error = errno;
-  else if (read(said[0], &made, sizeof made) != (ssize_t)sizeof made) made.error = EIO;
+  else if (read(said[0], &made, sizeof made) != (ssize_t)sizeof made || made.error < 0 || (made.error == 0 && made.fd < 0)) made.error = EIO;
   int result = made.error == 0 ? 0 : -made.error;
   if (result == 0 && maps != NULL) result = write_map(made.process, "uid_map", maps->uid_map);
   if (result == 0 && maps != NULL) result = write_map(made.process, "gid_map", maps->gid_map);
