@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { connect } from "node:net";
 import { daemonOfFile, TestDaemon } from "../../kits/daemon.ts";
-import { scratchDirectory } from "../../kits/scratch.ts";
+import { giveToDaemon, scratchDirectory } from "../../kits/scratch.ts";
 import { attacks, smuggled } from "../../kits/smuggling.ts";
 
 /** What the plugin was asked. */
@@ -22,9 +22,10 @@ const name = `bt-authz-${process.pid}`;
 const asked: { kind: string; question: Asked }[] = [];
 let rule: (kind: string, question: Asked) => object = () => ({ Allow: true });
 mkdirSync(places, { recursive: true });
-const open = () =>
-  Bun.serve({
-    unix: `${places}/${name}.sock`,
+const socket = `${places}/${name}.sock`;
+const open = () => {
+  const server = Bun.serve({
+    unix: socket,
     maxRequestBodySize: 64 << 20,
     async fetch(request) {
       const kind = new URL(request.url).pathname.slice(1);
@@ -34,6 +35,9 @@ const open = () =>
       return Response.json(rule(kind, question));
     },
   });
+  giveToDaemon(socket);
+  return server;
+};
 let plugin = open();
 const audit = `${scratch}/audit`;
 const daemon = daemonOfFile(["--authorization-plugin", name, "--audit-log", audit]);
@@ -42,7 +46,7 @@ beforeAll(() => {
 });
 afterAll(async () => {
   await plugin.stop(true);
-  rmSync(`${places}/${name}.sock`, { force: true });
+  rmSync(socket, { force: true });
   rmSync(scratch, { recursive: true, force: true });
 });
 

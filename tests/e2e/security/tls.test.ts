@@ -5,7 +5,7 @@ import { connect } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { freePort, makeCertificates } from "../../kits/certificates.ts";
 import { daemonOfFile } from "../../kits/daemon.ts";
-import { scratchDirectory } from "../../kits/scratch.ts";
+import { giveToDaemon, scratchDirectory } from "../../kits/scratch.ts";
 import { attacks, smuggled } from "../../kits/smuggling.ts";
 
 const home = scratchDirectory("bt-tls-");
@@ -13,6 +13,7 @@ const name = `bt-tls-${process.pid}`;
 const places = "/run/docker/plugins";
 mkdirSync(places, { recursive: true });
 makeCertificates(home);
+giveToDaemon(`${home}/server-key.pem`);
 
 interface Asked {
   readonly User: string;
@@ -32,6 +33,7 @@ const plugin = Bun.serve({
     return Response.json({ Allow: allowed(question.User), Msg: `not for ${question.User}` });
   },
 });
+giveToDaemon(`${places}/${name}.sock`);
 const port = await freePort();
 const audit = `${home}/audit`;
 const daemon = daemonOfFile([
