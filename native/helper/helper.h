@@ -82,6 +82,9 @@ int keeper_connection(void);
 /* --- guard.c --- */
 /* The command of a daemon that runs as another user: the exit status, or -1 for another command. */
 int run_guard(int argc, char **argv);
+
+/* --- listen.c --- */
+/* The same for `listen`. */
 int run_listen(int argc, char **argv);
 
 /* --- users.c --- */

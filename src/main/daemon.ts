@@ -1,7 +1,7 @@
 /**
  * `berth daemon`: constructs the parts, wires them, serves, and ends cleanly. Containers go on without it.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import type { Server } from "node:http";
 import type { Server as NetServer } from "node:net";
 import { ApiServer } from "../api/index.ts";
@@ -459,10 +459,23 @@ async function ownNamespaces(
   );
 }
 
+/** Root stays away from where another user may put links in its way. Throws a Fault "conflict". */
+function refuseForeignRoots({ dataRoot, execRoot }: DaemonOptions): void {
+  if (process.getuid?.() !== 0 || inUserNamespace()) return;
+  for (const path of [dataRoot, execRoot])
+    if ((statSync(path, { throwIfNoEntry: false })?.uid ?? 0) !== 0)
+      throw fault(
+        "conflict",
+        "daemon-user-root",
+        `${path} belongs to another user: a daemon that is not root has it (start this one with --user, too), or name another directory`,
+      );
+}
+
 async function run(options: DaemonOptions, argv: readonly string[]): Promise<number> {
   setLogLevel(options.logLevel);
   leaveNoCoreDump();
   const keeper = await ownNamespaces(options, argv);
+  refuseForeignRoots(options);
   for (const path of [options.dataRoot, options.execRoot])
     mkdirSync(path, { recursive: true, mode: 0o711 });
   const locks = [options.dataRoot, options.execRoot].map((root) =>

@@ -120,6 +120,113 @@ $berth system uninstall >/dev/null`,
   expect(status).toBe(0);
 });
 
+possible(
+  "--user makes a user and a policy, which is the administrator's once it is changed; all of it goes again",
+  async () => {
+    const { status, out, err } = await onHost(
+      "user",
+      true,
+      `mine="--user berth-tester --group berth-testers"
+grep -c berth-tester /etc/passwd /etc/group || true
+$berth system install $mine >/dev/null
+sed -n 's/^ExecStart=//p' /usr/local/lib/systemd/system/berth.service
+cut -d: -f1,4,7 /etc/passwd | sed "s/:$(sed -n 's/^berth-testers:x:\\([0-9]*\\).*/\\1/p' /etc/group):/:GROUP:/" | grep berth-tester
+tail -1 /etc/sysusers.d/berth.conf
+stat -c '%u %a' /etc/berth/guard.json
+grep privileged /etc/berth/guard.json
+$berth system uninstall >/dev/null
+! ls /etc/berth 2>/dev/null
+! grep berth-tester /etc/passwd /etc/group
+$berth system install $mine >/dev/null
+echo '{ "binds": ["/srv"] }' > /etc/berth/guard.json
+$berth system install $mine >/dev/null
+$berth system install --dry-run $mine | grep guard
+$berth system uninstall >/dev/null
+cat /etc/berth/guard.json
+! grep berth-tester /etc/passwd /etc/group`,
+    );
+    expect([err, status]).toEqual(["", 0]);
+    expect(out.split("\n")).toEqual([
+      "/etc/passwd:0",
+      "/etc/group:0",
+      "/usr/local/bin/berth daemon --host fd:// --user berth-tester",
+      "berth-tester:GROUP:/usr/sbin/nologin",
+      'u berth-tester -:berth-testers "berth container engine" /var/lib/berth',
+      "0 644",
+      '  "privileged": false',
+      "is there, and stays as it is: /etc/berth/guard.json",
+      '{ "binds": ["/srv"] }',
+      "",
+    ]);
+  },
+);
+
+/** As systemd does it for berth.socket with berth.service: listens, and starts the program for the first client, and again. */
+const activator = `import os, select, socket, sys
+listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+listener.bind(sys.argv[1] + ".new")
+listener.listen(64)
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+while True:
+    select.select([listener], [], [])
+    child = os.fork()
+    if child == 0:
+        if listener.fileno() != 3: os.dup2(listener.fileno(), 3)
+        os.set_inheritable(3, True)
+        os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+        os.execv(sys.argv[2], sys.argv[2:])
+    os.waitpid(child, 0)
+`;
+
+test.skipIf(Bun.which("python3") === null || Bun.which("unshare") === null)(
+  "what the unit of --user starts on systemd's socket runs as that user, comes back, and keeps its user while it has data",
+  async () => {
+    writeFileSync(`${scratch}/activator.py`, activator);
+    const { status, out, err } = await onHost(
+      "guarded",
+      true,
+      `$berth system install --user berth-tester --group berth-testers >/dev/null
+mkdir -m 711 /run/berth
+python3 ${scratch}/activator.py /run/berth/berth.sock $(sed -n 's/^ExecStart=//p' /usr/local/lib/systemd/system/berth.service) >/run/log 2>&1 & activator=$!
+until [ -S /run/berth/berth.sock ]; do sleep 0.05; done
+$berth run -d --name lives busybox sleep 1000 >/dev/null || cat /run/log
+user=$(id -u berth-tester)
+daemon=$(cat /run/berth/berth.pid)
+awk '/^Uid/ { print $2 - '$user' }' /proc/$daemon/status
+stat -c %U /var/lib/berth /run/berth
+pid=$($berth inspect -f '{{.State.Pid}}' lives)
+kill -9 $daemon
+while kill -0 $daemon 2>/dev/null; do sleep 0.05; done
+echo $($berth inspect -f '{{.State.Running}} {{.State.Pid}}' lives) $pid
+ls -l /proc/$(pgrep -o berth-guard)/fd | grep -c "$(ls -l /proc/$(cat /run/berth/berth.pid)/fd/3 | sed 's/.*-> //')" || true
+$berth rm -f lives >/dev/null
+kill $activator $(cat /run/berth/berth.pid)
+while pgrep berth-guard >/dev/null; do sleep 0.05; done
+$berth system uninstall
+id -u berth-tester | sed "s/$user/there/"
+rm -rf /var/lib/berth/*
+chown 0:0 /var/lib/berth
+touch /var/lib/berth/of-root
+! $berth system install --user berth-tester
+rm /var/lib/berth/of-root`,
+    );
+    expect(out.split("\n")).toEqual([
+      "0",
+      "berth-tester",
+      "berth-tester",
+      expect.stringMatching(/^true (\d+) \1$/),
+      "0",
+      "berth is gone from /usr/local; /var/lib/berth has its data still",
+      "there",
+      "",
+    ]);
+    expect(err).toMatch(
+      /^the user berth-tester stays, whose data are in \/var\/lib\/berth\nnothing was installed: \/var\/lib\/berth is of another user than berth-tester, /,
+    );
+    expect(status).toBe(0);
+  },
+);
+
 test.skipIf(Bun.which("dpkg-deb") === null || Bun.which("unshare") === null)(
   "the files of a package are left to dpkg: neither replaced nor taken away",
   async () => {

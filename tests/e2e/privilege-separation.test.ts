@@ -316,6 +316,11 @@ test("root is not the user, and a data root of a daemon that is root is left alo
     "belongs to another user, or a daemon that is root has used it",
   );
   expect(statSync(`${shared}/free`).uid).toBe(0);
+  // And a daemon that is root goes nowhere where the user could lead it.
+  const { directory } = daemon;
+  const here = start("--data-root", `${directory}/data`, "--exec-root", `${shared}/exec`);
+  expect(here.stderr.toString()).toContain(`${directory}/data belongs to another user`);
+  expect(here.exitCode).toBe(1);
 });
 
 /** A mount namespace in which /sys/fs/cgroup is version 2 and nothing else, whatever is mounted below what is seen. */

@@ -6,7 +6,7 @@ import { flag, type Parsed, UsageError } from "../flags.ts";
 import {
   install,
   type Manifest,
-  noteGroup,
+  noteMade,
   type Place,
   readManifest,
   type Step,
@@ -15,13 +15,17 @@ import {
 } from "../install/files.ts";
 import {
   endDaemon,
+  hasOthersData,
   hasSystemd,
   isOfService,
   makeGroup,
+  makeUser,
   ownedByPackages,
   removeGroup,
+  removeUser,
   runningDaemon,
   runProgram,
+  userNumber,
 } from "../install/host.ts";
 import { installationOf } from "../install/plan.ts";
 import { err, out } from "../output.ts";
@@ -79,16 +83,42 @@ function refusePackaged(
 }
 
 function tellPlan(steps: readonly Step[], place: Place, before: Manifest | undefined): void {
-  const words = { new: "would install", replace: "would replace", keep: "is there", foreign: "" };
+  const words = {
+    new: "would install",
+    replace: "would replace",
+    keep: "is there",
+    theirs: "is there, and stays as it is:",
+    foreign: "",
+  };
   for (const { file, action } of steps) out(`${words[action]} ${place.destdir}${file.path}\n`);
   const wanted = new Set(steps.map(({ file }) => file.path));
   for (const path of Object.keys(before?.files ?? {}))
     if (!wanted.has(path)) out(`would remove ${place.destdir}${path}\n`);
 }
 
-/** The group, the units, and the daemon that runs. */
-async function settleHost(place: Place, manifest: Manifest, group: string): Promise<void> {
-  if (makeGroup(group)) noteGroup(place, manifest, group);
+/** Refuses a user that cannot be the daemon's, before anything is done. */
+function refuseUser(user: string, { destdir }: Place): void {
+  if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(user))
+    throw new UsageError(`berth: ${JSON.stringify(user)} is no name for a user`);
+  if (destdir !== "") return;
+  if (userNumber(user) === 0)
+    throw new UsageError(`berth: --user ${user}: it must be a user other than root`);
+  if (hasOthersData(user))
+    throw new ExitError(
+      1,
+      `nothing was installed: /var/lib/berth is of another user than ${user}, or a daemon that is root has used it. Save what you need of it ('berth save', 'berth volume export') and move it away: the data of the one are closed to the other.`,
+    );
+}
+
+/** The group, the user, the units, and the daemon that runs. */
+async function settleHost(
+  place: Place,
+  manifest: Manifest,
+  group: string,
+  user: string | undefined,
+): Promise<void> {
+  const noted = makeGroup(group) ? noteMade(place, manifest, { group }) : manifest;
+  if (user !== undefined && makeUser(user, group)) noteMade(place, noted, { user });
   const daemon = runningDaemon();
   if (hasSystemd()) {
     if (daemon !== undefined && !isOfService(daemon)) await endDaemon(daemon);
@@ -98,14 +128,19 @@ async function settleHost(place: Place, manifest: Manifest, group: string): Prom
     runProgram(["systemctl", "restart", "berth.service"]);
     out("berth.service runs, and will after each boot.\n");
   } else {
-    const start = `${place.prefix}/bin/berth daemon --group ${group}`;
+    const as = user === undefined ? "" : ` --user ${user}`;
+    const start = `${place.prefix}/bin/berth daemon --group ${group}${as}`;
     if (daemon === undefined) out(`This host has no systemd. Start the daemon with: ${start}\n`);
     else
       out(
         `The daemon that runs (process ${daemon}) is the one from before. Containers go on without it:\n  kill ${daemon}\n  ${start}\n`,
       );
   }
-  out(`Members of the group ${group} may use it, which makes them root on this host.\n`);
+  out(
+    user === undefined
+      ? `Members of the group ${group} may use it, which makes them root on this host.\n`
+      : `It runs as ${user}, and /etc/berth/guard.json says what it may have of this host. Members of the group ${group} may use it.\n`,
+  );
 }
 
 const installing: Command = {
@@ -113,15 +148,21 @@ const installing: Command = {
   short: "Install this executable with its completions, manual pages and systemd units",
   args: [0, 0],
   local: true,
-  flags: [...placeFlags, flag("group", "", "string", "Group that owns the socket", '"berth"')],
+  flags: [
+    ...placeFlags,
+    flag("group", "", "string", "Group that owns the socket", '"berth"'),
+    flag("user", "", "string", "User that the daemon runs as, beside a guard that stays root's"),
+  ],
   async run({ version }, parsed) {
     const place = placeOf(parsed);
     const group = parsed.text("group", "berth");
     if (!/^[a-z_][a-z0-9_-]{0,31}$/.test(group))
       throw new UsageError(`berth: ${JSON.stringify(group)} is no name for a group`);
+    const user = parsed.text("user") || undefined;
+    if (user !== undefined) refuseUser(user, place);
     const { manualPages } = await import("../manual/roff.ts");
     const files = installationOf({
-      ...{ prefix: place.prefix, executable: process.execPath, group },
+      ...{ prefix: place.prefix, executable: process.execPath, group, user },
       completions: completionScripts,
       manual: await manualPages(version),
     });
@@ -141,10 +182,17 @@ const installing: Command = {
     }
     const manifest = install(steps, place, before, version);
     out(`berth ${version} is installed below ${place.destdir}${place.prefix}\n`);
-    if (place.destdir === "") await settleHost(place, manifest, group);
+    if (place.destdir === "") await settleHost(place, manifest, group, user);
     return 0;
   },
 };
+
+/** Takes the user and the group away that an installation has made. A user who has data stays, with the group. */
+function removeMade({ user, group }: Manifest): void {
+  if (user !== undefined && !removeUser(user))
+    err(`the user ${user} stays, whose data are in /var/lib/berth\n`);
+  else if (group !== undefined) removeGroup(group);
+}
 
 const uninstalling: Command = {
   usage: "[OPTIONS]",
@@ -168,6 +216,7 @@ const uninstalling: Command = {
       );
     if (parsed.on("dry-run")) {
       for (const path of Object.keys(manifest.files)) out(`would remove ${place.destdir}${path}\n`);
+      if (manifest.user !== undefined) out(`would remove the user ${manifest.user}\n`);
       if (manifest.group !== undefined) out(`would remove the group ${manifest.group}\n`);
       return 0;
     }
@@ -177,7 +226,7 @@ const uninstalling: Command = {
       runProgram(["systemctl", "disable", "--now", "berth.socket", "berth.service"]);
     const changed = uninstall(place, manifest);
     if (real && hasSystemd()) runProgram(["systemctl", "daemon-reload"]);
-    if (real && manifest.group !== undefined) removeGroup(manifest.group);
+    if (real) removeMade(manifest);
     for (const path of changed) err(`${place.destdir}${path} was changed since, and stays\n`);
     out(`berth is gone from ${place.destdir}${place.prefix}; /var/lib/berth has its data still\n`);
     return 0;

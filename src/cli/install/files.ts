@@ -33,6 +33,8 @@ export interface Manifest {
   readonly directories: readonly string[];
   /** A group that was made. */
   readonly group?: string;
+  /** A user that was made. */
+  readonly user?: string;
 }
 
 /** The manifest of a prefix; undefined when nothing was installed. */
@@ -59,7 +61,7 @@ function parseManifest(text: string, path: string): Manifest {
   } catch {
     throw wrong();
   }
-  const { version, files, directories, group } = value ?? {};
+  const { version, files, directories, group, user } = value ?? {};
   const areTexts = (list: unknown) =>
     Array.isArray(list) && list.every((one) => typeof one === "string");
   if (typeof version !== "string" || typeof files !== "object" || files === null) throw wrong();
@@ -69,6 +71,7 @@ function parseManifest(text: string, path: string): Manifest {
     files,
     directories: directories ?? [],
     ...(typeof group === "string" ? { group } : {}),
+    ...(typeof user === "string" ? { user } : {}),
   };
 }
 
@@ -90,7 +93,7 @@ function digestAt(path: string): string | "missing" | "special" {
 export interface Step {
   readonly file: PlannedFile;
   readonly digest: string;
-  readonly action: "new" | "replace" | "keep" | "foreign";
+  readonly action: "new" | "replace" | "keep" | "foreign" | "theirs";
 }
 
 /** What an installation would do to each file. Changes nothing. */
@@ -105,8 +108,9 @@ export function stepsOf(
     const present = digestAt(destdir + path);
     if (present === "missing") return { file, digest, action: "new" };
     if (present === digest) return { file, digest, action: "keep" };
-    const own = present !== "special" && manifest?.files[path]?.includes(present);
-    return { file, digest, action: own ? "replace" : "foreign" };
+    if (present !== "special" && manifest?.files[path]?.includes(present))
+      return { file, digest, action: "replace" };
+    return { file, digest, action: file.isConfiguration ? "theirs" : "foreign" };
   });
 }
 
@@ -155,13 +159,17 @@ export interface Place {
   readonly prefix: string;
 }
 
-/** Carries the steps out; none may be foreign. What an older version had and this one has not is taken away. */
+/**
+ * Carries the steps out; none may be foreign. What an older version had and this one has not is taken away; what has become
+ * the administrator's is noted no more.
+ */
 export function install(
-  steps: readonly Step[],
+  all: readonly Step[],
   { destdir, prefix }: Place,
   before: Manifest | undefined,
   version: string,
 ): Manifest {
+  const steps = all.filter(({ action }) => action !== "theirs");
   const wanted = new Set(steps.map(({ file }) => file.path));
   const stale = Object.keys(before?.files ?? {}).filter((path) => !wanted.has(path));
   const directories = new Set(before?.directories ?? []);
@@ -175,7 +183,10 @@ export function install(
       [...new Set([digest, ...without(before, file.path)])],
     ]),
   );
-  const kept = before?.group === undefined ? {} : { group: before.group };
+  const kept = {
+    ...(before?.group === undefined ? {} : { group: before.group }),
+    ...(before?.user === undefined ? {} : { user: before.user }),
+  };
   const during: Manifest = {
     version,
     files: { ...before?.files, ...files },
@@ -205,9 +216,15 @@ function missingOf(destdir: string, folder: string): string[] {
   return missing;
 }
 
-/** Notes a group as made by the installation. */
-export function noteGroup({ destdir, prefix }: Place, manifest: Manifest, group: string): void {
-  writeManifest(destdir, prefix, { ...manifest, group });
+/** Notes a group or a user as made by the installation; gives the manifest that says so. */
+export function noteMade(
+  { destdir, prefix }: Place,
+  manifest: Manifest,
+  made: Pick<Manifest, "group" | "user">,
+): Manifest {
+  const noted = { ...manifest, ...made };
+  writeManifest(destdir, prefix, noted);
+  return noted;
 }
 
 function removeOwn(destdir: string, path: string, digests: readonly string[]): "gone" | "foreign" {

@@ -1,10 +1,11 @@
 /**
  * What of an installation is not files: the group, and systemd where it runs.
  */
-import { existsSync, readFileSync, readlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { groupNumber } from "../../spec/users.ts";
 
 const PIDFILE = "/run/berth/berth.pid";
+const DATA = "/var/lib/berth";
 
 /** True when systemd is this host's init. */
 export function hasSystemd(): boolean {
@@ -58,6 +59,42 @@ export function makeGroup(name: string): boolean {
 export function removeGroup(name: string): void {
   if (!groupExists(name)) return;
   runProgram([Bun.which("groupdel") === null ? "delgroup" : "groupdel", name]);
+}
+
+/** The number of a user of this host's file; undefined: there is none. */
+export function userNumber(name: string): number | undefined {
+  const lines = readFileSync("/etc/passwd", "utf8").split("\n");
+  const line = lines.map((one) => one.split(":")).find(([first]) => first === name);
+  return line === undefined ? undefined : Number(line[2]);
+}
+
+/** Makes a system user who cannot log in, whose only group is one that is there; false when it was there. */
+export function makeUser(name: string, group: string): boolean {
+  if (userNumber(name) !== undefined) return false;
+  const [home, shell] = [DATA, "/usr/sbin/nologin"];
+  if (Bun.which("useradd") !== null)
+    runProgram(["useradd", "--system", "-g", group, "-M", "-d", home, "-s", shell, name]);
+  else if (Bun.which("adduser") !== null)
+    runProgram(["adduser", "-S", "-D", "-H", "-h", home, "-s", shell, "-G", group, name]);
+  else
+    throw new Error(
+      `there is neither useradd nor adduser to make the user ${name}: make it, and install again`,
+    );
+  return true;
+}
+
+/** Removes a user that makeUser made, unless it has data: nobody is to get its number, and them. False: it stays. */
+export function removeUser(name: string): boolean {
+  if (userNumber(name) === undefined) return true;
+  if (existsSync(DATA) && readdirSync(DATA).length > 0) return false;
+  runProgram([Bun.which("userdel") === null ? "deluser" : "userdel", name]);
+  return true;
+}
+
+/** Whether the data are of another user than the daemon is to be. */
+export function hasOthersData(name: string): boolean {
+  if (!existsSync(DATA) || readdirSync(DATA).length === 0) return false;
+  return statSync(DATA).uid !== userNumber(name);
 }
 
 /** The daemon that uses the default directories, if one runs. */

@@ -9,6 +9,8 @@ export interface PlannedFile {
   readonly mode: number;
   /** Its text, or the file that it is a copy of. */
   readonly content: string | { readonly copyOf: string };
+  /** It is the administrator's to change: whatever is there already stays. */
+  readonly isConfiguration?: boolean;
 }
 
 /** What an installation is made from. */
@@ -17,6 +19,8 @@ export interface Parts {
   readonly executable: string;
   /** The group whose members may use the socket. */
   readonly group: string;
+  /** Whom the daemon runs as, beside a guard that keeps root's rights; undefined: root. */
+  readonly user: string | undefined;
   /** Names of shells and their completion scripts. */
   readonly completions: Readonly<Record<"bash" | "zsh" | "fish", string>>;
   /** Manual pages of section 1, by their names without the suffix. */
@@ -51,7 +55,7 @@ WantedBy=sockets.target
 }
 
 /** KillMode: containers outlive the daemon, whatever ends it. Delegate: their control groups are the daemon's business. */
-function serviceUnit(executable: string): string {
+function serviceUnit(executable: string, user: string | undefined): string {
   return `[Unit]
 Description=berth container engine
 Documentation=man:berth(1)
@@ -63,7 +67,7 @@ StartLimitIntervalSec=60
 
 [Service]
 Type=exec
-ExecStart=${executable} daemon --host fd://
+ExecStart=${executable} daemon --host fd://${user === undefined ? "" : ` --user ${user}`}
 KillMode=process
 Delegate=yes
 Restart=always
@@ -109,14 +113,31 @@ WantedBy=default.target
 `;
 }
 
+/** What the daemon of an ordinary user may have of the host (docs/privilege-separation.md): what it has without the file, to be changed. */
+const guardPolicy: PlannedFile = {
+  path: "/etc/berth/guard.json",
+  mode: 0o644,
+  content: `{
+  "binds": [],
+  "ports": ["1-65535"],
+  "addresses": ["0.0.0.0/0", "::/0"],
+  "devices": [],
+  "privileged": false
+}
+`,
+  isConfiguration: true,
+};
+
+function sysusers({ group, user }: Parts): string {
+  const groups = `# Members reach the daemon's socket, which makes them ${user === undefined ? "root on this host" : "masters of its containers"}.\ng ${group} -\n`;
+  return user === undefined
+    ? groups
+    : `${groups}u ${user} -:${group} "berth container engine" /var/lib/berth\n`;
+}
+
 /** All files of an installation. */
-export function installationOf({
-  prefix,
-  executable,
-  group,
-  completions,
-  manual,
-}: Parts): PlannedFile[] {
+export function installationOf(parts: Parts): PlannedFile[] {
+  const { prefix, executable, group, user, completions, manual } = parts;
   const units = unitDirectory(prefix);
   const share = `${prefix}/share`;
   const text = (path: string, content: string): PlannedFile => ({ path, mode: 0o644, content });
@@ -126,12 +147,13 @@ export function installationOf({
     text(`${share}/zsh/site-functions/_berth`, completions.zsh),
     text(`${share}/fish/vendor_completions.d/berth.fish`, completions.fish),
     text(`${units}/berth.socket`, socketUnit(group)),
-    text(`${units}/berth.service`, serviceUnit(`${prefix}/bin/berth`)),
+    text(`${units}/berth.service`, serviceUnit(`${prefix}/bin/berth`, user)),
     text(`${userUnitDirectory(prefix)}/berth.service`, userServiceUnit(`${prefix}/bin/berth`)),
     text(
       prefix === "/usr" ? "/usr/lib/sysusers.d/berth.conf" : "/etc/sysusers.d/berth.conf",
-      `# Members reach the daemon's socket, which makes them root on this host.\ng ${group} -\n`,
+      sysusers(parts),
     ),
+    ...(user === undefined ? [] : [guardPolicy]),
     ...Array.from(manual, ([name, page]) => text(`${share}/man/man1/${name}.1`, page)),
   ];
 }

@@ -258,6 +258,7 @@ const others: Readonly<Record<string, Examples>> = {
   "machine url": [["For DOCKER_HOST", "berth machine url server"]],
   "system install": [
     ["On this host", "berth system install"],
+    ["With a daemon that is not root", "berth system install --user berth"],
     ["What that would do", "berth system install --dry-run"],
     ["Into a package's directory", "berth system install --prefix /usr --destdir /tmp/package"],
   ],

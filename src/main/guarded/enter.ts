@@ -21,6 +21,7 @@ import { uplinkMessages } from "../../network/index.ts";
 import { resolveUser } from "../../spec/users.ts";
 import { encodeRecords } from "../../spec/wire-codec.ts";
 import { guardFrames } from "../../spec/wire-guard.ts";
+import { takeInheritedSockets } from "../activation.ts";
 import { unpackPrograms } from "../assets.ts";
 import { isKept } from "../kept.ts";
 import { groupId } from "../listen.ts";
@@ -75,13 +76,18 @@ function checkWay(path: string, { uid, gid }: DaemonUser): void {
   }
 }
 
+/** Whether there is nothing in a directory but sockets, which whoever starts the daemon may listen on already. */
+function hasOnlySockets(path: string): boolean {
+  return readdirSync(path, { withFileTypes: true }).every((entry) => entry.isSocket());
+}
+
 /** Gives a root to the user. What a daemon that is root has made in it belongs to others. */
 function giveRoot(path: string, user: DaemonUser): void {
   mkdirSync(path, { recursive: true, mode: 0o711 });
   checkWay(path, user);
   const { uid } = statSync(path);
   if (uid === user.uid) return;
-  if (uid !== 0 || readdirSync(path).length > 0)
+  if (uid !== 0 || !hasOnlySockets(path))
     throw fault(
       "conflict",
       "daemon-user-root",
@@ -178,6 +184,26 @@ function socketPaths(hosts: readonly string[]): string[] {
 }
 
 /**
+ * Whether the daemon is to be reached at the socket that systemd listens on for it, which then is descriptor 0: others are not
+ * left to another program. Throws a Fault "invalid".
+ */
+function takesGiven(hosts: readonly string[]): boolean {
+  if (!hosts.some((host) => host.startsWith("fd:"))) return false;
+  const given = takeInheritedSockets(process.env, process.pid);
+  const [fd] = given;
+  if (fd === undefined || given.length > 1 || hosts.length > 1)
+    throw fault(
+      "invalid",
+      "daemon-option",
+      "--user: with fd:// there has to be one socket that systemd has made, and no other address",
+    );
+  const { dlopen } = require("bun:ffi") as typeof import("bun:ffi");
+  const libc = dlopen("libc.so.6", { dup2: { args: ["int", "int"], returns: "int" } }).symbols;
+  if (libc.dup2(fd, 0) < 0) throw new Error(`descriptor ${fd} cannot be handed over`);
+  return true;
+}
+
+/**
  * Becomes the daemon as another user: does not return. Rejects with Faults that say what is missing.
  */
 export async function enterGuarded(
@@ -228,7 +254,8 @@ export async function enterGuarded(
   for (const path of paths)
     if (![dataRoot, execRoot].some((root) => isWithin(path, root)))
       mkdirSync(dirname(path), { recursive: true });
-  const listen = [helper, "listen", String(groupId(group)), ...paths, "--"];
+  const given = takesGiven(hosts) ? ["-"] : [];
+  const listen = [helper, "listen", String(groupId(group)), ...given, ...paths, "--"];
   const join = [helper, "join", socket, process.execPath, "daemon", ...argv];
   if (process.execve === undefined)
     throw new Error("this runtime cannot execute another program in its place");
