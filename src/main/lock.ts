@@ -2,6 +2,7 @@
  * A root belongs to one process.
  */
 import { Database } from "bun:sqlite";
+import { chmodSync, closeSync, openSync } from "node:fs";
 import { fault } from "../base/errors.ts";
 
 /**
@@ -9,7 +10,11 @@ import { fault } from "../base/errors.ts";
  * with the given words when another has it.
  */
 export function lockRoot(path: string, words: (path: string) => string): Database {
-  const lock = new Database(`${path}/lock`);
+  const file = `${path}/lock`;
+  // Whoever may open it may hold it.
+  closeSync(openSync(file, "a", 0o600));
+  chmodSync(file, 0o600);
+  const lock = new Database(file);
   try {
     lock.run("PRAGMA locking_mode = EXCLUSIVE");
     lock.run("BEGIN EXCLUSIVE");

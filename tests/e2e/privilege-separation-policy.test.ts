@@ -9,6 +9,7 @@ import {
   mkdtempSync,
   readlinkSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -39,7 +40,9 @@ const strict = new GuardedDaemon({ addresses: [], ports: [] });
 
 beforeAll(async () => {
   await free.start();
+  process.env.HTTP_PROXY = "http://proxy.invalid:3128";
   await strict.start();
+  delete process.env.HTTP_PROXY;
 });
 
 afterAll(async () => {
@@ -161,4 +164,12 @@ test("info says that it runs so, as whom, and by which policy", async () => {
   const { out } = await free.berth("info");
   expect(out).toContain(`  guarded\n   User: ${USER}:61235\n   Policy: ${free.policy}\n`);
   expect((await free.docker("info")).out).toContain("  guarded\n");
+});
+
+test("of the environment that it is started in the daemon has the proxies", async () => {
+  expect((await strict.berth("info")).out).toContain("HTTP Proxy: http://proxy.invalid:3128\n");
+});
+
+test("nobody else of the host can open, and so hold, the lock of its start", () => {
+  expect(statSync(`${free.directory}/data-guard/lock`).mode & 0o077).toBe(0);
 });

@@ -203,6 +203,12 @@ function takesGiven(hosts: readonly string[]): boolean {
   return true;
 }
 
+/** What of the environment is the daemon's, as dockerd has it of its unit. */
+function proxiesOf(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const isProxy = ([name]: [string, unknown]) => /^(https?|all|no)_proxy$/i.test(name);
+  return Object.fromEntries(Object.entries(env).filter(isProxy));
+}
+
 /**
  * Becomes the daemon as another user: does not return. Rejects with Faults that say what is missing.
  */
@@ -263,6 +269,7 @@ export async function enterGuarded(
   return process.execve(helper, [...listen, ...join], {
     PATH: process.env.PATH ?? "/usr/sbin:/usr/bin:/sbin:/bin",
     HOME: dataRoot,
+    ...proxiesOf(process.env),
     [GUARD]: JSON.stringify(settings),
   });
 }
