@@ -5,6 +5,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -196,19 +197,46 @@ static void keep_only(int kept) {
   sys_close_range((unsigned)kept + 1, ~0u, 0);
 }
 
+/* Whether a process is in the shim's own namespace of a kind. */
+static bool is_shared(pid_t pid, const char *kind) {
+  char path[64];
+  struct stat own, theirs;
+  snprintf(path, sizeof path, "/proc/self/ns/%s", kind);
+  if (stat(path, &own) < 0) return false;
+  snprintf(path, sizeof path, "/proc/%d/ns/%s", pid, kind);
+  return stat(path, &theirs) == 0 && own.st_dev == theirs.st_dev && own.st_ino == theirs.st_ino;
+}
+
+/*
+ * Enters a container's namespaces of these types. Those of the host, which a container may share, a shim without root has no
+ * right to enter; it is in them already.
+ */
+static int enter_namespaces(const struct process *container, int types) {
+  static const struct {
+    const char *kind;
+    int type;
+  } sharable[] = {{"cgroup", CLONE_NEWCGROUP}, {"ipc", CLONE_NEWIPC}, {"net", CLONE_NEWNET}, {"pid", CLONE_NEWPID}, {"uts", CLONE_NEWUTS}};
+  if (setns(container->pidfd, types) == 0) return 0;
+  if (errno != EPERM) return -1;
+  for (size_t i = 0; i < sizeof sharable / sizeof *sharable; i++) {
+    if (is_shared(container->pid, sharable[i].kind)) types &= ~sharable[i].type;
+  }
+  return setns(container->pidfd, types);
+}
+
 /*
  * The go-between of an exec: enters the container's cgroup and namespaces, makes the process as a child of the shim (so
  * that the shim learns how it ends), says which it is, and ends. cgroups are host paths: they come before the namespaces.
  */
-_Noreturn static void go_between(const struct shim_plan *plan, const uint8_t *ops, size_t length, int container_pidfd,
-                                 int status, const struct stdio_pair *pipes) {
+_Noreturn static void go_between(const struct shim_plan *plan, const uint8_t *ops, size_t length,
+                                 const struct process *container, int status, const struct stdio_pair *pipes) {
   int pidfd = -1;
   pid_t pid = -1;
   for (int i = 0; i < 3; i++) {
     if (pipes->theirs[i] >= 0) dup2(pipes->theirs[i], i);
   }
   prepare_outside(ops, length, status);
-  if (setns(container_pidfd, (int)plan->namespaces) == 0) {
+  if (enter_namespaces(container, (int)plan->namespaces) == 0) {
     keep_only(status);
     pid = clone_child(CLONE_PARENT, &pidfd, -1);
   }
@@ -219,15 +247,15 @@ _Noreturn static void go_between(const struct shim_plan *plan, const uint8_t *op
   tell_made(status, OP_EXEC_INTO, pid, pidfd, errno);
 }
 
-int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length, int container_pidfd, pid_t *helper,
-                int *status, struct stdio_pair *pipes) {
+int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length, const struct process *container,
+                pid_t *helper, int *status, struct stdio_pair *pipes) {
   int theirs;
   int result = status_sockets(status, &theirs);
   if (result < 0) return result;
   *helper = fork();
   if (*helper == 0) {
     leave_shim(*status);
-    go_between(plan, ops, length, container_pidfd, theirs, pipes);
+    go_between(plan, ops, length, container, theirs, pipes);
   }
   int error = errno;
   close(theirs);

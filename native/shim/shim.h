@@ -102,7 +102,7 @@ int make_pipes(struct stdio_pair *pipes, bool tty, bool with_stdin);
 /* With a user namespace the child is made by a go-between, which reports its number. */
 int launch_container(const struct shim_plan *plan, const uint8_t *ops, size_t length, struct process *container,
                      struct stdio_pair *pipes);
-int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length, int container_pidfd, pid_t *helper,
+int launch_exec(const struct shim_plan *plan, const uint8_t *ops, size_t length, const struct process *container, pid_t *helper,
                 int *status, struct stdio_pair *pipes);
 
 /* --- server.c --- */

@@ -232,7 +232,7 @@ int start_exec(struct connection *from, const struct shim_exec *request) {
                               .out = {-1, -1}, .tty = tty, .once = true};
   result = make_pipes(&pipes, tty, with_stdin);
   if (result == 0) {
-    result = launch_exec(&exec_plan, request->plan.data, request->plan.length, processes[0].pidfd, &process->helper, &process->status, &pipes);
+    result = launch_exec(&exec_plan, request->plan.data, request->plan.length, &processes[0], &process->helper, &process->status, &pipes);
   }
   if (result < 0) {
     process->phase = PHASE_FREE;

@@ -72,7 +72,12 @@ function parseJson(content: string): Address {
 }
 
 function isSocket(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+  try {
+    return statSync(path).isSocket();
+  } catch {
+    // Not there, or in a directory of root's, which a user's daemon may not look into.
+    return false;
+  }
 }
 
 function notFound(name: string): Error {

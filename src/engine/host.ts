@@ -1,9 +1,17 @@
 /**
  * Looking things up on the host for a container: devices, users, namespaces of other containers.
  */
-import { existsSync, lstatSync, readdirSync, readFileSync, realpathSync, statSync } from "node:fs";
+import {
+  type Dirent,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from "node:fs";
 import { deviceNumbers } from "../base/device-number.ts";
-import { fault } from "../base/errors.ts";
+import { errnoOf, fault } from "../base/errors.ts";
 import type { HostConfig } from "../spec/engine-api.ts";
 import type { OciDevice } from "../spec/oci-runtime.ts";
 import { type ResolvedUser, resolveUser } from "../spec/users.ts";
@@ -51,14 +59,48 @@ function nodeAt(host: string, inside: string): OciDevice | undefined {
 
 type Node = Pick<GrantedDevice, "host" | "node">;
 
+/** Entries of a directory; none of one that a user's daemon may not read. */
+function entriesOf(directory: string): Dirent[] {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    if (errnoOf(error) === "EACCES") return [];
+    throw error;
+  }
+}
+
 function nodesBelow(host: string, inside: string): Node[] {
-  return readdirSync(host, { withFileTypes: true }).flatMap((entry) => {
+  return entriesOf(host).flatMap((entry) => {
     const [from, to] = [`${host}/${entry.name}`, `${inside}/${entry.name}`];
     if (entry.isDirectory())
       return ["pts", "shm", "fd", "mqueue"].includes(entry.name) ? [] : nodesBelow(from, to);
     const node = entry.isSymbolicLink() ? undefined : nodeAt(from, to);
     return node === undefined ? [] : [{ host: from, node }];
   });
+}
+
+/** A device of the host's, or those below a directory. Throws a Fault "invalid" in Docker's words when there is none. */
+function devicesAt(path: string, inside: string): Node[] {
+  const wrong = (what: string) =>
+    fault(
+      "invalid",
+      "device",
+      `error gathering device information while adding custom device "${path}": ${what}`,
+    );
+  let target: Stats | undefined;
+  try {
+    target = statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    // A user's daemon may not look everywhere.
+    if (errnoOf(error) === "EACCES") throw wrong("permission denied");
+    throw error;
+  }
+  if (target === undefined) throw wrong("no such file or directory");
+  const own = nodeAt(path, inside);
+  const one = own === undefined ? [] : [{ host: path, node: own }];
+  const nodes = target.isDirectory() ? nodesBelow(path, inside) : one;
+  if (nodes.length === 0) throw wrong("not a device node");
+  return nodes;
 }
 
 /** The host's devices that a container is given. Throws a Fault "invalid" in Docker's words. */
@@ -81,22 +123,7 @@ export function devicesOf(config: HostConfig): GrantedDevice[] {
       if (!/^[rwm]{1,3}$/.test(access))
         throw fault("invalid", "device-mode", `invalid device mode: ${access}`);
       const inside = PathInContainer || PathOnHost;
-      const info = lstatSync(PathOnHost, { throwIfNoEntry: false });
-      const target = info?.isSymbolicLink()
-        ? statSync(PathOnHost, { throwIfNoEntry: false })
-        : info;
-      const own = nodeAt(PathOnHost, inside);
-      const nodes = target?.isDirectory()
-        ? nodesBelow(PathOnHost, inside)
-        : own === undefined
-          ? []
-          : [{ host: PathOnHost, node: own }];
-      if (nodes.length === 0)
-        throw fault(
-          "invalid",
-          "device",
-          `error gathering device information while adding custom device "${PathOnHost}": ${target === undefined ? "no such file or directory" : "not a device node"}`,
-        );
+      const nodes = devicesAt(PathOnHost, inside);
       return nodes.map((one) => ({ ...one, access }));
     },
   );

@@ -115,8 +115,6 @@ export function acrossBorder(plan: readonly PlanOp[], user: PlanUserNamespace): 
       case "mount":
         if (op.type !== "overlay") return [op];
         return [{ name: "attach", held: preparation.overlay(op), target: op.target }];
-      case "sysctl":
-        return [withinReach(op)];
       default:
         return [op];
     }
@@ -131,12 +129,6 @@ export function acrossBorder(plan: readonly PlanOp[], user: PlanUserNamespace): 
     enter,
     ...behind,
   ];
-}
-
-/** The kernel lets only the host's root write that file, though whoever owns the namespace may do what it does. */
-function withinReach(op: Extract<PlanOp, { name: "sysctl" }>): PlanOp {
-  if (op.key === "kernel/domainname") return { name: "domainname", value: op.value };
-  return op;
 }
 
 /** Limits are raised, and the OOM score lowered, by the host's rights alone. */

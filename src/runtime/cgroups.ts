@@ -174,6 +174,7 @@ export class Cgroups {
       this.hierarchies.find((h) => h.controllers.includes(file.split(".")[0] ?? ""))?.path;
     const files = this.version === 2 ? v2 : v1;
     return files.some((file) => {
+      if (this.version === 2 && !this.has(file.split(".")[0] ?? "")) return false;
       const root = this.version === 2 ? this.unified : rootOf(file);
       if (root === undefined) return false;
       // The topmost group lacks some files that every group below it has.

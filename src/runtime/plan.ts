@@ -182,18 +182,21 @@ function planOf(spec: OciSpec, extras: PlanExtras): PlanOp[] {
       path,
       params: [...withContext("tmpfs", [], spec.linux.mountLabel)],
     })),
-    ...Object.entries(spec.linux.sysctl).map(([key, value]) => ({
-      name: "sysctl" as const,
-      // A slash in a name with dots stands for a dot of a file's name.
-      key: key.replace(/[./]/g, (separator) => (separator === "." ? "/" : ".")),
-      value,
-    })),
+    ...Object.entries(spec.linux.sysctl).map(([key, value]) => sysctlOp(key, value)),
     ...(spec.root.readonly ? [{ name: "root_attrs" as const, attr_set: 1n }] : []),
     { name: "pivot_root" },
     ...processOps(spec.process, extras, spec.process.user.uid, extras.init),
     ...(extras.init ? [{ name: "init" as const }] : []),
     { name: "exec", args: spec.process.args, env: spec.process.env },
   ];
+}
+
+function sysctlOp(key: string, value: string): PlanOp {
+  // The kernel lets only the host's root write that file, though whoever owns the namespace may do what it does.
+  if (key === "kernel.domainname") return { name: "domainname", value };
+  // A slash in a name with dots stands for a dot of a file's name.
+  const path = key.replace(/[./]/g, (separator) => (separator === "." ? "/" : "."));
+  return { name: "sysctl", key: path, value };
 }
 
 function shimOps(spec: OciSpec, extras: PlanExtras): PlanOp[] {
@@ -364,6 +367,9 @@ function mountOps(mount: OciMount, spec: OciSpec, extras: PlanExtras): PlanOp[] 
   if (type === "cgroup" && cgroupMounts === undefined) return [];
   if (type === "cgroup" && cgroupMounts !== undefined && cgroupMounts.length > 0)
     return cgroupV1Mounts(mount, spec, cgroupMounts);
+  // What shows the host's groups only the host's root may mount.
+  if (type === "cgroup" && extras.inUserNamespace && extras.cgroupInto && !hasOwnCgroups(spec))
+    return [groupBind(extras.cgroupInto, options.set, target)];
   const fsType = type === "cgroup" ? "cgroup2" : type;
   const given = extras.lowerdirPlus ? options.params.flatMap(layerByLayer) : options.params;
   const rights = type === "overlay" ? overlayRights(extras.inUserNamespace === true) : [];
@@ -401,6 +407,27 @@ function layerByLayer(param: string): string[] {
   return paths.map((path) => `lowerdir+=${path.replace(/\\(.)/g, "$1")}`);
 }
 
+function hasOwnCgroups(spec: OciSpec): boolean {
+  return spec.linux.namespaces.some(({ type }) => type === "cgroup");
+}
+
+/** A bind of the directory of a group, with these attributes. */
+function groupBind(source: string, attributes: bigint, target: string): PlanOp {
+  return {
+    name: "bind",
+    mount_ns: "",
+    source,
+    subpath: "",
+    target,
+    attr_set: attributes,
+    attr_clr: 0n,
+    propagation: MS_PRIVATE,
+    options: 0,
+    owners: wireConstants.NO_FD,
+    hold: wireConstants.NO_FD,
+  };
+}
+
 /** The v1 hierarchies as the container's own cgroup namespace shows them, under a tmpfs as hosts have it. */
 function cgroupV1Mounts(
   mount: OciMount,
@@ -418,24 +445,13 @@ function cgroupV1Mounts(
     subpath: "",
     ...asEngine,
   };
-  const isolated = spec.linux.namespaces.some(({ type }) => type === "cgroup");
+  const isolated = hasOwnCgroups(spec);
   const hierarchies = cgroupMounts.map(({ directory, option, path }): PlanOp => {
     const target = `${mount.destination}/${directory}`;
-    if (isolated) {
-      const own = { type: "cgroup", source: "cgroup", params: [option] };
-      return { name: "mount", ...own, attrs: set, target, subpath: "", ...asEngine };
-    }
     // In the host's namespace a mount would show everybody's groups: the container sees its own.
-    const source = `${path}${spec.linux.cgroupsPath}`;
-    const maps = { owners: wireConstants.NO_FD, hold: wireConstants.NO_FD };
-    const attributes = {
-      attr_set: set,
-      attr_clr: 0n,
-      propagation: MS_PRIVATE,
-      options: 0,
-      ...maps,
-    };
-    return { name: "bind", mount_ns: "", source, subpath: "", target, ...attributes };
+    if (!isolated) return groupBind(`${path}${spec.linux.cgroupsPath}`, set, target);
+    const own = { type: "cgroup", source: "cgroup", params: [option] };
+    return { name: "mount", ...own, attrs: set, target, subpath: "", ...asEngine };
   });
   const links = cgroupMounts
     .filter(({ directory }) => directory.includes(","))

@@ -6,7 +6,6 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import {
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   rmdirSync,
   rmSync,
@@ -18,9 +17,10 @@ import { tarOf } from "../clients/tars.ts";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
-const small = mkdtempSync("/tmp/berth-small-");
+const small = scratchDirectory("berth-small-");
 const daemon = new TestDaemon(["--data-root", `${small}/data`]);
 const registry = new FakeRegistry();
 const text = randomBytes(2_000_000).toString("base64");
@@ -145,7 +145,7 @@ async function expectNothingLeft(): Promise<void> {
 }
 
 test("an image that does not fit on the disk leaves nothing, wherever the room ends", async () => {
-  const work = mkdtempSync("/tmp/bw-");
+  const work = scratchDirectory("bw-");
   try {
     expect(await daemon.berth("pull", name)).toMatchObject({ status: 0 });
     expect(await daemon.berth("save", "-o", `${work}/image.tar`, name)).toMatchObject({

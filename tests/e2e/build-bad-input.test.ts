@@ -1,12 +1,13 @@
 /** Builds of what is not meant well: contexts, Dockerfiles, secrets, and a daemon that is killed. */
 import { expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { Builder } from "../build-conformance/builders.ts";
 import type { Files } from "../build-conformance/case.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
 import { pickFrom, randomFrom } from "../kits/random.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const builder = new Builder(daemon.socket);
@@ -19,7 +20,7 @@ function expectNoBug(): void {
 }
 
 test("archives that want to get out stay in their directory, or are refused", async () => {
-  const outside = mkdtempSync("/tmp/outside-");
+  const outside = scratchDirectory("outside-");
   const contexts: readonly Files[] = [
     { "../../../../../../../../../../tmp/escaped": "x" },
     { "/tmp/escaped": "x" },
@@ -90,7 +91,7 @@ test("pipes are copied as pipes, and nobody waits at one", async () => {
 });
 
 test("a directory with a pipe, a socket and a name that is no text is sent and built", async () => {
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   const server = createServer();
   try {
     writeFileSync(join(directory, "Dockerfile"), all);
@@ -198,7 +199,7 @@ test("Dockerfiles made of pieces end in an image or in a mistake that has a name
 
 test("a secret is in no file of the daemon's, no answer and no log", async () => {
   const secret = "kq7-very-secret-z3";
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   try {
     writeFileSync(
       join(directory, "Dockerfile"),

@@ -1,8 +1,9 @@
 /** Directories of RUN --mount=type=cache that go from one host to another. */
 import { expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { Builder } from "../build-conformance/builders.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const builder = new Builder(daemon.socket);
@@ -36,7 +37,7 @@ test("a cache mount comes out as it is, and goes in whole, with owners, modes an
   expect(listed).toMatch(/^Total: +\d/m);
   const whole = (await daemon.berth("buildx", "du", "--verbose")).out;
   expect(whole).toMatch(/^Description: +cached mount kept$/m);
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   writeFileSync(`${directory}/Dockerfile`, run(looks));
   const seen = await daemon.berth("build", "--progress=plain", directory);
   rmSync(directory, { recursive: true });

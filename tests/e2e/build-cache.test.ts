@@ -1,8 +1,9 @@
 /** The cache of builds: what it takes, and taking it back. */
 import { expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { Builder } from "../build-conformance/builders.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const builder = new Builder(daemon.socket);
@@ -159,7 +160,7 @@ test("a directory that a build uses is not taken from under it", async () => {
 
 test("a context that is kept is a row, goes when it is pruned, and not while a build has it", async () => {
   await prune({ all: "1" });
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   const kept = () => readdirSync(`${daemon.directory}/data/build/kept`);
   const context = async () => (await rows()).filter(({ Type }) => Type === "source.local");
   try {

@@ -1,13 +1,14 @@
 /** build --check, and the warnings of an ordinary build. */
 import { expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 
 async function build(dockerfile: string, ...flags: string[]) {
-  const directory = mkdtempSync("/tmp/check-");
+  const directory = scratchDirectory("check-");
   try {
     writeFileSync(join(directory, "Dockerfile"), dockerfile);
     writeFileSync(join(directory, ".dockerignore"), "left-out\n");

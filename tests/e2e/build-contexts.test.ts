@@ -3,7 +3,6 @@ import { expect, test } from "bun:test";
 import {
   chmodSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -14,6 +13,7 @@ import {
 import { join } from "node:path";
 import { LIST_ENTRY } from "../../src/spec/context-list.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const DOCKERFILE = `FROM busybox
@@ -22,7 +22,7 @@ RUN cd /all; find . | sort | while read f; do stat -c '%n %f %s %Y' "$f"; done; 
 `;
 
 async function within<T>(work: (directory: string) => Promise<T>): Promise<T> {
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   try {
     writeFileSync(join(directory, "Dockerfile"), DOCKERFILE);
     return await work(directory);

@@ -1,9 +1,10 @@
 /** What a person sees of a build: lines, a terminal, JSON, a failed step and the state before it. */
 import { expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BuildLine } from "../../src/spec/build-events.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 
@@ -12,7 +13,7 @@ async function within<T>(
   work: (directory: string) => Promise<T>,
   files: Readonly<Record<string, string>> = {},
 ): Promise<T> {
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   try {
     for (const [path, content] of Object.entries({ ...files, Dockerfile: dockerfile }))
       writeFileSync(join(directory, path), content);

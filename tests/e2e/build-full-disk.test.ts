@@ -1,11 +1,12 @@
 /** Builds on a data root without room: clear errors, all room comes back, and what else runs does not notice. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
-const small = mkdtempSync("/tmp/berth-small-");
+const small = scratchDirectory("berth-small-");
 // The later of two flags holds.
 const daemon = new TestDaemon(["--data-root", `${small}/data`]);
 const MIB = 2 ** 20;
@@ -43,7 +44,7 @@ async function within<T>(
   files: Readonly<Record<string, string | Uint8Array>>,
   work: (directory: string) => Promise<T>,
 ): Promise<T> {
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   try {
     for (const [name, content] of Object.entries(files))
       writeFileSync(`${directory}/${name}`, content);

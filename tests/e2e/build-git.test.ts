@@ -6,8 +6,9 @@ import { afterAll, beforeAll, test as every, expect } from "bun:test";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
-const directory = mkdtempSync("/tmp/git-");
+const directory = scratchDirectory("git-");
 const allowed = join(directory, "allowed");
 const bin = join(directory, "bin");
 const socket = join(directory, "agent");

@@ -1,8 +1,9 @@
 /** --build-context: names that stand for stages, images and directories that FROM, COPY --from and RUN --mount take. */
 import { expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 
@@ -22,7 +23,7 @@ async function within(
   other: Files,
   work: (main: string, other: string) => Promise<void>,
 ): Promise<void> {
-  const root = mkdtempSync("/tmp/named-");
+  const root = scratchDirectory("named-");
   try {
     const main = fill(join(root, "main"), { Dockerfile: dockerfile, own: "own\n" });
     await work(main, fill(join(root, "other"), other));

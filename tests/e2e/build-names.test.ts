@@ -1,7 +1,8 @@
 /** Names of files that are no UTF-8 stay what they are: in contexts, copies, layers, archives. */
 import { expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const bytes = (directory: string, ...more: number[]) =>
@@ -36,7 +37,7 @@ const expected = [
 ].sort();
 
 async function within(work: (directory: string) => Promise<void>): Promise<void> {
-  const directory = mkdtempSync("/tmp/names-");
+  const directory = scratchDirectory("names-");
   try {
     writeFileSync(`${directory}/Dockerfile`, DOCKERFILE);
     writeFileSync(bytes(directory, 0x66, 0xff, 0xfe), "odd\n");

@@ -19,9 +19,10 @@ import { Builder } from "../build-conformance/builders.ts";
 import { filesOf } from "../clients/tars.ts";
 import { type Done, daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 import { TestRegistry } from "../kits/registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const registry = new TestRegistry();
-const work = mkdtempSync("/tmp/bo-");
+const work = scratchDirectory("bo-");
 
 beforeAll(() => registry.start());
 afterAll(async () => {

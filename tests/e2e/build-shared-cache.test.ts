@@ -1,11 +1,12 @@
 /** Caches that hosts share: two daemons with roots of their own, and what one has done the other need not do. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BuildLine } from "../../src/spec/build-events.ts";
 import { archiveOf } from "../build-conformance/image.ts";
 import { daemonOfFile, TestDaemon } from "../kits/daemon.ts";
 import { TestRegistry } from "../kits/registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const two = new TestDaemon();
 const registry = new TestRegistry();
@@ -40,7 +41,7 @@ async function build(
   flags: readonly string[] = [],
   files: Readonly<Record<string, string>> = {},
 ): Promise<Built> {
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   try {
     for (const [path, content] of Object.entries({ ...files, Dockerfile: dockerfile }))
       writeFileSync(join(directory, path), content);
@@ -188,7 +189,7 @@ test("an image without keys counts by its history, for what a history says all o
 });
 
 test("local: a directory of the client's, written whole and read as far as it is needed", async () => {
-  const directory = mkdtempSync("/tmp/cache-");
+  const directory = scratchDirectory("cache-");
   const to = ["--cache-to", `type=local,dest=${directory}/c,mode=max`];
   const from = ["--cache-from", `type=local,src=${directory}/c`];
   const files = { given: "content" };

@@ -1,11 +1,12 @@
 /** build --ssh: commands speak with an agent of the command line's side, by way of the build's connection. */
 import { afterAll, beforeAll, test as every, expect } from "bun:test";
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
-const directory = mkdtempSync("/tmp/ssh-");
+const directory = scratchDirectory("ssh-");
 const socket = join(directory, "agent");
 // OpenSSH's programs are what is asked and what asks.
 const hasSsh = Bun.which("ssh-agent") !== null;
@@ -41,7 +42,7 @@ function putClient(context: string): void {
 }
 
 async function build(dockerfile: string, ...flags: string[]) {
-  const context = mkdtempSync("/tmp/ssh-context-");
+  const context = scratchDirectory("ssh-context-");
   try {
     writeFileSync(join(context, "Dockerfile"), dockerfile);
     cpSync(key("first.pub"), join(context, "first.pub"));

@@ -3,7 +3,6 @@ import { afterAll, expect, test } from "bun:test";
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   rmSync,
   statSync,
@@ -12,6 +11,7 @@ import {
 } from "node:fs";
 import { type ClientRequest, request } from "node:http";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const seed = Number(process.env.BERTH_TEST_SEED ?? Math.floor(Math.random() * 1e9));
 const ROUNDS = Number(process.env.BERTH_TEST_ROUNDS ?? 5);
@@ -65,7 +65,7 @@ async function until(what: string, holds: () => boolean): Promise<void> {
 
 /** A context as an archive, from files made by `make` in a directory. */
 function archive(make: (directory: string) => void): Uint8Array {
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   try {
     make(directory);
     const { stdout } = Bun.spawnSync(["tar", "-C", directory, "-S", "-c", "."]);
@@ -256,7 +256,7 @@ async function expectSound(when: string): Promise<void> {
 }
 
 test("kill -9 of the daemon at any moment of builds and of pruning: everything is sound, and the next build is right", async () => {
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   try {
     writeFileSync(`${directory}/Dockerfile`, DOCKERFILE);
     writeFileSync(`${directory}/secret`, "secret");

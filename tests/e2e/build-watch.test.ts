@@ -1,8 +1,9 @@
 /** build --watch: builds again when a file that counts has changed, and only then. */
 import { expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const executable = join(import.meta.dir, "../../dist/berth");
@@ -52,7 +53,7 @@ class Watching {
 }
 
 test("each change that counts is built, a mistake is told and waited over, and Ctrl-C ends it", async () => {
-  const root = mkdtempSync("/tmp/watch-");
+  const root = scratchDirectory("watch-");
   const [main, other] = [join(root, "main"), join(root, "other")];
   const file = (path: string, text: string) => writeFileSync(join(root, path), text);
   for (const path of [`${main}/left-out`, `${main}/src`, other])

@@ -1,8 +1,9 @@
 /** Images built from Dockerfiles: by berth's command line and by the stock one through the classic endpoint. */
 import { expect, test } from "bun:test";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Done, daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const executable = join(import.meta.dir, "../../dist/berth");
@@ -13,7 +14,7 @@ async function within<T>(
   files: Readonly<Record<string, string>>,
   work: (directory: string) => Promise<T>,
 ): Promise<T> {
-  const directory = mkdtempSync("/tmp/context-");
+  const directory = scratchDirectory("context-");
   try {
     for (const [path, content] of Object.entries(files)) {
       mkdirSync(dirname(join(directory, path)), { recursive: true });

@@ -1,13 +1,14 @@
 /** Proxies of the user's config.json, in containers and builds: as docker's client has them there. */
 import { expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 const proxies = { default: { httpProxy: "http://proxy.test:3128", noProxy: "localhost" } };
 
 test("containers and builds have them, unless they are told others", async () => {
-  const home = mkdtempSync("/tmp/berth-home-");
+  const home = scratchDirectory("berth-home-");
   const env = { ...process.env, DOCKER_CONFIG: home };
   const run = (program: string, ...words: string[]) => {
     const { stdout, stderr } = Bun.spawnSync([program, "-H", `unix://${daemon.socket}`, ...words], {

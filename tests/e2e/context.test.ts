@@ -13,9 +13,10 @@ import {
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { freePort, makeCertificates } from "../kits/certificates.ts";
 import { type CommandOptions, type Done, TestDaemon } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
-const home = mkdtempSync("/tmp/berth-context-");
+const home = scratchDirectory("berth-context-");
 
 makeCertificates(home);
 const port = await freePort();

@@ -14,9 +14,10 @@ import {
   writeFileSync,
 } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
-const work = mkdtempSync("/tmp/bt-copy-");
+const work = scratchDirectory("bt-copy-");
 
 beforeAll(() => {
   mkdirSync(`${work}/dir/sub`, { recursive: true });

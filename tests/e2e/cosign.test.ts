@@ -1,12 +1,13 @@
 /** Images that real cosign programs have signed, and others: what a daemon with a policy lets in, whichever way it is asked. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { rmSync, writeFileSync } from "node:fs";
 import { tarOf } from "../clients/tars.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 import { cosignVectors, replay } from "../vectors/cosign/vectors.ts";
 
-const directory = mkdtempSync("/tmp/cosign-");
+const directory = scratchDirectory("cosign-");
 const policy = `${directory}/policy.json`;
 const programs = ["2.6.5", "3.1.3"].map((version) => {
   const vectors = cosignVectors(version);

@@ -1,10 +1,11 @@
 /** Containers that ask for no user namespace have one of their own, unless something of theirs only works in the host's. */
 import { afterAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
+import { existsSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
-const scratch = mkdtempSync("/tmp/bt-own-");
+const scratch = scratchDirectory("bt-own-");
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 const daemon = daemonOfFile();
 

@@ -1,10 +1,11 @@
 /** A program that cannot be run: the message says why, at the start and in an exec. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { chmodSync, copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
-const work = mkdtempSync("/tmp/bt-why-");
+const work = scratchDirectory("bt-why-");
 
 beforeAll(async () => {
   const foreign = Buffer.alloc(64);

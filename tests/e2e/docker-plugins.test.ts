@@ -1,10 +1,11 @@
 /** `berth compose` by docker's plugin, and `berth buildx` without it. */
 import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
-const home = mkdtempSync("/tmp/berth-plugins-");
+const home = scratchDirectory("berth-plugins-");
 afterAll(() => rmSync(home, { recursive: true, force: true }));
 
 const env = { DOCKER_CONFIG: home };

@@ -1,11 +1,12 @@
 /** A data root without room: clear errors, other containers untouched, and all well once there is room again. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
-const small = mkdtempSync("/tmp/berth-small-");
+const small = scratchDirectory("berth-small-");
 // The later of two flags holds.
 const daemon = new TestDaemon(["--data-root", `${small}/data`]);
 

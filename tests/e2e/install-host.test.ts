@@ -3,14 +3,15 @@
  * host's directories are the host's own below and the test's own above, so that nothing of it changes.
  */
 import { afterAll, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const root = join(import.meta.dir, "../..");
 const executable = `${root}/dist/berth`;
 const before = takeCensus();
-const scratch = mkdtempSync("/tmp/berth-host-");
+const scratch = scratchDirectory("berth-host-");
 const possible = test.skipIf(Bun.which("unshare") === null);
 
 afterAll(async () => {

@@ -4,7 +4,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -15,10 +14,11 @@ import {
 import { join } from "node:path";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const executable = join(import.meta.dir, "../../dist/berth");
 const before = takeCensus();
-const scratch = mkdtempSync("/tmp/berth-install-");
+const scratch = scratchDirectory("berth-install-");
 
 afterAll(async () => {
   rmSync(scratch, { recursive: true, force: true });

@@ -2,14 +2,15 @@
  * A daemon that keeps no blobs: they go once they are unpacked, and what is pushed and saved is the same to the last byte.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
 import { TestRegistry } from "../kits/registry.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
 const registry = new TestRegistry();
-const work = mkdtempSync("/tmp/bw-");
+const work = scratchDirectory("bw-");
 beforeAll(() => registry.start());
 afterAll(async () => {
   await registry.stop();

@@ -1,12 +1,13 @@
 /** Log drivers against receivers on this machine: what arrives, what waits, and what is always readable here. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
 import { decodeMulti } from "@msgpack/msgpack";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
-const work = mkdtempSync("/tmp/bt-log-");
+const work = scratchDirectory("bt-log-");
 beforeAll(async () => {
   await daemon.berth("create", "--name", "warm", "busybox", "true");
 });

@@ -1,17 +1,11 @@
 /** mode=non-blocking: a disk that stands still, which a frozen file system is, holds no container up. */
 import { afterAll, expect, test } from "bun:test";
-import {
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from "node:fs";
+import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { daemonOfFile } from "../kits/daemon.ts";
+import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
-const work = mkdtempSync("/tmp/bt-ring-");
+const work = scratchDirectory("bt-ring-");
 afterAll(() => rmSync(work, { recursive: true, force: true }));
 
 async function until(holds: () => boolean | Promise<boolean>): Promise<void> {

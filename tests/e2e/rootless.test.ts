@@ -126,6 +126,10 @@ describe.skipIf(missing !== undefined)("rootless", () => {
       ...shell("mknod /x b 254 0; mount -t tmpfs none /mnt && echo mounted"),
     );
     expect(privileged).toContain("Operation not permitted");
+    const hidden = `${daemon.directory}/hidden`;
+    mkdirSync(hidden, { mode: 0o700 });
+    const { err } = await daemon.berth("run", "--device", `${hidden}/x`, "busybox", "true");
+    expect(err).toContain(`adding custom device "${hidden}/x": permission denied`);
   });
 
   test("a layer hides what it replaces, in a commit, an archive and a build", async () => {
@@ -219,6 +223,13 @@ describe.skipIf(missing !== undefined)("rootless", () => {
   test("the host's process and IPC namespaces, and another container's", async () => {
     expect(await run("--pid", "host", ...shell(`cat /proc/${daemon.pid}/comm`))).toBe("berth");
     expect(await run("--ipc", "host", ...shell("echo joined"))).toBe("joined");
+    const hosts = ["--pid", "--ipc", "--uts", "--cgroupns", "--network"].flatMap((flag) => [
+      flag,
+      "host",
+    ]);
+    await started("hosts", ...hosts, ...shell("exec sleep 10000"));
+    expect(await exec("hosts", `cat /proc/${daemon.pid}/comm`)).toBe("berth");
+    await daemon.berth("rm", "-f", "hosts");
     await started(
       "shared",
       "--ipc",
@@ -464,6 +475,9 @@ describe.skipIf(missing !== undefined)("a control group that has been delegated"
       expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toMatch(
         new RegExp(`^0::/.*${group}/berth-[0-9a-f]{8}/${id}$`, "m"),
       );
+      const host = ["--rm", "--cgroupns", "host", "busybox", "sh", "-c"];
+      const seen = await daemon.berth("run", ...host, "cat /sys/fs/cgroup/cgroup.procs");
+      expect([seen.err, seen.out]).toEqual(["", expect.stringMatching(/^1\n/)]);
       // Without a controller of memory there (this host may have it in version 1) the limit is discarded, and it is said.
       const counts = readFileSync(
         `/proc/${daemon.pid}/root/sys/fs/cgroup/cgroup.controllers`,

@@ -188,8 +188,10 @@ export class TestDaemon {
     });
     const deadline = Date.now() + 20_000;
     while (!existsSync(this.socket) || !(await this.answers())) {
-      if (this.child.exitCode !== null || Date.now() > deadline)
+      if (this.child.exitCode !== null || Date.now() > deadline) {
+        if (this.group !== undefined) await removeGroup(this.group);
         throw new Error(`the daemon did not start: ${this.log}`);
+      }
       await Bun.sleep(5);
     }
     return this;

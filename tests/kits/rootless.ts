@@ -54,11 +54,14 @@ function linesFor(name: (typeof LISTS)[number], ids: boolean, home: string): str
   return ids ? `${USER.name}:${SUBORDINATE.first}:${SUBORDINATE.count}\n` : "";
 }
 
-/** As on a host with version 2 alone, where systemd has given the user a group of its own. */
-const delegate = (group: string) => `
+/** Commands of the shell that leave a mount namespace control groups of version 2 alone. */
+export const UNIFIED_ALONE = `
   while umount -lR /sys 2> /dev/null; do :; done
   mount -t sysfs none /sys
-  mount -t cgroup2 none /sys/fs/cgroup
+  mount -t cgroup2 none /sys/fs/cgroup`;
+
+/** As on a host where systemd has given the user a group of its own. */
+const delegate = (group: string) => `${UNIFIED_ALONE}
   mkdir -p /sys/fs/cgroup/${group}
   chown ${USER.id}:${USER.id} /sys/fs/cgroup/${group} /sys/fs/cgroup/${group}/cgroup.*
   echo $$ > /sys/fs/cgroup/${group}/cgroup.procs || echo $$ > /sys/fs/cgroup/${group}/berth-engine/cgroup.procs`;
