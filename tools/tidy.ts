@@ -116,9 +116,12 @@ export function checkTidy(root: string): string[] {
       existsSync(catalogue) ? readFileSync(catalogue, "utf8") : "",
     ),
   );
-  const suite = typescript.filter((source) => source.path.startsWith("tests/e2e/"));
-  const read = (file: string) =>
-    suite.find((source) => source.path.endsWith(`/${file}.test.ts`))?.text;
+  // A suite may have its parts in a directory of its name.
+  const read = (file: string) => {
+    const own = typescript.find((one) => one.path.endsWith(`/${file}.test.ts`));
+    const parts = typescript.filter((one) => one.path.startsWith(`tests/${file}/`));
+    return own && [own, ...parts].map((one) => one.text).join("\n");
+  };
   for (const mode of modes)
     problems.push(...strayExceptions(mode, readExceptions(root, mode), read));
   return problems;

@@ -2,7 +2,8 @@
  * Each field of a container's HostConfig: sent alone, and its effect seen in the container.
  */
 import { expect } from "bun:test";
-import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { scratchDirectory } from "../kits/scratch.ts";
 import type { Caller } from "./caller.ts";
 import { type Row, runRow, scenariosOf } from "./create-config.ts";
 import {
@@ -193,7 +194,7 @@ const spaces: readonly Row[] = [
 ];
 
 async function files(api: Caller): Promise<void> {
-  const directory = mkdtempSync("/tmp/contract-");
+  const directory = scratchDirectory("contract-");
   writeFileSync(`${directory}/file`, "from the host");
   const mount = (more: object) => [{ Type: "bind", Source: directory, Target: "/b", ...more }];
   const rows: readonly Row[] = [

@@ -1,14 +1,13 @@
 /** Mounts of RUN, and what of the host a RUN may have. */
 import { expect, test } from "bun:test";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { daemonOfFile } from "../kits/daemon.ts";
-import { scratchDirectory } from "../kits/scratch.ts";
 
 const daemon = daemonOfFile();
 
 async function within<T>(dockerfile: string, work: (directory: string) => Promise<T>): Promise<T> {
-  const directory = scratchDirectory("mounts-");
+  const directory = mkdtempSync("/tmp/mounts-");
   try {
     mkdirSync(join(directory, "dir"), { mode: 0o751 });
     writeFileSync(join(directory, "dir/file"), "file\n");

@@ -51,6 +51,12 @@ async function expectRepair(what: RegExp, how: RegExp | string): Promise<void> {
 const blobs = () => readdirSync(`${root}/content/blobs/sha256`);
 const blob = (digest: string) => `${root}/content/blobs/sha256/${digest.replace("sha256:", "")}`;
 
+/** Gives what a test has put into the data root to whom that belongs. */
+function belongToDaemon(...paths: readonly string[]): void {
+  const whole = paths.map((path) => `${root}/${path}`);
+  Bun.spawnSync(["chown", "-R", `--reference=${root}`, ...whole]);
+}
+
 /** The blobs of the pulled image by their kind. */
 function parts(): { manifest: string; config: string; layers: string[] } {
   for (const hex of blobs()) {
@@ -182,6 +188,7 @@ test("what no record names is told of and deleted; what is not berth's is left t
     `containers/${hex}/${hex}-json.log`,
   ];
   for (const path of orphans) await Bun.write(`${root}/${path}`, "x");
+  belongToDaemon(...orphans.map((path) => path.replace(new RegExp(`(?<=${hex})/.*`), "")));
   const found = await check();
   for (const path of orphans) expect(found.out).toContain(path.slice(0, path.indexOf(hex) + 64));
   expect(found.out).toEndWith(`${orphans.length} problems, 0 repaired\n`);
@@ -189,6 +196,7 @@ test("what no record names is told of and deleted; what is not berth's is left t
   for (const path of orphans) expect([path, existsSync(`${root}/${path}`)]).toEqual([path, false]);
   await Bun.write(`${root}/notes.txt`, "mine");
   await Bun.write(`${root}/volumes/lost/_data/file`, "somebody's");
+  belongToDaemon("notes.txt", "volumes/lost");
   const done = await check("--repair");
   expect(done.status).toBe(1);
   expect(done.out).toMatch(/notes.txt \(4096 bytes\) is nothing that berth has made\n/);
@@ -244,6 +252,7 @@ test("the answer is lines of JSON; two checks at a time are refused", async () =
   expect(lines[0]).toMatchObject({ Looking: { At: expect.stringMatching(/^sha256:/), Done: 0 } });
   expect(lines.at(-1)).toEqual({ Summary: { Problems: 0, Repaired: 0 } });
   mkdirSync(`${root}/mine`);
+  belongToDaemon("mine");
   const json = await check("--format", "json");
   expect(JSON.parse(json.out.trim().split("\n").at(-2) ?? "")).toMatchObject({
     Problem: { Code: "not-berths" },

@@ -13,12 +13,13 @@ import {
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { freePort, makeCertificates } from "../kits/certificates.ts";
 import { type CommandOptions, type Done, TestDaemon } from "../kits/daemon.ts";
-import { scratchDirectory } from "../kits/scratch.ts";
+import { giveToDaemon, scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
 const home = scratchDirectory("berth-context-");
 
 makeCertificates(home);
+giveToDaemon(`${home}/server-key.pem`);
 const port = await freePort();
 const daemon = new TestDaemon([
   ...["-H", `tcp://127.0.0.1:${port}`, "--tlsverify", "--tlscacert", `${home}/ca.pem`],
