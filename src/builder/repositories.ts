@@ -89,7 +89,11 @@ function realDirectory(path: string): string {
 /** The first line that tells of an end: what follows is about what else cannot be done then. */
 function reasonIn(text: string): string {
   const lines = text.trim().split("\n");
-  return lines.find((line) => line.startsWith("fatal: ")) ?? lines.at(-1) ?? "";
+  const at = lines.findIndex((line) => line.startsWith("fatal: "));
+  const reason = lines[at] ?? lines.at(-1) ?? "";
+  // What ssh has said stands before git's own word, which only says that there was something.
+  const before = /^fatal: Could not read/.test(reason) ? lines[at - 1]?.trim() : undefined;
+  return before ? `${reason.replace(/\.$/, "")}: ${before}` : reason;
 }
 
 /** git in one directory, with what it may reach. */

@@ -58,11 +58,12 @@ export function checkConfig(config: ContainerConfig): void {
   for (const [what, name] of [
     ["hostname", config.Hostname],
     ["domainname", config.Domainname],
-  ] as const)
+  ] as const) {
     if (Buffer.byteLength(name ?? "") > NAME_MAX)
       throw fault("invalid", "hostname", `invalid ${what}: ${name}: at most ${NAME_MAX} bytes`);
-  if (/[\s\p{Cc}]/u.test(`${config.Hostname ?? ""}${config.Domainname ?? ""}`))
-    throw fault("invalid", "hostname", `invalid hostname format: ${config.Hostname}`);
+    if (SPACE_OR_CONTROL.test(name ?? ""))
+      throw fault("invalid", "hostname", `invalid ${what} format: ${name}`);
+  }
   for (const item of config.Env ?? [])
     if (item === "" || item.startsWith("="))
       throw fault("invalid", "environment", `invalid environment variable: ${item}`);
@@ -72,6 +73,8 @@ export function checkConfig(config: ContainerConfig): void {
 
 /** The kernel's bound for both (uname(2)). */
 const NAME_MAX = 64;
+/** What ends a name, or a line, in /etc/hosts. */
+const SPACE_OR_CONTROL = /[\s\p{Cc}]/u;
 
 function conflicting(what: string): Error {
   return fault("invalid", "conflicting-options", `conflicting options: ${what}`);
@@ -103,7 +106,8 @@ function checkNames({ Dns = [], ExtraHosts = [] }: HostConfig): void {
     if (isIP(server) === 0) throw fault("invalid", "dns-server", `${server} is not an ip address`);
   for (const item of ExtraHosts) {
     const [, name = "", address = ""] = /^([^:=]*)[:=](.*)$/s.exec(item) ?? [];
-    if (name === "") throw fault("invalid", "add-host", `bad format for add-host: "${item}"`);
+    if (name === "" || SPACE_OR_CONTROL.test(name))
+      throw fault("invalid", "add-host", `bad format for add-host: "${item}"`);
     if (address !== "host-gateway" && isIP(address.replace(/^\[(.*)\]$/, "$1")) === 0)
       throw fault("invalid", "add-host", `invalid IP address in add-host: "${address}"`);
   }

@@ -77,7 +77,10 @@ async function fetchedByAgent(): Promise<void> {
   const url = `${host.url}${repository}`;
   const own = await agentWith(host.key);
   const unknown = await built(own, url);
-  expect([unknown.status, unknown.err]).toEqual([1, expect.stringContaining("Could not read")]);
+  expect([unknown.status, unknown.err]).toEqual([
+    1,
+    expect.stringContaining("repository: Host key verification failed"),
+  ]);
   copyFileSync(host.knownHosts, `${programs}/known_hosts`);
   const context = await built(own, `${url}#main`);
   expect([context.status, context.err]).toEqual([0, expect.any(String)]);
@@ -88,6 +91,9 @@ async function fetchedByAgent(): Promise<void> {
   expect(await content()).toBe("from behind ssh\n");
   // A key that the server does not know opens nothing, though the host's own would.
   const stranger = await built(await agentWith(host.strangersKey), `${url}#main`);
-  expect([stranger.status, stranger.err]).toEqual([1, expect.stringContaining("Could not read")]);
+  expect([stranger.status, stranger.err]).toEqual([
+    1,
+    expect.stringContaining("Permission denied"),
+  ]);
   expect((await daemon.berth("build", url)).err).toContain("--ssh default");
 }

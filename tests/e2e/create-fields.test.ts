@@ -357,6 +357,11 @@ const refused: readonly (readonly [Asked, string])[] = [
     "conflicting options: mac-address and the network mode",
   ],
   [{ HostConfig: { ExtraHosts: ["nohost"] } }, 'bad format for add-host: "nohost"'],
+  [
+    { HostConfig: { ExtraHosts: ["a\n127.0.0.2 b:1.2.3.4"] } },
+    'bad format for add-host: "a\n127.0.0.2 b:1.2.3.4"',
+  ],
+  [{ Domainname: "a b" }, "invalid domainname format: a b"],
   [{ HostConfig: { ExtraHosts: ["a:b"] } }, 'invalid IP address in add-host: "b"'],
   [{ HostConfig: { Dns: ["x"] } }, "x is not an ip address"],
   [{ HostConfig: { SecurityOpt: ["odd"] } }, 'invalid --security-opt 1: "odd"'],
