@@ -23,6 +23,7 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -40,6 +41,8 @@
 #define FIRST_CLIENT_MS 60000
 /* So many refusals are noted in a second; of the others only their number. */
 #define NOTES_PER_SECOND 50
+/* The log, the only file that is written here, grows no longer. */
+#define LOG_BYTES (64u << 20)
 
 static struct guard_policy policy;
 static int log_fd = -1;
@@ -140,7 +143,9 @@ static int published_socket(const struct client *client, const struct keeper_req
   if (size == 0 || !is_published(request)) return refuse(client, EINVAL, "a socket of family %u, type %u, protocol %u", request->family, request->type, request->protocol);
   if (!is_own_address(&address)) return refuse(client, EPERM, "a port of the address %s", request->address);
   if (request->port != 0 && !is_own_port(request->port)) return refuse(client, EPERM, "the port %u", request->port);
-  uint32_t options = request->options & (WIRE_SOCKET_LISTEN | WIRE_SOCKET_REUSEADDR | WIRE_SOCKET_V6ONLY);
+  /* Datagrams of others could be had by a port that is bound a second time. */
+  uint32_t reuse = request->type == SOCK_STREAM ? WIRE_SOCKET_REUSEADDR : 0;
+  uint32_t options = request->options & (WIRE_SOCKET_LISTEN | reuse | WIRE_SOCKET_V6ONLY);
   int fd = bound_socket(request->family, request->type, request->protocol, request->address, request->port, options);
   if (fd < 0 || request->port != 0) return fd;
   if (getsockname(fd, &address.any, &size) == 0 && is_own_port(port_of(&address))) return fd;
@@ -522,6 +527,9 @@ int run_guard(int argc, char **argv) {
   prctl(PR_SET_NAME, "berth-guard");
   prctl(PR_SET_PDEATHSIG, 0);
   signal(SIGPIPE, SIG_IGN);
+  /* Whoever is refused again and again does not fill the disk. */
+  signal(SIGXFSZ, SIG_IGN);
+  setrlimit(RLIMIT_FSIZE, &(struct rlimit){LOG_BYTES, LOG_BYTES});
   if (setsid() < 0 || chdir("/") < 0) return failed("leave the session", errno);
   raise_file_limit();
   own_file = argv[2];

@@ -69,6 +69,8 @@ test("the daemon, its helper and its shims are the user's processes, in a user n
   }
   const guard = processOf(`^${daemon.directory}/data-guard/bin/berth-helper.* guard`);
   expect(fieldOf(guard, "Uid")).toBe("0\t0\t0\t0");
+  // Its log, which the daemon can have it write to, fills no disk.
+  expect(readFileSync(`/proc/${guard}/limits`, "utf8")).toMatch(/^Max file size +67108864 /m);
   await daemon.berth("rm", "-f", "one");
 });
 

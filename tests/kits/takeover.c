@@ -74,6 +74,14 @@ static int published(uint32_t family, uint32_t type, uint32_t protocol, const ch
   return asked(&request, NULL, 0, &fd, 1);
 }
 
+/* SO_REUSEADDR is asked for, and the socket stays. */
+static int datagrams(uint32_t port) {
+  struct keeper_request request = {KEEPER_SOCKET, .family = AF_INET, .type = SOCK_DGRAM, .protocol = IPPROTO_UDP, .port = port, .options = 2};
+  int fd = -1;
+  strcpy(request.address, "127.0.0.1");
+  return asked(&request, NULL, 0, &fd, 1);
+}
+
 static int map_owners(int mnt, int owners_fd) {
   struct keeper_request request = {KEEPER_MAP};
   int given[2] = {mnt, owners_fd};
@@ -163,6 +171,8 @@ static void ask_guard(char **argv) {
   tell(published(AF_INET, SOCK_RAW, IPPROTO_ICMP, "127.0.0.1", 81), "a raw socket");
   tell(published(17, SOCK_RAW, 0, "127.0.0.1", 81), "a packet socket");
   tell(published(16, SOCK_RAW, 0, "127.0.0.1", 81), "a netlink socket");
+  tell(datagrams(82), "publish datagrams");
+  tell(datagrams(82), "publish datagrams where others have them");
   struct keeper_request unknown = {99};
   tell(asked(&unknown, NULL, 0, NULL, 0), "an unknown request");
   int guard = keeper_connect(guard_path);

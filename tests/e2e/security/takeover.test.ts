@@ -140,10 +140,12 @@ test("the guard gives what its policy has, and refuses and notes everything else
     "owners of a container": own,
     "bind BINDS": bind,
     "bind FIXED": other,
+    "publish datagrams": datagrams,
     ...refused
   } = tried;
-  expect([own, bind, other]).toEqual(["done", "done", "done"]);
-  expect(Object.keys(refused).length).toBe(29);
+  expect([own, bind, other, datagrams]).toEqual(["done", "done", "done", "done"]);
+  expect(Object.keys(refused).length).toBe(30);
+  expect(refused["publish datagrams where others have them"]).toBe("EADDRINUSE");
   expect(Object.entries(refused).filter(([, error]) => error === "done")).toEqual([]);
   const noted = [
     "owners from the ids 0 and 0 on",
