@@ -1,8 +1,6 @@
 /**
  * The values that a flag may take, with the words of Docker (and Go) for a wrong one.
  */
-import { parseRational } from "../base/go-numbers.ts";
-import { readSize } from "../base/sizes.ts";
 
 /** What a flag's value is, mostly by the word that the usage text shows. */
 export type FlagType =
@@ -54,6 +52,9 @@ export function parseDuration(text: string): number | undefined {
 
 /** Thousand millionths of a number such as `0.5` or `1/2`; what is wrong with it, in docker's words, when it is none. */
 export function readNanos(value: string): number | string {
+  // Loaded here, because every command's start would pay for it.
+  const { parseRational } =
+    require("../base/go-numbers.ts") as typeof import("../base/go-numbers.ts");
   const found = parseRational(value);
   if (found === undefined) return `failed to parse ${value} as a rational number`;
   const nanos = found.numerator * 1_000_000_000n;
@@ -66,6 +67,11 @@ export function readNanos(value: string): number | string {
 export function shownType(type: FlagType): string {
   if (type === "env") return "list";
   return type === "swap-bytes" ? "bytes" : type;
+}
+
+function mistakenSize(value: string): string | undefined {
+  const { readSize } = require("../base/sizes.ts") as typeof import("../base/sizes.ts");
+  return readSize(value).mistake;
 }
 
 const mistakeIn = (read: number | string) => (typeof read === "string" ? read : undefined);
@@ -87,7 +93,7 @@ export function checkValue(type: FlagType, value: string): string | undefined {
       return `strconv.ParseUint: parsing ${quoted}: value out of range`;
     case "bytes":
     case "swap-bytes":
-      return type === "swap-bytes" && value === "-1" ? undefined : readSize(value).mistake;
+      return type === "swap-bytes" && value === "-1" ? undefined : mistakenSize(value);
     case "duration":
       return parseDuration(value) === undefined ? `time: invalid duration ${quoted}` : undefined;
     case "decimal":
