@@ -78,7 +78,7 @@ const quick: Readonly<Record<string, readonly [command: string | undefined, most
   ps: ["src/cli/commands/ps.ts", 52 * KILO],
   version: ["src/cli/commands/version.ts", 45 * KILO],
   exec: ["src/cli/commands/exec.ts", 50 * KILO],
-  run: ["src/cli/commands/run.ts", 98 * KILO],
+  run: ["src/cli/commands/run.ts", 97 * KILO],
 };
 
 /** All code of the executable, in front of the runtime. */

@@ -69,9 +69,13 @@ export function shownType(type: FlagType): string {
   return type === "swap-bytes" ? "bytes" : type;
 }
 
-function mistakenSize(value: string): string | undefined {
-  const { readSize } = require("../base/sizes.ts") as typeof import("../base/sizes.ts");
-  return readSize(value).mistake;
+/** Loaded by who has a size: few lines have one. */
+const sizes = () => require("../base/sizes.ts") as typeof import("../base/sizes.ts");
+
+/** Bytes of a size such as `64m`, or undefined when it is none. */
+export function sizeIn(text: string): number | undefined {
+  if (text === "") return undefined;
+  return text === "0" ? 0 : sizes().parseBytes(text);
 }
 
 const mistakeIn = (read: number | string) => (typeof read === "string" ? read : undefined);
@@ -93,7 +97,7 @@ export function checkValue(type: FlagType, value: string): string | undefined {
       return `strconv.ParseUint: parsing ${quoted}: value out of range`;
     case "bytes":
     case "swap-bytes":
-      return type === "swap-bytes" && value === "-1" ? undefined : mistakenSize(value);
+      return type === "swap-bytes" && value === "-1" ? undefined : sizes().readSize(value).mistake;
     case "duration":
       return parseDuration(value) === undefined ? `time: invalid duration ${quoted}` : undefined;
     case "decimal":

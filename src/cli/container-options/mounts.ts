@@ -3,9 +3,9 @@
  */
 
 import { messageOf } from "../../base/errors.ts";
-import { parseBytes } from "../../base/sizes.ts";
 import type { Mount } from "../../spec/engine-api.ts";
 import type { BindOptions } from "../../spec/extensions.ts";
+import { sizeIn } from "../flag-values.ts";
 import { UsageError } from "../flags.ts";
 import { path } from "../late-modules.ts";
 
@@ -188,7 +188,7 @@ const setters: Record<string, Setter> = {
     mount.VolumeOptions = { ...mount.VolumeOptions, DriverConfig };
   },
   "tmpfs-size": (mount, value = "") => {
-    const SizeBytes = parseBytes(value);
+    const SizeBytes = sizeIn(value);
     if (SizeBytes === undefined) throw new Error(`invalid value for tmpfs-size: ${value}`);
     mount.TmpfsOptions = { ...mount.TmpfsOptions, SizeBytes };
   },

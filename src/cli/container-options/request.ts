@@ -3,9 +3,8 @@
  */
 
 import { messageOf } from "../../base/errors.ts";
-import { parseBytes } from "../../base/sizes.ts";
 import type { ContainerConfig, HealthConfig, RestartPolicy } from "../../spec/engine-api.ts";
-import { parseDuration } from "../flag-values.ts";
+import { parseDuration, sizeIn } from "../flag-values.ts";
 import { type Parsed, UsageError } from "../flags.ts";
 import { fs } from "../late-modules.ts";
 import { checkModes, checkValues, extraHost, searchDomain } from "./checks.ts";
@@ -201,7 +200,7 @@ function hostConfigOf(parsed: Parsed, networkMode: string) {
       Tmpfs: parseTmpfs(parsed.all("tmpfs")),
       UTSMode: parsed.text("uts"),
       UsernsMode: parsed.text("userns"),
-      ShmSize: parseBytes(parsed.text("shm-size", "0")) ?? 0,
+      ShmSize: sizeIn(parsed.text("shm-size", "0")) ?? 0,
       Sysctls: pairs(parsed.all("sysctl")),
       Runtime: parsed.text("runtime"),
       Isolation: parsed.text("isolation"),

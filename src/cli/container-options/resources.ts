@@ -2,19 +2,19 @@
  * Limits and devices: memory, processors, block I/O, ulimits, `--device`, `--gpus`.
  */
 
-import { parseBytes } from "../../base/sizes.ts";
 import type {
   DeviceMapping,
   DeviceRequest,
   Resources,
   ThrottleDevice,
 } from "../../spec/engine-api.ts";
+import { sizeIn } from "../flag-values.ts";
 import { type Parsed, readValue } from "../flags.ts";
 import { splitCsv } from "./mounts.ts";
 
 function bytes(parsed: Parsed, name: string): number {
   const text = parsed.text(name);
-  return text === "-1" ? -1 : (parseBytes(text) ?? 0);
+  return text === "-1" ? -1 : (sizeIn(text) ?? 0);
 }
 
 /** A device by the name that its vendor gave it: example.com/class=name. */
@@ -65,8 +65,7 @@ export function parseUlimit(spec: string): { Name: string; Soft: number; Hard: n
 function throttles(parsed: Parsed, flag: string, unit: "bytes" | "count"): ThrottleDevice[] {
   const read = (value: string) => {
     const [path = "", rate = "", more] = value.split(":");
-    const number =
-      unit === "bytes" ? parseBytes(rate) : /^\d+$/.test(rate) ? Number(rate) : undefined;
+    const number = unit === "bytes" ? sizeIn(rate) : /^\d+$/.test(rate) ? Number(rate) : undefined;
     if (more !== undefined || rate === "") throw new Error(`bad format: ${value}`);
     if (!path.startsWith("/dev/")) throw new Error(`bad format for device path: ${value}`);
     if (number === undefined) {
