@@ -243,13 +243,14 @@ export class Extractor {
     const time = fileTime(entry.mtime);
     const fd = this.create(entry, spot);
     try {
+      // At once: what breaks off then leaves a part to the owner, and not to the daemon, who may be nobody in there.
+      fchownSync(fd, uid, gid);
       const write = (piece: Uint8Array) => {
         for (let at = 0; at < piece.length; ) at += writeSync(fd, piece, at);
       };
       for (let piece = reader.ready(); piece !== undefined; piece = reader.ready()) write(piece);
       if (entry.sparse === undefined) for await (const piece of reader.data()) write(piece);
       else await writeSparse(fd, entry.size, reader);
-      fchownSync(fd, uid, gid);
       fchmodSync(fd, entry.mode);
       futimesSync(fd, time, time);
     } finally {

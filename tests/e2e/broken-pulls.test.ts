@@ -17,6 +17,7 @@ import { tarOf } from "../clients/tars.ts";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
 import { FakeRegistry } from "../kits/fake-registry.ts";
+import { unmountSettled } from "../kits/file-system.ts";
 import { scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
@@ -39,7 +40,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await daemon.destroy();
   await registry.stop();
-  Bun.spawnSync(["umount", small]);
+  await unmountSettled(small);
   rmdirSync(small);
   expect(await settledLeftover(before)).toEqual([]);
 });

@@ -13,6 +13,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
+import { tarOf } from "../clients/tars.ts";
 import { daemonOfFile } from "../kits/daemon.ts";
 import { scratchDirectory } from "../kits/scratch.ts";
 
@@ -226,4 +227,24 @@ test("a daemon killed in the middle of a copy leaves no mount, and the next one 
   expect(got.out).toContain("three");
   expect(statSync(work).isDirectory()).toBe(true);
   await daemon.berth("rm", "half");
+});
+
+test("what a copy that breaks off has made is the container's own", async () => {
+  await daemon.berth("run", "-d", "--name", "breaks", "busybox", "sleep", "1000");
+  const archive = tarOf({ part: "x".repeat(100_000) });
+  const response = await fetch("http://x/containers/breaks/archive?path=/", {
+    method: "PUT",
+    unix: daemon.socket,
+    body: archive.subarray(0, 50_000),
+  });
+  expect(response.status).not.toBe(200);
+  const shown = await daemon.berth("exec", "breaks", "stat", "-c", "%u %g", "/part");
+  expect(shown.out).toBe("0 0\n");
+  // Who cannot read all of a container cannot commit it.
+  expect(await daemon.berth("commit", "breaks", "broken-off")).toMatchObject({
+    status: 0,
+    err: "",
+  });
+  await daemon.berth("rm", "-f", "breaks");
+  await daemon.berth("rmi", "broken-off");
 });

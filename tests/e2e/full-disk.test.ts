@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { rmdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { settledLeftover, takeCensus } from "../kits/census.ts";
 import { TestDaemon } from "../kits/daemon.ts";
+import { unmountSettled } from "../kits/file-system.ts";
 import { scratchDirectory } from "../kits/scratch.ts";
 
 const before = takeCensus();
@@ -17,7 +18,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await daemon.destroy();
-  Bun.spawnSync(["umount", small]);
+  await unmountSettled(small);
   rmdirSync(small);
   expect(await settledLeftover(before)).toEqual([]);
 });

@@ -27,6 +27,15 @@ function call(...argv: string[]): void {
   if (done.exitCode !== 0) throw new Error(`${argv.join(" ")}: ${done.stderr.toString()}`);
 }
 
+/** Takes a mount away, on which a daemon has had its data. Its guard ends, and lets its log go, a moment after the daemon. */
+export async function unmountSettled(path: string): Promise<void> {
+  for (const end = Date.now() + 20_000; ; await Bun.sleep(20)) {
+    const { exitCode, stderr } = Bun.spawnSync(["umount", path]);
+    if (exitCode === 0) return;
+    if (Date.now() > end) throw new Error(`umount ${path}: ${stderr}`);
+  }
+}
+
 /** Why a kind cannot be made on this machine; undefined when it can. */
 export function fileSystemMissing(kind: FileSystemKind): string | undefined {
   const [program = ""] = makers[kind];

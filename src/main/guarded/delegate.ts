@@ -72,14 +72,14 @@ export async function delegateCgroups(
   user: DaemonUser,
   devices: readonly string[],
   filter: (directory: string, program: Uint8Array) => Promise<void>,
+  cgroups = Cgroups.detect(),
 ): Promise<readonly string[]> {
-  const cgroups = Cgroups.detect();
   const rules = [...usualDeviceRules, ...devices.flatMap((path) => ruleOf(path) ?? [])];
   const made: string[] = [];
   for (const root of cgroups.roots) {
     const directory = `${root}${name}`;
     mkdirSync(directory, { recursive: true, mode: 0o755 });
-    fillSets(directory);
+    if (cgroups.version === 1) fillSets(directory);
     if (existsSync(`${directory}/devices.allow`)) restrict(directory, rules);
     for (const file of given) give(`${directory}${file}`, user);
     if (cgroups.version === 2) {

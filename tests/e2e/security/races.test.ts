@@ -54,7 +54,7 @@ test("a mount point that is swapped for a link while it is mounted on leads nowh
         "--tmpfs",
         "/f/a/d/made/y",
         "-v",
-        "/proc/uptime:/f/a/d/made/z",
+        `${import.meta.path}:/f/a/d/made/z`,
       ];
       const { status, out, err } = await daemon.berth(
         "run",
