@@ -192,10 +192,19 @@ const told = ({ NetworkSettings: { Networks } }: Inspected) =>
 
 /** Every name asked in a container, and what it answers: "box3 10.1.0.4". */
 async function answers(name: string): Promise<string[]> {
-  const script = `for n in ${names.join(" ")}; do nslookup -type=a $n 127.0.0.11 2>/dev/null | sed -n "s/^Address: \\([0-9.]*\\)$/$n \\1/p"; done`;
+  const script = `for n in ${names.join(" ")}; do timeout 3 nslookup -type=a $n 127.0.0.11 2>/dev/null | sed -n "s/^Address: \\([0-9.]*\\)$/$n \\1/p"; done`;
   const { out, err } = await daemon.berth("exec", name, "sh", "-c", script);
   expect(err).toBe("");
   return out.trim().split("\n").filter(Boolean).toSorted();
+}
+
+/** What is to be known of a container whose resolver says nothing. */
+function resolverOf(one: Inspected): string {
+  const seen = [
+    ["nft", "list", "ruleset"],
+    ["cat", "/proc/net/udp"],
+  ].map((words) => namespaceOf(one, ...words));
+  return [one.Name, JSON.stringify(one.State), ...seen].join("\n");
 }
 
 /** The addresses that each name may have: those of whoever is on a network with it. */
@@ -289,7 +298,8 @@ test("every name leads to those who have it, and every published port to its con
     const may = addressesByName(one, running);
     const given = onUsers ? await answers(one.Name.slice(1)) : [];
     // As with Docker a name has one answer although two networks are shared.
-    expect(given.map((line) => line.split(" ")[0]).toSorted(), one.Name).toEqual(
+    const about = onUsers && given.length === 0 ? resolverOf(one) : one.Name;
+    expect(given.map((line) => line.split(" ")[0]).toSorted(), about).toEqual(
       [...may.keys()].toSorted(),
     );
     for (const line of given) {
