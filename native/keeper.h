@@ -13,8 +13,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Those from KEEPER_OWNERS on only a guard (helper/guard.c) knows. */
-enum keeper_request_kind { KEEPER_NAMESPACES = 1, KEEPER_SOCKET, KEEPER_OWNERS, KEEPER_MAP, KEEPER_BIND };
+/* KEEPER_OWNERS, KEEPER_MAP and KEEPER_BIND only a guard (helper/guard.c) knows, and KEEPER_CONNECTION it does not. */
+enum keeper_request_kind { KEEPER_NAMESPACES = 1, KEEPER_SOCKET, KEEPER_OWNERS, KEEPER_MAP, KEEPER_BIND, KEEPER_CONNECTION };
 
 struct keeper_request {
   uint32_t kind;
@@ -108,6 +108,14 @@ static inline int keeper_ask(int fd, const struct keeper_request *request, const
   if (n < 0) return (int)n;
   if (n != (ssize_t)sizeof error) return -ECONNRESET;
   return error > 0 ? -error : -EPROTO;
+}
+
+/* Another connection, or a negative errno: whoever has one needs no path. */
+static inline int keeper_another(int fd) {
+  struct keeper_request request = {.kind = KEEPER_CONNECTION};
+  int made = -1;
+  int result = keeper_ask(fd, &request, NULL, 0, &made, 1);
+  return result < 0 ? result : made;
 }
 
 /* A bound socket of the namespace in which the keeper is, or a negative errno. */

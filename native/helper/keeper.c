@@ -33,6 +33,8 @@
 #define LAST_WAIT_MS 32000
 /* Who has lived so long has not failed when it was started. */
 #define LIVED_MS 10000
+/* After a client has gone it is looked after so long, in milliseconds, whether the socket's file is still there. */
+#define LOOK_MS 1000
 #define MAX_WORDS 64
 
 static int said(const char *what) {
@@ -141,8 +143,22 @@ int listen_at(const char *path) {
   return bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 64) < 0 ? -1 : fd;
 }
 
-/* Answers one request; false when the client has gone. */
-static bool answer_client(int client) {
+/* Gives a client another connection; the keeper's end of it, or -1. */
+static int connect_again(int client) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+    keeper_answer(client, errno, NULL, 0);
+    return -1;
+  }
+  bool sent = keeper_answer(client, 0, &ends[1], 1) == 0;
+  close(ends[1]);
+  if (sent) return ends[0];
+  close(ends[0]);
+  return -1;
+}
+
+/* Answers one request, which may have made another client; false when the client has gone. */
+static bool answer_client(int client, int *made) {
   static struct keeper_request request;
   int given[KEPT];
   unsigned count;
@@ -152,6 +168,10 @@ static bool answer_client(int client) {
   if (request.kind == KEEPER_NAMESPACES) {
     static const int kept[KEPT] = {FIRST_KEPT, FIRST_KEPT + 1, FIRST_KEPT + 2};
     return keeper_answer(client, 0, kept, KEPT) == 0;
+  }
+  if (request.kind == KEEPER_CONNECTION) {
+    *made = connect_again(client);
+    return true;
   }
   if (request.kind != KEEPER_SOCKET || (request.family != AF_INET && request.family != AF_INET6)) return false;
   request.address[sizeof request.address - 1] = '\0';
@@ -209,8 +229,43 @@ static int outside_patience(void) {
   return left < 0 ? 0 : (int)left;
 }
 
+/* Where clients come. */
+static struct {
+  const char *path;
+  int fd;
+  /* When it is looked whether the path is still there; 0: never. */
+  int64_t look_at;
+} door;
+
+/* Listens again where somebody has deleted the socket's file, also with the directory that it was in. */
+static void reopen_door(void) {
+  struct sockaddr_un address;
+  door.look_at = 0;
+  if (access(door.path, F_OK) == 0 || errno != ENOENT) return;
+  int fd = listen_at(door.path);
+  if (fd < 0 && errno == ENOENT) {
+    char *end = strrchr(strcpy(address.sun_path, door.path), '/');
+    if (end != NULL) *end = '\0';
+    /* Others may pass through, as where the daemon has made it; the mask is the socket's. */
+    if (mkdir(address.sun_path, 0700) == 0) chmod(address.sun_path, 0711);
+    fd = listen_at(door.path);
+  }
+  if (fd < 0) return;
+  close(door.fd);
+  door.fd = fd;
+}
+
+/* In milliseconds, how long nothing need be done; -1: for ever. */
+static int patience(void) {
+  int own = outside_patience();
+  if (door.look_at == 0) return own;
+  int64_t left = door.look_at - now_ms();
+  int look = left < 0 ? 0 : (int)left;
+  return own >= 0 && own < look ? own : look;
+}
+
 /* Serves until nobody is connected any more, or nobody has ever come. */
-static int serve_clients(int listener) {
+static int serve_clients(void) {
   static struct pollfd fds[MAX_CLIENTS + 2];
   /* The first two are no clients'. */
   nfds_t count = 2;
@@ -218,20 +273,31 @@ static int serve_clients(int listener) {
   int64_t first_by = now_ms() + FIRST_CLIENT_MS;
   while (!served || count > 2) {
     if (outside_patience() == 0) start_outside();
-    fds[0] = (struct pollfd){listener, POLLIN, 0};
+    if (door.look_at != 0 && now_ms() >= door.look_at) reopen_door();
+    fds[0] = (struct pollfd){door.fd, POLLIN, 0};
     fds[1] = (struct pollfd){outside.fd, POLLIN, 0};
-    int ready = poll(fds, count, served ? outside_patience() : FIRST_CLIENT_MS);
+    int ready = poll(fds, count, served ? patience() : FIRST_CLIENT_MS);
     if (ready < 0 && errno != EINTR) return 1;
     if (!served && now_ms() >= first_by) return 1;
     if (ready <= 0) continue;
     if (fds[1].revents != 0) outside_ended();
     for (nfds_t i = count - 1; i > 1; i--) {
-      if (fds[i].revents == 0 || answer_client(fds[i].fd)) continue;
-      close(fds[i].fd);
-      fds[i] = fds[--count];
+      int made = -1;
+      if (fds[i].revents == 0) continue;
+      if (!answer_client(fds[i].fd, &made)) {
+        close(fds[i].fd);
+        fds[i] = fds[--count];
+        /* Whoever ends the daemon may delete all of it in the next moment, and is not to be hindered. */
+        if (door.look_at == 0) door.look_at = now_ms() + LOOK_MS;
+      }
+      if (made < 0) continue;
+      /* There is no way in by the path, it seems. */
+      door.look_at = now_ms();
+      if (count > MAX_CLIENTS + 1) close(made);
+      else fds[count++] = (struct pollfd){made, POLLIN, 0};
     }
     if (fds[0].revents == 0) continue;
-    int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    int client = accept4(door.fd, NULL, NULL, SOCK_CLOEXEC);
     if (client < 0) continue;
     served = true;
     if (count > MAX_CLIENTS + 1) close(client);
@@ -263,8 +329,9 @@ static int keep(int argc, char **argv) {
   signal(SIGPIPE, SIG_IGN);
   outside.orders = begin_namespaces(argc == 4 ? (pid_t)atoi(argv[3]) : 0);
   if (outside.orders < 0) return 1;
-  int listener = listen_at(argv[2]);
-  if (listener < 0) return said("listen");
+  door.path = argv[2];
+  door.fd = listen_at(door.path);
+  if (door.fd < 0) return said("listen");
   if (write(STDOUT_FILENO, "kept\n", 5) != 5) return 1;
   /* What leads out of the network namespace has begun. */
   if (!read_outside() || write(outside.orders, &outside.pid, sizeof outside.pid) < 0) return 1;
@@ -275,8 +342,8 @@ static int keep(int argc, char **argv) {
   outside.fd = process_fd(outside.pid);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int i = 0; i < 3; i++) dup2(null, i);
-  int status = serve_clients(listener);
-  unlink(argv[2]);
+  int status = serve_clients();
+  unlink(door.path);
   return status;
 }
 
@@ -321,7 +388,12 @@ int keeper_fd(void) {
 }
 
 int keeper_connection(void) {
-  return keeper_path == NULL ? -1 : keeper_connect(keeper_path);
+  if (keeper_path == NULL) return -1;
+  int fd = keeper_connect(keeper_path);
+  if (fd != -ENOENT && fd != -ECONNREFUSED) return fd;
+  /* Somebody may have deleted the socket's file, and the keeper goes on. */
+  int other = keeper_another(keeper);
+  return other < 0 ? fd : other;
 }
 
 static int become(char **argv) {

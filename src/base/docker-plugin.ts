@@ -15,13 +15,13 @@ const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
 /** Where plugins are looked for, in this order. */
 export interface PluginPlaces {
-  readonly sockets: string;
+  readonly sockets: readonly string[];
   readonly specs: readonly string[];
 }
 
 /** Docker's own places. */
 export const dockerPlaces: PluginPlaces = {
-  sockets: "/run/docker/plugins",
+  sockets: ["/run/docker/plugins"],
   specs: ["/etc/docker/plugins", "/usr/lib/docker/plugins"],
 };
 
@@ -87,8 +87,9 @@ function notFound(name: string): Error {
 /** Where a plugin answers. */
 function locate(places: PluginPlaces, name: string): Address {
   if (!NAME.test(name)) throw notFound(name);
-  for (const path of [`${places.sockets}/${name}.sock`, `${places.sockets}/${name}/${name}.sock`])
-    if (isSocket(path)) return { url: "http://plugin", unix: path };
+  for (const directory of places.sockets)
+    for (const path of [`${directory}/${name}.sock`, `${directory}/${name}/${name}.sock`])
+      if (isSocket(path)) return { url: "http://plugin", unix: path };
   for (const directory of places.specs)
     for (const base of [`${directory}/${name}`, `${directory}/${name}/${name}`]) {
       if (existsSync(`${base}.spec`))

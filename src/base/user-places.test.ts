@@ -7,6 +7,10 @@ test("a user's places are below the home and the runtime directory, wherever tho
     execRoot: "/run/user/1000/berth",
     socket: "/run/user/1000/berth.sock",
     configuration: "/home/u/.config/berth",
+    plugins: {
+      sockets: ["/run/user/1000/docker/plugins"],
+      specs: ["/home/u/.config/docker/plugins", "/home/u/.local/lib/docker/plugins"],
+    },
   });
   const named = { XDG_RUNTIME_DIR: "/r", XDG_DATA_HOME: "/d", XDG_CONFIG_HOME: "/c", HOME: "/h" };
   expect(userPlaces(named, 1000)).toEqual({
@@ -14,6 +18,10 @@ test("a user's places are below the home and the runtime directory, wherever tho
     execRoot: "/r/berth",
     socket: "/r/berth.sock",
     configuration: "/c/berth",
+    plugins: {
+      sockets: ["/r/docker/plugins"],
+      specs: ["/c/docker/plugins", "/h/.local/lib/docker/plugins"],
+    },
   });
 });
 

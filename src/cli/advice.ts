@@ -83,7 +83,8 @@ const advices: readonly Advice[] = [
   ],
   [
     /plugin "([^"]+)" not found$/,
-    () => 'berth has the driver "local", and those whose socket lies in /run/docker/plugins.',
+    () =>
+      'berth has the driver "local", and those whose socket lies in /run/docker/plugins (a rootless daemon: $XDG_RUNTIME_DIR/docker/plugins).',
   ],
   [
     /this is no tar archive/,

@@ -15,7 +15,7 @@ export interface ResourceHost {
   readonly memoryNodes: string;
   readonly swapAccounting: boolean;
   /** Whether there are control groups that count this; limits on what nobody counts are discarded. */
-  has(controller: "cpu" | "cpuset" | "memory" | "pids"): boolean;
+  has(controller: "blkio" | "cpu" | "cpuset" | "memory" | "pids"): boolean;
   /** True when the host's control groups can do it. */
   can(limit: CgroupLimit): boolean;
   /** Numbers of a block device; throws when there is none at the path. */
@@ -117,10 +117,17 @@ function unsupported(what: string, discarded: string): string {
   return `Your kernel does not support ${what} or the cgroup is not mounted. ${discarded} discarded.`;
 }
 
+/** Docker says "I/O" of bytes only. */
+const throttled = (unit: "BPS" | "IOPS", way: "read" | "write") =>
+  unsupported(
+    `${unit} Block ${unit === "BPS" ? "I/O " : ""}${way} limit`,
+    `Block I/O ${unit} ${way} limit`,
+  );
+
 /** Limits that are discarded where nobody counts what they limit, in Docker's words. */
 function discardedLimits(config: HostConfig, host: ResourceHost): string[] {
   const { CpuPeriod, CpuQuota, NanoCpus, CpusetCpus, CpusetMems, PidsLimit } = config;
-  const [memory, cpu] = [host.has("memory"), host.has("cpu")];
+  const [memory, cpu, io] = [host.has("memory"), host.has("cpu"), host.has("blkio")];
   const limits: readonly [isCounted: boolean, wanted: unknown, text: string][] = [
     [memory, config.Memory, unsupported("memory limit capabilities", "Limitation")],
     [memory, config.MemoryReservation, unsupported("memory soft limit capabilities", "Limitation")],
@@ -128,6 +135,10 @@ function discardedLimits(config: HostConfig, host: ResourceHost): string[] {
     [cpu, CpuPeriod || CpuQuota || NanoCpus, unsupported("CPU CFS quota", "Quota")],
     [host.has("cpuset"), CpusetCpus || CpusetMems, unsupported("cpuset", "Cpuset")],
     [host.has("pids"), (PidsLimit ?? 0) > 0, unsupported("PIDs limit capabilities", "PIDs limit")],
+    [io, config.BlkioDeviceReadBps?.length, throttled("BPS", "read")],
+    [io, config.BlkioDeviceWriteBps?.length, throttled("BPS", "write")],
+    [io, config.BlkioDeviceReadIOps?.length, throttled("IOPS", "read")],
+    [io, config.BlkioDeviceWriteIOps?.length, throttled("IOPS", "write")],
   ];
   return limits.flatMap(([isCounted, wanted, text]) => (!isCounted && wanted ? [text] : []));
 }
@@ -195,6 +206,14 @@ function counted(config: HostConfig, host: ResourceHost): HostConfig {
     ...(host.has("cpu") ? {} : without("CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus")),
     ...(host.has("cpuset") ? {} : without("CpusetCpus", "CpusetMems")),
     ...(host.has("pids") ? {} : without("PidsLimit")),
+    ...(host.has("blkio")
+      ? {}
+      : without(
+          "BlkioDeviceReadBps",
+          "BlkioDeviceWriteBps",
+          "BlkioDeviceReadIOps",
+          "BlkioDeviceWriteIOps",
+        )),
   };
 }
 

@@ -316,6 +316,20 @@ test("a limit on what no controller of the host counts is discarded, with docker
     cpu: { cpus: "0" },
   });
   expect(resourcesOf(config, without("cpu", "pids")).pids).toBeUndefined();
+  // Nobody looks then whether there is such a device.
+  const rates = [{ Path: "/nonexistent", Rate: 1 }];
+  const throttles = {
+    ...{ BlkioDeviceReadBps: rates, BlkioDeviceWriteBps: rates },
+    ...{ BlkioDeviceReadIOps: rates, BlkioDeviceWriteIOps: rates },
+  };
+  expect(resourceWarnings(throttles, without("blkio"))).toEqual([
+    `Your kernel does not support BPS Block I/O read limit ${text} Block I/O BPS read limit discarded.`,
+    `Your kernel does not support BPS Block I/O write limit ${text} Block I/O BPS write limit discarded.`,
+    `Your kernel does not support IOPS Block read limit ${text} Block I/O IOPS read limit discarded.`,
+    `Your kernel does not support IOPS Block write limit ${text} Block I/O IOPS write limit discarded.`,
+  ]);
+  const unlimited = { ...without("blkio"), deviceNumbers: () => expect.unreachable() };
+  expect(resourcesOf(throttles, unlimited).blockIO).toEqual({});
 });
 
 test("limits that contradict each other are refused in Docker's words", () => {

@@ -2,7 +2,7 @@
  * `--authorization-plugin`: Docker's protocol for programs that say which requests are allowed.
  */
 import type { Authorization, Question, Reply } from "../api/index.ts";
-import { DockerPlugin, dockerPlaces, type PluginPlaces, text } from "../base/docker-plugin.ts";
+import { DockerPlugin, type PluginPlaces, text } from "../base/docker-plugin.ts";
 import { fault, messageOf } from "../base/errors.ts";
 
 const PATIENCE_MS = 30_000;
@@ -48,7 +48,7 @@ async function ask(plugin: DockerPlugin, method: string, body: object): Promise<
 export class PluginAuthorization implements Authorization {
   private readonly plugins: readonly DockerPlugin[];
 
-  constructor(names: readonly string[], places: PluginPlaces = dockerPlaces) {
+  constructor(names: readonly string[], places: PluginPlaces) {
     this.plugins = [...new Set(names)].map((name) => new DockerPlugin(places, name));
   }
 

@@ -66,7 +66,12 @@ import { releaseMemory } from "./idle-memory.ts";
 import { Gates, listenOn } from "./listen.ts";
 import { lockRoot } from "./lock.ts";
 import { serveMetrics } from "./metrics.ts";
-import { type DaemonOptions, isDefaultInstance, parseDaemonOptions } from "./options.ts";
+import {
+  type DaemonOptions,
+  isDefaultInstance,
+  parseDaemonOptions,
+  pluginPlaces,
+} from "./options.ts";
 import { beginServing, ownRegistryPort, readRegistryConfig } from "./own-registry.ts";
 import { imagesPort, volumesPort } from "./ports.ts";
 import { useProxies } from "./proxies.ts";
@@ -238,7 +243,7 @@ async function construct(
     driver,
     images,
     volumes,
-    volumeDrivers: new VolumeDrivers(volumes, new VolumePlugins(), host),
+    volumeDrivers: new VolumeDrivers(volumes, new VolumePlugins(pluginPlaces(options)), host),
     ...network,
     resolver,
     names: new NameLookup({ registry: containers, resolver, ...network }),

@@ -9,7 +9,7 @@ import { hasOwner, inUserNamespace } from "../base/user-namespace.ts";
 import { groupNumber } from "../spec/users.ts";
 import { AuditLog } from "./audit.ts";
 import { PluginAuthorization } from "./authorization.ts";
-import type { DaemonOptions } from "./options.ts";
+import { type DaemonOptions, pluginPlaces } from "./options.ts";
 import { tcpPeer, UnixPeers } from "./peers.ts";
 
 /** Groups whose members may use the API where nobody has said which: those that have been made for that. */
@@ -55,9 +55,12 @@ export class Gates {
     private readonly guarded: boolean,
   ) {}
 
-  static async open({ authorizationPlugins, auditLog, user }: DaemonOptions): Promise<Gates> {
+  static async open(options: DaemonOptions): Promise<Gates> {
+    const { authorizationPlugins, auditLog, user } = options;
     const wanted = authorizationPlugins.length > 0;
-    const authorization = wanted ? new PluginAuthorization(authorizationPlugins) : undefined;
+    const authorization = wanted
+      ? new PluginAuthorization(authorizationPlugins, pluginPlaces(options))
+      : undefined;
     await authorization?.validate();
     const notes = auditLog === undefined ? undefined : new AuditLog(auditLog);
     return new Gates(authorization, notes, user !== undefined);

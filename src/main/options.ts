@@ -5,6 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import type { ServerTls } from "../api/index.ts";
+import { dockerPlaces, type PluginPlaces } from "../base/docker-plugin.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import type { LogLevel } from "../base/log.ts";
 import { own } from "../base/own.ts";
@@ -322,6 +323,16 @@ class Settings {
 function ownPlaces() {
   // Inside of its own namespaces the user is root; the directory is named after who it is outside.
   return userPlaces(process.env, Number(process.env.BERTH_ROOTLESS_UID ?? process.getuid?.() ?? 0));
+}
+
+/** Where Docker's plugins are looked for: a user's own come before the host's, which the user may be allowed to ask. */
+export function pluginPlaces({ rootless }: Pick<DaemonOptions, "rootless">): PluginPlaces {
+  if (!rootless) return dockerPlaces;
+  const { sockets, specs } = ownPlaces().plugins;
+  return {
+    sockets: [...sockets, ...dockerPlaces.sockets],
+    specs: [...specs, ...dockerPlaces.specs],
+  };
 }
 
 function configurationOf(given: Values): string {

@@ -35,6 +35,7 @@ test("version 2 counts in microseconds, and max is no limit", () => {
     stats: { inactive_file: 40 },
   });
   expect(usage.pids).toEqual({ current: 2, limit: 10 });
+  expect(usageV2(() => "").memory).toEqual({ usage: 0, limit: 0, stats: {} });
 });
 
 test("version 1 counts each processor, and its largest number is no limit", () => {

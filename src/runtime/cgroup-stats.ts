@@ -56,6 +56,11 @@ function limitOf(text: string): number {
     : Number(value);
 }
 
+/** Where nobody counts memory its limit is none at all, as Docker has it: 0B / 0B. */
+function memoryLimitOf(text: string): number {
+  return text === "" ? 0 : limitOf(text);
+}
+
 /** "8:0 Read 4096" lines; the total line is left out. */
 export function ioRowsV1(text: string): IoRow[] {
   return text.split("\n").flatMap((line) => {
@@ -111,7 +116,7 @@ export function usageV1(read: ReadControl): CgroupUsage {
       usage: Number(read("memory", "memory.usage_in_bytes")),
       max: Number(read("memory", "memory.max_usage_in_bytes")),
       failures: Number(read("memory", "memory.failcnt")),
-      limit: limitOf(read("memory", "memory.limit_in_bytes")),
+      limit: memoryLimitOf(read("memory", "memory.limit_in_bytes")),
       stats: keyed(read("memory", "memory.stat")),
     },
     pids: {
@@ -139,7 +144,7 @@ export function usageV2(read: ReadControl): CgroupUsage {
     },
     memory: {
       usage: Number(read("memory", "memory.current")),
-      limit: limitOf(read("memory", "memory.max")),
+      limit: memoryLimitOf(read("memory", "memory.max")),
       stats: keyed(read("memory", "memory.stat")),
     },
     pids: {

@@ -10,10 +10,8 @@ import {
   existsSync,
   mkdirSync,
   openSync,
-  readdirSync,
   readFileSync,
   readSync,
-  rmdirSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -30,6 +28,7 @@ import {
   v2Writes,
 } from "./cgroup-resources.ts";
 import { type CgroupUsage, readControl, usageV1, usageV2 } from "./cgroup-stats.ts";
+import { directories, pidsBelow, removeTree } from "./cgroup-tree.ts";
 import type { MadeCgroups } from "./made-cgroups.ts";
 
 /** No file of limits is longer. */
@@ -70,6 +69,16 @@ function refused(file: string, value: string, error: unknown): Error {
     "cgroup-write",
     `cannot set ${file} to ${value}: ${messageOf(error)}`,
     error,
+  );
+}
+
+/** A user has no more of the host's groups than have been delegated. */
+function notDelegated(parent: string, top: string, cause?: unknown): Error {
+  return fault(
+    "unsupported",
+    "cgroup-parent-outside",
+    `the control group ${parent} is not this user's to put containers in: give --cgroup-parent one below ${top}, which has been delegated, or a name without a slash at its beginning, for one of the daemon's own`,
+    cause,
   );
 }
 
@@ -254,6 +263,16 @@ export class Cgroups {
 
   /** Makes what is missing of a parent outside of berth's own group, and the cgroup itself, which that does not prepare. */
   private makeOutside(path: string, parent: string, made: MadeCgroups): void {
+    if (!path.startsWith(`${this.top}/`)) throw notDelegated(parent, this.top);
+    try {
+      this.makeRemembered(path, parent, made);
+    } catch (error) {
+      const isRefused = /^(EACCES|EPERM)$/.test(errnoOf(error) ?? "");
+      throw isRefused && this.top !== "" ? notDelegated(parent, this.top, error) : error;
+    }
+  }
+
+  private makeRemembered(path: string, parent: string, made: MadeCgroups): void {
     const above = parent
       .split("/")
       .filter(Boolean)
@@ -550,47 +569,5 @@ export class Cgroups {
       if (frozen)
         throw fault("failed", "cgroup-freeze", `cannot freeze: ${messageOf(error)}`, error);
     }
-  }
-}
-
-function directories(path: string): string[] {
-  try {
-    return readdirSync(path, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory())
-      .map((entry) => entry.name);
-  } catch {
-    return [];
-  }
-}
-
-function pidsBelow(path: string): number[] {
-  let own: number[] = [];
-  try {
-    own = readFileSync(`${path}/cgroup.procs`, "utf8").split("\n").filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
-  return [...own, ...directories(path).flatMap((name) => pidsBelow(`${path}/${name}`))];
-}
-
-function removeTree(path: string): boolean {
-  try {
-    rmdirSync(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return true;
-  }
-  // A container may have made cgroups of its own below.
-  if (
-    !directories(path)
-      .map((name) => removeTree(`${path}/${name}`))
-      .every(Boolean)
-  )
-    return false;
-  try {
-    rmdirSync(path);
-    return true;
-  } catch (error) {
-    return errnoOf(error) === "ENOENT";
   }
 }

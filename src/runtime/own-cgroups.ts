@@ -10,7 +10,8 @@ import { MadeCgroups } from "./made-cgroups.ts";
 
 /** The engine's own processes are below the group that was delegated: one that has processes gives nothing to those below. */
 const ENGINE = "berth-engine";
-const OWN_PROCESSES = /^(berth|pasta|slirp4netns)/;
+/** pasta is called passt.avx2 where the processor has that. */
+const OWN_PROCESSES = /^(berth|pasta|passt|slirp4netns)/;
 
 function writable(path: string): boolean {
   try {

@@ -17,7 +17,10 @@ afterAll(async () => {
   await server.stop(true);
   rmSync(scratch, { recursive: true, force: true });
 });
-const plugins = new VolumePlugins({ sockets: scratch, specs: [`${scratch}/none`] });
+const plugins = new VolumePlugins({
+  sockets: [`${scratch}/none`, scratch],
+  specs: [`${scratch}/none`],
+});
 
 async function why(promise: Promise<unknown>): Promise<string> {
   return promise.then(

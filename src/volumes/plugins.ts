@@ -3,13 +3,7 @@
  * it is a program of somebody else's.
  */
 import { existsSync, readdirSync } from "node:fs";
-import {
-  DockerPlugin,
-  dockerPlaces,
-  object,
-  type PluginPlaces,
-  text,
-} from "../base/docker-plugin.ts";
+import { DockerPlugin, object, type PluginPlaces, text } from "../base/docker-plugin.ts";
 import { fault, messageOf } from "../base/errors.ts";
 import { log } from "../base/log.ts";
 
@@ -122,13 +116,16 @@ export class VolumePlugin {
 export class VolumePlugins {
   private readonly known = new Map<string, VolumePlugin>();
 
-  constructor(private readonly places: PluginPlaces = dockerPlaces) {}
+  constructor(private readonly places: PluginPlaces) {}
 
   /** The names that may be volume drivers: whoever is asked says whether it is one. */
   names(): string[] {
     const { sockets, specs } = this.places;
-    const found = specs.flatMap((path) => [...namesIn(path, ".spec"), ...namesIn(path, ".json")]);
-    return [...new Set([...namesIn(sockets, ".sock"), ...found])].sort();
+    const found = [
+      ...sockets.flatMap((path) => namesIn(path, ".sock")),
+      ...specs.flatMap((path) => [...namesIn(path, ".spec"), ...namesIn(path, ".json")]),
+    ];
+    return [...new Set(found)].sort();
   }
 
   /** Throws a Fault "not-found" in Docker's words; `doing`: what for. */

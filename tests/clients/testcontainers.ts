@@ -3,7 +3,7 @@
  * that does what Ryuk does; what this program leaves running, that removes.
  */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -12,6 +12,8 @@ import { play, type Scenarios, textOf, until } from "./scenarios.ts";
 import { filesOf, tarOf } from "./tars.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "bt-tc-"));
+// Containers' root is another user than this program's where the daemon is a user's.
+chmodSync(directory, 0o777);
 process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 
 /** A container that serves the file `greeting` below /www, after what `before` does. */

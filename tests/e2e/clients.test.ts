@@ -19,6 +19,9 @@ async function play(runtime: string, script: string): Promise<{ said: string; st
       HOME: daemon.directory,
       DOCKER_HOST: `unix://${daemon.socket}`,
       RYUK_CONTAINER_IMAGE: "reaper:1",
+      // On a host that is itself a container (it has /.dockerenv) Testcontainers would ask the bridge's gateway for published
+      // ports: that one is in the daemon's own network where the daemon is not root's.
+      TESTCONTAINERS_HOST_OVERRIDE: "localhost",
     },
     stdin: "ignore",
     stdout: "pipe",
