@@ -27,6 +27,9 @@ const ALTERNATIVE_NAMES = "2.5.29.17";
 /** Critical extensions that are looked at. */
 const UNDERSTOOD = [BASIC_CONSTRAINTS, KEY_USAGE, EXTENDED_KEY_USAGE, ALTERNATIVE_NAMES];
 const CODE_SIGNING = "1.3.6.1.5.5.7.3.3";
+const ANY_USAGE = "2.5.29.37.0";
+/** Of authorities: for which names they may certify. */
+const NAME_CONSTRAINTS = "2.5.29.30";
 /** Fulcio's: who has vouched for the subject, as bare text, and as DER. */
 const ISSUER = "1.3.6.1.4.1.57264.1.1";
 const ISSUER_V2 = "1.3.6.1.4.1.57264.1.8";
@@ -87,11 +90,22 @@ function usageOf({ extensions }: Certificate): number | undefined {
   return value && (readOne(value, TAGS.bitString)[1] ?? 0);
 }
 
-function signsCode({ extensions }: Certificate): boolean {
+/** What a certificate is for; undefined: it does not say. */
+function purposesOf({ extensions }: Certificate): string[] | undefined {
   const value = extensions.get(EXTENDED_KEY_USAGE)?.value;
-  if (value === undefined) return false;
-  return readDer(readOne(value, TAGS.sequence)).some(
-    ({ tag, content }) => tag === TAGS.objectId && oidText(content) === CODE_SIGNING,
+  if (value === undefined) return undefined;
+  const items = readDer(readOne(value, TAGS.sequence));
+  return items.flatMap(({ tag, content }) => (tag === TAGS.objectId ? [oidText(content)] : []));
+}
+
+const signsCode = (leaf: Certificate) => purposesOf(leaf)?.includes(CODE_SIGNING) ?? false;
+
+/** Whether an authority may certify for signing code: one for servers alone may not, nor one that is kept to some names. */
+function certifiesCode(authority: Certificate): boolean {
+  const purposes = purposesOf(authority) ?? [ANY_USAGE];
+  return (
+    (purposes.includes(CODE_SIGNING) || purposes.includes(ANY_USAGE)) &&
+    !authority.extensions.has(NAME_CONSTRAINTS)
   );
 }
 
@@ -133,6 +147,7 @@ function isIssuedBy(one: Certificate, by: Certificate, time: number, between: nu
     one.x509.verify(by.x509.publicKey) &&
     isGoodAt(by, time) &&
     notUnderstood(by) === undefined &&
+    certifiesCode(by) &&
     ((usageOf(by) ?? CERTIFICATE_SIGN) & CERTIFICATE_SIGN) !== 0 &&
     (pathLength(by) ?? between) >= between
   );

@@ -193,6 +193,23 @@ test("a certificate by another authority, or by somebody who is none, does not c
   }
 });
 
+test.each([
+  ["for servers alone", ["extendedKeyUsage=serverAuth"]],
+  ["kept to some names", ["nameConstraints=permitted;email:example.com"]],
+])("an authority between that is %s certifies nobody for signing code", async (what, more) => {
+  const { registry, digest, question } = scene();
+  const name = what.replaceAll(" ", "-");
+  authority.certify(name, "root", "P-256", [
+    "basicConstraints=critical,CA:TRUE,pathlen:0",
+    "keyUsage=critical,keyCertSign",
+    ...more,
+  ]);
+  const signer = authority.issue({ names }, name);
+  const payload = payloadOf(digest, NAME);
+  putUnderTag(registry, digest, [keylessPayload(signer, log, payload, authority.pem(name))]);
+  await expect(judge(policyOf(), question)).rejects.toThrow("not by an authority");
+});
+
 test.each<[string, Otherwise, string]>([
   ["taken in before the certificate", { time: hours(-2) }, "was not good at"],
   ["taken in after it", { time: hours(30) }, "was not good at"],
