@@ -50,16 +50,19 @@ export function checkGuardBinds(
 
 /**
  * Refuses what only a daemon has that is root, or what the policy does not allow. `host`: why the container needs the host's user
- * namespace, if it does. Throws Faults "forbidden".
+ * namespace, if it does. `ownGroup`: the control group that is the daemon's. Throws Faults "forbidden".
  */
 export function checkGuard(
   guard: GuardLimits,
+  ownGroup: string,
   hostConfig: HostConfig,
   mounts: readonly Pick<MountRecord, "type" | "source" | "readOnly">[],
   host: string | undefined,
 ): void {
-  const { NetworkMode = "", Runtime = "", UsernsMode = "" } = hostConfig;
+  const { CgroupParent = "", NetworkMode = "", Runtime = "", UsernsMode = "" } = hostConfig;
   if (NetworkMode === "host") throw refusal("--network=host", "a daemon that is root");
+  if (CgroupParent.startsWith("/") && !`${CgroupParent}/`.startsWith(`${ownGroup}/`))
+    throw refusal(`--cgroup-parent=${CgroupParent}`, "a daemon that is root");
   if (Runtime !== "" && host === `--runtime=${Runtime}`)
     throw refusal(host, "a daemon that is root");
   if (UsernsMode.startsWith("remap:"))

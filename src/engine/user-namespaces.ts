@@ -95,7 +95,7 @@ export function chooseUserNamespace(
   const host = needsHost(deps, hostConfig, mounts);
   if (guard !== undefined) {
     const reason = host?.reason ?? (mode === "host" ? "--userns=host" : undefined);
-    checkGuard(guard, hostConfig, mounts, reason);
+    checkGuard(guard, deps.settings.cgroupParent, hostConfig, mounts, reason);
   }
   if (mode === "host") return { mode };
   if (host !== undefined) {

@@ -106,6 +106,18 @@ test("the host's network is nobody's, whatever the policy has", async () => {
   }
 });
 
+test("control groups outside of the daemon's are nobody's; those within it are", async () => {
+  const outside = await run(free, ["--cgroup-parent=/somewhere"]);
+  expect(outside.err).toContain("--cgroup-parent=/somewhere needs a daemon that is root (");
+  expect(outside.status).toBeGreaterThan(0);
+  const script = "cat /proc/self/cgroup";
+  const inside = await run(free, ["--cgroup-parent=group", "--cgroupns=host"], script);
+  const own = /(\/\S+)\/group\/[0-9a-f]{64}\n/.exec(inside.out)?.[1] ?? "";
+  expect(own).not.toBe("");
+  const named = await run(free, [`--cgroup-parent=${own}/other`, "--cgroupns=host"], script);
+  expect(named.out).toContain(`${own}/other/`);
+});
+
 test("devices: those of the list are opened, others refused", async () => {
   const flags = ["--device", `${shared}/dev/fuse:/dev/fuse`];
   expect((await run(free, flags, "exec 3<>/dev/fuse && echo open")).out).toBe("open\n");

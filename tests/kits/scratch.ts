@@ -28,6 +28,8 @@ export function giveToDaemon(...paths: readonly string[]): void {
   if (owner === undefined) return;
   for (const path of paths) {
     chownSync(path, owner.uid, owner.gid);
-    if (statSync(path).isDirectory()) chmodSync(path, 0o2775);
+    const info = statSync(path);
+    // What its owner may do the user may, who has it by its group alone.
+    chmodSync(path, info.isDirectory() ? 0o2775 : (info.mode & 0o777) | ((info.mode & 0o700) >> 3));
   }
 }
