@@ -222,6 +222,11 @@ test.each<[string, Otherwise, string]>([
   ["without a promise", { receipt: ({ inclusionPromise: _, ...one }) => one }, "no signed time"],
   ["without a time", { receipt: ({ integratedTime: _, ...one }) => one }, "no signed time"],
   [
+    "without a proof of inclusion",
+    { receipt: ({ inclusionProof: _, ...one }) => one },
+    "its inclusion proof is none",
+  ],
+  [
     "of another log",
     { receipt: (one) => ({ ...one, logId: { keyId: base64("x".repeat(32)) } }) },
     "in no log that is trusted",

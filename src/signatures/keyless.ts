@@ -57,14 +57,11 @@ export function proofInBundle(material: Json): Signatures["proof"] {
   const { certificate, x509CertificateChain: older } = material;
   if (certificate === undefined && older === undefined) return undefined;
   return () => {
-    const list = isObject(older) && Array.isArray(older.certificates) ? older.certificates : [];
-    const all = certificate === undefined ? (list as unknown[]) : [certificate];
-    const [leaf, ...chain] = all.slice(0, 10).map((one) => {
-      const raw = isObject(one) ? one.rawBytes : undefined;
-      return readCertificate(base64(raw, "its certificate"));
-    });
-    if (leaf === undefined) throw new Error("it has no certificate");
-    return { certificate: leaf, chain, entry: entryInBundle(material) };
+    // Authorities come from the policy: bundles of this version must not have any.
+    if (!isObject(certificate) || older !== undefined)
+      throw new Error("it does not have one certificate, as its version of bundles must");
+    const leaf = readCertificate(base64(certificate.rawBytes, "its certificate"));
+    return { certificate: leaf, chain: [], entry: entryInBundle(material) };
   };
 }
 

@@ -16,6 +16,7 @@ export interface LogEntry {
   readonly index: number;
   /** The log's signature on the four before. */
   readonly promise: Buffer;
+  /** Bundles must have it; cosign 2 puts none into its annotation. */
   readonly inclusion: Inclusion | undefined;
 }
 
@@ -50,8 +51,7 @@ function count(value: unknown, what: string): number {
   return number;
 }
 
-function inclusionIn(value: unknown): Inclusion | undefined {
-  if (value === undefined) return undefined;
+function inclusionIn(value: unknown): Inclusion {
   if (!isObject(value)) throw new Error("its inclusion proof is none");
   const { checkpoint, hashes } = value;
   const envelope = isObject(checkpoint) ? checkpoint.envelope : undefined;
