@@ -141,21 +141,26 @@ function writeFiles(deps: EngineDeps, container: Container, network: Attached | 
   );
   writeFileSync(files.hosts, hosts);
   writeFileSync(files.hostname, `${hostname}\n`);
-  const embedded = network?.endpoint !== undefined;
   const { record } = container;
+  const embedded = hasResolver(record, network);
   const { outerResolver } = deps.settings;
   const resolvConf = resolvConfText(record, embedded, usesNames(record), outerResolver);
   writeFileSync(files.resolvConf, resolvConf);
   return files;
 }
 
-/** The resolver that a container has on any network. Where it has no way out, no query has one either, with or without a daemon. */
+/** Whether a container has a resolver of its own: it is on a network, or can be while it runs. */
+function hasResolver({ hostConfig }: ContainerRecord, network: Attached | undefined): boolean {
+  return network !== undefined && hostConfig.NetworkMode !== "none";
+}
+
+/** The resolver that a container has. Where it has no way out, no query has one either, with or without a daemon. */
 function resolverOf(
   deps: EngineDeps,
   record: ContainerRecord,
   network: Attached | undefined,
 ): Pick<PlanExtras, "dns"> {
-  if (network?.endpoint === undefined) return {};
+  if (!hasResolver(record, network)) return {};
   const outward = leadingOf(deps, attachmentsOf(record)) !== undefined;
   const upstreams = outward ? upstreamsOf(record, deps.settings.outerResolver) : [];
   return { dns: { address: RESOLVER_ADDRESS, port: RESOLVER_PORT, upstreams } };

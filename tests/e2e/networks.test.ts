@@ -175,6 +175,17 @@ test("a container of the default network, paused or with name servers of its own
   await done("rm", "-f", "plain");
 });
 
+test("a container that was started on no network finds others, and is found, once it is connected", async () => {
+  await done("create", "--name", "late", "--network", "left", "busybox", "sleep", "10000");
+  await done("network", "disconnect", "left", "late");
+  await done("start", "late");
+  expect(await inside("late", "ls /sys/class/net")).toBe("lo\n");
+  await done("network", "connect", "left", "late");
+  expect(await resolve("late", "first")).toEqual([await address("first", "left")]);
+  expect([await reaches("late", "second"), await reaches("second", "late")]).toEqual([true, true]);
+  await done("rm", "-f", "late");
+});
+
 test("of several networks the priority says which leads out", async () => {
   await sleeper("both", "--network", "name=left", "--network", "name=right,gw-priority=1");
   expect(await inside("both", "ip route")).toContain("default via 10.211.0.1 dev eth1");
