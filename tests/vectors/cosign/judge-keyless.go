@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/verify"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
+	"github.com/sigstore/sigstore/pkg/signature/options"
 )
 
 type Case struct {
@@ -88,7 +88,7 @@ func main() {
 		if err != nil {
 			panic(err)
 		}
-		v, err := signature.LoadVerifier(key, crypto.SHA256)
+		v, err := signature.LoadDefaultVerifier(key, options.WithED25519ph())
 		if err != nil {
 			panic(err)
 		}
