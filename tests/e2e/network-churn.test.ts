@@ -125,9 +125,12 @@ function doubled(): string[] {
     for (const address of addressesOfProcess(pid)) {
       const other = owners.get(address);
       owners.set(address, pid);
+      // A process may have gone to the other's namespace since it was found in one of its own.
       const still = () =>
-        [other, pid].every((one) => one && addressesOfProcess(one).includes(address));
-      if (other !== undefined && still() && still()) found.push(`${address}: ${other}, ${pid}`);
+        other !== undefined &&
+        namespaceOfProcess(other) !== namespaceOfProcess(pid) &&
+        [other, pid].every((one) => addressesOfProcess(one).includes(address));
+      if (still() && still()) found.push(`${address}: ${other}, ${pid}`);
     }
   return found;
 }

@@ -121,7 +121,7 @@ test("on the host files of binds and volumes have the owners that they have with
   Bun.spawnSync([
     "sh",
     "-c",
-    `mkdir ${scratch}/b; touch ${scratch}/b/u; chown 1000:1000 ${scratch}/b/u`,
+    `mkdir ${scratch}/b; chown 0:0 ${scratch}/b; chmod g-s ${scratch}/b; touch ${scratch}/b/u; chown 1000:1000 ${scratch}/b/u`,
   ]);
   const script = "stat -c %u:%g /b/u; chown 7:8 /b/u; echo new >/b/n; mkdir /v/d";
   expect(await run("-v", `${scratch}/b:/b`, "-v", "vol:/v", ...shell(script))).toBe("1000:1000");
