@@ -376,6 +376,8 @@ int world_access(const char *path, int mode) {
 }
 int world_rename(const char *from, const char *to) { return world_text(from), world_text(to), plainly(); }
 int world_unlink(const char *path) { return world_text(path), plainly(); }
+int world_mkdir(const char *path, mode_t mode) { return (void)mode, world_text(path), plainly(); }
+int world_chmod(const char *path, mode_t mode) { return (void)mode, world_text(path), plainly(); }
 int world_chdir(const char *path) { return world_text(path), plainly(); }
 int world_fchdir(int fd) { return world_get(fd) == NULL ? -1 : plainly(); }
 int world_fchmod(int fd, mode_t mode) { return (void)mode, world_get(fd) == NULL ? -1 : plainly(); }
