@@ -27,6 +27,17 @@ export function parseSubordinateIds(text: string): SubordinateIds[] {
   });
 }
 
+/** Images have owners up to here; with fewer ids some of them cannot be unpacked. */
+export const USUAL_IDS = 65_536;
+
+/** The ranges of a user, whom a line may name or number. */
+export function rangesOfUser(
+  all: readonly SubordinateIds[],
+  { name, uid }: { readonly name: string; readonly uid: number },
+): SubordinateIds[] {
+  return all.filter(({ owner }) => owner === name || owner === String(uid));
+}
+
 /** Whether two ranges have an id in common. */
 export function rangesOverlap(one: IdRange, other: IdRange): boolean {
   return one.start < other.start + other.count && other.start < one.start + one.count;

@@ -1,17 +1,14 @@
 /**
  * What an ordinary user needs of a host for a daemon of its own (docs/rootless.md): what root has to install or switch on once.
  */
-import { parseSubordinateIds } from "../../spec/subordinate-ids.ts";
+import { parseSubordinateIds, rangesOfUser, USUAL_IDS } from "../../spec/subordinate-ids.ts";
 import { type Check, type Finding, fail, number, ok, versionAtLeast, warn } from "./finding.ts";
 import type { HostView } from "./host.ts";
-
-/** Images have owners up to here. */
-const USUAL_IDS = 65_536;
 
 function idsCheck(host: HostView): Finding {
   const counts = ["/etc/subuid", "/etc/subgid"].map((path) => {
     const lines = parseSubordinateIds(host.read(path) ?? "");
-    const own = lines.filter(({ owner }) => owner === host.user || owner === String(host.uid));
+    const own = rangesOfUser(lines, { name: host.user, uid: host.uid });
     return { path, count: own.reduce((sum, { count }) => sum + count, 0) };
   });
   const few = counts.filter(({ count }) => count < USUAL_IDS);

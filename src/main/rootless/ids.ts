@@ -3,10 +3,8 @@
  * give to the user are 1, 2, … Pure.
  */
 import { fault } from "../../base/errors.ts";
-import type { SubordinateIds } from "../../spec/subordinate-ids.ts";
+import { rangesOfUser, type SubordinateIds } from "../../spec/subordinate-ids.ts";
 
-/** Images have owners up to here; with fewer ids some of them cannot be unpacked. */
-export const USUAL_IDS = 65536;
 /** newuidmap takes no more lines. */
 const MAX_RANGES = 300;
 
@@ -25,11 +23,8 @@ export interface OwnUser {
   readonly gid: number;
 }
 
-function rangesOf(
-  all: readonly SubordinateIds[],
-  { name, uid }: OwnUser,
-): readonly SubordinateIds[] {
-  return all.filter(({ owner }) => owner === name || owner === String(uid)).slice(0, MAX_RANGES);
+function rangesOf(all: readonly SubordinateIds[], user: OwnUser): readonly SubordinateIds[] {
+  return rangesOfUser(all, user).slice(0, MAX_RANGES);
 }
 
 function triples(
