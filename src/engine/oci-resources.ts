@@ -15,7 +15,7 @@ export interface ResourceHost {
   readonly memoryNodes: string;
   readonly swapAccounting: boolean;
   /** Whether there are control groups that count this; limits on what nobody counts are discarded. */
-  has(controller: "blkio" | "cpu" | "cpuset" | "memory" | "pids"): boolean;
+  has(controller: keyof typeof countedBy): boolean;
   /** True when the host's control groups can do it. */
   can(limit: CgroupLimit): boolean;
   /** Numbers of a block device; throws when there is none at the path. */
@@ -196,25 +196,24 @@ function present<T extends object>(value: T): { [K in keyof T]: Exclude<T[K], un
   };
 }
 
+/** Which fields each controller counts. */
+const countedBy = {
+  memory: ["Memory", "MemorySwap", "MemoryReservation"],
+  cpu: ["CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus"],
+  cpuset: ["CpusetCpus", "CpusetMems"],
+  pids: ["PidsLimit"],
+  blkio: [
+    ...["BlkioDeviceReadBps", "BlkioDeviceWriteBps"],
+    ...["BlkioDeviceReadIOps", "BlkioDeviceWriteIOps"],
+  ],
+} as const satisfies Readonly<Record<string, readonly (keyof HostConfig)[]>>;
+
+const CONTROLLERS = Object.keys(countedBy) as (keyof typeof countedBy)[];
+
 /** Without the limits that are discarded. */
 function counted(config: HostConfig, host: ResourceHost): HostConfig {
-  const without = (...fields: (keyof HostConfig)[]) =>
-    Object.fromEntries(fields.map((field) => [field, undefined]));
-  return {
-    ...config,
-    ...(host.has("memory") ? {} : without("Memory", "MemorySwap", "MemoryReservation")),
-    ...(host.has("cpu") ? {} : without("CpuShares", "CpuPeriod", "CpuQuota", "NanoCpus")),
-    ...(host.has("cpuset") ? {} : without("CpusetCpus", "CpusetMems")),
-    ...(host.has("pids") ? {} : without("PidsLimit")),
-    ...(host.has("blkio")
-      ? {}
-      : without(
-          "BlkioDeviceReadBps",
-          "BlkioDeviceWriteBps",
-          "BlkioDeviceReadIOps",
-          "BlkioDeviceWriteIOps",
-        )),
-  };
+  const discarded = CONTROLLERS.flatMap((name) => (host.has(name) ? [] : countedBy[name]));
+  return { ...config, ...Object.fromEntries(discarded.map((field) => [field, undefined])) };
 }
 
 /** The resources of a checked configuration; device rules are added by the caller. */
